@@ -1,0 +1,61 @@
+"""HTTP requests and answers of the functions: JSON in both directions, and a reason for every refusal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+import azure.functions as func
+
+MAX_BODY_BYTES = 65_536
+KEY_PARAMETER = "code"
+"""The host's own: the function key may stand in the URL."""
+
+
+class BadRequest(Exception):
+    """The request is not one that the function takes; ``status`` and the message say why."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status = status
+        super().__init__(reason)
+
+
+def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> func.HttpResponse:
+    text = json.dumps(body, indent=2, ensure_ascii=False)
+    no_store = {"Cache-Control": "no-store", **(headers or {})}
+    return func.HttpResponse(text + "\n", status_code=status, mimetype="application/json", headers=no_store)
+
+
+def refusal(exc: BadRequest, method: str) -> func.HttpResponse:
+    headers = {"Allow": method} if exc.status == 405 else None  # noqa: PLR2004 - HTTP's own number
+    return answer({"error": str(exc)}, exc.status, headers)
+
+
+def check_request(request: func.HttpRequest, method: str, parameters: Collection[str] = ()) -> dict[str, Any]:
+    """The JSON object in the body, empty if there is none; every member of it must be a known parameter.
+
+    :raises BadRequest: another method, a body that is no JSON object, or an unknown parameter
+    """
+    if request.method.upper() != method and not (method == "GET" and request.method.upper() == "HEAD"):
+        raise BadRequest(405, f"{request.method} is not allowed here, use {method}")
+    body = _object_in(request.get_body() or b"")
+    given = {*body, *request.params} - {KEY_PARAMETER}
+    if unknown := sorted(given - set(parameters)):
+        known = f"known: {', '.join(sorted(parameters))}" if parameters else "this function takes none"
+        raise BadRequest(400, f"unknown parameter {', '.join(unknown)[:200]}; {known}")
+    return body
+
+
+def _object_in(raw: bytes) -> dict[str, Any]:
+    if len(raw) > MAX_BODY_BYTES:
+        raise BadRequest(400, f"the body has {len(raw)} bytes, at most {MAX_BODY_BYTES} are taken")
+    if not raw.strip():
+        return {}
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise BadRequest(400, "the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise BadRequest(400, "the body must be a JSON object")
+    return body

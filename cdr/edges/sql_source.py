@@ -1,0 +1,128 @@
+"""The phone system's database, read over SQLAlchemy Core: any engine, any schema file, nothing but SELECT.
+
+A schema file is one SELECT that yields the canonical columns (``cdr.model.COLUMNS``). It becomes a derived table, which
+SQL Server, MySQL, MariaDB and SQLite all dissolve into the query around it, so that a page costs an index range and not
+a table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Connection, Engine, Select, column, func, literal_column, or_, select, text
+
+from cdr.cursor import Range
+from cdr.edges.sql_engines import make_engine
+from cdr.edges.sql_errors import translated
+from cdr.model import COLUMNS, OPTIONAL_COLUMNS, RawRow
+from shared.errors import SourceMisconfigured
+from shared.settings import CdrDatabase
+
+RANGES_A_STATEMENT = 200
+
+
+def read_schema(name: str, folder: Path) -> str:
+    """The SELECT of a schema: a name means a file in the folder, anything with a dot or a slash a path.
+
+    :raises SourceMisconfigured: the file cannot be read, or holds more than one SELECT
+    """
+    path = folder / f"{name}.sql" if re.fullmatch(r"[\w-]+", name) else Path(name)
+    try:
+        sql = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.sql")))
+        raise SourceMisconfigured(f"3cx.schema: {name} cannot be read; known names: {known}") from exc
+    bare = re.sub(r"--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL).strip().rstrip(";").strip()
+    if not re.match(r"select\b", bare, re.IGNORECASE) or ";" in re.sub(r"'[^']*'", "''", bare):
+        raise SourceMisconfigured(f"3cx.schema: {name} must be one SELECT and nothing else")
+    return bare
+
+
+class SqlCdrSource:
+    """A CdrSource. A connection lives for one poll, so a lost one is replaced at the next."""
+
+    def __init__(self, database: CdrDatabase, schema_sql: str) -> None:
+        self._database = database
+        self._schema_sql = schema_sql
+        self._engine: Engine | None = None
+
+    @contextmanager
+    def connect(self) -> Iterator[SqlCdrReader]:
+        with translated():
+            if self._engine is None:
+                self._engine = make_engine(self._database)
+            connection = self._engine.connect()
+        try:
+            yield SqlCdrReader(connection, self._schema_sql, self._database)
+        finally:
+            connection.close()
+
+
+class SqlCdrReader:
+    """A CdrReader on one connection."""
+
+    def __init__(self, connection: Connection, schema_sql: str, database: CdrDatabase) -> None:
+        self._connection = connection
+        # A colon in the operator's SELECT is no parameter of ours.
+        source = text(re.sub(r"(?<!:):(?=\w)", r"\:", schema_sql))
+        self._cdr = source.columns(column("id"), column("started_at")).subquery("cdr")
+        self._zone = ZoneInfo(database.timezone)
+        self._times_are_text = database.engine == "sqlite"
+
+    def rows_after(self, position: int | None, limit: int) -> list[RawRow]:
+        beyond = [] if position is None else [self._cdr.c.id > position]
+        return self._rows(*beyond, limit=limit)
+
+    def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[RawRow]:
+        rows: list[RawRow] = []
+        left = [(first if after is None else max(first, after + 1), last) for first, last in ranges]
+        left = [(first, last) for first, last in left if first <= last]
+        for start in range(0, len(left), RANGES_A_STATEMENT):
+            within = or_(*(self._within(span) for span in left[start : start + RANGES_A_STATEMENT]))
+            rows += self._rows(within, limit=limit - len(rows))
+            if len(rows) >= limit:
+                break
+        return rows
+
+    def newest_id(self) -> int | None:
+        return self._one_id(select(func.max(self._cdr.c.id)))
+
+    def first_id_since(self, moment: datetime) -> int | None:
+        local: Any = moment.astimezone(self._zone).replace(tzinfo=None, microsecond=0)
+        since = local.isoformat(" ") if self._times_are_text else local
+        return self._one_id(select(func.min(self._cdr.c.id)).where(self._cdr.c.started_at >= since))
+
+    def _within(self, span: Range) -> ColumnElement[bool]:
+        first, last = span
+        return self._cdr.c.id == first if first == last else self._cdr.c.id.between(first, last)
+
+    def _rows(self, *conditions: ColumnElement[bool], limit: int) -> list[RawRow]:
+        query: Select[Any] = select(literal_column("cdr.*")).select_from(self._cdr).where(*conditions)
+        with translated():
+            result = self._connection.execute(query.order_by(self._cdr.c.id).limit(limit))
+            names = [name.lower() for name in result.keys()]  # noqa: SIM118 - a result is no dict
+            rows = [dict(zip(names, row, strict=True)) for row in result]
+        missing = [name for name in COLUMNS if name not in names and name not in OPTIONAL_COLUMNS]
+        if missing:
+            raise SourceMisconfigured(f"3cx.schema: the SELECT yields no column {', '.join(missing)}")
+        return [row | {"id": _whole_number(row["id"])} for row in rows]
+
+    def _one_id(self, query: Select[Any]) -> int | None:
+        with translated():
+            value = self._connection.execute(query).scalar()
+        return None if value is None else _whole_number(value)
+
+
+def _whole_number(value: Any) -> int:
+    try:
+        if not isinstance(value, float) or value.is_integer():
+            return int(value)
+    except (TypeError, ValueError):
+        pass
+    raise SourceMisconfigured(f"3cx.schema: the column id must be a whole number, it holds {str(value)[:40]!r}")

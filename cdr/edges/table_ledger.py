@@ -1,0 +1,176 @@
+"""The ledger in Table Storage: one entity for each call, claimed by insert and settled by update."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from cdr.edges.storage_account import StorageAccount, translated
+from cdr.edges.table_text import escape_key, in_pieces
+from cdr.mapping import UNDATED
+from cdr.model import CallKey, Settlement, State
+from cdr.ports import Claim, Settled, StateCounts
+from shared.errors import ClaimHeld, StorageUnavailable
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient
+
+ROW_PIECES = 2
+COUNTING_TIME_S = 5.0
+TRIES_AGAINST_OTHERS = 5
+MAX_DETAIL = 2_000
+
+
+class TableCallLedger:
+    """A CallLedger on a table, which is created if it is missing."""
+
+    def __init__(self, account: StorageAccount, table: str) -> None:
+        self._account = account
+        self._name = table
+
+    def claim(self, key: CallKey, row_id: int, message: str, now: datetime, lease: timedelta) -> Claim | Settled:
+        from azure.core.exceptions import ResourceExistsError
+
+        owner = uuid4().hex
+        mine = {
+            **_address(key),
+            "state": State.CLAIMED.value,
+            "owner": owner,
+            "row_id": str(row_id),
+            "claimed_at": now,
+            "claimed_until": now + lease,
+            **in_pieces("row", message, ROW_PIECES),
+        }
+        with translated(f"table {self._name}"):
+            try:
+                made = self._table.create_entity({**mine, "first_claimed_at": now, "attempts": 1})
+                return Claim(key, made["etag"], now + lease, 1)
+            except ResourceExistsError:
+                return self._claim_again(key, mine, now, lease)
+
+    def _claim_again(self, key: CallKey, mine: Mapping[str, Any], now: datetime, lease: timedelta) -> Claim | Settled:
+        found = self._read(key)
+        if found is None:
+            raise ClaimHeld("the ledger's record vanished between two looks at it")
+        if found["owner"] == mine["owner"]:  # our own write, whose first answer was lost
+            return Claim(key, found.metadata["etag"], now + lease, found["attempts"])
+        if found["state"] == State.SUBMITTED:
+            return Settled(int(found["row_id"]) if found.get("row_id") else None)
+        if found["state"] == State.CLAIMED and found["claimed_until"] > now:
+            raise ClaimHeld(f"another worker has the call until {found['claimed_until']:%H:%M:%S} UTC")
+        attempts = found.get("attempts", 0) + 1
+        version = self._merge({**mine, "attempts": attempts}, found.metadata["etag"])
+        if version is None:
+            raise ClaimHeld("another worker claimed the call at the same moment")
+        return Claim(key, version, now + lease, attempts)
+
+    def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
+        fields = {**_address(claim.key), **_settled(settlement, now)}
+        with translated(f"table {self._name}"):
+            if settlement.state is State.SUBMITTED:
+                self._table.upsert_entity(fields)
+            else:
+                self._merge(fields, claim.version)
+
+    def give_back(self, claim: Claim, error: str, now: datetime) -> None:
+        fields = {**_address(claim.key), "claimed_until": now, "last_error": error[:MAX_DETAIL]}
+        with translated(f"table {self._name}"):
+            self._merge(fields, claim.version)
+
+    def keep(self, key: CallKey, row_id: int | None, message: str, settlement: Settlement, now: datetime) -> bool:
+        from azure.core.exceptions import ResourceExistsError
+
+        fields = {
+            **_address(key),
+            **in_pieces("row", message, ROW_PIECES),
+            **_settled(settlement, now),
+            "owner": uuid4().hex,
+            **({} if row_id is None else {"row_id": str(row_id)}),
+        }
+        with translated(f"table {self._name}"):
+            for _ in range(TRIES_AGAINST_OTHERS):
+                found = self._read(key)
+                if found is None:
+                    with suppress(ResourceExistsError):
+                        self._table.create_entity({**fields, "attempts": 0})
+                        return True
+                elif found["state"] == State.SUBMITTED:
+                    return False
+                elif self._merge(fields, found.metadata["etag"]) is not None:
+                    return True
+        raise StorageUnavailable(f"table {self._name}: the record of {key.name} kept changing under us")
+
+    def last_error(self, key: CallKey) -> str | None:
+        with translated(f"table {self._name}"):
+            found = self._read(key)
+        return found.get("last_error") if found is not None else None
+
+    def count_states(self) -> StateCounts:
+        """Counts the newest days first, so that what is left out, if it takes too long, is the oldest."""
+        counts: Counter[State] = Counter()
+        started = time.monotonic()
+        with translated(f"table {self._name}"):
+            for state in self._states():
+                counts[State(state)] += 1
+                if time.monotonic() - started > COUNTING_TIME_S:
+                    return StateCounts(counts, complete=False)
+        return StateCounts(counts, complete=True)
+
+    def _states(self) -> Iterator[str]:
+        newest = self._table.query_entities(f"PartitionKey eq '{UNDATED}'", select=["state"])
+        yield from (entity["state"] for entity in newest)
+        recent = f"{datetime.now().astimezone() - timedelta(days=7):%Y-%m-%d}"
+        for within in (f"PartitionKey ge '{recent}' and PartitionKey lt '{UNDATED}'", f"PartitionKey lt '{recent}'"):
+            yield from (entity["state"] for entity in self._table.query_entities(within, select=["state"]))
+
+    def _merge(self, fields: Mapping[str, Any], version: str) -> str | None:
+        """The new version; None where somebody else has changed the entity since."""
+        from azure.core import MatchConditions
+        from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+        from azure.data.tables import UpdateMode
+
+        try:
+            done = self._table.update_entity(
+                dict(fields), UpdateMode.MERGE, etag=version, match_condition=MatchConditions.IfNotModified
+            )
+            return str(done["etag"])
+        except (ResourceModifiedError, ResourceNotFoundError):
+            return None
+
+    def _read(self, key: CallKey) -> Any:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with suppress(ResourceNotFoundError):
+            return self._table.get_entity(*_address(key).values())
+        return None
+
+    @cached_property
+    def _table(self) -> TableClient:
+        from azure.core.exceptions import ResourceExistsError
+
+        table = self._account.table_client(self._name)
+        with suppress(ResourceExistsError):
+            table.create_table()
+        return table
+
+
+def _address(key: CallKey) -> dict[str, str]:
+    return {"PartitionKey": key.day, "RowKey": escape_key(key.name)}
+
+
+def _settled(settlement: Settlement, now: datetime) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "state": settlement.state.value,
+        "reason": settlement.reason,
+        "detail": settlement.detail[:MAX_DETAIL],
+        "settled_at": now,
+        "entry_id": settlement.entry_id or "",
+    }
+    # Only a rejected call's row can still be needed, for a replay.
+    return fields if settlement.state is State.REJECTED else {**fields, **in_pieces("row", "", ROW_PIECES)}

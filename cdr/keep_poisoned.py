@@ -1,0 +1,68 @@
+"""Use case: record in the ledger what the host gave up on."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from cdr.mapping import call_key
+from cdr.message import decode_row
+from cdr.model import CallKey, CallRules, Settlement, State
+from cdr.ports import CallLedger, CallQueue
+from cdr.submit import garbage_key
+from shared import log
+from shared.clock import Clock
+from shared.errors import InvalidMessage, StorageUnavailable
+
+RETURN_DELAY = timedelta(minutes=5)
+LONGEST_WAIT_S = 30.0
+
+
+def keep_poisoned(
+    message: str, *, ledger: CallLedger, poison_queue: CallQueue, clock: Clock, rules: CallRules | None
+) -> None:
+    """Record the message as rejected, unless the API has its call.
+
+    The host has no poison queue for a poison queue: a message whose function failed would come back until its time to
+    live ends, and be forgotten. So nothing is raised. Without the ledger, or without usable ``rules``, the message goes
+    back on the poison queue, never to expire; without the queue either, this waits until one of the two is back.
+    """
+    wait = 1.0
+    while True:
+        try:
+            if rules is None:
+                _put_back(message, "the configuration is not usable", poison_queue)
+            else:
+                _keep(message, ledger, clock, rules)
+        except StorageUnavailable as exc:
+            try:
+                _put_back(message, str(exc), poison_queue)
+            except StorageUnavailable as also:
+                log.event("storage.failed", level=logging.ERROR, reason=str(also))
+                clock.sleep(wait)
+                wait = min(wait * 2, LONGEST_WAIT_S)
+                continue
+        return
+
+
+def _keep(message: str, ledger: CallLedger, clock: Clock, rules: CallRules) -> None:
+    key, row_id = _place(message, rules)
+    last_error = ledger.last_error(key)
+    detail = f"given up after too many deliveries; last: {last_error or 'no error recorded'}"
+    if ledger.keep(key, row_id, message, Settlement(State.REJECTED, "gave_up", detail), clock.now()):
+        log.event("poison.kept", level=logging.ERROR, call=key.name, row_id=row_id, detail=log.mask_numbers(detail))
+    else:
+        log.event("call.repeated", call=key.name, row_id=row_id)
+
+
+def _place(message: str, rules: CallRules) -> tuple[CallKey, int | None]:
+    try:
+        row = decode_row(message)
+    except InvalidMessage:
+        return garbage_key(message), None
+    return call_key(row, rules), row.id
+
+
+def _put_back(message: str, reason: str, poison_queue: CallQueue) -> None:
+    poison_queue.send_later(message, RETURN_DELAY)
+    log.event("poison.returned", level=logging.WARNING, reason=reason)

@@ -1,0 +1,83 @@
+"""The one codec of queue messages: a call detail record as JSON, with a version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+from cdr.model import COLUMNS, RawRow, Row
+from shared.errors import InvalidMessage
+
+VERSION = 1
+
+# The longest value that any rule accepts is shorter. Twelve values of this length, each character escaped as twelve,
+# stay below the 48 KiB that a message may have before Base64.
+MAX_TEXT = 255
+
+
+def encode_row(raw: RawRow) -> str:
+    """A row as message text. Total: any value that a driver may yield becomes something that JSON can hold."""
+    values: dict[str, Any] = {}
+    cut: dict[str, int] = {}
+    for column in COLUMNS:
+        if column not in raw:
+            continue
+        value = _plain(raw[column])
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            cut[column] = len(value)
+            value = value[:MAX_TEXT]
+        values[column] = value
+    body = {"version": VERSION, "row": values}
+    return json.dumps(body | {"cut": cut} if cut else body, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:  # noqa: PLR0911 - a table of types
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 10**40 else str(value)[: MAX_TEXT + 1]
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)  # noqa: PLR0124 - not a number
+    if isinstance(value, Decimal):
+        return (
+            int(value)
+            if value.is_finite() and value == value.to_integral_value() and abs(value) < 10**40
+            else str(value)
+        )
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).decode("utf-8", "backslashreplace")
+    return str(value)
+
+
+def decode_row(text: str) -> Row:
+    """The row of a message.
+
+    :raises InvalidMessage: for anything that encode_row of this version did not write
+    """
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidMessage("the message is not JSON") from None
+    if not isinstance(body, Mapping) or "version" not in body:
+        raise InvalidMessage("the message has no version")
+    if body["version"] != VERSION:
+        raise InvalidMessage(f"the message has version {str(body['version'])[:20]!r}, this worker knows {VERSION}")
+    values, cut = body.get("row"), body.get("cut", {})
+    if not isinstance(values, Mapping) or not isinstance(cut, Mapping):
+        raise InvalidMessage("the message holds no row")
+    row_id = values.get("id")
+    if not isinstance(row_id, int) or isinstance(row_id, bool):
+        raise InvalidMessage("the row of the message has no whole number as id")
+    return Row(row_id, {k: _well_formed(v) for k, v in values.items() if k in COLUMNS}, dict(cut))
+
+
+def _well_formed(value: Any) -> Any:
+    """Half a surrogate pair is legal JSON, but no encoding can write it."""
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value

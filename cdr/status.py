@@ -1,0 +1,133 @@
+"""Use cases: is everything usable (health), and how far along are we (status)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any
+
+from cdr.mapping import end_time
+from cdr.message import decode_row, encode_row
+from cdr.ports import CallLedger, CallQueue, CdrReader, CdrSource, CheckpointStore
+from shared.clock import Clock
+from shared.errors import ConfigError, InvalidRow, PipelineError
+
+HEALTH_IS_FRESH_FOR = timedelta(seconds=10)
+
+Check = Callable[[], None]
+"""Returns if its part is usable, else raises a PipelineError."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartHealth:
+    """``state`` is ok, misconfigured or unavailable; no more, because anybody may ask."""
+
+    state: str
+    duration_ms: int
+
+
+@dataclass
+class HealthCheck:
+    """Checks every part at once, and remembers the answer for some seconds so that nobody can hammer the parts."""
+
+    checks: Mapping[str, Check]
+    clock: Clock
+    _lock: Lock = field(default_factory=Lock, repr=False)
+    _checked_at: datetime | None = None
+    _parts: Mapping[str, PartHealth] = field(default_factory=dict)
+
+    def parts(self) -> Mapping[str, PartHealth]:
+        with self._lock:
+            now = self.clock.now()
+            if self._checked_at is None or now - self._checked_at >= HEALTH_IS_FRESH_FOR:
+                with ThreadPoolExecutor(len(self.checks)) as pool:
+                    self._parts = dict(zip(self.checks, pool.map(self._check, self.checks.values()), strict=True))
+                self._checked_at = self.clock.now()
+            return self._parts
+
+    def _check(self, check: Check) -> PartHealth:
+        started = self.clock.now()
+        try:
+            check()
+            state = "ok"
+        except ConfigError:
+            state = "misconfigured"
+        except PipelineError:
+            state = "unavailable"
+        return PartHealth(state, (self.clock.now() - started) // timedelta(milliseconds=1))
+
+
+def progress(
+    *,
+    source: CdrSource,
+    checkpoints: CheckpointStore,
+    queue: CallQueue,
+    poison_queue: CallQueue,
+    ledger: CallLedger,
+    clock: Clock,
+    timezone: str,
+) -> dict[str, Any]:
+    """How far along the pipeline is. A part that cannot be read is reported as an error in its place."""
+    checkpoint, report = None, None
+    answer: dict[str, Any] = {}
+    try:
+        checkpoint, report = checkpoints.read()
+        answer["last_processed_cdr_id"] = checkpoint.position if checkpoint else None
+        answer["open_rows"] = len(checkpoint.open_rows) if checkpoint else 0
+        answer["missing_ids"] = sum(gap.last - gap.first + 1 for gap in checkpoint.gaps) if checkpoint else 0
+    except PipelineError as exc:
+        answer["last_processed_cdr_id"] = _error(exc)
+    answer["last_poll"] = (
+        None
+        if report is None
+        else {
+            "at": report.at.isoformat(timespec="seconds"),
+            "result": report.result,
+            "queued": report.queued,
+            "duration_ms": report.duration_ms,
+            "error": report.error,
+        }
+    )
+    position = checkpoint.position if checkpoint else None
+    answer["lag"] = _or_error(lambda: _lag(source, position, clock, timezone))
+    answer["queue"] = _or_error(lambda: {"waiting": queue.depth(), "poison": poison_queue.depth()})
+    answer["ledger"] = _or_error(lambda: _states(ledger))
+    return answer
+
+
+def _lag(source: CdrSource, position: int | None, clock: Clock, timezone: str) -> dict[str, Any]:
+    """How far the checkpoint is behind: in ids, and in seconds since the first row that waits had ended."""
+    with source.connect() as reader:
+        newest = reader.newest_id()
+        waiting_since = _first_waiting(reader, position, timezone)
+    behind = 0 if newest is None else newest - position if position is not None else newest
+    seconds = (clock.now() - waiting_since).total_seconds() if waiting_since else 0
+    return {"newest_cdr_id": newest, "ids_behind": max(0, behind), "seconds_behind": max(0, int(seconds))}
+
+
+def _first_waiting(reader: CdrReader, position: int | None, timezone: str) -> datetime | None:
+    for raw in reader.rows_after(position, 1):
+        try:
+            return end_time(decode_row(encode_row(raw)), timezone)
+        except InvalidRow:
+            return None
+    return None
+
+
+def _states(ledger: CallLedger) -> dict[str, Any]:
+    counted = ledger.count_states()
+    return {**{state.value: number for state, number in counted.counts.items()}, "complete": counted.complete}
+
+
+def _or_error(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return read()
+    except PipelineError as exc:
+        return _error(exc)
+
+
+def _error(exc: PipelineError) -> dict[str, Any]:
+    return {"error": f"{type(exc).__name__}: {exc}"}

@@ -1,0 +1,15 @@
+-- The CallLog table of the phone system as the canonical columns of a call detail record.
+-- A schema file is one SELECT, without ORDER BY, WITH or LIMIT. The cost of a poll depends on id being an indexed column.
+SELECT
+    Id           AS id,
+    CallId       AS call_id,
+    StartTime    AS started_at,
+    EndTime      AS ended_at,
+    Duration     AS duration_s,
+    CallerNumber AS caller_number,
+    DestNumber   AS dest_number,
+    Extension    AS extension,
+    CallType     AS call_type,
+    Answered     AS answered,
+    HangupCause  AS hangup_cause
+FROM CallLog

@@ -1,0 +1,54 @@
+"""The functions: what triggers each, and the one use case it runs."""
+
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import azure.functions as func
+
+from cdr import endpoints
+from cdr.wiring import CALL_QUEUE, POISON_QUEUE, Pipeline
+from shared.errors import PipelineError
+
+logging.getLogger("azure").setLevel(logging.WARNING)
+
+STORAGE = "AzureWebJobsStorage"
+ANY_METHOD = tuple(func.HttpMethod)  # a wrong one gets a reason, not the host's bare 404
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+pipeline = Pipeline(os.environ, Path(__file__).parent)
+
+
+@app.timer_trigger(arg_name="timer", schedule=pipeline.poll_schedule, run_on_startup=False, use_monitor=False)
+def poll_cdr(timer: func.TimerRequest) -> None:
+    """Queue the calls that ended since the last poll. A failed poll has logged why; the next tick tries again."""
+    with suppress(PipelineError):
+        pipeline.poll()
+
+
+@app.queue_trigger(arg_name="message", queue_name=CALL_QUEUE, connection=STORAGE)
+def submit_call(message: func.QueueMessage) -> None:
+    """Submit one call. What it raises sends the message back to the queue, see host.json."""
+    pipeline.submit(message.get_body().decode("utf-8", "replace"))
+
+
+@app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE)
+def keep_poisoned(message: func.QueueMessage) -> None:
+    """Record what the host gave up on."""
+    pipeline.keep_poisoned(message.get_body().decode("utf-8", "replace"))
+
+
+@app.route(route="health", methods=ANY_METHOD, auth_level=func.AuthLevel.ANONYMOUS)
+def health(request: func.HttpRequest) -> func.HttpResponse:
+    return endpoints.health(request, pipeline)
+
+
+@app.route(route="status", methods=ANY_METHOD)
+def status(request: func.HttpRequest) -> func.HttpResponse:
+    return endpoints.status(request, pipeline)
+
+
+@app.route(route="trigger/poll", methods=ANY_METHOD)
+def trigger_poll(request: func.HttpRequest) -> func.HttpResponse:
+    return endpoints.trigger_poll(request, pipeline)

@@ -1,0 +1,1 @@
+"""The floor that everything stands on; imports nothing of ours."""
