@@ -27,6 +27,12 @@ def poll_cdr(timer: func.TimerRequest) -> None:
         pipeline.poll()
 
 
+@app.timer_trigger(arg_name="timer", schedule="0 17 3 * * *", run_on_startup=False)
+def clean_ledger(timer: func.TimerRequest) -> None:
+    """Once a day, remove old records from the ledger. What it raises is a failed run; the next day tries again."""
+    pipeline.clean_ledger()
+
+
 @app.queue_trigger(arg_name="message", queue_name=CALL_QUEUE, connection=STORAGE)
 def submit_call(message: func.QueueMessage) -> None:
     """Submit one call. What it raises sends the message back to the queue, see host.json."""
@@ -52,3 +58,23 @@ def status(request: func.HttpRequest) -> func.HttpResponse:
 @app.route(route="trigger/poll", methods=ANY_METHOD)
 def trigger_poll(request: func.HttpRequest) -> func.HttpResponse:
     return endpoints.trigger_poll(request, pipeline)
+
+
+@app.route(route="rejected", methods=ANY_METHOD)
+def rejected(request: func.HttpRequest) -> func.HttpResponse:
+    return endpoints.rejected(request, pipeline)
+
+
+@app.route(route="trigger/replay", methods=ANY_METHOD)
+def trigger_replay(request: func.HttpRequest) -> func.HttpResponse:
+    return endpoints.trigger_replay(request, pipeline)
+
+
+@app.route(route="reconcile", methods=ANY_METHOD)
+def reconcile(request: func.HttpRequest) -> func.HttpResponse:
+    return endpoints.reconcile(request, pipeline)
+
+
+@app.route(route="trigger/reconcile", methods=ANY_METHOD)
+def trigger_reconcile(request: func.HttpRequest) -> func.HttpResponse:
+    return endpoints.trigger_reconcile(request, pipeline)

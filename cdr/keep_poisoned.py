@@ -27,32 +27,27 @@ def keep_poisoned(
     live ends, and be forgotten. So nothing is raised. Without the ledger, or without usable ``rules``, the message goes
     back on the poison queue, never to expire; without the queue either, this waits until one of the two is back.
     """
-    wait = 1.0
-    while True:
-        try:
-            if rules is None:
-                _put_back(message, "the configuration is not usable", poison_queue)
-            else:
-                _keep(message, ledger, clock, rules)
-        except StorageUnavailable as exc:
-            try:
-                _put_back(message, str(exc), poison_queue)
-            except StorageUnavailable as also:
-                log.event("storage.failed", level=logging.ERROR, reason=str(also))
-                clock.sleep(wait)
-                wait = min(wait * 2, LONGEST_WAIT_S)
-                continue
-        return
+    wait_s = 1.0
+    while not (_keep(message, ledger, clock, rules) or _put_back(message, poison_queue)):
+        clock.sleep(wait_s)
+        wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 
 
-def _keep(message: str, ledger: CallLedger, clock: Clock, rules: CallRules) -> None:
+def _keep(message: str, ledger: CallLedger, clock: Clock, rules: CallRules | None) -> bool:
+    if rules is None:
+        return False
     key, row_id = _place(message, rules)
-    last_error = ledger.last_error(key)
-    detail = f"given up after too many deliveries; last: {last_error or 'no error recorded'}"
-    if ledger.keep(key, row_id, message, Settlement(State.REJECTED, "gave_up", detail), clock.now()):
+    try:
+        detail = f"given up after too many deliveries; last: {ledger.last_error(key) or 'no error recorded'}"
+        kept = ledger.keep(key, row_id, message, Settlement(State.REJECTED, "gave_up", detail), clock.now())
+    except StorageUnavailable as exc:
+        log.event("storage.failed", level=logging.ERROR, reason=str(exc))
+        return False
+    if kept:
         log.event("poison.kept", level=logging.ERROR, call=key.name, row_id=row_id, detail=log.mask_numbers(detail))
     else:
         log.event("call.repeated", call=key.name, row_id=row_id)
+    return True
 
 
 def _place(message: str, rules: CallRules) -> tuple[CallKey, int | None]:
@@ -63,6 +58,11 @@ def _place(message: str, rules: CallRules) -> tuple[CallKey, int | None]:
     return call_key(row, rules), row.id
 
 
-def _put_back(message: str, reason: str, poison_queue: CallQueue) -> None:
-    poison_queue.send_later(message, RETURN_DELAY)
-    log.event("poison.returned", level=logging.WARNING, reason=reason)
+def _put_back(message: str, poison_queue: CallQueue) -> bool:
+    try:
+        poison_queue.send_later(message, RETURN_DELAY)
+    except StorageUnavailable as exc:
+        log.event("storage.failed", level=logging.ERROR, reason=str(exc))
+        return False
+    log.event("poison.returned", level=logging.WARNING, reason="the ledger or the configuration is not usable")
+    return True

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from cdr.model import COLUMNS, RawRow, Row
+from cdr.model import COLUMNS, CallKey, RawRow, Row, Travels
 from shared.errors import InvalidMessage
 
 VERSION = 1
@@ -75,7 +75,36 @@ def decode_row(text: str) -> Row:
     row_id = values.get("id")
     if not isinstance(row_id, int) or isinstance(row_id, bool):
         raise InvalidMessage("the row of the message has no whole number as id")
-    return Row(row_id, {k: _well_formed(v) for k, v in values.items() if k in COLUMNS}, dict(cut))
+    known = {k: _well_formed(v) for k, v in values.items() if k in COLUMNS}
+    return Row(row_id, known, dict(cut), _travels(body.get("travels")))
+
+
+def with_travels(message: str, travels: Travels) -> str:
+    """The same message with another record of its travels.
+
+    :raises InvalidMessage: as decode_row
+    """
+    decode_row(message)
+    note = {
+        "times_put_back": travels.times_put_back,
+        "since": travels.since.isoformat() if travels.since else None,
+        "replay_of": [travels.replay_of.day, travels.replay_of.name] if travels.replay_of else None,
+    }
+    return json.dumps({**json.loads(message), "travels": note}, separators=(",", ":"))
+
+
+def _travels(note: Any) -> Travels:
+    if note is None:
+        return Travels()
+    try:
+        since, replay_of = note["since"], note["replay_of"]
+        return Travels(
+            int(note["times_put_back"]),
+            datetime.fromisoformat(since).astimezone(UTC) if since else None,
+            CallKey(str(replay_of[0]), str(replay_of[1])) if replay_of else None,
+        )
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+        raise InvalidMessage("the message's record of its travels is not readable") from None
 
 
 def _well_formed(value: Any) -> Any:

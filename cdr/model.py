@@ -31,6 +31,24 @@ RawRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class CallKey:
+    """Where a call stands in the ledger: ``day`` groups calls for look-ups, ``name`` is unique within the day."""
+
+    day: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Travels:
+    """What a message has been through: how often it was put back and since when (aware, UTC), and, if it is a replay,
+    the ledger's record that it comes from."""
+
+    times_put_back: int = 0
+    since: datetime | None = None
+    replay_of: CallKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """A call detail record as it travels on the queue.
 
@@ -41,6 +59,7 @@ class Row:
     id: int
     values: Mapping[str, Any]
     cut: Mapping[str, int] = field(default_factory=dict)
+    travels: Travels = field(default_factory=Travels)
 
 
 class Direction(StrEnum):
@@ -79,14 +98,6 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CallKey:
-    """Where a call stands in the ledger: ``day`` groups calls for look-ups, ``name`` is unique within the day."""
-
-    day: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Settlement:
     """How a call ended, as the ledger keeps it. ``detail`` is for people, ``reason`` for grouping."""
 
@@ -105,12 +116,13 @@ class Accepted:
 
 
 class Outcome(StrEnum):
-    """What came of one message."""
+    """What came of one message; each one means that the message is done."""
 
     SUBMITTED = "submitted"
     SKIPPED = "skipped"
     REJECTED = "rejected"
     REPEATED = "repeated"
+    PUT_BACK = "put_back"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from cdr.cursor import Checkpoint, Range
@@ -29,6 +29,9 @@ class CdrReader(Protocol):
 
     def first_id_since(self, moment: datetime) -> int | None:
         """The lowest id of a row that started at or after an aware moment; None if there is none."""
+
+    def rows_ended_between(self, start: datetime, end: datetime, after: int | None, limit: int) -> list[RawRow]:
+        """Up to ``limit`` rows that ended from ``start`` to before ``end`` (aware) with an id beyond ``after``."""
 
 
 class CdrSource(Protocol):
@@ -113,6 +116,17 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedCall:
+    """A rejected call's record without its row. ``replayed_at`` is when it was last put on the queue again."""
+
+    key: CallKey
+    reason: str
+    detail: str
+    settled_at: datetime
+    replayed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class StateCounts:
     """How many calls the ledger has in each state; ``complete`` is False where counting took too long."""
 
@@ -149,12 +163,29 @@ class CallLedger(Protocol):
 
     def count_states(self) -> StateCounts: ...
 
+    def rejected(self) -> Iterator[RejectedCall]:
+        """Every call whose state is rejected, in no particular order."""
+
+    def message(self, key: CallKey) -> str:
+        """The message of a call that was rejected; empty if there is none any more."""
+
+    def mark_replayed(self, key: CallKey, now: datetime) -> None:
+        """Note that a rejected call is on the queue again. A record that is gone meanwhile is no error."""
+
+    def row_ids(self, first: date, last: date, *, undated: bool = True) -> set[int]:
+        """The rows that have a record, of calls that ended on these days (UTC), and of those without a day."""
+
+    def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
+        """Remove the records of calls that were settled before a moment (rejected ones: before another one), never
+        one that is claimed. Works as it is iterated, and yields how many records each step removed."""
+
 
 class CallApi(Protocol):
     """The Call Logger."""
 
-    def submit(self, call: Call, *, give_up_at: datetime) -> Accepted:
-        """Submit a call, with retries in place while an attempt can still end before ``give_up_at``.
+    def submit(self, call: Call, *, give_up_at: datetime, patient: bool = True) -> Accepted:
+        """Submit a call, with retries in place while an attempt can still end before ``give_up_at``; just once if not
+        ``patient``.
 
         :raises ApiRejected: the API will never take this call
         :raises ApiDenied: the API refuses our credentials

@@ -1,16 +1,23 @@
-"""Use case: submit one queued call, while no other worker can."""
+"""Use case: bring one queued call to the Call Logger, while no other worker can.
+
+A message ends in one of three ways: its call is settled in the ledger; it is put back (sent again with a delay, then
+this one is done), because the time or the configuration is not right; or an error leaves this module, which only a
+failing queue and a defect can do, and the host brings the message again.
+"""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from hashlib import sha256
 
+from cdr.brakes import ApiWatch, RejectionLimit
 from cdr.mapping import UNDATED, call_key, to_call
-from cdr.message import decode_row
-from cdr.model import Accepted, Call, CallKey, CallRules, NotLogged, Outcome, Row, Settlement, State
-from cdr.ports import CallApi, CallLedger, Claim, Settled
+from cdr.message import decode_row, with_travels
+from cdr.model import CallKey, CallRules, NotLogged, Outcome, Row, Settlement, State, Travels
+from cdr.ports import CallApi, CallLedger, CallQueue, Claim, Settled
 from shared import log
 from shared.clock import Clock
 from shared.errors import (
@@ -19,8 +26,15 @@ from shared.errors import (
     ClaimHeld,
     InvalidMessage,
     PermanentError,
+    PipelineError,
+    StorageUnavailable,
     SubmissionUnknown,
+    TooManyRejections,
 )
+
+FIRST_DELAY = timedelta(seconds=30)
+LONGEST_DELAY = timedelta(minutes=5)
+AFTER_THE_LEASE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,73 +44,151 @@ class SubmitPlan:
     rules: CallRules
     claim_lease: timedelta
     budget: timedelta
+    give_up_after: timedelta
 
 
-def submit_call(message: str, *, ledger: CallLedger, api: CallApi, clock: Clock, plan: SubmitPlan) -> Outcome:
-    """Bring one call to the Call Logger, or its reason why not into the ledger.
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What one message after the other is worked with. ``random`` yields numbers from 0 up to 1."""
 
-    :raises TransientError, ApiDenied: the message must come again
+    ledger: CallLedger
+    api: CallApi
+    queue: CallQueue
+    clock: Clock
+    watch: ApiWatch
+    rejections: RejectionLimit
+    random: Callable[[], float]
+    plan: SubmitPlan = field(repr=False)
+
+
+def submit_call(message: str, worker: Worker) -> Outcome:
+    """Work on one message.
+
+    :raises StorageUnavailable: neither the ledger nor the queue can be used; the host must bring the message again
     """
     try:
         row = decode_row(message)
     except InvalidMessage as exc:
-        return _keep_garbage(message, exc, ledger=ledger, clock=clock)
+        return _keep_garbage(message, exc, worker)
+    try:
+        return _submit(message, row, worker)
+    except (ApiUnavailable, ApiDenied, SubmissionUnknown, ClaimHeld, TooManyRejections, StorageUnavailable) as exc:
+        return _put_back(message, row, exc, worker)
+
+
+def _submit(message: str, row: Row, worker: Worker) -> Outcome:
+    plan, now = worker.plan, worker.clock.now()
     key = call_key(row, plan.rules)
-    claimed_at = clock.now()
-    try:
-        claim = ledger.claim(key, row.id, message, claimed_at, plan.claim_lease)
-    except ClaimHeld as exc:
-        log.event("call.waiting", call=key.name, row_id=row.id, reason=str(exc))
-        raise
+    claim = worker.ledger.claim(key, row.id, message, now, plan.claim_lease)
     if isinstance(claim, Settled):
-        return _repeated(row, key, claim, message, ledger=ledger, clock=clock)
+        return _repeated(row, key, claim, message, worker)
     try:
-        call = to_call(row, plan.rules)
-        if isinstance(call, NotLogged):
-            settlement = Settlement(State.SKIPPED, call.reason)
-        else:
-            accepted = _submit(call, claim, ledger=ledger, api=api, clock=clock, plan=plan)
-            settlement = Settlement(
-                State.SUBMITTED, "known_before" if accepted.earlier else "created", entry_id=accepted.entry_id
-            )
-    except PermanentError as exc:
-        settlement = Settlement(State.REJECTED, exc.reason, str(exc))
-    ledger.settle(claim, settlement, clock.now())
+        settlement = _settlement(row, give_up_at=now + plan.budget, worker=worker)
+    except (ApiUnavailable, ApiDenied, TooManyRejections) as exc:
+        # The call is certainly not on its way into the API: whoever gets the message next may try at once.
+        worker.ledger.give_back(claim, f"{type(exc).__name__}: {exc}", worker.clock.now())
+        raise
+    worker.ledger.settle(claim, settlement, worker.clock.now())
+    _leave_replayed(row, key, worker)
     _report(row, claim, settlement)
     return Outcome(settlement.state.value)
 
 
-def _submit(call: Call, claim: Claim, *, ledger: CallLedger, api: CallApi, clock: Clock, plan: SubmitPlan) -> Accepted:
-    """Give the claim back only when the call is certainly not on its way into the API any more."""
-    give_up_at = claim.until - plan.claim_lease + plan.budget
+def _settlement(row: Row, *, give_up_at: datetime, worker: Worker) -> Settlement:
     try:
-        return api.submit(call, give_up_at=give_up_at)
-    except SubmissionUnknown as exc:
-        log.event("call.unsettled", level=logging.WARNING, call=claim.key.name, reason=str(exc), until=claim.until)
-        raise
-    except (ApiUnavailable, ApiDenied) as exc:
-        ledger.give_back(claim, f"{type(exc).__name__}: {exc}", clock.now())
-        if isinstance(exc, ApiDenied):
-            log.event("api.denied", level=logging.ERROR, reason=str(exc))
-        log.event("call.released", level=logging.WARNING, call=claim.key.name, attempts=claim.attempts, reason=str(exc))
-        raise
+        call = to_call(row, worker.plan.rules)
+        if isinstance(call, NotLogged):
+            return Settlement(State.SKIPPED, call.reason)
+        is_probe = worker.watch.is_down(worker.clock.now())
+        if not worker.watch.may_try(worker.clock.now()):
+            raise ApiUnavailable("the API is known to be down")
+        try:
+            accepted = worker.api.submit(call, give_up_at=give_up_at, patient=not is_probe)
+        except (ApiUnavailable, ApiDenied, SubmissionUnknown):
+            worker.watch.failed(worker.clock.now())
+            raise
+        worker.watch.succeeded()
+        return Settlement(State.SUBMITTED, "known_before" if accepted.earlier else "created", "", accepted.entry_id)
+    except PermanentError as exc:
+        _check_limit(exc, worker)
+        return Settlement(State.REJECTED, exc.reason, str(exc))
 
 
-def _repeated(row: Row, key: CallKey, settled: Settled, message: str, *, ledger: CallLedger, clock: Clock) -> Outcome:
+def _check_limit(exc: PermanentError, worker: Worker) -> None:
+    if not worker.rejections.allows(worker.clock.now()):
+        raise TooManyRejections(f"not rejected for now: {exc}") from exc
+
+
+def _repeated(row: Row, key: CallKey, settled: Settled, message: str, worker: Worker) -> Outcome:
     """The call is at the API. If another row of the same call brought it there, this one gets a record of its own."""
+    _leave_replayed(row, key, worker)
     if settled.row_id is not None and settled.row_id != row.id:
         own = CallKey(key.day, f"{key.name} row-{row.id}")
-        reason = Settlement(State.SKIPPED, "same_pbx_call_id", f"row {settled.row_id} has the same pbxCallId")
-        ledger.keep(own, row.id, message, reason, clock.now())
-        log.event("call.skipped", call=key.name, row_id=row.id, reason="same_pbx_call_id")
+        settlement = Settlement(State.SKIPPED, "same_pbx_call_id", f"row {settled.row_id} has the same pbxCallId")
+        worker.ledger.keep(own, row.id, message, settlement, worker.clock.now())
+        log.event("call.skipped", call=key.name, row_id=row.id, reason=settlement.reason)
         return Outcome.SKIPPED
     log.event("call.repeated", call=key.name, row_id=row.id)
     return Outcome.REPEATED
 
 
-def _keep_garbage(message: str, exc: InvalidMessage, *, ledger: CallLedger, clock: Clock) -> Outcome:
+def _leave_replayed(row: Row, key: CallKey, worker: Worker) -> None:
+    """With another configuration a replayed call may stand elsewhere in the ledger; its old record says where."""
+    old = row.travels.replay_of
+    if old is not None and old != key:
+        settlement = Settlement(State.SKIPPED, "replayed", f"replayed as {key.name}")
+        worker.ledger.keep(old, row.id, "", settlement, worker.clock.now())
+
+
+def _put_back(message: str, row: Row, exc: PipelineError, worker: Worker) -> Outcome:
+    """Send the message again with a delay, in place of this one; or give the call up if it is too old."""
+    now, travels = worker.clock.now(), row.travels
+    since = travels.since or now
+    if now - since >= worker.plan.give_up_after and not isinstance(exc, StorageUnavailable):
+        return _give_up(message, row, exc, worker)
+    delay = max(delay_before_next(travels.times_put_back, worker.random), _end_of_lease(exc, now, worker.plan))
+    again = Travels(travels.times_put_back + 1, since, travels.replay_of)
+    worker.queue.send_later(with_travels(message, again), delay)
+    _report_put_back(row, exc, again, delay, worker)
+    return Outcome.PUT_BACK
+
+
+def delay_before_next(times_put_back: int, random: Callable[[], float]) -> timedelta:
+    """30 seconds, doubling to 5 minutes, less up to a fifth so that not all messages come back at once."""
+    doubled: timedelta = min(FIRST_DELAY * 2 ** min(times_put_back, 10), LONGEST_DELAY)
+    return doubled * (1 - random() / 5)
+
+
+def _end_of_lease(exc: PipelineError, now: datetime, plan: SubmitPlan) -> timedelta:
+    """Before the end of a claim's lease there is nothing to find out."""
+    if isinstance(exc, SubmissionUnknown):
+        return plan.claim_lease + AFTER_THE_LEASE
+    if isinstance(exc, ClaimHeld) and exc.until is not None:
+        return exc.until - now + AFTER_THE_LEASE
+    return timedelta()
+
+
+def _give_up(message: str, row: Row, exc: PipelineError, worker: Worker) -> Outcome:
+    key = call_key(row, worker.plan.rules)
+    detail = f"given up after {worker.plan.give_up_after.days} days; last: {type(exc).__name__}: {exc}"
+    settlement = Settlement(State.REJECTED, "gave_up", detail)
+    if not worker.ledger.keep(key, row.id, message, settlement, worker.clock.now()):
+        return Outcome.REPEATED
+    log.event(
+        "call.rejected", level=logging.ERROR, call=key.name, row_id=row.id, reason="gave_up", detail=_masked(detail)
+    )
+    return Outcome.REJECTED
+
+
+def _keep_garbage(message: str, exc: InvalidMessage, worker: Worker) -> Outcome:
     key = garbage_key(message)
-    ledger.keep(key, None, message, Settlement(State.REJECTED, exc.reason, str(exc)), clock.now())
+    try:
+        _check_limit(exc, worker)
+        worker.ledger.keep(key, None, message, Settlement(State.REJECTED, exc.reason, str(exc)), worker.clock.now())
+    except (TooManyRejections, StorageUnavailable) as hindrance:
+        worker.queue.send_later(message, LONGEST_DELAY)
+        log.event("call.put_back", level=logging.ERROR, call=key.name, reason=str(hindrance))
+        return Outcome.PUT_BACK
     log.event("call.rejected", level=logging.WARNING, call=key.name, reason=exc.reason, detail=str(exc))
     return Outcome.REJECTED
 
@@ -114,6 +206,27 @@ def _report(row: Row, claim: Claim, settlement: Settlement) -> None:
         row_id=row.id,
         attempts=claim.attempts,
         reason=settlement.reason,
-        detail=log.mask_numbers(settlement.detail) or None,
+        detail=_masked(settlement.detail),
         entry_id=settlement.entry_id,
     )
+
+
+def _report_put_back(row: Row, exc: PipelineError, travels: Travels, delay: timedelta, worker: Worker) -> None:
+    if isinstance(exc, ApiDenied):
+        log.event("api.denied", level=logging.ERROR, reason=str(exc))
+    if isinstance(exc, TooManyRejections):
+        log.event("rejections.stopped", level=logging.ERROR, reason=_masked(str(exc)))
+    log.event(
+        "call.unsettled" if isinstance(exc, SubmissionUnknown) else "call.put_back",
+        level=logging.INFO if isinstance(exc, ClaimHeld) else logging.WARNING,
+        call=call_key(row, worker.plan.rules).name,
+        row_id=row.id,
+        error=type(exc).__name__,
+        reason=_masked(str(exc)),
+        times=travels.times_put_back,
+        delay_s=round(delay.total_seconds()),
+    )
+
+
+def _masked(text: str) -> str | None:
+    return log.mask_numbers(text) or None

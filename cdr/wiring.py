@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cdr import __version__
+from cdr.brakes import ApiWatch, RejectionLimit
 from cdr.keep_poisoned import keep_poisoned
 from cdr.model import CallRules, Outcome
 from cdr.poll import PollOutcome, PollPlan, poll
+from cdr.reconcile import Reconciliation, reconcile
+from cdr.replay import RejectedPage, ReplayOutcome, list_rejected, replay
+from cdr.retention import clean_ledger
 from cdr.schedule import ncrontab
 from cdr.status import Check, HealthCheck, progress
-from cdr.submit import SubmitPlan, submit_call
+from cdr.submit import SubmitPlan, Worker, submit_call
 from shared import log
 from shared.clock import Clock, SystemClock
 from shared.config_file import load_settings
-from shared.errors import InvalidConfig, PipelineError
+from shared.errors import ApiUnavailable, InvalidConfig, PipelineError
 from shared.settings import Settings, start_moment
 
 if TYPE_CHECKING:
@@ -40,6 +45,9 @@ POLL_SHARE_OF_INTERVAL = 0.8
 # only after that: so a call that was sent without an answer is never sent again while it may still be on its way in.
 SUBMIT_BUDGET = timedelta(seconds=150)
 CLAIM_LEASE = timedelta(seconds=180)
+HTTP_BUDGET = timedelta(seconds=120)
+CLEANING_BUDGET = timedelta(minutes=5)
+PUT_BACK_UNCONFIGURED = timedelta(minutes=5)
 
 
 class Pipeline:
@@ -99,8 +107,15 @@ class Pipeline:
             raise
 
     def submit(self, message: str) -> Outcome:
-        plan = SubmitPlan(call_rules(self.settings), CLAIM_LEASE, SUBMIT_BUDGET)
-        return submit_call(message, ledger=self._ledger, api=self._api, clock=self._clock, plan=plan)
+        """Work on one message; without a usable configuration it is put back.
+
+        :raises StorageUnavailable: the host must bring the message again
+        """
+        try:
+            return submit_call(message, self._worker)
+        except InvalidConfig:
+            self._queue.send_later(message, PUT_BACK_UNCONFIGURED)
+            return Outcome.PUT_BACK
 
     def keep_poisoned(self, message: str) -> None:
         rules = call_rules(self._settings) if self._settings else None
@@ -128,6 +143,34 @@ class Pipeline:
             "monitored_groups": [group.model_dump() for group in settings.call_groups.monitored_groups],
         }
 
+    def rejected(self, *, after: str | None, limit: int, reveal: bool) -> RejectedPage:
+        return list_rejected(self._ledger, after=after, limit=limit, reveal=reveal)
+
+    def replay(self, *, reason: str | None, call: str | None) -> ReplayOutcome:
+        return replay(
+            ledger=self._ledger, queue=self._queue, clock=self._clock, time_budget=HTTP_BUDGET, reason=reason, call=call
+        )
+
+    def reconcile(self, first: date, last: date, *, queue_missing: bool) -> Reconciliation:
+        return reconcile(
+            source=self._source,
+            ledger=self._ledger,
+            checkpoints=self._checkpoints,
+            first=first,
+            last=last,
+            queue=self._queue if queue_missing else None,
+        )
+
+    def clean_ledger(self) -> int:
+        ledger = self.settings.ledger
+        return clean_ledger(
+            ledger=self._ledger,
+            clock=self._clock,
+            keep=timedelta(days=ledger.keep_days),
+            keep_rejected=timedelta(days=ledger.keep_rejected_days),
+            time_budget=CLEANING_BUDGET,
+        )
+
     def _checks(self) -> Mapping[str, Check]:
         if self._settings is None:
             return {"configuration": self._check_configuration, "storage": self._check_storage}
@@ -147,11 +190,27 @@ class Pipeline:
             reader.rows_after(None, 1)
 
     def _check_api(self) -> None:
+        if self._worker.watch.is_down(self._clock.now()):
+            raise ApiUnavailable("the last submission failed")
         self._api.check_health()
 
     def _check_storage(self) -> None:
         self._queue.depth()
         self._checkpoints.read()
+
+    @cached_property
+    def _worker(self) -> Worker:
+        settings = self.settings
+        return Worker(
+            ledger=self._ledger,
+            api=self._api,
+            queue=self._queue,
+            clock=self._clock,
+            watch=ApiWatch(),
+            rejections=RejectionLimit(settings.calls.max_rejections_per_minute),
+            random=random.random,
+            plan=SubmitPlan(call_rules(settings), CLAIM_LEASE, SUBMIT_BUDGET, settings.api.give_up_after),
+        )
 
     @cached_property
     def _source(self) -> CdrSource:
@@ -213,6 +272,8 @@ def poll_plan(settings: Settings) -> PollPlan:
         time_budget=timedelta(seconds=settings.three_cx.polling_interval_seconds) * POLL_SHARE_OF_INTERVAL,
         lease=POLL_LEASE,
         start_from=start_moment(start, zone) if isinstance(start, datetime) else start,
+        gap_wait=settings.three_cx.gap_wait,
+        open_row_wait=settings.three_cx.open_row_wait,
     )
 
 

@@ -15,6 +15,7 @@ PipelineError
         SubmissionUnknown    sent, but no answer: the claim is kept until its lease ends, because the API may still be
                              inserting, and two submissions of one call at the same moment can both get in
         ClaimHeld            another worker has this call
+        TooManyRejections    something else than the calls must be wrong: stop rejecting, call a person
     PermanentError           this input will never work as it is: record it with its reason, and go on
         InvalidMessage       not a message of ours, or of an unknown version
         InvalidRow           a field that cannot make a call
@@ -25,7 +26,7 @@ PipelineError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 class PipelineError(Exception):
@@ -89,7 +90,15 @@ class SubmissionUnknown(TransientError):
 
 
 class ClaimHeld(TransientError):
-    """Another worker holds the claim on this call."""
+    """Another worker holds the claim on this call; ``until`` (aware, UTC) where that is known."""
+
+    def __init__(self, message: str, until: datetime | None = None) -> None:
+        self.until = until
+        super().__init__(message)
+
+
+class TooManyRejections(TransientError):
+    """So many calls were rejected lately that something else than the calls must be wrong."""
 
 
 class PermanentError(PipelineError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from string import Formatter
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -84,6 +84,18 @@ def _start_from(value: Any) -> Literal["beginning", "now"] | int | datetime:
     raise ValueError("is none of the allowed values")
 
 
+def _duration(value: Any) -> timedelta:
+    found = re.fullmatch(r"(\d{1,6}) *(s|m|h|d|seconds?|minutes?|hours?|days?)", str(value).strip())
+    if isinstance(value, timedelta):
+        return value
+    if found is None:
+        raise ValueError("is no number with a unit")
+    return int(found[1]) * timedelta(**{_UNITS[found[2][0]]: 1})
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+Duration = Annotated[timedelta, PlainValidator(_duration, json_schema_input_type=str)]
 Zone = Annotated[str, AfterValidator(_zone)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Email = Annotated[str, Field(max_length=255), AfterValidator(_email)]
@@ -146,6 +158,12 @@ class ThreeCx(_Section):
         min_length=1,
         description="name of a file in config/schemas without .sql, or the path of a file of your own",
     )
+    gap_wait: Duration = Field(
+        timedelta(minutes=15), description="such as 15 minutes: how long ids that were skipped may still appear"
+    )
+    open_row_wait: Duration = Field(
+        timedelta(hours=24), description="such as 24 hours: when a row without an end is given up"
+    )
     cdr_database: CdrDatabase
 
 
@@ -182,6 +200,9 @@ class Api(_Section):
         30, ge=1, le=60, description="1 to 60 seconds for one request; numbers from 1000 are milliseconds"
     )
     retry_attempts: int = Field(3, ge=1, le=10, description="1 to 10 tries before the call goes back to the queue")
+    give_up_after: Duration = Field(
+        timedelta(days=7), description="such as 7 days: when a call that the API cannot take is given up"
+    )
     auth: ApiAuth = Field(NoAuth(), description="type: none, bearer, api_key or entra")
 
 
@@ -227,6 +248,17 @@ class Calls(_Section):
         if value is None and info.data.get("phone_format") == "e164":
             raise ValueError("missing, phone_format e164 needs it")
         return value
+
+    max_rejections_per_minute: int = Field(
+        60, ge=1, le=100_000, description="1 to 100000: with more, a worker stops rejecting and puts calls back instead"
+    )
+
+
+class Ledger(_Section):
+    """How long the records of calls are kept."""
+
+    keep_days: int = Field(90, ge=7, le=3650, description="7 to 3650 days, for calls that are submitted or skipped")
+    keep_rejected_days: int = Field(365, ge=7, le=3650, description="7 to 3650 days, for calls that are rejected")
 
 
 class DayHours(_Section):
@@ -276,6 +308,7 @@ class Settings(_Section):
     three_cx: ThreeCx = Field(alias="3cx", description="the phone system")
     api: Api = Field(description="the Call Logger")
     calls: Calls = Field(Calls(), description="how rows become calls")
+    ledger: Ledger = Field(Ledger(), description="how long records are kept")
     business_hours: BusinessHours = Field(BusinessHours(), description="time zone and hours of each weekday")
     call_groups: CallGroups = Field(CallGroups(), description="queues and ring groups")
     extension_mapping: dict[str, Email] = Field(

@@ -33,7 +33,7 @@ def refusal(exc: BadRequest, method: str) -> func.HttpResponse:
 
 
 def check_request(request: func.HttpRequest, method: str, parameters: Collection[str] = ()) -> dict[str, Any]:
-    """The JSON object in the body, empty if there is none; every member of it must be a known parameter.
+    """The parameters of a request: those of its query and the members of the JSON object in its body.
 
     :raises BadRequest: another method, a body that is no JSON object, or an unknown parameter
     """
@@ -44,7 +44,7 @@ def check_request(request: func.HttpRequest, method: str, parameters: Collection
     if unknown := sorted(given - set(parameters)):
         known = f"known: {', '.join(sorted(parameters))}" if parameters else "this function takes none"
         raise BadRequest(400, f"unknown parameter {', '.join(unknown)[:200]}; {known}")
-    return body
+    return {**body, **{name: value for name, value in request.params.items() if name != KEY_PARAMETER}}
 
 
 def _object_in(raw: bytes) -> dict[str, Any]:

@@ -49,12 +49,12 @@ class RestCallApi:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=POOL_SIZE))
 
-    def submit(self, call: Call, *, give_up_at: datetime) -> Accepted:
+    def submit(self, call: Call, *, give_up_at: datetime, patient: bool = True) -> Accepted:
         body = body_of(call)
         retrying = Retrying(
             retry=retry_if_exception_type(ApiUnavailable),
             wait=_wait,
-            stop=lambda state: self._is_last(state, give_up_at),
+            stop=lambda state: not patient or self._is_last(state, give_up_at),
             sleep=self._clock.sleep,
             reraise=True,
         )

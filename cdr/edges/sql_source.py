@@ -71,7 +71,7 @@ class SqlCdrReader:
         self._connection = connection
         # A colon in the operator's SELECT is no parameter of ours.
         source = text(re.sub(r"(?<!:):(?=\w)", r"\:", schema_sql))
-        self._cdr = source.columns(column("id"), column("started_at")).subquery("cdr")
+        self._cdr = source.columns(column("id"), column("started_at"), column("ended_at")).subquery("cdr")
         self._zone = ZoneInfo(database.timezone)
         self._times_are_text = database.engine == "sqlite"
 
@@ -94,9 +94,18 @@ class SqlCdrReader:
         return self._one_id(select(func.max(self._cdr.c.id)))
 
     def first_id_since(self, moment: datetime) -> int | None:
-        local: Any = moment.astimezone(self._zone).replace(tzinfo=None, microsecond=0)
-        since = local.isoformat(" ") if self._times_are_text else local
-        return self._one_id(select(func.min(self._cdr.c.id)).where(self._cdr.c.started_at >= since))
+        started = self._cdr.c.started_at >= self._local(moment)
+        return self._one_id(select(func.min(self._cdr.c.id)).where(started))
+
+    def rows_ended_between(self, start: datetime, end: datetime, after: int | None, limit: int) -> list[RawRow]:
+        ended = self._cdr.c.ended_at
+        beyond = [] if after is None else [self._cdr.c.id > after]
+        return self._rows(ended >= self._local(start), ended < self._local(end), *beyond, limit=limit)
+
+    def _local(self, moment: datetime) -> Any:
+        """A moment as the table's own timestamps are: without offset, in the configured zone."""
+        local = moment.astimezone(self._zone).replace(tzinfo=None, microsecond=0)
+        return local.isoformat(" ") if self._times_are_text else local
 
     def _within(self, span: Range) -> ColumnElement[bool]:
         first, last = span

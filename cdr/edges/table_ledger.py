@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from cdr.edges.storage_account import StorageAccount, translated
-from cdr.edges.table_text import escape_key, in_pieces
+from cdr.edges.table_text import escape_key, from_pieces, in_pieces, unescape_key
 from cdr.mapping import UNDATED
 from cdr.model import CallKey, Settlement, State
-from cdr.ports import Claim, Settled, StateCounts
+from cdr.ports import Claim, RejectedCall, Settled, StateCounts
+from shared import log
 from shared.errors import ClaimHeld, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ ROW_PIECES = 2
 COUNTING_TIME_S = 5.0
 TRIES_AGAINST_OTHERS = 5
 MAX_DETAIL = 2_000
+TRANSACTION = 100
 
 
 class TableCallLedger:
@@ -63,7 +68,8 @@ class TableCallLedger:
         if found["state"] == State.SUBMITTED:
             return Settled(int(found["row_id"]) if found.get("row_id") else None)
         if found["state"] == State.CLAIMED and found["claimed_until"] > now:
-            raise ClaimHeld(f"another worker has the call until {found['claimed_until']:%H:%M:%S} UTC")
+            until = found["claimed_until"]
+            raise ClaimHeld(f"another worker has the call until {until:%H:%M:%S} UTC", until)
         attempts = found.get("attempts", 0) + 1
         version = self._merge({**mine, "attempts": attempts}, found.metadata["etag"])
         if version is None:
@@ -122,10 +128,69 @@ class TableCallLedger:
                     return StateCounts(counts, complete=False)
         return StateCounts(counts, complete=True)
 
+    def rejected(self) -> Iterator[RejectedCall]:
+        fields = ["PartitionKey", "RowKey", "reason", "detail", "settled_at", "replayed_at"]
+        with translated(f"table {self._name}"):
+            for found in self._table.query_entities(f"state eq '{State.REJECTED.value}'", select=fields):
+                key = CallKey(found["PartitionKey"], unescape_key(found["RowKey"]))
+                replayed_at = found.get("replayed_at")
+                yield RejectedCall(key, found["reason"], found["detail"], found["settled_at"], replayed_at)
+
+    def message(self, key: CallKey) -> str:
+        with translated(f"table {self._name}"):
+            found = self._read(key)
+        return from_pieces("row", found, ROW_PIECES) if found is not None else ""
+
+    def mark_replayed(self, key: CallKey, now: datetime) -> None:
+        from azure.core.exceptions import ResourceNotFoundError
+        from azure.data.tables import UpdateMode
+
+        with translated(f"table {self._name}"), suppress(ResourceNotFoundError):
+            self._table.update_entity({**_address(key), "replayed_at": now}, UpdateMode.MERGE)
+
+    def row_ids(self, first: date, last: date, *, undated: bool = True) -> set[int]:
+        days = f"PartitionKey ge '{first}' and PartitionKey le '{last}'"
+        within = f"({days}) or PartitionKey eq '{UNDATED}'" if undated else days
+        with translated(f"table {self._name}"):
+            found = self._table.query_entities(within, select=["row_id"])
+            return {int(entity["row_id"]) for entity in found if entity.get("row_id")}
+
+    def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
+        with translated(f"table {self._name}"):
+            for day, batch in self._removable(before, rejected_before):
+                yield self._remove(day, batch)
+
+    def _removable(self, before: datetime, rejected_before: datetime) -> Iterator[tuple[str, list[Any]]]:
+        """Batches of one day each, as a transaction wants them."""
+        kept = f"(state eq '{State.SUBMITTED.value}' or state eq '{State.SKIPPED.value}')"
+        for moment, states in ((before, kept), (rejected_before, f"state eq '{State.REJECTED.value}'")):
+            # No call is settled before the day it ended on, so older days are enough, and cheap to find.
+            days = f"(PartitionKey le '{moment:%Y-%m-%d}' or PartitionKey eq '{UNDATED}')"
+            old = f"{days} and {states} and settled_at lt datetime'{moment:%Y-%m-%dT%H:%M:%SZ}'"
+            found = self._table.query_entities(old, select=["PartitionKey", "RowKey"])
+            for day, entities in groupby(found, key=itemgetter("PartitionKey")):
+                while batch := list(islice(entities, TRANSACTION)):
+                    yield day, batch
+
+    def _remove(self, day: str, batch: Sequence[Any]) -> int:
+        from azure.core import MatchConditions
+        from azure.data.tables import TableTransactionError
+
+        unchanged = {"match_condition": MatchConditions.IfNotModified}
+        try:
+            self._table.submit_transaction(
+                [("delete", entity, {**unchanged, "etag": entity.metadata["etag"]}) for entity in batch]
+            )
+        except TableTransactionError:
+            # One of them was claimed again meanwhile, by a replay: all of this batch wait for the next time.
+            log.event("ledger.kept", level=logging.WARNING, day=day, records=len(batch))
+            return 0
+        return len(batch)
+
     def _states(self) -> Iterator[str]:
         newest = self._table.query_entities(f"PartitionKey eq '{UNDATED}'", select=["state"])
         yield from (entity["state"] for entity in newest)
-        recent = f"{datetime.now().astimezone() - timedelta(days=7):%Y-%m-%d}"
+        recent = f"{datetime.now(UTC) - timedelta(days=7):%Y-%m-%d}"
         for within in (f"PartitionKey ge '{recent}' and PartitionKey lt '{UNDATED}'", f"PartitionKey lt '{recent}'"):
             yield from (entity["state"] for entity in self._table.query_entities(within, select=["state"]))
 
