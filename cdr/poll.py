@@ -65,17 +65,20 @@ class _Poll:
             self._save(_first_checkpoint(self.reader, self.plan.start_from))
         else:
             self.checkpoint = self.lease.checkpoint
-        return self._look_again() and self._read_on()
+        looked_at_all = self._look_again()
+        return self._read_on() and looked_at_all
 
     def _read_on(self) -> bool:
-        while self.clock.now() < self.deadline:
+        """At least one page, however long the look at what is behind took: neither may starve the other."""
+        while True:
             page = self.reader.rows_after(self.checkpoint.position, PAGE_SIZE)
             if page:
                 seen = [Seen(row["id"], _has_ended(row)) for row in page]
                 self._queue_and_save(page, seen, advance(self.checkpoint, seen, self.clock.now()))
             if len(page) < PAGE_SIZE:
                 return True
-        return False
+            if self.clock.now() >= self.deadline:
+                return False
 
     def _look_again(self) -> bool:
         """Ask again for the rows that had not ended and for the ids that were missing."""
