@@ -64,7 +64,7 @@ class Pipeline:
         self._settings: Settings | None = None
         self._invalid: InvalidConfig | None = None
         try:
-            self._settings = load_settings(root / environment.get("CONFIG_FILE", CONFIG_FILE), environment)
+            self._settings = load_settings(root / environment.get("CONFIG_FILE", CONFIG_FILE), environment, root)
         except InvalidConfig as exc:
             self._invalid = exc
         self.health = HealthCheck(self._checks(), self._clock)
@@ -217,7 +217,7 @@ class Pipeline:
         from cdr.edges.sql_source import SqlCdrSource, read_schema
 
         three_cx = self.settings.three_cx
-        sql = read_schema(three_cx.schema_, self._root / "config" / "schemas")
+        sql = read_schema(three_cx.schema_, self._root)
         return SqlCdrSource(three_cx.cdr_database, sql)
 
     @cached_property
@@ -231,6 +231,7 @@ class Pipeline:
             timeout=timedelta(seconds=api.timeout_seconds),
             attempts=api.retry_attempts,
             auth=make_auth(api.auth),
+            ca_file=api.ca_file,
             clock=self._clock,
         )
 

@@ -38,23 +38,23 @@ ENVIRONMENT: Mapping[tuple[str, ...], str] = {
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
-def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
-    """The settings of a file.
+def load_settings(path: Path, environment: Mapping[str, str], root: Path) -> Settings:
+    """The settings of a file; paths in it are relative to ``root``.
 
     :raises InvalidConfig: with a line for every mistake in it
     """
-    return parse_settings(_read(path), environment)
+    return parse_settings(_read(path), environment, root)
 
 
-def parse_settings(text: str, environment: Mapping[str, str]) -> Settings:
-    """The settings of a file's text; raises as load_settings does."""
+def parse_settings(text: str, environment: Mapping[str, str], root: Path = Path()) -> Settings:
+    """The settings of a file's text, paths in it relative to ``root``; raises as load_settings does."""
     unset: dict[tuple[str, ...], str] = {}
     data = _substitute(_parse_yaml(text), environment, (), unset)
     if not isinstance(data, dict):
         raise InvalidConfig(["the configuration file is empty or no mapping; it needs the sections 3cx and api"])
     _fill_from_environment(data, environment)
     try:
-        return Settings.model_validate(data)
+        return Settings.model_validate(data, context={"root": root})
     except ValidationError as exc:
         raise InvalidConfig(list(_mistakes(exc, data, unset))) from None
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from string import Formatter
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -93,9 +94,18 @@ def _duration(value: Any) -> timedelta:
     return int(found[1]) * timedelta(**{_UNITS[found[2][0]]: 1})
 
 
+def _existing_file(path: str, info: ValidationInfo) -> str:
+    """A path is meant relative to the app's own folder, which the reader of the file hands in as context."""
+    file = Path((info.context or {}).get("root", ".")) / path
+    if not file.is_file():
+        raise ValueError("is no file")
+    return str(file.resolve())
+
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Duration = Annotated[timedelta, PlainValidator(_duration, json_schema_input_type=str)]
+ExistingFile = Annotated[str, AfterValidator(_existing_file)]
 Zone = Annotated[str, AfterValidator(_zone)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Email = Annotated[str, Field(max_length=255), AfterValidator(_email)]
@@ -123,6 +133,9 @@ class CdrDatabase(_Section):
     trust_server_certificate: bool = Field(
         False, description="true or false: true takes any certificate, for a server with a self-signed one"
     )
+    ca_file: ExistingFile | None = Field(
+        None, description="for mysql: a file with the certificates to trust; for sqlserver use the system's own"
+    )
     statement_timeout_seconds: int = Field(20, ge=1, le=45, description="1 to 45 seconds for one SELECT")
 
     @field_validator("host", "username", "password")
@@ -131,6 +144,13 @@ class CdrDatabase(_Section):
         engine = info.data.get("engine", "sqlite")
         if value is None and engine != "sqlite":
             raise ValueError(f"missing, engine {engine} needs it")
+        return value
+
+    @field_validator("ca_file")
+    @classmethod
+    def _only_mysql_takes_it(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("engine", "mysql") != "mysql":
+            raise ValueError("cannot be used with this engine")
         return value
 
     @property
@@ -203,6 +223,7 @@ class Api(_Section):
     give_up_after: Duration = Field(
         timedelta(days=7), description="such as 7 days: when a call that the API cannot take is given up"
     )
+    ca_file: ExistingFile | None = Field(None, description="a file with the certificates to trust, for a private CA")
     auth: ApiAuth = Field(NoAuth(), description="type: none, bearer, api_key or entra")
 
 

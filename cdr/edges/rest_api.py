@@ -39,13 +39,23 @@ NOT_THE_API = frozenset({301, 302, 303, 307, 308, 404, 405, 407})
 class RestCallApi:
     """A CallApi. ``attempts`` counts the first one too; ``timeout`` is that of one request."""
 
-    def __init__(self, base_url: str, *, timeout: timedelta, attempts: int, auth: AuthBase, clock: Clock) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout: timedelta,
+        attempts: int,
+        auth: AuthBase,
+        clock: Clock,
+        ca_file: str | None = None,
+    ) -> None:
         self._base_url = base_url
         self._timeout = timeout
         self._attempts = attempts
         self._clock = clock
         self._session = requests.Session()
         self._session.auth = auth
+        self._session.verify = ca_file or True
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=POOL_SIZE))
 

@@ -118,7 +118,7 @@ def _connect_mysql(database: CdrDatabase) -> Any:
 
 
 def _tls(database: CdrDatabase) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    context = ssl.create_default_context(cafile=database.ca_file)
     if database.trust_server_certificate:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

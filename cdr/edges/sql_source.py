@@ -27,18 +27,20 @@ from shared.settings import CdrDatabase
 RANGES_A_STATEMENT = 200
 
 
-def read_schema(name: str, folder: Path) -> str:
-    """The SELECT of a schema: a name means a file in the folder, anything with a dot or a slash a path.
+def read_schema(name: str, root: Path) -> str:
+    """The SELECT of a schema: a name means a file in ``config/schemas``, anything else a path below the app's folder.
 
     :raises SourceMisconfigured: the file cannot be read, or holds more than one SELECT
     """
-    path = folder / f"{name}.sql" if re.fullmatch(r"[\w-]+", name) else Path(name)
+    folder = root / "config" / "schemas"
+    path = folder / f"{name}.sql" if re.fullmatch(r"[\w-]+", name) else root / name
     try:
         sql = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         known = ", ".join(sorted(file.stem for file in folder.glob("*.sql")))
         raise SourceMisconfigured(f"3cx.schema: {name} cannot be read; known names: {known}") from exc
-    bare = re.sub(r"--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL).strip().rstrip(";").strip()
+    without_comments = re.sub(r"('[^']*')|--[^\n]*|/\*.*?\*/", r"\1 ", sql, flags=re.DOTALL)
+    bare = without_comments.strip().rstrip(";").strip()
     if not re.match(r"select\b", bare, re.IGNORECASE) or ";" in re.sub(r"'[^']*'", "''", bare):
         raise SourceMisconfigured(f"3cx.schema: {name} must be one SELECT and nothing else")
     return bare
