@@ -145,7 +145,7 @@ def _phone_number(row: Row, column: str, rules: CallRules) -> str:
     number = _number(row, column)
     if not re.search("[0-9]", number):
         return rules.anonymous_number
-    formatted = _formatted(number, rules)
+    formatted = _formatted(number, rules).replace("\0", "")
     if column in row.cut or len(formatted) > MAX_PHONE_NUMBER:
         raise InvalidRow(
             column, f"has {row.cut.get(column, len(formatted))} characters, at most {MAX_PHONE_NUMBER} fit"
@@ -225,6 +225,8 @@ def _text(row: Row, column: str, longest: int) -> str:
     text = "" if value is None else str(value).strip()
     if not text:
         raise InvalidRow(column, "missing")
+    if "\0" in text:  # the backend's database takes none, and it would answer 500 for ever
+        raise InvalidRow(column, "holds a NUL character")
     if len(text) > longest:
         raise InvalidRow(column, f"has {row.cut.get(column, len(text))} characters, at most {longest} fit")
     return text

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema
 
 from shared.config_file import ENVIRONMENT
 from shared.settings import Settings
@@ -18,24 +21,42 @@ from shared.settings import Settings
 Schema = dict[str, Any]
 
 VARIABLE: Schema = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"}
+A_VARIABLE: Schema = {"$ref": "#/$defs/Variable"}
 ANNOTATIONS = ("description", "default")
 LEFT_OUT = ("title", "discriminator", "writeOnly")
 
 
 def config_schema() -> Schema:
     """The schema of the configuration file as people write it."""
-    schema = Settings.model_json_schema()
+    schema = Settings.model_json_schema(schema_generator=_Generator)
     definitions: Schema = {name: _as_written(part) for name, part in schema.pop("$defs").items()}
     root = _as_written(schema)
     for path in ENVIRONMENT:
         _may_be_absent(path, root, definitions)
+    definitions["Variable"] = VARIABLE
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "$defs": definitions}
+
+
+class _Generator(GenerateJsonSchema):
+    """Writes a default as it would stand in the file."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return _span_as_written(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+
+
+def _span_as_written(span: timedelta) -> str:
+    """In the largest unit of which there are several."""
+    for unit in ("days", "hours", "minutes"):
+        number, rest = divmod(span, timedelta(**{unit: 1}))
+        if number > 1 and not rest:
+            return f"{number} {unit}"
+    return f"{span // timedelta(seconds=1)} seconds"
 
 
 def _as_written(schema: Schema) -> Schema:
     kept = {key: value for key, value in schema.items() if key not in LEFT_OUT}
-    if kept.get("default", ...) is None:
-        del kept["default"]
+    if isinstance(kept.get("default"), dict | None):  # that of a whole section says nothing that its keys do not
+        kept.pop("default", None)
     match kept:
         case {"properties": properties}:
             return kept | {"properties": {name: _as_written(part) for name, part in properties.items()}}
@@ -59,7 +80,7 @@ def _scalar(schema: Schema) -> Schema:
     if rules["type"] == "string" and not rules.keys() & {"enum", "const", "pattern", "format"}:
         rules["type"] = ["string", "number"]
     is_free_text = rules.keys() <= {"type", "minLength"} and "string" in rules["type"]
-    return annotations | (rules if is_free_text else {"anyOf": [rules, VARIABLE]})
+    return annotations | (rules if is_free_text else {"anyOf": [rules, A_VARIABLE]})
 
 
 def _may_be_absent(path: tuple[str, ...], schema: Schema, definitions: Schema) -> None:
