@@ -45,36 +45,36 @@ def keep_poisoned(message: func.QueueMessage) -> None:
     pipeline.keep_poisoned(message.get_body().decode("utf-8", "replace"))
 
 
-@app.route(route="health", trigger_arg_name="request", methods=ANY_METHOD, auth_level=func.AuthLevel.ANONYMOUS)
+@app.route(route="health", methods=ANY_METHOD, auth_level=func.AuthLevel.ANONYMOUS)
 def health(req: func.HttpRequest) -> func.HttpResponse:
     return endpoints.health(req, pipeline)
 
 
-@app.route(route="status", trigger_arg_name="request", methods=ANY_METHOD)
+@app.route(route="status", methods=ANY_METHOD)
 def status(req: func.HttpRequest) -> func.HttpResponse:
     return endpoints.status(req, pipeline)
 
 
-@app.route(route="trigger/poll", trigger_arg_name="request", methods=ANY_METHOD)
+@app.route(route="trigger/poll", methods=ANY_METHOD)
 def trigger_poll(req: func.HttpRequest) -> func.HttpResponse:
     return endpoints.trigger_poll(req, pipeline)
 
 
-@app.route(route="rejected", trigger_arg_name="request", methods=ANY_METHOD)
+@app.route(route="rejected", methods=ANY_METHOD)
 def rejected(req: func.HttpRequest) -> func.HttpResponse:
     return endpoints.rejected(req, pipeline)
 
 
-@app.route(route="trigger/replay", trigger_arg_name="request", methods=ANY_METHOD)
+@app.route(route="trigger/replay", methods=ANY_METHOD)
 def trigger_replay(req: func.HttpRequest) -> func.HttpResponse:
     return endpoints.trigger_replay(req, pipeline)
 
 
-@app.route(route="reconcile", trigger_arg_name="request", methods=ANY_METHOD)
+@app.route(route="reconcile", methods=ANY_METHOD)
 def reconcile(req: func.HttpRequest) -> func.HttpResponse:
     return endpoints.reconcile(req, pipeline)
 
 
-@app.route(route="trigger/reconcile", trigger_arg_name="request", methods=ANY_METHOD)
+@app.route(route="trigger/reconcile", methods=ANY_METHOD)
 def trigger_reconcile(req: func.HttpRequest) -> func.HttpResponse:
     return endpoints.trigger_reconcile(req, pipeline)

@@ -76,6 +76,11 @@ class _TextLoader(yaml.SafeLoader):
     """Leaves every scalar but null as the text it is, so that extension 0101 keeps its zero and 08:00 is no number."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own way of saying it
+    yaml_constructors = {  # noqa: RUF012 - the same
+        tag: constructor
+        for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag.rpartition(":")[2] in ("null", "str", "seq", "map")
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
         seen: set[str] = set()
@@ -96,7 +101,7 @@ def _parse_yaml(text: str) -> Any:
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=_TextLoader)):
             raise InvalidConfig(["the configuration file uses a YAML alias (*name); write the value out instead"])
         return yaml.load(text, Loader=_TextLoader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as exc:
+    except (yaml.YAMLError, ValueError, OverflowError) as exc:  # the last two: a \\U escape beyond Unicode
         mark = getattr(exc, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = getattr(exc, "problem", None) or str(exc).splitlines()[0]
@@ -174,7 +179,7 @@ def _locate(location: tuple[str, ...]) -> _Location:
         chosen = next(
             (m for m in models if "type" in known and part in _types(m.model_fields["type"].annotation)), None
         )
-        if chosen is not None:
+        if chosen is not None and len(models) > 1:
             models = [chosen]
             continue
         path.append(part)
@@ -199,4 +204,17 @@ def _held(data: Any, at: _Location) -> str:
         data = data[int(key)] if isinstance(data, list) else data.get(key) if isinstance(data, dict) else None
     if isinstance(data, dict | list | None) or at.field is None:
         return ""
-    return "holds ***: " if SecretStr in _types(at.field.annotation) else f"holds {data!r:.80}: "
+    return "holds ***: " if _may_be_secret(at.field.annotation) else f"holds {data!r:.80}: "
+
+
+def _may_be_secret(annotation: Any) -> bool:
+    """Also a section with a secret in it: somebody may have written the bare secret in its place."""
+    return any(
+        part is SecretStr
+        or (
+            isinstance(part, type)
+            and issubclass(part, BaseModel)
+            and any(_may_be_secret(field.annotation) for field in part.model_fields.values())
+        )
+        for part in _types(annotation)
+    )

@@ -89,8 +89,20 @@ def odbc_parts(database: CdrDatabase, driver: str) -> dict[str, str]:
 
 
 def odbc_string(parts: Mapping[str, str]) -> str:
-    """Every value in braces, so that no password can end it or add a keyword."""
-    return ";".join(f"{key}={{{value.replace('}', '}}')}}}" for key, value in parts.items())
+    """Every value in braces, so that no password can end it or add a keyword.
+
+    A closing brace within a value is doubled, but FreeTDS reads on to the first ``};`` instead, also after the last one.
+
+    :raises SourceMisconfigured: FreeTDS is given a value with ``};`` in it
+    """
+    if parts["DRIVER"] != "FreeTDS":
+        return "".join(f"{key}={{{value.replace('}', '}}')}}};" for key, value in parts.items())
+    if any("};" in value for value in parts.values()):
+        raise SourceMisconfigured(
+            "3cx.cdr_database.password: FreeTDS takes no }; in a password or a name; change it, or install Microsoft's "
+            "ODBC driver"
+        )
+    return "".join(f"{key}={{{value}}};" for key, value in parts.items())
 
 
 def _prepare_sqlserver(engine: Engine, database: CdrDatabase) -> None:
