@@ -27,6 +27,13 @@ def poll_cdr(timer: func.TimerRequest) -> None:
         pipeline.poll()
 
 
+@app.timer_trigger(arg_name="timer", schedule=pipeline.check_schedule, run_on_startup=False, use_monitor=False)
+def check_call_groups(timer: func.TimerRequest) -> None:
+    """Raise and resolve the alerts of call groups. A failed check has logged why; the next one tries again."""
+    with suppress(PipelineError):
+        pipeline.check_groups()
+
+
 @app.timer_trigger(arg_name="timer", schedule="0 17 3 * * *", run_on_startup=False)
 def clean_ledger(timer: func.TimerRequest) -> None:
     """Once a day, remove old records from the ledger. What it raises is a failed run; the next day tries again."""
@@ -58,6 +65,11 @@ def status(req: func.HttpRequest) -> func.HttpResponse:
 @app.route(route="trigger/poll", methods=ANY_METHOD)
 def trigger_poll(req: func.HttpRequest) -> func.HttpResponse:
     return endpoints.trigger_poll(req, pipeline)
+
+
+@app.route(route="trigger/alerts", methods=ANY_METHOD)
+def trigger_alerts(req: func.HttpRequest) -> func.HttpResponse:
+    return endpoints.trigger_alerts(req, pipeline)
 
 
 @app.route(route="rejected", methods=ANY_METHOD)

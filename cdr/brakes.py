@@ -21,6 +21,7 @@ class ApiWatch:
         self._lock = Lock()
         self._failed_at: datetime | None = None
         self._probed_at: datetime | None = None
+        self._last_failure = ""
 
     def may_try(self, now: datetime) -> bool:
         """Whether a message may go to the API now. While the API is down, True makes the caller the one that probes."""
@@ -36,13 +37,20 @@ class ApiWatch:
         with self._lock:
             return self._is_down(now)
 
-    def failed(self, now: datetime) -> None:
+    def failed(self, now: datetime, why: str) -> None:
         with self._lock:
             self._failed_at = self._probed_at = now
+            self._last_failure = why
 
     def succeeded(self) -> None:
         with self._lock:
             self._failed_at = self._probed_at = None
+
+    @property
+    def last_failure(self) -> str:
+        """What was wrong with the API when it was last seen to be down: the reason of every call that has to wait."""
+        with self._lock:
+            return self._last_failure
 
     def _is_down(self, now: datetime) -> bool:
         return self._failed_at is not None and now - self._failed_at < FORGET_AFTER

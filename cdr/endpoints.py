@@ -53,6 +53,16 @@ def trigger_poll(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResp
     return _answered(request, "POST", (), poll)
 
 
+def trigger_alerts(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+    """200 with what the check saw and did, 409 while another one is at work."""
+
+    def check(_: Parameters) -> func.HttpResponse:
+        outcome = pipeline.check_groups()
+        return answer(asdict(outcome), 200 if outcome.result == "finished" else 409)
+
+    return _answered(request, "POST", (), check)
+
+
 def rejected(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
     """A page of rejected calls, the newest first: ``limit`` (100), ``after`` from the page before, ``reveal``."""
 

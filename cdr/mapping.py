@@ -6,6 +6,7 @@ those of the Call Logger's own validation.
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,9 @@ MAX_DURATION_S = 2**31 - 1
 
 UNDATED = "undated"
 """The ledger's day for what has no end time, or is shared by the rows of several days."""
+
+_BLANK = "".join(map(chr, range(0x21)))
+"""What the Call Logger takes for blank; Python has another idea of it."""
 
 _INBOUND, _OUTBOUND, _INTERNAL = "0", "1", "2"  # column call_type
 
@@ -74,7 +78,7 @@ def call_key(row: Row, rules: CallRules) -> CallKey:
         ended_at = end_time(row, rules.timezone)
     except InvalidRow:
         return CallKey(UNDATED, name)
-    return CallKey(f"{ended_at:%Y-%m-%d}" if "{id}" in rules.pbx_call_id else UNDATED, name)
+    return CallKey(ended_at.date().isoformat() if "{id}" in rules.pbx_call_id else UNDATED, name)
 
 
 def end_time(row: Row, zone: str) -> datetime:
@@ -85,12 +89,13 @@ def end_time(row: Row, zone: str) -> datetime:
     ended = _time(row, "ended_at")
     if ended is None:
         raise InvalidRow("ended_at", "missing")
+    ended_at = _in_utc("ended_at", ended, zone)
     started = _time(row, "started_at")
-    if started is None or _in_utc(ended, zone) >= _in_utc(started, zone):
-        return _in_utc(ended, zone)
+    if started is None or ended_at >= _in_utc("started_at", started, zone):
+        return ended_at
     # A call over the end of summer time: the clock's second pass through that hour.
-    second_pass = _in_utc(ended.replace(fold=1), zone)
-    if second_pass >= _in_utc(started, zone):
+    second_pass = _in_utc("ended_at", ended.replace(fold=1), zone)
+    if second_pass >= _in_utc("started_at", started, zone):
         return second_pass
     raise InvalidRow("ended_at", "is before started_at")
 
@@ -104,7 +109,7 @@ def body_of(call: Call) -> dict[str, Any]:
         "callOwnerEmail": call.email,
         "callDirection": call.direction.value,
         "callGroupId": call.call_group_id,
-        "timestamp": f"{call.ended_at:%Y-%m-%dT%H:%M:%S}.{call.ended_at.microsecond // 1000:03d}Z",
+        "timestamp": f"{call.ended_at.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z",
         "pbxCallId": call.pbx_call_id,
     }
 
@@ -112,9 +117,9 @@ def body_of(call: Call) -> dict[str, Any]:
 def _answered(row: Row) -> bool:
     value = row.values.get("answered")
     word = str(value).strip().lower()
-    if word in ("1", "true", "t", "yes", "y", "1.0"):
+    if word in ("1", "true", "t", "yes", "y", "1.0", "\x01"):  # the last is how MySQL gives a BIT
         return True
-    if word in ("0", "false", "f", "no", "n", "0.0"):
+    if word in ("0", "false", "f", "no", "n", "0.0", "\x00"):
         return False
     raise InvalidRow(
         "answered", "missing" if value is None else f"holds {word[:20]!r}, which is neither true nor false"
@@ -143,13 +148,10 @@ def _direction(kind: str, extension: str, caller: str, destination: str) -> Dire
 
 def _phone_number(row: Row, column: str, rules: CallRules) -> str:
     number = _number(row, column)
-    if not re.search("[0-9]", number):
+    if column not in row.cut and not re.search("[0-9]", number):
         return rules.anonymous_number
     formatted = _formatted(number, rules).replace("\0", "")
-    if column in row.cut or len(formatted) > MAX_PHONE_NUMBER:
-        raise InvalidRow(
-            column, f"has {row.cut.get(column, len(formatted))} characters, at most {MAX_PHONE_NUMBER} fit"
-        )
+    _check_fit(row, column, formatted, MAX_PHONE_NUMBER)
     return formatted
 
 
@@ -178,8 +180,8 @@ def _call_group(row: Row, destination: str, rules: CallRules) -> str | None:
 def _pbx_call_id(row: Row, rules: CallRules) -> str:
     call_id = _text(row, "call_id", MAX_PBX_CALL_ID) if "{call_id}" in rules.pbx_call_id else ""
     rendered = rules.pbx_call_id.format(call_id=call_id, id=row.id)
-    if len(rendered) > MAX_PBX_CALL_ID:
-        raise InvalidRow("call_id", f"makes a pbxCallId of {len(rendered)} characters, at most {MAX_PBX_CALL_ID} fit")
+    if _length(rendered) > MAX_PBX_CALL_ID:
+        raise InvalidRow("call_id", f"makes a pbxCallId of {_length(rendered)} characters, {MAX_PBX_CALL_ID} fit")
     return rendered
 
 
@@ -201,6 +203,8 @@ def _duration(row: Row) -> int:
 def _seconds(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     text = str(value).strip()
     if clock := re.fullmatch(r"([0-9]{1,6}):([0-5][0-9]):([0-5][0-9])(\.[0-9]{1,9})?", text):
         return int(clock[1]) * 3600 + int(clock[2]) * 60 + int(clock[3])
@@ -222,14 +226,23 @@ def _text(row: Row, column: str, longest: int) -> str:
     value = row.values.get(column)
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise InvalidRow(column, "is neither text nor a whole number")
-    text = "" if value is None else str(value).strip()
+    text = "" if value is None else str(value).strip().strip(_BLANK)
     if not text:
         raise InvalidRow(column, "missing")
     if "\0" in text:  # the backend's database takes none, and it would answer 500 for ever
         raise InvalidRow(column, "holds a NUL character")
-    if len(text) > longest:
-        raise InvalidRow(column, f"has {row.cut.get(column, len(text))} characters, at most {longest} fit")
+    _check_fit(row, column, text, longest)
     return text
+
+
+def _check_fit(row: Row, column: str, text: str, longest: int) -> None:
+    if column in row.cut or _length(text) > longest:
+        raise InvalidRow(column, f"has {row.cut.get(column, _length(text))} characters, at most {longest} fit")
+
+
+def _length(text: str) -> int:
+    """As the Call Logger counts: in UTF-16, where some characters are two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _time(row: Row, column: str) -> datetime | None:
@@ -246,8 +259,8 @@ def _time(row: Row, column: str) -> datetime | None:
     raise InvalidRow(column, f"holds {str(value)[:40]!r}, which is no date and time")
 
 
-def _in_utc(moment: datetime, zone: str) -> datetime:
+def _in_utc(column: str, moment: datetime, zone: str) -> datetime:
     try:
         return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
     except OverflowError:
-        raise InvalidRow("ended_at", "is beyond the calendar") from None
+        raise InvalidRow(column, "is beyond the calendar") from None

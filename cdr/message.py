@@ -17,6 +17,9 @@ VERSION = 1
 # stay below the 48 KiB that a message may have before Base64.
 MAX_TEXT = 255
 
+INTEGERS_BELOW = 10**40
+"""Longer than in any database, and short enough to be the name of a row."""
+
 
 def encode_row(raw: RawRow) -> str:
     """A row as message text. Total: any value that a driver may yield becomes something that JSON can hold."""
@@ -38,15 +41,12 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911 - a table of types
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if abs(value) < 10**40 else str(value)[: MAX_TEXT + 1]
+        return value if abs(value) < INTEGERS_BELOW else str(value)[: MAX_TEXT + 1]
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else str(value)  # noqa: PLR0124 - not a number
     if isinstance(value, Decimal):
-        return (
-            int(value)
-            if value.is_finite() and value == value.to_integral_value() and abs(value) < 10**40
-            else str(value)
-        )
+        is_near = value.is_finite() and -INTEGERS_BELOW < value < INTEGERS_BELOW
+        return int(value) if is_near and value == value.to_integral_value() else str(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, datetime | date | time):
@@ -67,14 +67,16 @@ def decode_row(text: str) -> Row:
         raise InvalidMessage("the message is not JSON") from None
     if not isinstance(body, Mapping) or "version" not in body:
         raise InvalidMessage("the message has no version")
-    if body["version"] != VERSION:
+    if type(body["version"]) is not int or body["version"] != VERSION:
         raise InvalidMessage(f"the message has version {str(body['version'])[:20]!r}, this worker knows {VERSION}")
     values, cut = body.get("row"), body.get("cut", {})
-    if not isinstance(values, Mapping) or not isinstance(cut, Mapping):
+    if not isinstance(values, Mapping) or not isinstance(cut, Mapping) or not all(type(n) is int for n in cut.values()):
         raise InvalidMessage("the message holds no row")
     row_id = values.get("id")
-    if not isinstance(row_id, int) or isinstance(row_id, bool):
+    if type(row_id) is not int or abs(row_id) >= INTEGERS_BELOW:
         raise InvalidMessage("the row of the message has no whole number as id")
+    if nested := [column for column in COLUMNS if isinstance(values.get(column), list | dict)]:
+        raise InvalidMessage(f"the row of the message has a {nested[0]} that is neither text nor a number")
     known = {k: _well_formed(v) for k, v in values.items() if k in COLUMNS}
     return Row(row_id, known, dict(cut), _travels(body.get("travels")))
 

@@ -81,16 +81,20 @@ class _Poll:
                 return False
 
     def _look_again(self) -> bool:
-        """Ask again for the rows that had not ended and for the ids that were missing."""
+        """Ask again for the rows that had not ended and for the ids that were missing.
+
+        What is overdue is judged once, before the look: a row that became so during it would be forgotten unseen.
+        """
+        began = self.clock.now()
+        given_up = overdue(self.checkpoint, began, self.plan.open_row_wait)
         for page in self._pages_behind():
-            given_up = overdue(self.checkpoint, self.clock.now(), self.plan.open_row_wait)
             seen = [Seen(row["id"], _has_ended(row) or row["id"] in given_up) for row in page]
             looked = look_again(self.checkpoint, seen, self.clock.now())
             if looked != self.checkpoint:
                 self._queue_and_save(page, seen, looked)
             if self.clock.now() >= self.deadline:
                 return False
-        self._forget()
+        self._forget(began)
         return True
 
     def _pages_behind(self) -> Iterator[list[RawRow]]:
@@ -103,9 +107,8 @@ class _Poll:
                 return
             after = page[-1]["id"]
 
-    def _forget(self) -> None:
-        now, plan = self.clock.now(), self.plan
-        kept = forget(self.checkpoint, now, plan.gap_wait, plan.open_row_wait)
+    def _forget(self, looked_at: datetime) -> None:
+        kept = forget(self.checkpoint, looked_at, self.plan.gap_wait, self.plan.open_row_wait)
         for row_id in sorted(self.checkpoint.open_rows.keys() - kept.open_rows.keys()):
             log.event("row.vanished", level=logging.WARNING, row_id=row_id)
         if kept != self.checkpoint:

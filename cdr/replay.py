@@ -47,17 +47,19 @@ def replay(
     """
     deadline = clock.now() + time_budget
     queued = under_way = 0
+    complete = True
     for rejected in _chosen(ledger, reason, call):
         if clock.now() >= deadline:
-            return ReplayOutcome(queued, under_way, complete=False)
+            complete = False
+            break
         if _is_under_way(rejected, clock.now()):
             under_way += 1
-            continue
-        queue.send_all([_message_of(rejected, ledger)])
-        ledger.mark_replayed(rejected.key, clock.now())
-        queued += 1
-    log.event("replay.finished", queued=queued, under_way=under_way, reason=reason, call=call)
-    return ReplayOutcome(queued, under_way, complete=True)
+        elif message := _message_of(rejected, ledger):  # none: it was settled since we were told of it
+            queue.send_all([message])
+            ledger.mark_replayed(rejected.key, clock.now())
+            queued += 1
+    log.event("replay.finished", queued=queued, under_way=under_way, complete=complete, reason=reason, call=call)
+    return ReplayOutcome(queued, under_way, complete)
 
 
 def _chosen(ledger: CallLedger, reason: str | None, call: str | None) -> Iterator[RejectedCall]:

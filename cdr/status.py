@@ -11,7 +11,7 @@ from typing import Any
 
 from cdr.mapping import end_time
 from cdr.message import decode_row, encode_row
-from cdr.ports import CallLedger, CallQueue, CdrReader, CdrSource, CheckpointStore
+from cdr.ports import CallLedger, CallQueue, CdrReader, CdrSource, CheckpointStore, PollReport
 from shared.clock import Clock
 from shared.errors import ConfigError, InvalidRow, PipelineError
 
@@ -71,7 +71,7 @@ def progress(
     timezone: str,
 ) -> dict[str, Any]:
     """How far along the pipeline is. A part that cannot be read is reported as an error in its place."""
-    checkpoint, report = None, None
+    checkpoint, report, unreadable = None, None, None
     answer: dict[str, Any] = {}
     try:
         checkpoint, report = checkpoints.read()
@@ -79,23 +79,23 @@ def progress(
         answer["open_rows"] = len(checkpoint.open_rows) if checkpoint else 0
         answer["missing_ids"] = sum(gap.last - gap.first + 1 for gap in checkpoint.gaps) if checkpoint else 0
     except PipelineError as exc:
-        answer["last_processed_cdr_id"] = _error(exc)
-    answer["last_poll"] = (
-        None
-        if report is None
-        else {
-            "at": report.at.isoformat(timespec="seconds"),
-            "result": report.result,
-            "queued": report.queued,
-            "duration_ms": report.duration_ms,
-            "error": report.error,
-        }
-    )
+        unreadable = answer["last_processed_cdr_id"] = _error(exc)
+    answer["last_poll"] = unreadable or (_shown(report) if report else None)
     position = checkpoint.position if checkpoint else None
-    answer["lag"] = _or_error(lambda: _lag(source, position, clock, timezone))
+    answer["lag"] = unreadable or _or_error(lambda: _lag(source, position, clock, timezone))
     answer["queue"] = _or_error(lambda: {"waiting": queue.depth(), "poison": poison_queue.depth()})
     answer["ledger"] = _or_error(lambda: _states(ledger))
     return answer
+
+
+def _shown(report: PollReport) -> dict[str, Any]:
+    return {
+        "at": report.at.isoformat(timespec="seconds"),
+        "result": report.result,
+        "queued": report.queued,
+        "duration_ms": report.duration_ms,
+        "error": report.error,
+    }
 
 
 def _lag(source: CdrSource, position: int | None, clock: Clock, timezone: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from shared import log
 from shared.clock import Clock
 from shared.errors import (
     ApiDenied,
+    ApiRejected,
     ApiUnavailable,
     ClaimHeld,
     InvalidMessage,
@@ -101,11 +102,14 @@ def _settlement(row: Row, *, give_up_at: datetime, worker: Worker) -> Settlement
             return Settlement(State.SKIPPED, call.reason)
         is_probe = worker.watch.is_down(worker.clock.now())
         if not worker.watch.may_try(worker.clock.now()):
-            raise ApiUnavailable("the API is known to be down")
+            raise ApiUnavailable(f"the API is known to be down: {worker.watch.last_failure}")
         try:
             accepted = worker.api.submit(call, give_up_at=give_up_at, patient=not is_probe)
-        except (ApiUnavailable, ApiDenied, SubmissionUnknown):
-            worker.watch.failed(worker.clock.now())
+        except (ApiUnavailable, ApiDenied, SubmissionUnknown) as exc:
+            worker.watch.failed(worker.clock.now(), str(exc))
+            raise
+        except ApiRejected:
+            worker.watch.succeeded()  # it refuses this call, so it is there for others
             raise
         worker.watch.succeeded()
         return Settlement(State.SUBMITTED, "known_before" if accepted.earlier else "created", "", accepted.entry_id)
@@ -144,8 +148,11 @@ def _put_back(message: str, row: Row, exc: PipelineError, worker: Worker) -> Out
     """Send the message again with a delay, in place of this one; or give the call up if it is too old."""
     now, travels = worker.clock.now(), row.travels
     since = travels.since or now
-    if now - since >= worker.plan.give_up_after and not isinstance(exc, StorageUnavailable):
-        return _give_up(message, row, exc, worker)
+    if now - since >= worker.plan.give_up_after and not isinstance(exc, StorageUnavailable | ClaimHeld):
+        try:
+            return _give_up(message, row, exc, worker)
+        except StorageUnavailable as hindrance:
+            exc = hindrance
     delay = max(delay_before_next(travels.times_put_back, worker.random), _end_of_lease(exc, now, worker.plan))
     again = Travels(travels.times_put_back + 1, since, travels.replay_of)
     worker.queue.send_later(with_travels(message, again), delay)
@@ -189,7 +196,7 @@ def _keep_garbage(message: str, exc: InvalidMessage, worker: Worker) -> Outcome:
         worker.queue.send_later(message, LONGEST_DELAY)
         log.event("call.put_back", level=logging.ERROR, call=key.name, reason=str(hindrance))
         return Outcome.PUT_BACK
-    log.event("call.rejected", level=logging.WARNING, call=key.name, reason=exc.reason, detail=str(exc))
+    log.event("call.rejected", level=logging.WARNING, call=key.name, reason=exc.reason, detail=_masked(str(exc)))
     return Outcome.REJECTED
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cdr import __version__
 from cdr.brakes import ApiWatch, RejectionLimit
+from cdr.check_groups import GroupsOutcome, Watch, check_groups, group_status
+from cdr.from_settings import call_rules, hours_status, make_hours, poll_plan, watched_groups
+from cdr.groups import AlertPolicy, StaticMemberSource
 from cdr.keep_poisoned import keep_poisoned
-from cdr.model import CallRules, Outcome
-from cdr.poll import PollOutcome, PollPlan, poll
+from cdr.model import Outcome
+from cdr.poll import PollOutcome, poll
 from cdr.reconcile import Reconciliation, reconcile
 from cdr.replay import RejectedPage, ReplayOutcome, list_rejected, replay
 from cdr.retention import clean_ledger
@@ -26,20 +28,23 @@ from shared import log
 from shared.clock import Clock, SystemClock
 from shared.config_file import load_settings
 from shared.errors import ApiUnavailable, InvalidConfig, PipelineError
-from shared.settings import Settings, start_moment
+from shared.group_settings import (
+    DatabaseMembers,
+    NoMembers,
+    XapiMembers,
+)
+from shared.settings import Settings
 
 if TYPE_CHECKING:
     from cdr.edges.storage_account import StorageAccount
-    from cdr.ports import CallApi, CallLedger, CallQueue, CdrSource, CheckpointStore
+    from cdr.ports import CallApi, CallLedger, CallQueue, CdrSource, CheckpointStore, GroupStore, MemberSource
 
 CALL_QUEUE = "cdr-calls"
 POISON_QUEUE = f"{CALL_QUEUE}-poison"
 LEDGER_TABLE = "CdrCalls"
 STATE_TABLE = "CdrState"
+GROUPS_TABLE = "CallGroups"
 CONFIG_FILE = "config/3cx-config.yml"
-
-POLL_LEASE = timedelta(seconds=60)
-POLL_SHARE_OF_INTERVAL = 0.8
 
 # A worker tries for less time than the call is its own, and the message comes again (visibilityTimeout in host.json)
 # only after that: so a call that was sent without an answer is never sent again while it may still be on its way in.
@@ -81,6 +86,11 @@ class Pipeline:
     @property
     def configuration_mistakes(self) -> int:
         return len(self._invalid.mistakes) if self._invalid else 0
+
+    @property
+    def check_schedule(self) -> str:
+        """The group check's NCRONTAB expression; with a broken configuration that of the default interval."""
+        return ncrontab(60 * (self._settings.call_groups.alert_check_interval_minutes if self._settings else 5))
 
     @property
     def poll_schedule(self) -> str:
@@ -136,11 +146,37 @@ class Pipeline:
                 clock=self._clock,
                 timezone=settings.three_cx.cdr_database.timezone,
             ),
-            "business_hours": {
-                "open": settings.business_hours.is_open(now),
-                "timezone": settings.business_hours.timezone,
-            },
-            "monitored_groups": [group.model_dump() for group in settings.call_groups.monitored_groups],
+            "business_hours": hours_status(make_hours(settings.business_hours), now),
+            **self._groups_status(),
+        }
+
+    def check_groups(self) -> GroupsOutcome:
+        """Check the call groups now.
+
+        :raises PipelineError: what kept the check from its work
+        """
+        try:
+            return check_groups(watched_groups(self.settings), self._watch)
+        except InvalidConfig:
+            raise
+        except PipelineError as exc:
+            log.event("groups.failed", level=logging.ERROR, error=type(exc).__name__, reason=str(exc))
+            raise
+
+    def _groups_status(self) -> dict[str, Any]:
+        groups = self.settings.call_groups
+        if isinstance(groups.members, NoMembers):
+            note = "not checked: call_groups.members.source is none"
+            return {"monitored_groups": [{"id": g.id, "name": g.name, "state": note} for g in groups.monitored_groups]}
+        try:
+            records = self._group_store.load()
+        except PipelineError as exc:
+            return {"monitored_groups": {"error": str(exc)}}
+        return {
+            "monitored_groups": [
+                {"id": group.id, "name": group.name, **group_status(records.get(group.id))}
+                for group in groups.monitored_groups
+            ]
         }
 
     def rejected(self, *, after: str | None, limit: int, reveal: bool) -> RejectedPage:
@@ -236,6 +272,51 @@ class Pipeline:
         )
 
     @cached_property
+    def _watch(self) -> Watch:
+        from cdr.edges.alerts_api import RestAlertApi
+        from cdr.edges.api_auth import make_auth
+        from cdr.edges.webhooks import Webhook, WebhookNotifier
+
+        api, groups = self.settings.api, self.settings.call_groups
+        timeout = timedelta(seconds=api.timeout_seconds)
+        return Watch(
+            members=self._members,
+            alerts=RestAlertApi(api.base_url, timeout=timeout, auth=make_auth(api.auth), ca_file=api.ca_file),
+            notifier=WebhookNotifier([Webhook(hook.type, hook.url.get_secret_value()) for hook in groups.notify]),
+            store=self._group_store,
+            clock=self._clock,
+            policy=AlertPolicy(timedelta(minutes=groups.grace_minutes), groups.unknown_after, groups.remind_after),
+        )
+
+    @cached_property
+    def _members(self) -> MemberSource:
+        groups = self.settings.call_groups
+        match groups.members:
+            case DatabaseMembers() as chosen:
+                from cdr.edges.members_sql import SqlMemberSource, read_members
+
+                return SqlMemberSource(chosen.database, read_members(chosen.select, self._root))
+            case XapiMembers() as chosen:
+                from cdr.edges.members_xapi import XapiMemberSource
+
+                secret = chosen.client_secret.get_secret_value()
+                return XapiMemberSource(
+                    chosen.url,
+                    client_id=chosen.client_id,
+                    client_secret=secret,
+                    clock=self._clock,
+                    ca_file=chosen.ca_file,
+                )
+            case _:
+                return StaticMemberSource({group.id: group.members or () for group in groups.monitored_groups})
+
+    @cached_property
+    def _group_store(self) -> GroupStore:
+        from cdr.edges.table_groups import TableGroupStore
+
+        return TableGroupStore(self._account, GROUPS_TABLE)
+
+    @cached_property
     def _account(self) -> StorageAccount:
         from cdr.edges.storage_account import StorageAccount
 
@@ -264,27 +345,3 @@ class Pipeline:
         from cdr.edges.table_ledger import TableCallLedger
 
         return TableCallLedger(self._account, LEDGER_TABLE)
-
-
-def poll_plan(settings: Settings) -> PollPlan:
-    start = settings.three_cx.start_from
-    zone = settings.three_cx.cdr_database.timezone
-    return PollPlan(
-        time_budget=timedelta(seconds=settings.three_cx.polling_interval_seconds) * POLL_SHARE_OF_INTERVAL,
-        lease=POLL_LEASE,
-        start_from=start_moment(start, zone) if isinstance(start, datetime) else start,
-        gap_wait=settings.three_cx.gap_wait,
-        open_row_wait=settings.three_cx.open_row_wait,
-    )
-
-
-def call_rules(settings: Settings) -> CallRules:
-    calls = settings.calls
-    same = asdict(CallRules()).keys() & type(calls).model_fields.keys()
-    return CallRules(
-        **{name: getattr(calls, name) for name in same},
-        internal_digits=(calls.internal_number_digits.min, calls.internal_number_digits.max),
-        emails=settings.extension_mapping,
-        monitored_groups=frozenset(group.id for group in settings.call_groups.monitored_groups),
-        timezone=settings.three_cx.cdr_database.timezone,
-    )

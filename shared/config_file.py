@@ -90,6 +90,7 @@ class _TextLoader(yaml.SafeLoader):
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} stands twice", key.start_mark)
             seen.add(key.value)
+            key.tag = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG  # even null, as a key, is a word
         return super().construct_mapping(node, deep=deep)
 
 
@@ -101,7 +102,7 @@ def _parse_yaml(text: str) -> Any:
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=_TextLoader)):
             raise InvalidConfig(["the configuration file uses a YAML alias (*name); write the value out instead"])
         return yaml.load(text, Loader=_TextLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, OverflowError) as exc:  # the last two: a \\U escape beyond Unicode
+    except (yaml.YAMLError, ValueError, OverflowError) as exc:  # the last two: an escape beyond Unicode
         mark = getattr(exc, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = getattr(exc, "problem", None) or str(exc).splitlines()[0]
@@ -115,7 +116,7 @@ def _substitute(
 ) -> Any:
     """Fill in the variables of every value. A value that comes out empty counts as absent, as in the shell."""
     if isinstance(node, dict):
-        filled = {str(k): _substitute(v, environment, (*path, str(k)), unset) for k, v in node.items()}
+        filled = {key: _substitute(value, environment, (*path, key), unset) for key, value in node.items()}
         return {key: value for key, value in filled.items() if value is not None or node[key] is None}
     if isinstance(node, list):
         return [_substitute(value, environment, (*path, str(index)), unset) for index, value in enumerate(node)]
@@ -176,17 +177,21 @@ def _locate(location: tuple[str, ...]) -> _Location:
     known: dict[str, FieldInfo] = {}
     for part in location:
         known = {info.alias or key: info for model in models for key, info in model.model_fields.items()}
-        chosen = next(
-            (m for m in models if "type" in known and part in _types(m.model_fields["type"].annotation)), None
-        )
-        if chosen is not None and len(models) > 1:
-            models = [chosen]
+        if part.startswith("("):
+            continue
+        if len(models) > 1 and (chosen := [model for model in models if part in _tags(model)]):
+            models = chosen
             continue
         path.append(part)
         if part in known:
             field = known[part]
             models = [t for t in _types(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel)]
     return _Location(tuple(path), field, tuple(known))
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    """What the first key of a union's member, type or source, may hold."""
+    return _types(next(iter(model.model_fields.values())).annotation)
 
 
 def _types(annotation: Any) -> tuple[Any, ...]:

@@ -9,13 +9,14 @@ PipelineError
         SourceUnavailable    the database cannot be reached or took too long
         StorageUnavailable   the same of the queue or a table
         CheckpointFull       too many open rows and missing ids to remember; the poll waits for some to settle
-        LeaseHeld            another poll is at work
-        LeaseLost            another poll has taken over
+        LeaseHeld            another poll, or check of call groups, is at work
+        LeaseLost            another one has taken over
         ApiUnavailable       never reached, or answered with a failure: the claim can be given back
         SubmissionUnknown    sent, but no answer: the claim is kept until its lease ends, because the API may still be
                              inserting, and two submissions of one call at the same moment can both get in
         ClaimHeld            another worker has this call
         TooManyRejections    something else than the calls must be wrong: stop rejecting, call a person
+        NoticeFailed         a webhook did not take a notice; never holds anything up
     PermanentError           this input will never work as it is: record it with its reason, and go on
         InvalidMessage       not a message of ours, or of an unknown version
         InvalidRow           a field that cannot make a call
@@ -70,11 +71,11 @@ class CheckpointFull(TransientError):
 
 
 class LeaseHeld(TransientError):
-    """Another poll holds the lease on the checkpoint."""
+    """Another instance holds the lease."""
 
 
 class LeaseLost(TransientError):
-    """The checkpoint was changed by another poll since it was leased."""
+    """What was leased was changed by another instance since."""
 
 
 class ApiUnavailable(TransientError):
@@ -99,6 +100,10 @@ class ClaimHeld(TransientError):
 
 class TooManyRejections(TransientError):
     """So many calls were rejected lately that something else than the calls must be wrong."""
+
+
+class NoticeFailed(TransientError):
+    """Not every webhook took a notice."""
 
 
 class PermanentError(PipelineError):

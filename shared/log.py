@@ -30,13 +30,22 @@ EVENTS = {
     "poison.returned": "the ledger is out of reach; the message went back on the poison queue",
     "replay.finished": "rejected calls were put on the queue again",
     "reconcile.finished": "the database's rows of some days were compared with the ledger",
+    "groups.checked": "every monitored call group was looked at",
+    "groups.failed": "the call groups could not be checked; the next check tries again",
+    "groups.held": "another check of the call groups is at work, this one did nothing",
+    "groups.unknown": "the source of the groups' members cannot say anything, or not of this group",
+    "group.changed": "a call group went from one state to another",
+    "alert.raised": "the Call Logger has an alert of this group",
+    "alert.resolved": "the group's alert is over",
+    "alert.failed": "the Call Logger could not be told; the next check tries again",
+    "notice.failed": "a webhook did not take a notice",
     "ledger.cleaned": "old records of the ledger were removed",
     "ledger.kept": "old records changed while they were being removed; they wait for the next time",
     "storage.failed": "queue or table could not be used",
 }
 
 _logger = logging.getLogger("cdr")
-_NUMBER = re.compile(r"\+?\d(?:[\s().\-/]?\d){5,}")
+_NUMBER = re.compile(r"\+?\d(?:[\s().\-/]{0,3}\d){5,}")
 
 
 def event(name: str, *, level: int = logging.INFO, **fields: Any) -> None:

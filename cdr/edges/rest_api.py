@@ -53,11 +53,7 @@ class RestCallApi:
         self._timeout = timeout
         self._attempts = attempts
         self._clock = clock
-        self._session = requests.Session()
-        self._session.auth = auth
-        self._session.verify = ca_file or True
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=POOL_SIZE))
+        self._session = make_session(auth, ca_file)
 
     def submit(self, call: Call, *, give_up_at: datetime, patient: bool = True) -> Accepted:
         body = body_of(call)
@@ -76,10 +72,10 @@ class RestCallApi:
                 f"{self._base_url}/health", timeout=self._timeouts(), stream=True, allow_redirects=False
             )
         except requests.RequestException as exc:
-            raise ApiUnavailable(_never_reached(exc)) from exc
+            raise ApiUnavailable(never_reached(exc)) from exc
         with answer:
             if answer.status_code != requests.codes.ok:
-                raise _failure(answer.status_code, "", None)
+                raise failure(answer.status_code, "", None)
 
     def _submit_once(self, body: Mapping[str, Any]) -> Accepted:
         try:
@@ -98,7 +94,7 @@ class RestCallApi:
                 return Accepted(_entry_id(text), earlier=False)
             if answer.status_code == requests.codes.conflict:
                 return Accepted(None, earlier=True)
-            raise _failure(answer.status_code, text, _retry_after(answer.headers.get("Retry-After"), self._clock.now()))
+            raise failure(answer.status_code, text, _retry_after(answer.headers.get("Retry-After"), self._clock.now()))
 
     def _is_last(self, state: RetryCallState, give_up_at: datetime) -> bool:
         """Whether the tries are spent, or another could outlast the time that this worker has."""
@@ -108,6 +104,15 @@ class RestCallApi:
     def _timeouts(self) -> tuple[float, float]:
         seconds = self._timeout.total_seconds()
         return min(CONNECT_TIMEOUT_S, seconds), seconds
+
+
+def make_session(auth: AuthBase, ca_file: str | None) -> requests.Session:
+    session = requests.Session()
+    session.auth = auth
+    session.verify = ca_file or True
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=POOL_SIZE))
+    return session
 
 
 _backoff = wait_exponential_jitter(initial=1, max=LONGEST_WAIT_S, jitter=1)
@@ -123,7 +128,7 @@ def _wait(state: RetryCallState) -> float:
 def submission_error(error: requests.RequestException) -> ApiUnavailable | SubmissionUnknown:
     """What a failed request means for the call. Only what surely never left this machine is safe to send again."""
     if _was_never_sent(error):
-        return ApiUnavailable(_never_reached(error))
+        return ApiUnavailable(never_reached(error))
     return SubmissionUnknown(f"the call was sent and no answer came ({type(error).__name__})")
 
 
@@ -137,11 +142,12 @@ def _was_never_sent(error: requests.RequestException) -> bool:
     return isinstance(reason, NewConnectionError | ConnectTimeoutError | ssl.SSLCertVerificationError)
 
 
-def _never_reached(error: requests.RequestException) -> str:
+def never_reached(error: requests.RequestException) -> str:
     return f"the API was not reached; check api.base_url and the network ({type(error).__name__})"
 
 
-def _failure(status: int, text: str, retry_after: timedelta | None) -> PipelineError:
+def failure(status: int, text: str, retry_after: timedelta | None) -> PipelineError:
+    """What an answer that is no success means."""
     if status in (401, 403):
         return ApiDenied(f"the API answered {status}: check api.auth")
     if status in NOT_THE_API:

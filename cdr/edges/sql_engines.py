@@ -12,14 +12,14 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
+from shared.database_settings import Database
 from shared.errors import SourceMisconfigured
-from shared.settings import CdrDatabase
 
 CONNECT_TIMEOUT_S = 10
 SQLITE_STEPS_BETWEEN_LOOKS = 10_000
 
 
-def make_engine(database: CdrDatabase) -> Engine:
+def make_engine(database: Database) -> Engine:
     """An engine that has not connected yet.
 
     A read-only reader has nothing to commit, and FreeTDS hides an error behind that of the rollback after it, so every
@@ -37,7 +37,7 @@ def make_engine(database: CdrDatabase) -> Engine:
     return engine
 
 
-def _connect_sqlserver(database: CdrDatabase) -> Any:
+def _connect_sqlserver(database: Database) -> Any:
     import pyodbc
 
     pyodbc.pooling = False
@@ -60,7 +60,7 @@ def choose_driver(installed: Sequence[str]) -> str:
     )
 
 
-def odbc_parts(database: CdrDatabase, driver: str) -> dict[str, str]:
+def odbc_parts(database: Database, driver: str) -> dict[str, str]:
     """The connection string's keywords, which the two drivers spell differently.
 
     :raises SourceMisconfigured: FreeTDS is asked to verify a certificate, which it cannot
@@ -91,7 +91,7 @@ def odbc_parts(database: CdrDatabase, driver: str) -> dict[str, str]:
 def odbc_string(parts: Mapping[str, str]) -> str:
     """Every value in braces, so that no password can end it or add a keyword.
 
-    A closing brace within a value is doubled, but FreeTDS reads on to the first ``};`` instead, also after the last one.
+    A closing brace within a value is doubled, but FreeTDS reads on to the first ``};`` instead, at the very end too.
 
     :raises SourceMisconfigured: FreeTDS is given a value with ``};`` in it
     """
@@ -105,13 +105,13 @@ def odbc_string(parts: Mapping[str, str]) -> str:
     return "".join(f"{key}={{{value}}};" for key, value in parts.items())
 
 
-def _prepare_sqlserver(engine: Engine, database: CdrDatabase) -> None:
+def _prepare_sqlserver(engine: Engine, database: Database) -> None:
     @event.listens_for(engine, "connect")
     def limit(connection: Any, _record: Any) -> None:
         connection.timeout = database.statement_timeout_seconds
 
 
-def _connect_mysql(database: CdrDatabase) -> Any:
+def _connect_mysql(database: Database) -> Any:
     import pymysql
 
     return pymysql.connect(
@@ -129,7 +129,7 @@ def _connect_mysql(database: CdrDatabase) -> Any:
     )
 
 
-def _tls(database: CdrDatabase) -> ssl.SSLContext:
+def _tls(database: Database) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=database.ca_file)
     if database.trust_server_certificate:
         context.check_hostname = False
@@ -137,7 +137,7 @@ def _tls(database: CdrDatabase) -> ssl.SSLContext:
     return context
 
 
-def _prepare_mysql(engine: Engine, database: CdrDatabase) -> None:
+def _prepare_mysql(engine: Engine, database: Database) -> None:
     seconds = database.statement_timeout_seconds
 
     @event.listens_for(engine, "connect")
@@ -149,7 +149,37 @@ def _prepare_mysql(engine: Engine, database: CdrDatabase) -> None:
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
 
 
-def _connect_sqlite(database: CdrDatabase) -> Any:
+def _connect_postgresql(database: Database) -> Any:
+    import psycopg
+
+    return psycopg.connect(
+        host=database.host,
+        port=database.effective_port,
+        user=database.username,
+        password=database.password.get_secret_value() if database.password else "",
+        dbname=database.database,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        **_libpq_tls(database),
+        options=(
+            f"-c statement_timeout={database.statement_timeout_seconds * 1000}"
+            f" -c default_transaction_read_only=on -c timezone={database.timezone}"
+        ),
+    )
+
+
+def _libpq_tls(database: Database) -> dict[str, Any]:
+    if not database.encrypt:
+        return {"sslmode": "disable"}
+    if database.trust_server_certificate:
+        return {"sslmode": "require"}
+    return {"sslmode": "verify-full", "sslrootcert": database.ca_file or "system"}
+
+
+def _prepare_postgresql(engine: Engine, database: Database) -> None:
+    """All of it is in the options of the connection."""
+
+
+def _connect_sqlite(database: Database) -> Any:
     import sqlite3
 
     uri = f"{Path(database.database).resolve().as_uri()}?mode=ro"
@@ -159,7 +189,7 @@ def _connect_sqlite(database: CdrDatabase) -> Any:
     return connection
 
 
-def _prepare_sqlite(engine: Engine, database: CdrDatabase) -> None:
+def _prepare_sqlite(engine: Engine, database: Database) -> None:
     @event.listens_for(engine, "before_cursor_execute")
     def limit(connection: Any, *_: Any) -> None:
         ends = time.monotonic() + database.statement_timeout_seconds
@@ -168,8 +198,9 @@ def _prepare_sqlite(engine: Engine, database: CdrDatabase) -> None:
         )
 
 
-_ENGINES: Mapping[str, tuple[str, Callable[[CdrDatabase], Any], Callable[[Engine, CdrDatabase], None]]] = {
+_ENGINES: Mapping[str, tuple[str, Callable[[Database], Any], Callable[[Engine, Database], None]]] = {
     "sqlserver": ("mssql+pyodbc", _connect_sqlserver, _prepare_sqlserver),
     "mysql": ("mysql+pymysql", _connect_mysql, _prepare_mysql),
+    "postgresql": ("postgresql+psycopg", _connect_postgresql, _prepare_postgresql),
     "sqlite": ("sqlite", _connect_sqlite, _prepare_sqlite),
 }

@@ -10,14 +10,16 @@ from sqlalchemy import exc as sa
 
 from shared.errors import SourceMisconfigured, SourceUnavailable
 
-LOGIN = "check 3cx.cdr_database.username and password"
-DATABASE = "check 3cx.cdr_database.database, and that the login may open it"
-SCHEMA = "check 3cx.schema: the SELECT asks for a table or column that is not there"
-RIGHTS = "the login may not read what 3cx.schema asks for; grant it SELECT"
-SYNTAX = "check 3cx.schema: the database does not understand the SELECT"
-CERTIFICATE = "the server's certificate cannot be verified: check 3cx.cdr_database.trust_server_certificate and encrypt"
+# What to look at: {database} and {select} are the settings that name the database and its SELECT.
+LOGIN = "check {database}.username and password, and that the login may open {database}.database"
+DATABASE = "check {database}.database, and that the login may open it"
+SCHEMA = "check {select}: the SELECT asks for a table or column that is not there"
+RIGHTS = "the login may not read what {select} asks for; grant it SELECT"
+WRITES = "check {select}: its SELECT would write, and nothing is ever written here"
+SYNTAX = "check {select}: the database does not understand the SELECT"
+CERTIFICATE = "the server's certificate cannot be verified: check {database}.trust_server_certificate and encrypt"
 DRIVER = "the ODBC driver for SQL Server cannot be loaded; install Microsoft's ODBC driver or FreeTDS"
-FILE = "check 3cx.cdr_database.database: the file cannot be opened as an SQLite database"
+FILE = "check {database}.database: the file cannot be opened as an SQLite database"
 
 # SQL Server: its own numbers stand in brackets in the text; ODBC's states come first.
 SQLSERVER_NUMBERS: Mapping[str, str] = {
@@ -49,6 +51,17 @@ MYSQL_NUMBERS: Mapping[int, str] = {
     1142: RIGHTS,
     1143: RIGHTS,
     1064: SYNTAX,
+    1792: WRITES,
+}
+POSTGRESQL_STATES: Mapping[str, str] = {
+    "28P01": LOGIN,
+    "28000": LOGIN,
+    "3D000": DATABASE,
+    "42P01": SCHEMA,
+    "42703": SCHEMA,
+    "42501": RIGHTS,
+    "42601": SYNTAX,
+    "25006": WRITES,
 }
 SQLITE_WORDS: Mapping[str, str] = {
     "no such table": SCHEMA,
@@ -56,29 +69,31 @@ SQLITE_WORDS: Mapping[str, str] = {
     "syntax error": SYNTAX,
     "unable to open": FILE,
     "not a database": FILE,
-    "readonly database": RIGHTS,
+    "readonly database": WRITES,
 }
 _CERTIFICATE = re.compile(r"certificate|self[- ]signed|hostname mismatch", re.IGNORECASE)
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(database: str = "3cx.cdr_database", select: str = "3cx.schema") -> Iterator[None]:
     """Within: whatever SQLAlchemy or a driver raises becomes SourceUnavailable or SourceMisconfigured."""
     try:
         yield
     except sa.DBAPIError as exc:
-        raise translate(exc.orig or exc) from exc
+        raise translate(exc.orig or exc, database, select) from exc
     except (sa.SQLAlchemyError, OSError) as exc:
         raise SourceUnavailable(f"the database cannot be used: {_first_line(exc)}") from exc
 
 
-def translate(error: BaseException) -> SourceMisconfigured | SourceUnavailable:
+def translate(
+    error: BaseException, database: str = "3cx.cdr_database", select: str = "3cx.schema"
+) -> SourceMisconfigured | SourceUnavailable:
     """One driver error as ours: what no table names may pass, so it is worth another try."""
     text = _first_line(error)
     hint = _hint(error, text)
     if hint is not None:
-        return SourceMisconfigured(f"{hint} ({text})")
-    return SourceUnavailable(f"the database cannot be reached or took too long; check 3cx.cdr_database ({text})")
+        return SourceMisconfigured(f"{hint.format(database=database, select=select)} ({text})")
+    return SourceUnavailable(f"the database cannot be reached or took too long; check {database} ({text})")
 
 
 def _hint(error: BaseException, text: str) -> str | None:
@@ -88,12 +103,23 @@ def _hint(error: BaseException, text: str) -> str | None:
     driver = type(error).__module__.partition(".")[0]
     if driver == "pymysql":
         return MYSQL_NUMBERS.get(code) if isinstance(code, int) else None
+    if driver == "psycopg":
+        return _postgresql_hint(error, text)
     if driver == "sqlite3":
         return next((hint for words, hint in SQLITE_WORDS.items() if words in text), None)
     if "Can't open lib" in text:
         return DRIVER
     numbers = re.findall(r"\((\d+)\)", text)
     return next((SQLSERVER_NUMBERS[n] for n in numbers if n in SQLSERVER_NUMBERS), ODBC_STATES.get(str(code)))
+
+
+def _postgresql_hint(error: BaseException, text: str) -> str | None:
+    """A refused connection has no state, only the server's words."""
+    state = getattr(error, "sqlstate", None)
+    if state is None:
+        words = {"password authentication failed": LOGIN, "no pg_hba.conf entry": LOGIN, "does not exist": DATABASE}
+        return next((hint for said, hint in words.items() if said in text), None)
+    return POSTGRESQL_STATES.get(state)
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,7 +7,6 @@ a table.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,11 +14,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, column, func, literal_column, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, Select, column, func, literal_column, or_, select
 
 from cdr.cursor import Range
 from cdr.edges.sql_engines import make_engine
 from cdr.edges.sql_errors import translated
+from cdr.edges.sql_select import as_text, read_select
 from cdr.model import COLUMNS, OPTIONAL_COLUMNS, RawRow
 from shared.errors import SourceMisconfigured
 from shared.settings import CdrDatabase
@@ -28,22 +28,8 @@ RANGES_A_STATEMENT = 200
 
 
 def read_schema(name: str, root: Path) -> str:
-    """The SELECT of a schema: a name means a file in ``config/schemas``, anything else a path below the app's folder.
-
-    :raises SourceMisconfigured: the file cannot be read, or holds more than one SELECT
-    """
-    folder = root / "config" / "schemas"
-    path = folder / f"{name}.sql" if re.fullmatch(r"[\w-]+", name) else root / name
-    try:
-        sql = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as exc:
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.sql")))
-        raise SourceMisconfigured(f"3cx.schema: {name} cannot be read; known names: {known}") from exc
-    without_comments = re.sub(r"('[^']*')|--[^\n]*|/\*.*?\*/", r"\1 ", sql, flags=re.DOTALL)
-    bare = without_comments.strip().rstrip(";").strip()
-    if not re.match(r"select\b", bare, re.IGNORECASE) or ";" in re.sub(r"'[^']*'", "''", bare):
-        raise SourceMisconfigured(f"3cx.schema: {name} must be one SELECT and nothing else")
-    return bare
+    """The SELECT of ``3cx.schema``; raises as read_select does."""
+    return read_select(name, root, "config/schemas", "3cx.schema")
 
 
 class SqlCdrSource:
@@ -71,9 +57,7 @@ class SqlCdrReader:
 
     def __init__(self, connection: Connection, schema_sql: str, database: CdrDatabase) -> None:
         self._connection = connection
-        # A colon in the operator's SELECT is no parameter of ours.
-        source = text(re.sub(r"(?<!:):(?=\w)", r"\:", schema_sql))
-        self._cdr = source.columns(column("id"), column("started_at"), column("ended_at")).subquery("cdr")
+        self._cdr = as_text(schema_sql).columns(column("id"), column("started_at"), column("ended_at")).subquery("cdr")
         self._zone = ZoneInfo(database.timezone)
         self._times_are_text = database.engine == "sqlite"
 
@@ -131,8 +115,9 @@ class SqlCdrReader:
 
 
 def _whole_number(value: Any) -> int:
+    """Text is refused even where it is made of digits: in its order 10 comes before 9, and paging would lose rows."""
     try:
-        if not isinstance(value, float) or value.is_integer():
+        if not isinstance(value, str | float) or (isinstance(value, float) and value.is_integer()):
             return int(value)
     except (TypeError, ValueError):
         pass

@@ -26,6 +26,9 @@ PATIENCE: Mapping[str, Any] = {
 }
 
 
+RETRIED = frozenset({"GET", "PUT", "DELETE", "POST", "PATCH"})
+
+
 class StorageAccount:
     """Makes clients for the account that the app setting AzureWebJobsStorage names.
 
@@ -66,9 +69,18 @@ class StorageAccount:
         return QueueClient(self._uri("queue"), name, credential=self._credential(), **options)
 
     def table_client(self, name: str) -> TableClient:
+        from azure.core.pipeline import PipelineRequest
+        from azure.core.pipeline.policies import SansIOHTTPPolicy
         from azure.data.tables import TableClient
 
-        options = {**PATIENCE, "retry_backoff_factor": 0.5}
+        class RetriedWrites(SansIOHTTPPolicy[Any, Any]):
+            """Left to itself, the SDK gives a write up when its connection breaks. Ours may all be repeated: they are
+            inserts, conditional on an ETag, or put the same again, and know their own traces."""
+
+            def on_request(self, request: PipelineRequest[Any]) -> None:
+                request.context.options["retry_on_methods"] = RETRIED
+
+        options = {**PATIENCE, "retry_backoff_factor": 0.5, "per_call_policies": [RetriedWrites()]}
         if self._connection_string:
             with _described():
                 return TableClient.from_connection_string(self._connection_string, name, **options)

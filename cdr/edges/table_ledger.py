@@ -205,14 +205,22 @@ class TableCallLedger:
                 dict(fields), UpdateMode.MERGE, etag=version, match_condition=MatchConditions.IfNotModified
             )
             return str(done["etag"])
-        except (ResourceModifiedError, ResourceNotFoundError):
+        except ResourceNotFoundError:
             return None
+        except ResourceModifiedError:
+            # Perhaps it was this very write, and its first answer was lost.
+            found = self._find(fields["PartitionKey"], fields["RowKey"])
+            same = found is not None and all(found.get(name) == value for name, value in fields.items())
+            return str(found.metadata["etag"]) if same else None
 
     def _read(self, key: CallKey) -> Any:
+        return self._find(*_address(key).values())
+
+    def _find(self, day: str, row_key: str) -> Any:
         from azure.core.exceptions import ResourceNotFoundError
 
         with suppress(ResourceNotFoundError):
-            return self._table.get_entity(*_address(key).values())
+            return self._table.get_entity(day, row_key)
         return None
 
     @cached_property
