@@ -23,6 +23,7 @@ var queueNames = [
 var tableNames = [
   'CdrCalls'
   'CdrState'
+  'CallGroups'
 ]
 
 var roles = {

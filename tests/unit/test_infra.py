@@ -272,7 +272,7 @@ def test_storage_has_what_the_application_uses() -> None:
     assert container["name"] == "app-package"
     assert container["properties"]["publicAccess"] == "None"
     assert variables["queueNames"]["value"] == ["cdr-calls", "cdr-calls-poison"]
-    assert variables["tableNames"]["value"] == ["CdrCalls", "CdrState"]
+    assert variables["tableNames"]["value"] == ["CdrCalls", "CdrState", "CallGroups"]
 
 
 def test_private_endpoints_cover_every_service_that_is_used() -> None:
