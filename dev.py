@@ -1,0 +1,276 @@
+"""Sets this project up on your own machine, and runs, tests or checks it there. Needs nothing but Python and Node.js.
+
+    python dev.py run      the functions: with a demo phone system, or with yours once there is a local.settings.json
+    python dev.py test     every test; further arguments are pytest's
+    python dev.py check    format, lint and type-check; with CI set, the format is only checked
+
+What it installs lies in .venv and .local (or where AZURITE_DIR says), and is only touched again when the lists of
+requirements change. Python 3.8 can still read this file, so that an old one gets a clear line, no syntax error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+OLDEST_PYTHON = (3, 11)
+OLDEST_NODE = 18
+AZURITE = "azurite@3.35.0"  # the newest for Node.js 18 and 20
+
+ROOT = Path(__file__).resolve().parent
+FOR_RUNNING = ("requirements.txt", "local/requirements.txt")
+FOR_TESTING = (*FOR_RUNNING, "tests/requirements.txt")
+TYPE_CHECKED = ("function_app.py", "cdr", "shared", "local", "dev.py")
+
+# MariaDB's server, the drivers for SQL Server (FreeTDS), and what Microsoft's driver from PyPI wants of the system.
+DEBIAN_PACKAGES = ("mariadb-server", "tdsodbc", "unixodbc", "libltdl7", "libkrb5-3", "libgssapi-krb5-2")
+
+INTERRUPTED = 130
+
+_NO_NETWORK = re.compile(
+    r"NewConnectionError|Failed to establish a new connection|Name(?: or service not known|ResolutionError)"
+    r"|Connect(?:ion)?Timeout|ReadTimeoutError|ProxyError|Temporary failure resolving"
+    r"|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH",
+    re.IGNORECASE,
+)
+_ERROR_LINE = re.compile(r"^(?:E:|error:|npm (?:error|ERR!)) *(?!code |A complete log)\S", re.IGNORECASE)
+
+
+class Refusal(Exception):
+    """Why this cannot go on; one line for the person at the terminal."""
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        refuse_old_python(sys.version_info[:2])
+        options, rest = parse(arguments)
+        if options.command == "run":
+            return run(options)
+        return test(rest) if options.command == "test" else check()
+    except Refusal as refusal:
+        print(f"dev.py: {refusal}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def refuse_old_python(version: tuple[int, ...]) -> None:
+    if version < OLDEST_PYTHON:
+        raise Refusal(
+            "Python {}.{} or newer is needed, this is {}.{}: install one and start dev.py with it".format(
+                *OLDEST_PYTHON, *version
+            )
+        )
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options, and what is for pytest."""
+    from local.run_options import add_run_options
+
+    parser = argparse.ArgumentParser(prog="dev.py", description="Run, test or check this project on your own machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    add_run_options(commands.add_parser("run", help="the functions, with a demo phone system or with yours"))
+    commands.add_parser("test", help="every test; further arguments are pytest's", usage="dev.py test [pytest's ...]")
+    commands.add_parser("check", help="format, lint and type-check")
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command != "test":
+        parser.error("unknown arguments: " + " ".join(rest))
+    return options, rest
+
+
+def run(options: argparse.Namespace) -> int:
+    from local.run_options import PortRefused, refuse_taken_port
+
+    refuse_missing_node()
+    try:
+        refuse_taken_port(options.port)
+    except PortRefused as exc:
+        raise Refusal(str(exc)) from exc
+    azurite = provide_azurite()
+    provide_requirements(FOR_RUNNING)
+    duration = [] if options.seconds is None else ["--for", str(options.seconds)]
+    return hand_over(["-m", "local.run", "--port", str(options.port), *duration], azurite)
+
+
+def test(pytest_arguments: list[str]) -> int:
+    refuse_missing_node()
+    azurite = provide_azurite()
+    provide_requirements(FOR_TESTING)
+    provide_debian_packages()
+    return hand_over(["-m", "pytest", *pytest_arguments], azurite)
+
+
+def check() -> int:
+    provide_requirements(FOR_TESTING)
+    commands = (
+        ["ruff", "format", *(["--check"] if os.environ.get("CI") else [])],
+        ["ruff", "check"],
+        ["mypy", *TYPE_CHECKED],
+    )
+    # All of them, also after a failure: who mends one wants to know of the others.
+    statuses = [
+        subprocess.run([venv_python(), "-m", *command], cwd=ROOT, check=False).returncode for command in commands
+    ]
+    return int(any(statuses))
+
+
+def hand_over(arguments: list[str], azurite: Path) -> int:
+    """Go on as the virtual environment's Python; on Windows, which knows no such thing, wait for it instead."""
+    command = [str(venv_python()), *arguments]
+    environment = {**os.environ, "AZURITE_DIR": str(azurite)}
+    os.chdir(ROOT)
+    sys.stdout.flush()
+    if os.name == "posix":
+        os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the program that does the work
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+def refuse_missing_node() -> None:
+    node = shutil.which("node")
+    if node is None:
+        raise Refusal(
+            f"Node.js is missing (no `node` on PATH): install version {OLDEST_NODE} or newer, from https://nodejs.org"
+        )
+    said = subprocess.run([node, "--version"], stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    version = re.match(r"v(\d+)", said)
+    if version is None or int(version[1]) < OLDEST_NODE:
+        raise Refusal(f"Node.js {OLDEST_NODE} or newer is needed, `node --version` says {said!r}")
+
+
+def provide_azurite() -> Path:
+    """The npm folder with Azurite in it, installed there if need be. One that AZURITE_DIR names is taken as it is."""
+    from local.azurite import default_folder, find_entry
+
+    folder = default_folder().absolute()
+    record = folder / "installed.txt"  # written last: an installation that was cut short has none
+    is_settled = "AZURITE_DIR" in os.environ or (record.is_file() and record.read_text(encoding="utf-8") == AZURITE)
+    if is_settled and find_entry(folder):
+        return folder
+    npm = shutil.which("npm")
+    if npm is None:
+        raise Refusal(f"npm is missing (it comes with Node.js): it installs {AZURITE}, the storage emulator")
+    say(f"Installing {AZURITE}, the storage emulator, into {folder} (once; half a minute)")
+    folder.mkdir(parents=True, exist_ok=True)
+    patience = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]
+    execute("npm", [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", *patience, AZURITE])
+    record.write_text(AZURITE, encoding="utf-8")
+    return folder
+
+
+def provide_requirements(files: tuple[str, ...]) -> None:
+    """A virtual environment with what the files ask for. Those that were installed as they are now are left alone."""
+    provide_venv()
+    record = ROOT / ".venv" / "installed.json"
+    installed = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    wanted = {name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in files}
+    if wanted.items() <= installed.items():
+        return
+    say(f"Installing {', '.join(files)} into .venv (once; about a minute)")
+    options = ["--quiet", "--disable-pip-version-check", *(part for name in files for part in ("-r", str(ROOT / name)))]
+    execute("pip", [str(venv_python()), "-m", "pip", "install", *options])
+    record.write_text(json.dumps({**installed, **wanted}, indent=2), encoding="utf-8")
+
+
+def provide_venv() -> None:
+    """Any environment that works is kept; one that was cut short, or whose Python is gone, is made anew."""
+    probe = f"import sys, pip; sys.exit(sys.version_info < {OLDEST_PYTHON})"
+    if (
+        venv_python().exists()
+        and not subprocess.run([venv_python(), "-c", probe], stderr=subprocess.DEVNULL, check=False).returncode
+    ):
+        return
+    if importlib.util.find_spec("ensurepip") is None:
+        provide_debian_venv()
+    say("Making the virtual environment .venv")
+    execute("python -m venv", [sys.executable, "-m", "venv", "--clear", str(ROOT / ".venv")])
+
+
+def venv_python() -> Path:
+    return ROOT / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def provide_debian_venv() -> None:
+    package = "python{}.{}-venv".format(*sys.version_info)
+    if not (is_debian() and is_root()):
+        raise Refusal(f"this Python cannot make virtual environments: `sudo apt-get install {package}` mends that")
+    apt_install([package])
+
+
+def provide_debian_packages() -> None:
+    """Install what tests of the databases need where that is allowed, else say what will be skipped and why."""
+    if not is_debian():
+        say("Tests that need MariaDB's server or FreeTDS's ODBC driver are skipped where these are not installed")
+        return
+    missing = missing_packages()
+    if not missing:
+        return
+    if is_root():
+        try:
+            apt_install(missing)
+        except Refusal as refusal:
+            say(f"{refusal}; the tests that need {', '.join(missing)} are skipped")
+    else:
+        say(f"Tests are skipped, because {', '.join(missing)} are missing: `sudo apt-get install {' '.join(missing)}`")
+
+
+def is_debian() -> bool:
+    """Debian, or what comes of it, such as Ubuntu."""
+    return Path("/etc/debian_version").exists() and shutil.which("apt-get") is not None
+
+
+def is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def missing_packages() -> list[str]:
+    query = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n", *DEBIAN_PACKAGES]
+    shown = subprocess.run(query, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
+    return [package for package in DEBIAN_PACKAGES if f"{package} installed" not in shown.splitlines()]
+
+
+def apt_install(packages: list[str]) -> None:
+    say(f"Installing {', '.join(packages)} with apt (once)")
+    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
+    execute("apt-get", ["apt-get", "update", "--quiet"])
+    execute("apt-get", ["apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *packages])
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def execute(name: str, command: list[str]) -> None:
+    """Run an installer without its own words; those it failed with become one line."""
+    result = subprocess.run(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if result.returncode:
+        raise Refusal(f"{name} failed: {reason_in(result.stdout)}")
+
+
+def reason_in(output: str) -> str:
+    if _NO_NETWORK.search(output):
+        return "it cannot reach its package index; look at the network connection and the proxy settings"
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR_LINE.match(line)]
+    return (errors or lines or ["it does not say why"])[-1]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
