@@ -31,8 +31,17 @@ FOR_RUNNING = ("requirements.txt", "local/requirements.txt")
 FOR_TESTING = (*FOR_RUNNING, "tests/requirements.txt")
 TYPE_CHECKED = ("function_app.py", "cdr", "shared", "local", "dev.py")
 
-# MariaDB's server, the drivers for SQL Server (FreeTDS), and what Microsoft's driver from PyPI wants of the system.
-DEBIAN_PACKAGES = ("mariadb-server", "tdsodbc", "unixodbc", "libltdl7", "libkrb5-3", "libgssapi-krb5-2")
+# The servers of MariaDB and PostgreSQL, the drivers for SQL Server (FreeTDS), and what Microsoft's driver from PyPI
+# wants of the system.
+DEBIAN_PACKAGES = (
+    "mariadb-server",
+    "postgresql",
+    "tdsodbc",
+    "unixodbc",
+    "libltdl7",
+    "libkrb5-3",
+    "libgssapi-krb5-2",
+)
 
 INTERRUPTED = 130
 
@@ -209,7 +218,7 @@ def provide_debian_venv() -> None:
 def provide_debian_packages() -> None:
     """Install what tests of the databases need where that is allowed, else say what will be skipped and why."""
     if not is_debian():
-        say("Tests that need MariaDB's server or FreeTDS's ODBC driver are skipped where these are not installed")
+        say("Tests that need MariaDB, PostgreSQL or FreeTDS's ODBC driver are skipped where these are not installed")
         return
     missing = missing_packages()
     if not missing:

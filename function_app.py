@@ -12,6 +12,7 @@ from cdr.wiring import CALL_QUEUE, POISON_QUEUE, Pipeline
 from shared.errors import PipelineError
 
 logging.getLogger("azure").setLevel(logging.WARNING)
+logging.getLogger("urllib3").setLevel(logging.WARNING)  # it writes down every URL, and that of a webhook is a secret
 
 STORAGE = "AzureWebJobsStorage"
 ANY_METHOD = tuple(func.HttpMethod)  # a wrong one gets a reason, not the host's bare 404
@@ -43,7 +44,7 @@ def clean_ledger(timer: func.TimerRequest) -> None:
 @app.queue_trigger(arg_name="message", queue_name=CALL_QUEUE, connection=STORAGE)
 def submit_call(message: func.QueueMessage) -> None:
     """Submit one call. What it raises sends the message back to the queue, see host.json."""
-    pipeline.submit(message.get_body().decode("utf-8", "replace"))
+    pipeline.submit(message.get_body().decode("utf-8", "replace"), message.dequeue_count or 1)
 
 
 @app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE)

@@ -36,12 +36,15 @@ from shared.errors import (
     ApiUnavailable,
     ConfigError,
     LeaseHeld,
+    LeaseLost,
     NoticeFailed,
     PipelineError,
     TransientError,
 )
 
 LEASE = timedelta(minutes=3)
+LONGEST_STEP = timedelta(seconds=150)
+"""What is left of the lease at least when a group's turn comes: enough for its requests, each with its time-out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,27 +95,53 @@ def check_groups(groups: Sequence[WatchedGroup], watch: Watch) -> GroupsOutcome:
 
     :raises StorageUnavailable: the records of the groups are out of reach
     """
-    owner = uuid4().hex
+    lease, reports = _Lease(watch), []
     try:
-        watch.store.lease(owner, watch.clock.now(), LEASE)
+        lease.take()
     except LeaseHeld as exc:
         log.event("groups.held", reason=str(exc))
         return GroupsOutcome("held")
     try:
         records = watch.store.load()
         active = _active_alerts(watch)
+        lease.keep()
         seen = _observe(groups, watch)
-        left = [WatchedGroup(id_, id_, None) for id_ in records.keys() - {group.id for group in groups}]
-        reports = [
-            _GroupCheck(group, seen[group.id], watch, records.get(group.id, GroupRecord())).run(active)
-            for group in groups
-        ]
-        for group in left:
-            _let_go(group, records[group.id], active, watch)
+        for group in groups:
+            lease.keep()
+            record = records.get(group.id, GroupRecord())
+            reports.append(_GroupCheck(group, seen[group.id], watch, record).run(active))
+        for group_id in sorted(records.keys() - {group.id for group in groups}):
+            lease.keep()
+            _let_go(WatchedGroup(group_id, group_id, None), records[group_id], active, watch)
+    except (LeaseHeld, LeaseLost) as exc:
+        log.event("groups.held", reason=str(exc))
+        return GroupsOutcome("held", reports)
     finally:
-        watch.store.release(owner)
+        watch.store.release(lease.owner)
     log.event("groups.checked", groups=len(reports), alerted=sum(r.state == GroupState.ALERTED for r in reports))
     return GroupsOutcome("finished", reports)
+
+
+@dataclass
+class _Lease:
+    """The right to check groups, renewed before it could run out: with many groups and a slow API a check is long."""
+
+    watch: Watch
+    owner: str = field(default_factory=lambda: uuid4().hex)
+    _until: datetime | None = None
+
+    def take(self) -> None:
+        now = self.watch.clock.now()
+        self.watch.store.lease(self.owner, now, LEASE)
+        self._until = now + LEASE
+
+    def keep(self) -> None:
+        """:raises LeaseLost: it has run out, and what was loaded may have changed since"""
+        left = self._until - self.watch.clock.now() if self._until else timedelta()
+        if left <= timedelta():
+            raise LeaseLost("the check came to a halt for longer than its lease")
+        if left < LONGEST_STEP:
+            self.take()
 
 
 def _active_alerts(watch: Watch) -> Mapping[str, OpenAlert] | None:
@@ -217,10 +246,10 @@ class _GroupCheck:
 
 
 def _let_go(group: WatchedGroup, record: GroupRecord, active: Mapping[str, OpenAlert] | None, watch: Watch) -> None:
-    """A group that is not monitored any more keeps no alert; its record goes once that is done."""
+    """A group that is not monitored any more keeps no alert; its record goes once that is certain."""
     check = _GroupCheck(group, Observation(None, "not monitored any more"), watch, record)
     check.run(active)
-    if check.record.alert is None:
+    if active is not None and check.record.alert is None:
         watch.store.remove(group.id)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from datetime import date, timedelta
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 LONGEST_RANGE = timedelta(days=31)
 LONGEST_PAGE = 500
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2999, 12, 31)
+"""Beyond these no call ended, and databases have no dates of their own any more."""
 
 Parameters = Mapping[str, Any]
 """Of the query and the JSON body together."""
@@ -121,6 +124,8 @@ def _answered(
 
 def _days(given: Parameters) -> tuple[date, date]:
     first, last = (_day(given, name) for name in ("from", "to"))
+    if first < FIRST_DAY or last > LAST_DAY:
+        raise BadRequest(400, f"from and to must be within {FIRST_DAY} and {LAST_DAY}")
     if last < first:
         raise BadRequest(400, "from is after to")
     if last - first >= LONGEST_RANGE:
@@ -137,7 +142,7 @@ def _day(given: Parameters, name: str) -> date:
 
 def _number(given: Parameters, name: str, default: int, largest: int) -> int:
     text = str(given.get(name, default))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= largest):
+    if not (re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= largest):
         raise BadRequest(400, f"{name} must be a number from 1 to {largest}")
     return int(text)
 

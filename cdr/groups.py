@@ -123,7 +123,7 @@ def decide(record: GroupRecord, seen: Observation, *, is_open: bool, now: dateti
     """
     state, wanted = _judge(record, seen, is_open=is_open, now=now, policy=policy)
     record = _observed(record, state, seen, now)
-    if wanted is None or (record.alert and record.alert.type is not wanted) or record.acknowledged is not wanted:
+    if not _outlasts(record.acknowledged, state):
         record = replace(record, acknowledged=None)
     actions: list[Action] = []
     keeps_alert = state is GroupState.UNKNOWN and record.alert is not None
@@ -168,6 +168,11 @@ def _observed(record: GroupRecord, state: GroupState, seen: Observation, now: da
     )
 
 
+def _outlasts(acknowledged: AlertType | None, state: GroupState) -> bool:
+    """Whether the episode of an acknowledged alert goes on. Not being able to look does not end it."""
+    return state is GroupState.UNKNOWN or (state is GroupState.ALERTED and acknowledged is AlertType.NO_ASSIGNED_USERS)
+
+
 def _has(record: GroupRecord, wanted: AlertType) -> bool:
     return record.alert is not None and record.alert.type is wanted
 
@@ -205,8 +210,8 @@ def compared_with_api(record: GroupRecord, at_api: OpenAlert | None) -> GroupRec
         return replace(record, alert=at_api)
     if record.alert is None:
         return record
-    # Without a reason to be alerted, it was this app that ended it, just before a crash.
-    by_hand = record.state in (GroupState.ALERTED, GroupState.UNKNOWN)
+    # Without a reason for it, it was this app that ended it, just before a crash.
+    by_hand = _outlasts(record.alert.type, record.state)
     return replace(record, alert=None, acknowledged=record.alert.type if by_hand else None)
 
 
@@ -217,7 +222,9 @@ class StaticMemberSource:
     members: Mapping[str, Sequence[str]]
 
     def observe(self, group_ids: Collection[str]) -> Mapping[str, Observation]:
-        return {
-            name: Observation(tuple(Member(extension, available=True) for extension in self.members.get(name, ())))
-            for name in group_ids
-        }
+        return {name: self._observe(name) for name in group_ids}
+
+    def _observe(self, name: str) -> Observation:
+        if name not in self.members:
+            return Observation(None, "no members are listed for the group")
+        return Observation(tuple(Member(extension, available=True) for extension in self.members[name]))

@@ -24,7 +24,7 @@ MAX_DURATION_S = 2**31 - 1
 UNDATED = "undated"
 """The ledger's day for what has no end time, or is shared by the rows of several days."""
 
-_BLANK = "".join(map(chr, range(0x21)))
+_BLANK = "".join(map(chr, range(1, 0x21)))
 """What the Call Logger takes for blank; Python has another idea of it."""
 
 _INBOUND, _OUTBOUND, _INTERNAL = "0", "1", "2"  # column call_type
@@ -180,8 +180,9 @@ def _call_group(row: Row, destination: str, rules: CallRules) -> str | None:
 def _pbx_call_id(row: Row, rules: CallRules) -> str:
     call_id = _text(row, "call_id", MAX_PBX_CALL_ID) if "{call_id}" in rules.pbx_call_id else ""
     rendered = rules.pbx_call_id.format(call_id=call_id, id=row.id)
-    if _length(rendered) > MAX_PBX_CALL_ID:
-        raise InvalidRow("call_id", f"makes a pbxCallId of {_length(rendered)} characters, {MAX_PBX_CALL_ID} fit")
+    length = _length(rendered)
+    if length > MAX_PBX_CALL_ID:
+        raise InvalidRow("call_id", f"makes a pbxCallId of {length} characters, at most {MAX_PBX_CALL_ID} fit")
     return rendered
 
 

@@ -99,14 +99,26 @@ def _travels(note: Any) -> Travels:
     if note is None:
         return Travels()
     try:
-        since, replay_of = note["since"], note["replay_of"]
+        times, since, replay_of = note["times_put_back"], note["since"], note["replay_of"]
         return Travels(
-            int(note["times_put_back"]),
+            _times(times),
             datetime.fromisoformat(since).astimezone(UTC) if since else None,
-            CallKey(str(replay_of[0]), str(replay_of[1])) if replay_of else None,
+            _place(*replay_of) if replay_of else None,
         )
     except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         raise InvalidMessage("the message's record of its travels is not readable") from None
+
+
+def _times(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < INTEGERS_BELOW:
+        raise ValueError("no number of times")
+    return value
+
+
+def _place(day: Any, name: Any) -> CallKey:
+    if not all(isinstance(part, str) and len(part) <= MAX_TEXT for part in (day, name)):
+        raise ValueError("no place in the ledger")
+    return CallKey(_well_formed(day), _well_formed(name))
 
 
 def _well_formed(value: Any) -> Any:

@@ -171,7 +171,7 @@ class CallLedger(Protocol):
         """The message of a call that was rejected; empty if there is none any more."""
 
     def mark_replayed(self, key: CallKey, now: datetime) -> None:
-        """Note that a rejected call is on the queue again. A record that is gone meanwhile is no error."""
+        """Note that a rejected call is on the queue again. One that is gone or claimed meanwhile is left as it is."""
 
     def row_ids(self, first: date, last: date, *, undated: bool = True) -> set[int]:
         """The rows that have a record, of calls that ended on these days (UTC), and of those without a day."""
@@ -246,7 +246,10 @@ class GroupStore(Protocol):
     """What is remembered of the groups, and who may check them. Every method may raise StorageUnavailable."""
 
     def lease(self, owner: str, now: datetime, duration: timedelta) -> None:
-        """:raises LeaseHeld: another check is at work and its lease has not run out"""
+        """Become the only one to check, or stay it for longer.
+
+        :raises LeaseHeld: another check is at work and its lease has not run out
+        """
 
     def release(self, owner: str) -> None:
         """Give the lease back; if another check has it by now, it keeps it."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 from cdr.mapping import end_time
@@ -16,6 +16,8 @@ from shared.clock import Clock
 from shared.errors import ConfigError, InvalidRow, PipelineError
 
 HEALTH_IS_FRESH_FOR = timedelta(seconds=10)
+LONGEST_LOOK_S = 8.0
+"""A part that needs longer is as good as unavailable: who asks has a time-out too, and holds a worker meanwhile."""
 
 Check = Callable[[], None]
 """Returns if its part is usable, else raises a PipelineError."""
@@ -43,10 +45,25 @@ class HealthCheck:
         with self._lock:
             now = self.clock.now()
             if self._checked_at is None or now - self._checked_at >= HEALTH_IS_FRESH_FOR:
-                with ThreadPoolExecutor(len(self.checks)) as pool:
-                    self._parts = dict(zip(self.checks, pool.map(self._check, self.checks.values()), strict=True))
+                self._parts = self._look(now)
                 self._checked_at = self.clock.now()
             return self._parts
+
+    def _look(self, started: datetime) -> Mapping[str, PartHealth]:
+        """Every part at once, each on a thread of its own: one that hangs is left behind, and holds up nothing."""
+        found: dict[str, PartHealth] = {}
+
+        def look(name: str, check: Check) -> None:
+            found[name] = self._check(check)
+
+        threads = [Thread(target=look, args=part, daemon=True) for part in self.checks.items()]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + LONGEST_LOOK_S
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        late = PartHealth("unavailable", self._milliseconds_since(started))
+        return {name: found.get(name, late) for name in self.checks}
 
     def _check(self, check: Check) -> PartHealth:
         started = self.clock.now()
@@ -57,7 +74,10 @@ class HealthCheck:
             state = "misconfigured"
         except PipelineError:
             state = "unavailable"
-        return PartHealth(state, (self.clock.now() - started) // timedelta(milliseconds=1))
+        return PartHealth(state, self._milliseconds_since(started))
+
+    def _milliseconds_since(self, started: datetime) -> int:
+        return (self.clock.now() - started) // timedelta(milliseconds=1)
 
 
 def progress(

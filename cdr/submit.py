@@ -36,6 +36,10 @@ from shared.errors import (
 FIRST_DELAY = timedelta(seconds=30)
 LONGEST_DELAY = timedelta(minutes=5)
 AFTER_THE_LEASE = timedelta(seconds=5)
+DELIVERIES_TOGETHER = 2
+TIMES_APART = 4
+"""Messages of one batch come back together. If one of them ends the whole process each time, the others must get away
+from it long before maxDequeueCount in host.json."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,8 @@ class Worker:
     plan: SubmitPlan = field(repr=False)
 
 
-def submit_call(message: str, worker: Worker) -> Outcome:
-    """Work on one message.
+def submit_call(message: str, worker: Worker, *, deliveries: int = 1) -> Outcome:
+    """Work on one message. ``deliveries`` counts how often the host has brought it, this time included.
 
     :raises StorageUnavailable: neither the ledger nor the queue can be used; the host must bring the message again
     """
@@ -71,6 +75,8 @@ def submit_call(message: str, worker: Worker) -> Outcome:
         row = decode_row(message)
     except InvalidMessage as exc:
         return _keep_garbage(message, exc, worker)
+    if deliveries > DELIVERIES_TOGETHER and row.travels.times_put_back < TIMES_APART:
+        return _set_apart(message, row, worker)
     try:
         return _submit(message, row, worker)
     except (ApiUnavailable, ApiDenied, SubmissionUnknown, ClaimHeld, TooManyRejections, StorageUnavailable) as exc:
@@ -84,8 +90,9 @@ def _submit(message: str, row: Row, worker: Worker) -> Outcome:
     if isinstance(claim, Settled):
         return _repeated(row, key, claim, message, worker)
     try:
+        _check_age(now, worker)
         settlement = _settlement(row, give_up_at=now + plan.budget, worker=worker)
-    except (ApiUnavailable, ApiDenied, TooManyRejections) as exc:
+    except (ApiUnavailable, ApiDenied, TooManyRejections, StorageUnavailable) as exc:
         # The call is certainly not on its way into the API: whoever gets the message next may try at once.
         worker.ledger.give_back(claim, f"{type(exc).__name__}: {exc}", worker.clock.now())
         raise
@@ -93,6 +100,12 @@ def _submit(message: str, row: Row, worker: Worker) -> Outcome:
     _leave_replayed(row, key, worker)
     _report(row, claim, settlement)
     return Outcome(settlement.state.value)
+
+
+def _check_age(claimed_at: datetime, worker: Worker) -> None:
+    """Even the first try at the API must end before another worker can claim the call."""
+    if worker.clock.now() - claimed_at > worker.plan.claim_lease - worker.plan.budget:
+        raise StorageUnavailable("the ledger took so long to grant the claim that too little of it is left")
 
 
 def _settlement(row: Row, *, give_up_at: datetime, worker: Worker) -> Settlement:
@@ -160,6 +173,23 @@ def _put_back(message: str, row: Row, exc: PipelineError, worker: Worker) -> Out
     return Outcome.PUT_BACK
 
 
+def _set_apart(message: str, row: Row, worker: Worker) -> Outcome:
+    """Send the message again, to come at a time that it does not share with those that it was delivered with."""
+    travels, delay = row.travels, LONGEST_DELAY * worker.random()
+    again = Travels(travels.times_put_back + 1, travels.since or worker.clock.now(), travels.replay_of)
+    worker.queue.send_later(with_travels(message, again), delay)
+    log.event(
+        "call.put_back",
+        level=logging.WARNING,
+        call=call_key(row, worker.plan.rules).name,
+        row_id=row.id,
+        reason="delivered several times without an outcome; tried again apart from the others",
+        times=again.times_put_back,
+        delay_s=round(delay.total_seconds()),
+    )
+    return Outcome.PUT_BACK
+
+
 def delay_before_next(times_put_back: int, random: Callable[[], float]) -> timedelta:
     """30 seconds, doubling to 5 minutes, less up to a fifth so that not all messages come back at once."""
     doubled: timedelta = min(FIRST_DELAY * 2 ** min(times_put_back, 10), LONGEST_DELAY)
@@ -177,7 +207,7 @@ def _end_of_lease(exc: PipelineError, now: datetime, plan: SubmitPlan) -> timede
 
 def _give_up(message: str, row: Row, exc: PipelineError, worker: Worker) -> Outcome:
     key = call_key(row, worker.plan.rules)
-    detail = f"given up after {worker.plan.give_up_after.days} days; last: {type(exc).__name__}: {exc}"
+    detail = f"given up after {worker.plan.give_up_after}; last: {type(exc).__name__}: {exc}"
     settlement = Settlement(State.REJECTED, "gave_up", detail)
     if not worker.ledger.keep(key, row.id, message, settlement, worker.clock.now()):
         return Outcome.REPEATED
@@ -194,7 +224,7 @@ def _keep_garbage(message: str, exc: InvalidMessage, worker: Worker) -> Outcome:
         worker.ledger.keep(key, None, message, Settlement(State.REJECTED, exc.reason, str(exc)), worker.clock.now())
     except (TooManyRejections, StorageUnavailable) as hindrance:
         worker.queue.send_later(message, LONGEST_DELAY)
-        log.event("call.put_back", level=logging.ERROR, call=key.name, reason=str(hindrance))
+        log.event("call.put_back", level=logging.ERROR, call=key.name, reason=_masked(str(hindrance)))
         return Outcome.PUT_BACK
     log.event("call.rejected", level=logging.WARNING, call=key.name, reason=exc.reason, detail=_masked(str(exc)))
     return Outcome.REJECTED

@@ -116,13 +116,13 @@ class Pipeline:
             log.event("poll.failed", level=logging.ERROR, error=type(exc).__name__, reason=str(exc))
             raise
 
-    def submit(self, message: str) -> Outcome:
+    def submit(self, message: str, deliveries: int = 1) -> Outcome:
         """Work on one message; without a usable configuration it is put back.
 
         :raises StorageUnavailable: the host must bring the message again
         """
         try:
-            return submit_call(message, self._worker)
+            return submit_call(message, self._worker, deliveries=deliveries)
         except InvalidConfig:
             self._queue.send_later(message, PUT_BACK_UNCONFIGURED)
             return Outcome.PUT_BACK

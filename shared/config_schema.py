@@ -16,6 +16,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from shared.config_file import ENVIRONMENT
+from shared.setting_types import Section
 from shared.settings import Settings
 
 Schema = dict[str, Any]
@@ -38,9 +39,11 @@ def config_schema() -> Schema:
 
 
 class _Generator(GenerateJsonSchema):
-    """Writes a default as it would stand in the file."""
+    """Writes a default as it would stand in the file; that of a whole section says nothing that its keys do not."""
 
     def encode_default(self, dft: Any) -> Any:
+        if isinstance(dft, Section):
+            return None
         return _span_as_written(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
 
 
@@ -55,8 +58,8 @@ def _span_as_written(span: timedelta) -> str:
 
 def _as_written(schema: Schema) -> Schema:
     kept = {key: value for key, value in schema.items() if key not in LEFT_OUT}
-    if isinstance(kept.get("default"), dict | None):  # that of a whole section says nothing that its keys do not
-        kept.pop("default", None)
+    if kept.get("default", ...) is None:
+        del kept["default"]
     match kept:
         case {"properties": properties}:
             return kept | {"properties": {name: _as_written(part) for name, part in properties.items()}}

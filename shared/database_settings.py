@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
@@ -16,6 +16,9 @@ TAKE_A_CA_FILE = ("mysql", "postgresql")
 
 class Database(Section):
     """A server, or for sqlite a file."""
+
+    SETTING: ClassVar[str] = "3cx.cdr_database"
+    """Where it stands in the configuration file."""
 
     engine: Engine = Field("sqlserver", description="sqlserver, mysql (MariaDB too), postgresql or sqlite")
     host: str | None = Field(None, description="host name or address; not for sqlite", min_length=1)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import date, time, timedelta
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, LiteralString
 
-from pydantic import Discriminator, Field, SecretStr, Tag, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from shared.database_settings import Database, Engine
 from shared.setting_types import ClockTime, Duration, ExistingFile, HttpUrl, Section, Zone, http_url
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+DAY_MINUTES = 24 * 60
 DAY = "a span with start and end, a list of spans, or null for closed"
 
 
@@ -45,6 +57,7 @@ Day = (
     ]
     | None
 )
+DayOrClosed = DayHours | tuple[DayHours, ...] | None
 
 
 class Week(Section):
@@ -60,29 +73,37 @@ class Week(Section):
 
     def spans(self, weekday: int) -> tuple[DayHours, ...]:
         """The spans that start on a weekday, Monday being 0."""
-        day: DayHours | tuple[DayHours, ...] | None = getattr(self, WEEKDAYS[weekday])
-        return () if day is None else day if isinstance(day, tuple) else (day,)
+        return _spans(getattr(self, WEEKDAYS[weekday]))
 
-    @model_validator(mode="after")
-    def _no_overlap(self) -> Week:
-        """Lays the week's spans on one line of minutes; the last may reach into the first day again."""
-        line = sorted(
-            (
-                weekday * 1440 + _minutes(span.start),
-                weekday * 1440 + _minutes(span.end) + 1440 * span.overnight,
-                weekday,
-            )
-            for weekday in range(7)
-            for span in self.spans(weekday)
-        )
-        if line:
-            start, end, weekday = line[0]
-            line.append((start + 7 * 1440, end + 7 * 1440, weekday))
-        overlaps = [(one[2], other[2]) for one, other in pairwise(line) if other[0] < one[1]]
-        if overlaps:
-            where = ", ".join(f"{WEEKDAYS[a]} and {WEEKDAYS[b]}" if a != b else WEEKDAYS[a] for a, b in overlaps)
-            raise ValueError(f"spans overlap: {where}")
-        return self
+    @field_validator(*WEEKDAYS)
+    @classmethod
+    def _no_overlap(cls, value: DayOrClosed, info: ValidationInfo) -> DayOrClosed:
+        """With itself, the day before, and on Sunday with the Monday after; a wrong day is named on its own."""
+        name = str(info.field_name)
+        days, weekday = {**info.data, name: value}, WEEKDAYS.index(name)
+        pairs = [(weekday - 1, weekday)] if weekday else []
+        if weekday == len(WEEKDAYS) - 1:
+            pairs.append((weekday, 0))
+        if _overlap(_line(_spans(value), 0)):
+            raise ValueError("two of its spans overlap")
+        for first, second in pairs:
+            one, other = (_spans(days.get(WEEKDAYS[day])) for day in (first, second))
+            if _overlap(_line(one, 0) + _line(other, DAY_MINUTES)):
+                raise ValueError(f"overlaps {WEEKDAYS[first if second == weekday else second]}, over midnight")
+        return value
+
+
+def _spans(day: DayOrClosed) -> tuple[DayHours, ...]:
+    return () if day is None else day if isinstance(day, tuple) else (day,)
+
+
+def _line(spans: tuple[DayHours, ...], first: int) -> list[tuple[int, int]]:
+    """Starts and ends in minutes, of a day whose midnight is minute ``first``."""
+    return [(first + _minutes(span.start), first + _minutes(span.end) + DAY_MINUTES * span.overnight) for span in spans]
+
+
+def _overlap(line: list[tuple[int, int]]) -> bool:
+    return any(later[0] < earlier[1] for earlier, later in pairwise(sorted(line)))
 
 
 def _minutes(clock: time) -> int:
@@ -96,23 +117,32 @@ class Holidays(Section):
     subdivision: str | None = Field(None, description="a state or region of the country, such as AK")
     dates: tuple[date, ...] = Field((), description="a list of days of one's own, such as 2026-12-24")
 
+    @field_validator("country")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None and value not in _countries():
+            raise ValueError("is no country whose holidays are known")
+        return value
+
     @field_validator("subdivision")
     @classmethod
-    def _known(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Here and not at the country, because the two are only known together."""
-        country = info.data.get("country")
-        if country is None:
-            if value is not None:
-                raise ValueError("needs country")
+    def _part_of_country(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None or "country" not in info.data:
             return value
-        import holidays
-
-        known = holidays.list_supported_countries(include_aliases=True)
-        if country not in known:
-            raise ValueError(f"no holidays are known for the country {country}")
-        if value is not None and value not in known[country]:
-            raise ValueError(f"is no subdivision of {country}; known: {', '.join(known[country])[:200]}")
+        country = info.data["country"]
+        if country is None:
+            raise ValueError("needs country")
+        known = _countries()[country]
+        if value not in known:
+            raise ValueError(f"is no subdivision of {country}; known: {', '.join(known)[:200]}")
         return value
+
+
+def _countries() -> Mapping[str, list[str]]:
+    """Every country whose holidays are known, with its subdivisions."""
+    import holidays
+
+    return holidays.list_supported_countries(include_aliases=True)
 
 
 class BusinessHours(Week):
@@ -138,6 +168,8 @@ class StaticMembers(Section):
 
 
 class MemberDatabase(Database):
+    SETTING: ClassVar[str] = "call_groups.members.database"
+
     engine: Engine = Field("postgresql", description="postgresql, mysql (MariaDB too), sqlserver or sqlite")
 
 
@@ -171,7 +203,10 @@ class Notify(Section):
     @field_validator("url")
     @classmethod
     def _is_url(cls, value: SecretStr) -> SecretStr:
-        http_url(value.get_secret_value().partition("?")[0])
+        try:
+            http_url(value.get_secret_value().partition("?")[0])
+        except ValueError:
+            raise ValueError("is no http or https address") from None
         return value
 
 
@@ -193,14 +228,36 @@ class CallGroups(Section):
     notify: tuple[Notify, ...] = Field((), description="a list of webhooks, each with type and url")
     monitored_groups: tuple[MonitoredGroup, ...] = Field((), description="a list of groups, each with id and name")
 
-    @field_validator("monitored_groups")
+    @field_validator("monitored_groups", mode="wrap")
     @classmethod
-    def _each_once(cls, groups: tuple[MonitoredGroup, ...], info: ValidationInfo) -> tuple[MonitoredGroup, ...]:
-        ids = [group.id for group in groups]
-        if twice := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
-            raise ValueError(f"group {', '.join(twice)} stands twice")
-        if isinstance(info.data.get("members"), StaticMembers):
-            without = [group.id for group in groups if group.members is None]
-            if without:
-                raise ValueError(f"members.source static needs members of group {', '.join(without)}")
+    def _fit_together(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        """Names what is wrong between groups together with what is wrong within them."""
+        is_static = isinstance(info.data.get("members"), StaticMembers)
+        mistakes = list(_mistakes_between(value, is_static=is_static)) if isinstance(value, list) else []
+        try:
+            groups = handler(value)
+        except ValidationError as exc:
+            mistakes += [_again(error) for error in exc.errors(include_url=False)]
+        if mistakes:
+            raise ValidationError.from_exception_data(cls.__name__, mistakes)
         return groups
+
+
+def _mistakes_between(groups: list[Any], *, is_static: bool) -> Iterator[InitErrorDetails]:
+    seen = set()
+    for place, group in enumerate(groups):
+        if not isinstance(group, dict):
+            continue
+        if "id" in group and group["id"] in seen:
+            yield _mistake(place, "id", group["id"], "stands twice")
+        seen.add(group.get("id"))
+        if is_static and group.get("members") is None:
+            yield _mistake(place, "members", None, "missing, members.source static needs it")
+
+
+def _mistake(place: int, key: str, value: Any, message: LiteralString) -> InitErrorDetails:
+    return {"type": PydanticCustomError("group", message), "loc": (place, key), "input": value}
+
+
+def _again(error: ErrorDetails) -> InitErrorDetails:
+    return {"type": error["type"], "loc": error["loc"], "input": error["input"], "ctx": error.get("ctx", {})}

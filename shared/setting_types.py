@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+)
 
 
 def _zone(name: str) -> str:
@@ -42,6 +51,13 @@ def _milliseconds_from_1000(value: Any) -> Any:
     except (TypeError, ValueError):
         return value
     return number / 1000 if number >= 1000 else value  # noqa: PLR2004 - the bound that the docstring explains
+
+
+def _fits_a_header(secret: SecretStr) -> SecretStr:
+    """A line break, as files of secrets have at their end, would fail each request with the secret in the error."""
+    if not re.fullmatch("[!-~]([ -~]*[!-~])?", secret.get_secret_value()):
+        raise ValueError("is empty, or has a blank or line break at an end, or a character that no HTTP header takes")
+    return secret
 
 
 def call_id_template(template: str) -> str:
@@ -118,6 +134,7 @@ Seconds = Annotated[
 Zone = Annotated[str, AfterValidator(_zone)]
 HttpUrl = Annotated[str, Field(json_schema_extra={"format": "uri"}), AfterValidator(http_url)]
 Email = Annotated[str, Field(max_length=255, json_schema_extra={"format": "email"}), AfterValidator(_email)]
+HeaderSecret = Annotated[SecretStr, AfterValidator(_fits_a_header)]
 StartFrom = Annotated[
     Literal["beginning", "now"] | int | datetime, PlainValidator(_start_from, json_schema_input_type=str | int)
 ]

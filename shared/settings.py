@@ -10,11 +10,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
 from shared.database_settings import Database
 from shared.group_settings import BusinessHours, CallGroups
-from shared.setting_types import Duration, Email, ExistingFile, HttpUrl, Seconds, Section, StartFrom, call_id_template
+from shared.setting_types import (
+    Duration,
+    Email,
+    ExistingFile,
+    HeaderSecret,
+    HttpUrl,
+    Seconds,
+    Section,
+    StartFrom,
+    call_id_template,
+)
 
 
 class CdrDatabase(Database):
@@ -47,7 +57,7 @@ class ThreeCx(Section):
     open_row_wait: Duration = Field(
         timedelta(hours=24), description="such as 24 hours: when a row without an end is given up"
     )
-    cdr_database: CdrDatabase
+    cdr_database: CdrDatabase = Field(description="where the call detail records are, and how to get there")
 
 
 class NoAuth(Section):
@@ -56,13 +66,13 @@ class NoAuth(Section):
 
 class BearerAuth(Section):
     type: Literal["bearer"] = Field(description="bearer")
-    token: SecretStr = Field(description="the token, sent as Authorization: Bearer")
+    token: HeaderSecret = Field(description="the token, sent as Authorization: Bearer")
 
 
 class ApiKeyAuth(Section):
     type: Literal["api_key"] = Field(description="api_key")
     header: str = Field("X-API-Key", pattern=r"^[A-Za-z0-9-]+$", description="name of the header that carries the key")
-    key: SecretStr = Field(description="the key")
+    key: HeaderSecret = Field(description="the key")
 
 
 class EntraAuth(Section):
@@ -116,8 +126,8 @@ class Calls(Section):
         pattern="^[A-Z]{2}$",
         description="two capital letters, for e164: the country of numbers without +, such as US",
     )
-    anonymous_number: str = Field(
-        "anonymous", pattern=r"\S", max_length=50, description="1 to 50 characters, sent where a caller has no number"
+    anonymous_number: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
+        "anonymous", min_length=1, max_length=50, description="1 to 50 characters, sent where a caller has no number"
     )
     unmapped_extensions: Literal["keep", "skip", "submit_without_email"] = Field(
         "keep", description="keep (in the ledger, for a replay), skip or submit_without_email"

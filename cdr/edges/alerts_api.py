@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import requests
 from requests.auth import AuthBase
 
-from cdr.edges.rest_api import CONNECT_TIMEOUT_S, failure, make_session, never_reached
+from cdr.edges.rest_api import CONNECT_TIMEOUT_S, failure, limited_body, make_session, never_reached
 from cdr.groups import AlertType, OpenAlert
-from shared.errors import ApiUnavailable
+from shared.errors import ApiUnavailable, SubmissionUnknown
 
 MAX_MESSAGE = 1_000
+MOST_BYTES = 4_000_000
+"""Of an answer; thousands of alerts."""
 
 
 class RestAlertApi:
@@ -27,6 +30,8 @@ class RestAlertApi:
 
     def active(self) -> Mapping[str, OpenAlert]:
         found = self._request("GET", self._url, params={"active": "true"})
+        if not isinstance(found, list):
+            raise ApiUnavailable("the API's answer is no list of alerts; check api.base_url")
         alerts = [(_text(item, "callGroupId"), _alert_in(item)) for item in found if isinstance(item, dict)]
         return {group_id: alert for group_id, alert in alerts if alert is not None}
 
@@ -47,20 +52,28 @@ class RestAlertApi:
 
     def _request(self, method: str, url: str, **options: Any) -> Any:
         try:
-            answer = self._session.request(method, url, timeout=self._timeouts, allow_redirects=False, **options)
+            with self._session.request(
+                method, url, timeout=self._timeouts, allow_redirects=False, stream=True, **options
+            ) as answer:
+                body = limited_body(answer, MOST_BYTES)
         except requests.RequestException as exc:
             raise ApiUnavailable(never_reached(exc)) from exc
         if not answer.ok or answer.is_redirect:
-            raise failure(answer.status_code, answer.text[:500], None)
+            error = failure(answer.status_code, body.decode("utf-8", "replace")[:500], None)
+            if isinstance(error, SubmissionUnknown):  # of a call that would matter; an alert is only raised once anyhow
+                error = ApiUnavailable(f"the API answered {answer.status_code}")
+            raise error
         try:
-            return answer.json() if answer.content else None
-        except requests.JSONDecodeError as exc:
+            return json.loads(body) if body else None
+        except (ValueError, RecursionError) as exc:
             raise ApiUnavailable("the API's answer is not JSON; check api.base_url") from exc
 
 
 def _alert_in(item: Any) -> OpenAlert | None:
     """The alert of an answer, if it is one of ours."""
-    if not isinstance(item, dict) or item.get("isActive") is False or _text(item, "alertType") not in set(AlertType):
+    if not isinstance(item, dict) or item.get("isActive") is False or not _text(item, "id"):
+        return None
+    if _text(item, "alertType") not in set(AlertType):
         return None
     return OpenAlert(_text(item, "id"), AlertType(item["alertType"]), _moment(item.get("createdAt")))
 

@@ -20,10 +20,10 @@ def make_auth(auth: NoAuth | BearerAuth | ApiKeyAuth | EntraAuth) -> AuthBase:
         case EntraAuth():
             return _EntraToken(f"{auth.audience.rstrip('/')}/.default")
         case NoAuth():
-            return _Nothing()
+            return NoCredentials()
 
 
-class _Nothing(AuthBase):
+class NoCredentials(AuthBase):
     """Also keeps requests from looking for a password in the user's netrc file."""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:

@@ -24,7 +24,9 @@ class BadRequest(Exception):
 def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> func.HttpResponse:
     text = json.dumps(body, indent=2, ensure_ascii=False)
     no_store = {"Cache-Control": "no-store", **(headers or {})}
-    return func.HttpResponse(text + "\n", status_code=status, mimetype="application/json", headers=no_store)
+    # Half a surrogate pair, echoed from a request, has no encoding.
+    raw = (text + "\n").encode("utf-8", "replace")
+    return func.HttpResponse(raw, status_code=status, mimetype="application/json", headers=no_store)
 
 
 def refusal(exc: BadRequest, method: str) -> func.HttpResponse:
@@ -44,6 +46,8 @@ def check_request(request: func.HttpRequest, method: str, parameters: Collection
     if unknown := sorted(given - set(parameters)):
         known = f"known: {', '.join(sorted(parameters))}" if parameters else "this function takes none"
         raise BadRequest(400, f"unknown parameter {', '.join(unknown)[:200]}; {known}")
+    if nested := [name for name, value in body.items() if isinstance(value, list | dict)]:
+        raise BadRequest(400, f"{nested[0]} must be text, a number, true or false")
     return {**body, **{name: value for name, value in request.params.items() if name != KEY_PARAMETER}}
 
 

@@ -67,5 +67,7 @@ class SqlMemberSource:
 
 
 def _flag(value: Any) -> bool | None:
-    word = str(value).strip().lower()
+    if isinstance(value, bytes):  # a BIT of MySQL
+        value = int.from_bytes(value)
+    word = str(value).strip().lower().removesuffix(".0")
     return True if word in _TRUE else False if word in _FALSE else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -32,8 +33,17 @@ MAX_ANSWER_BYTES = 65_536
 WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
 """Beside 5xx: statuses that say so themselves."""
 
-NOT_THE_API = frozenset({301, 302, 303, 307, 308, 404, 405, 407})
-"""What answers like this to a submission is not the Call Logger: a wrong address must not reject calls."""
+NOT_THE_API = frozenset({404, 405, 407})
+"""What answers like this, or with a redirection, or with a success that is no 201, is not the Call Logger: a wrong
+address must neither reject calls nor settle them."""
+
+BEFORE_SENDING = (
+    requests.ConnectTimeout,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidHeader,
+)
 
 
 class RestCallApi:
@@ -89,8 +99,8 @@ class RestCallApi:
         except requests.RequestException as exc:
             raise submission_error(exc) from exc
         with answer:
-            text = _text_of(answer)
-            if answer.ok and answer.status_code not in NOT_THE_API:
+            text = _text_of(answer, self._timeout)
+            if answer.status_code == requests.codes.created:
                 return Accepted(_entry_id(text), earlier=False)
             if answer.status_code == requests.codes.conflict:
                 return Accepted(None, earlier=True)
@@ -99,15 +109,23 @@ class RestCallApi:
     def _is_last(self, state: RetryCallState, give_up_at: datetime) -> bool:
         """Whether the tries are spent, or another could outlast the time that this worker has."""
         another_ends = timedelta(seconds=state.upcoming_sleep + CONNECT_TIMEOUT_S) + self._timeout
-        return state.attempt_number >= self._attempts or self._clock.now() + another_ends > give_up_at
+        return state.attempt_number >= self._attempts or another_ends > give_up_at - self._clock.now()
 
     def _timeouts(self) -> tuple[float, float]:
         seconds = self._timeout.total_seconds()
         return min(CONNECT_TIMEOUT_S, seconds), seconds
 
 
+class _Session(requests.Session):
+    """A session whose own certificates go before those of REQUESTS_CA_BUNDLE; requests has it the other way round."""
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        own = self.verify if verify is None else verify
+        return super().merge_environment_settings(url, proxies, stream, own, cert)
+
+
 def make_session(auth: AuthBase, ca_file: str | None) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.auth = auth
     session.verify = ca_file or True
     for scheme in ("http://", "https://"):
@@ -134,6 +152,8 @@ def submission_error(error: requests.RequestException) -> ApiUnavailable | Submi
 
 def _was_never_sent(error: requests.RequestException) -> bool:
     """Whether no connection was made: requests wraps urllib3's MaxRetryError, which has the reason."""
+    if isinstance(error, BEFORE_SENDING):
+        return True
     wrapped = error.args[0] if error.args else None
     reason = getattr(wrapped, "reason", None)
     reason = getattr(reason, "original_error", reason)  # behind a proxy
@@ -150,7 +170,7 @@ def failure(status: int, text: str, retry_after: timedelta | None) -> PipelineEr
     """What an answer that is no success means."""
     if status in (401, 403):
         return ApiDenied(f"the API answered {status}: check api.auth")
-    if status in NOT_THE_API:
+    if status < requests.codes.bad_request or status in NOT_THE_API:
         return ApiDenied(f"the API answered {status}: check api.base_url")
     if status == requests.codes.gateway_timeout:
         return SubmissionUnknown("a gateway gave up waiting for the API (504); the call may be on its way in")
@@ -167,18 +187,33 @@ def _retry_after(header: str | None, now: datetime) -> timedelta | None:
         return timedelta(seconds=int(header))
     try:
         moment = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
 
 
-def _text_of(answer: requests.Response) -> str:
-    """The API's words on one line. The status says how the call went, so a body that breaks off changes nothing."""
-    raw = b""
+def limited_body(answer: requests.Response, most_bytes: int) -> bytes:
+    """The body of an answer to a request with ``stream``; one that is longer is cut off, in time to save the memory."""
+    raw = bytearray()
+    for piece in answer.iter_content(65_536):
+        raw += piece
+        if len(raw) >= most_bytes:
+            break
+    return bytes(raw[:most_bytes])
+
+
+def _text_of(answer: requests.Response, within: timedelta) -> str:
+    """The API's words on one line. The status says how the call went, so a body that breaks off changes nothing.
+
+    It is read byte by byte: a longer piece is only handed over once it is full, which an API that sends a byte every
+    few seconds would put off beyond the end of the claim.
+    """
+    raw = bytearray()
+    ends = time.monotonic() + within.total_seconds()
     try:
-        for piece in answer.iter_content(8192):
+        for piece in answer.iter_content(1):
             raw += piece
-            if len(raw) >= MAX_ANSWER_BYTES:
+            if len(raw) >= MAX_ANSWER_BYTES or time.monotonic() > ends:
                 break
     except requests.RequestException:
         pass

@@ -16,6 +16,8 @@ from shared.database_settings import Database
 from shared.errors import SourceMisconfigured
 
 CONNECT_TIMEOUT_S = 10
+GONE_AFTER_S = 5
+"""Beyond the statement timeout, which the server keeps: for a server that is gone without a word."""
 SQLITE_STEPS_BETWEEN_LOOKS = 10_000
 
 
@@ -41,11 +43,11 @@ def _connect_sqlserver(database: Database) -> Any:
     import pyodbc
 
     pyodbc.pooling = False
-    parts = odbc_parts(database, choose_driver(pyodbc.drivers()))
-    return pyodbc.connect(odbc_string(parts), timeout=CONNECT_TIMEOUT_S)
+    parts = odbc_parts(database, choose_driver(pyodbc.drivers(), database.SETTING))
+    return pyodbc.connect(odbc_string(parts, database.SETTING), timeout=CONNECT_TIMEOUT_S)
 
 
-def choose_driver(installed: Sequence[str]) -> str:
+def choose_driver(installed: Sequence[str], setting: str = Database.SETTING) -> str:
     """Microsoft's driver, the newest first, else FreeTDS.
 
     :raises SourceMisconfigured: neither is installed
@@ -55,9 +57,7 @@ def choose_driver(installed: Sequence[str]) -> str:
         return numbered[max(numbered)]
     if "FreeTDS" in installed:
         return "FreeTDS"
-    raise SourceMisconfigured(
-        "3cx.cdr_database.engine: no ODBC driver for SQL Server is installed (Microsoft's or FreeTDS)"
-    )
+    raise SourceMisconfigured(f"{setting}.engine: no ODBC driver for SQL Server is installed (Microsoft's or FreeTDS)")
 
 
 def odbc_parts(database: Database, driver: str) -> dict[str, str]:
@@ -74,8 +74,8 @@ def odbc_parts(database: Database, driver: str) -> dict[str, str]:
         return {**common, "SERVER": f"{host},{port}", "Encrypt": encrypt, "TrustServerCertificate": trust}
     if database.encrypt and not database.trust_server_certificate:
         raise SourceMisconfigured(
-            "3cx.cdr_database.trust_server_certificate: FreeTDS cannot verify a certificate; install Microsoft's ODBC "
-            "driver, or set it to true, or encrypt to false"
+            f"{database.SETTING}.trust_server_certificate: FreeTDS cannot verify a certificate; install Microsoft's "
+            "ODBC driver, or set it to true, or encrypt to false"
         )
     encryption = "require" if database.encrypt else "off"
     return {
@@ -88,7 +88,7 @@ def odbc_parts(database: Database, driver: str) -> dict[str, str]:
     }
 
 
-def odbc_string(parts: Mapping[str, str]) -> str:
+def odbc_string(parts: Mapping[str, str], setting: str = Database.SETTING) -> str:
     """Every value in braces, so that no password can end it or add a keyword.
 
     A closing brace within a value is doubled, but FreeTDS reads on to the first ``};`` instead, at the very end too.
@@ -99,7 +99,7 @@ def odbc_string(parts: Mapping[str, str]) -> str:
         return "".join(f"{key}={{{value.replace('}', '}}')}}};" for key, value in parts.items())
     if any("};" in value for value in parts.values()):
         raise SourceMisconfigured(
-            "3cx.cdr_database.password: FreeTDS takes no }; in a password or a name; change it, or install Microsoft's "
+            f"{setting}.password: FreeTDS takes no }}; in a password or a name; change it, or install Microsoft's "
             "ODBC driver"
         )
     return "".join(f"{key}={{{value}}};" for key, value in parts.items())
@@ -122,8 +122,7 @@ def _connect_mysql(database: Database) -> Any:
         database=database.database,
         charset="utf8mb4",
         connect_timeout=CONNECT_TIMEOUT_S,
-        # The server ends a slow statement; this is for a server that is gone without a word.
-        read_timeout=database.statement_timeout_seconds + 5,
+        read_timeout=database.statement_timeout_seconds + GONE_AFTER_S,
         ssl=_tls(database) if database.encrypt else None,
         ssl_disabled=not database.encrypt,
     )
@@ -152,7 +151,18 @@ def _prepare_mysql(engine: Engine, database: Database) -> None:
 def _connect_postgresql(database: Database) -> Any:
     import psycopg
 
-    return psycopg.connect(
+    patience = database.statement_timeout_seconds + GONE_AFTER_S
+
+    class Connection(psycopg.Connection[Any]):
+        def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+            try:
+                return super().wait(gen, interval, timeout or patience)
+            except psycopg.OperationalError as exc:
+                if exc.sqlstate is None:  # not the server's words, so nothing can be said to it any more
+                    self.pgconn.finish()
+                raise
+
+    return Connection.connect(
         host=database.host,
         port=database.effective_port,
         user=database.username,
@@ -168,11 +178,17 @@ def _connect_postgresql(database: Database) -> Any:
 
 
 def _libpq_tls(database: Database) -> dict[str, Any]:
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
     if not database.encrypt:
         return {"sslmode": "disable"}
     if database.trust_server_certificate:
         return {"sslmode": "require"}
-    return {"sslmode": "verify-full", "sslrootcert": database.ca_file or "system"}
+    # Not "system": the libpq of psycopg's wheels looks for the system's certificates where no system has them.
+    return {
+        "sslmode": "verify-full",
+        "sslrootcert": database.ca_file or ssl.get_default_verify_paths().cafile or DEFAULT_CA_BUNDLE_PATH,
+    }
 
 
 def _prepare_postgresql(engine: Engine, database: Database) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import exc as sa
 
+from shared import log
 from shared.errors import SourceMisconfigured, SourceUnavailable
 
 # What to look at: {database} and {select} are the settings that name the database and its SELECT.
@@ -18,6 +19,7 @@ RIGHTS = "the login may not read what {select} asks for; grant it SELECT"
 WRITES = "check {select}: its SELECT would write, and nothing is ever written here"
 SYNTAX = "check {select}: the database does not understand the SELECT"
 CERTIFICATE = "the server's certificate cannot be verified: check {database}.trust_server_certificate and encrypt"
+ENCRYPTION = "the server offers no encryption: check {database}.encrypt"
 DRIVER = "the ODBC driver for SQL Server cannot be loaded; install Microsoft's ODBC driver or FreeTDS"
 FILE = "check {database}.database: the file cannot be opened as an SQLite database"
 
@@ -63,6 +65,12 @@ POSTGRESQL_STATES: Mapping[str, str] = {
     "42601": SYNTAX,
     "25006": WRITES,
 }
+POSTGRESQL_WORDS: Mapping[str, str] = {
+    "password authentication failed": LOGIN,
+    "no pg_hba.conf entry": LOGIN,
+    "does not exist": DATABASE,
+    "server does not support SSL": ENCRYPTION,
+}
 SQLITE_WORDS: Mapping[str, str] = {
     "no such table": SCHEMA,
     "no such column": SCHEMA,
@@ -91,6 +99,7 @@ def translate(
     """One driver error as ours: what no table names may pass, so it is worth another try."""
     text = _first_line(error)
     hint = _hint(error, text)
+    text = log.mask_numbers(text)  # a value that cannot be converted stands in the driver's words
     if hint is not None:
         return SourceMisconfigured(f"{hint.format(database=database, select=select)} ({text})")
     return SourceUnavailable(f"the database cannot be reached or took too long; check {database} ({text})")
@@ -117,9 +126,8 @@ def _postgresql_hint(error: BaseException, text: str) -> str | None:
     """A refused connection has no state, only the server's words."""
     state = getattr(error, "sqlstate", None)
     if state is None:
-        words = {"password authentication failed": LOGIN, "no pg_hba.conf entry": LOGIN, "does not exist": DATABASE}
-        return next((hint for said, hint in words.items() if said in text), None)
-    return POSTGRESQL_STATES.get(state)
+        return next((hint for said, hint in POSTGRESQL_WORDS.items() if said in text), None)
+    return POSTGRESQL_STATES.get(state) or (SYNTAX if state.startswith("42") else None)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,8 +1,7 @@
 """The phone system's database, read over SQLAlchemy Core: any engine, any schema file, nothing but SELECT.
 
 A schema file is one SELECT that yields the canonical columns (``cdr.model.COLUMNS``). It becomes a derived table, which
-SQL Server, MySQL, MariaDB and SQLite all dissolve into the query around it, so that a page costs an index range and not
-a table.
+all engines dissolve into the query around it, so that a page costs an index range and not a table.
 """
 
 from __future__ import annotations
@@ -14,13 +13,26 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, column, func, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    DateTime,
+    Engine,
+    Select,
+    column,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+)
 
 from cdr.cursor import Range
 from cdr.edges.sql_engines import make_engine
 from cdr.edges.sql_errors import translated
 from cdr.edges.sql_select import as_text, read_select
 from cdr.model import COLUMNS, OPTIONAL_COLUMNS, RawRow
+from shared import log
 from shared.errors import SourceMisconfigured
 from shared.settings import CdrDatabase
 
@@ -59,7 +71,7 @@ class SqlCdrReader:
         self._connection = connection
         self._cdr = as_text(schema_sql).columns(column("id"), column("started_at"), column("ended_at")).subquery("cdr")
         self._zone = ZoneInfo(database.timezone)
-        self._times_are_text = database.engine == "sqlite"
+        self._engine_name = database.engine
 
     def rows_after(self, position: int | None, limit: int) -> list[RawRow]:
         beyond = [] if position is None else [self._cdr.c.id > position]
@@ -89,9 +101,15 @@ class SqlCdrReader:
         return self._rows(ended >= self._local(start), ended < self._local(end), *beyond, limit=limit)
 
     def _local(self, moment: datetime) -> Any:
-        """A moment as the table's own timestamps are: without offset, in the configured zone."""
-        local = moment.astimezone(self._zone).replace(tzinfo=None, microsecond=0)
-        return local.isoformat(" ") if self._times_are_text else local
+        """A moment as the table's own timestamps are: without offset, in the configured zone.
+
+        PostgreSQL compares its two types of timestamp itself, in the zone of the session, which is the configured one.
+        """
+        local = moment.astimezone(self._zone).replace(microsecond=0)
+        if self._engine_name == "postgresql":
+            return literal(local, DateTime(timezone=True))
+        naive = local.replace(tzinfo=None)
+        return naive.isoformat(" ") if self._engine_name == "sqlite" else naive
 
     def _within(self, span: Range) -> ColumnElement[bool]:
         first, last = span
@@ -121,4 +139,5 @@ def _whole_number(value: Any) -> int:
             return int(value)
     except (TypeError, ValueError):
         pass
-    raise SourceMisconfigured(f"3cx.schema: the column id must be a whole number, it holds {str(value)[:40]!r}")
+    held = log.mask_numbers(str(value)[:40])  # the schema may have taken the caller's number for the id
+    raise SourceMisconfigured(f"3cx.schema: the column id must be a whole number, it holds {held!r}")

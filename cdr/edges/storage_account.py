@@ -16,15 +16,12 @@ if TYPE_CHECKING:
 SETTING = "AzureWebJobsStorage"
 
 # The SDK's own patience is minutes; a claim's lease is not.
-PATIENCE: Mapping[str, Any] = {
-    "retry_total": 3,
-    "retry_connect": 3,
-    "retry_read": 3,
-    "retry_status": 3,
-    "connection_timeout": 5,
-    "read_timeout": 10,
-}
+PATIENCE: Mapping[str, Any] = {"retry_total": 3, "retry_connect": 3, "retry_read": 3, "retry_status": 3}
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 10
 
+CONNECTIONS = 32
+"""The most worker threads that the Functions worker has."""
 
 RETRIED = frozenset({"GET", "PUT", "DELETE", "POST", "PATCH"})
 
@@ -46,20 +43,14 @@ class StorageAccount:
         }
         self._client_id = environment.get(f"{SETTING}__clientId") or environment.get("AZURE_CLIENT_ID")
 
-    def queue_client(self, name: str, threads: int) -> QueueClient:
-        import requests
-        from azure.core.pipeline.transport import RequestsTransport
+    def queue_client(self, name: str) -> QueueClient:
         from azure.storage.queue import QueueClient, TextBase64DecodePolicy, TextBase64EncodePolicy
-        from requests.adapters import HTTPAdapter
 
-        session = requests.Session()
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(pool_maxsize=threads))
         options = {
             **PATIENCE,
             "initial_backoff": 1,
             "increment_base": 2,
-            "transport": RequestsTransport(session=session, session_owner=False),
+            "transport": _transport(),
             "message_encode_policy": TextBase64EncodePolicy(),
             "message_decode_policy": TextBase64DecodePolicy(),
         }
@@ -80,7 +71,12 @@ class StorageAccount:
             def on_request(self, request: PipelineRequest[Any]) -> None:
                 request.context.options["retry_on_methods"] = RETRIED
 
-        options = {**PATIENCE, "retry_backoff_factor": 0.5, "per_call_policies": [RetriedWrites()]}
+        options = {
+            **PATIENCE,
+            "retry_backoff_factor": 0.5,
+            "transport": _transport(),
+            "per_call_policies": [RetriedWrites()],
+        }
         if self._connection_string:
             with _described():
                 return TableClient.from_connection_string(self._connection_string, name, **options)
@@ -96,6 +92,21 @@ class StorageAccount:
         from azure.identity import DefaultAzureCredential
 
         return DefaultAzureCredential(managed_identity_client_id=self._client_id)
+
+
+def _transport() -> Any:
+    """With room for every worker thread (beyond it, a connection is made and thrown away for each request), and with
+    time-outs: a client that is given a transport does not hand its own on."""
+    import requests
+    from azure.core.pipeline.transport import RequestsTransport
+    from requests.adapters import HTTPAdapter
+
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+    return RequestsTransport(
+        session=session, session_owner=False, connection_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S
+    )
 
 
 @contextmanager
@@ -118,8 +129,10 @@ def translated(what: str) -> Iterator[None]:
         hint = f"; check the app setting {SETTING} and its rights" if exc.status_code in (None, 401, 403) else ""
         raise StorageUnavailable(f"{what}: storage refused, status {exc.status_code} {code}{hint}") from exc
     except AzureError as exc:
-        raise StorageUnavailable(f"{what}: storage was not reached ({_short(exc)})") from exc
+        # Not "from exc": its text holds the URL, and that the signature of a connection string with a SAS.
+        raise StorageUnavailable(f"{what}: storage was not reached ({_short(exc)})") from None
 
 
 def _short(exc: BaseException) -> str:
-    return re.sub(r"\s+", " ", str(exc))[:200]
+    without_url = re.sub(r"\s*with url: \S*", "", str(exc))
+    return re.sub(r"\s+", " ", without_url)[:200]

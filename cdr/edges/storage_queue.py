@@ -46,7 +46,7 @@ class StorageCallQueue:
     def _client(self) -> QueueClient:
         from azure.core.exceptions import ResourceExistsError
 
-        client = self._account.queue_client(self._name, SENDERS)
+        client = self._account.queue_client(self._name)
         with suppress(ResourceExistsError):
             client.create_queue()
         return client

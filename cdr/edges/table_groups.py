@@ -42,7 +42,7 @@ class TableGroupStore:
                 held: Any = self._table.get_entity(LEASE["PartitionKey"], LEASE["RowKey"])
             except ResourceNotFoundError:
                 held = None
-            if held is not None and held["leased_until"] > now:
+            if held is not None and held["owner"] != owner and held["leased_until"] > now:
                 raise LeaseHeld(f"another check is at work until {held['leased_until']:%H:%M:%S} UTC")
             try:
                 if held is None:
@@ -51,7 +51,9 @@ class TableGroupStore:
                     etag, unchanged = held.metadata["etag"], MatchConditions.IfNotModified
                     self._table.update_entity(mine, UpdateMode.REPLACE, etag=etag, match_condition=unchanged)
             except (ResourceExistsError, ResourceModifiedError):
-                raise LeaseHeld("another check began at the same moment") from None
+                # A write whose answer was lost is refused when it is sent again, although it was the first.
+                if self._table.get_entity(LEASE["PartitionKey"], LEASE["RowKey"])["owner"] != owner:
+                    raise LeaseHeld("another check began at the same moment") from None
 
     def release(self, owner: str) -> None:
         from azure.core import MatchConditions

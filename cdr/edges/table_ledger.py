@@ -82,12 +82,12 @@ class TableCallLedger:
             if settlement.state is State.SUBMITTED:
                 self._table.upsert_entity(fields)
             else:
-                self._merge(fields, claim.version)
+                self._merge_while_ours(claim, fields)
 
     def give_back(self, claim: Claim, error: str, now: datetime) -> None:
         fields = {**_address(claim.key), "claimed_until": now, "last_error": error[:MAX_DETAIL]}
         with translated(f"table {self._name}"):
-            self._merge(fields, claim.version)
+            self._merge_while_ours(claim, fields)
 
     def keep(self, key: CallKey, row_id: int | None, message: str, settlement: Settlement, now: datetime) -> bool:
         from azure.core.exceptions import ResourceExistsError
@@ -142,11 +142,11 @@ class TableCallLedger:
         return from_pieces("row", found, ROW_PIECES) if found is not None else ""
 
     def mark_replayed(self, key: CallKey, now: datetime) -> None:
-        from azure.core.exceptions import ResourceNotFoundError
-        from azure.data.tables import UpdateMode
-
-        with translated(f"table {self._name}"), suppress(ResourceNotFoundError):
-            self._table.update_entity({**_address(key), "replayed_at": now}, UpdateMode.MERGE)
+        with translated(f"table {self._name}"):
+            found = self._read(key)
+            # A worker may have claimed the call by now, and a write in between would cost it the claim.
+            if found is not None and found["state"] == State.REJECTED:
+                self._merge({**_address(key), "replayed_at": now}, found.metadata["etag"])
 
     def row_ids(self, first: date, last: date, *, undated: bool = True) -> set[int]:
         days = f"PartitionKey ge '{first}' and PartitionKey le '{last}'"
@@ -193,6 +193,19 @@ class TableCallLedger:
         recent = f"{datetime.now(UTC) - timedelta(days=7):%Y-%m-%d}"
         for within in (f"PartitionKey ge '{recent}' and PartitionKey lt '{UNDATED}'", f"PartitionKey lt '{recent}'"):
             yield from (entity["state"] for entity in self._table.query_entities(within, select=["state"]))
+
+    def _merge_while_ours(self, claim: Claim, fields: Mapping[str, Any]) -> None:
+        """Nothing is written once the claim is lost. That the version is another one does not say so yet: a replay may
+        have left its note on the record since. Each claim has its own number of attempts."""
+        version = claim.version
+        for _ in range(TRIES_AGAINST_OTHERS):
+            if self._merge(fields, version) is not None:
+                return
+            found = self._read(claim.key)
+            if found is None or found["state"] != State.CLAIMED or found.get("attempts") != claim.attempts:
+                return
+            version = found.metadata["etag"]
+        raise StorageUnavailable(f"table {self._name}: the record of {claim.key.name} kept changing under us")
 
     def _merge(self, fields: Mapping[str, Any], version: str) -> str | None:
         """The new version; None where somebody else has changed the entity since."""

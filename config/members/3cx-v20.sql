@@ -3,16 +3,13 @@
 --
 -- Queue: the agent is logged in to this queue, to queues as such (qstatus 1), and enabled.
 -- Ring group: there is no log-in; every enabled member rings.
--- Values are compared as text, because releases differ in their types.
+-- Values are compared as text, because releases differ in their types; where one is missing, available is NULL: unknown.
 SELECT
     queue_dn.value AS group_id,
     member.value AS extension,
-    CASE
-        WHEN CAST(queue2dn.is_logged_in AS varchar) IN ('true', '1')
-            AND CAST(extension.qstatus AS varchar) = '1'
-            AND CAST(extension.enabled AS varchar) IN ('true', '1')
-        THEN 1 ELSE 0
-    END AS available
+    CAST(queue2dn.is_logged_in AS varchar) IN ('true', '1')
+        AND CAST(extension.qstatus AS varchar) = '1'
+        AND CAST(extension.enabled AS varchar) IN ('true', '1') AS available
 FROM queue
 JOIN dn AS queue_dn ON queue_dn.iddn = queue.fkiddn
 LEFT JOIN queue2dn ON queue2dn.fkidqueue = queue.fkiddn
@@ -22,7 +19,7 @@ UNION ALL
 SELECT
     group_dn.value,
     member.value,
-    CASE WHEN CAST(extension.enabled AS varchar) IN ('true', '1') THEN 1 ELSE 0 END
+    CAST(extension.enabled AS varchar) IN ('true', '1')
 FROM ringgroup
 JOIN dn AS group_dn ON group_dn.iddn = ringgroup.fkiddn
 LEFT JOIN ringgroup2dn ON ringgroup2dn.fkidringgroup = ringgroup.fkiddn

@@ -1,0 +1,35 @@
+"""What every test gets: an environment without the developer's own settings, and hypothesis within reasonable time."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+import hypothesis
+import pytest
+
+from shared.clock import HandMovedClock
+from shared.config_file import ENVIRONMENT
+
+OF_THE_APP = {*ENVIRONMENT.values(), "CONFIG_FILE", "AZURE_CLIENT_ID"}
+LOCAL = "127.0.0.1,localhost"
+
+# The same examples each time where a surprise would only stop somebody else's work.
+hypothesis.settings.register_profile("project", max_examples=80, deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the app's and no proxy for 127.0.0.1, whatever the developer's shell says."""
+    for name in list(os.environ):
+        if name in OF_THE_APP or name.startswith("AzureWebJobsStorage"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("NO_PROXY", LOCAL)
+    monkeypatch.setenv("no_proxy", LOCAL)
+
+
+@pytest.fixture
+def clock() -> HandMovedClock:
+    """Stands still at the end of the plain row's day until a test moves it."""
+    return HandMovedClock(datetime(2026, 11, 22, 12, 0, tzinfo=UTC))

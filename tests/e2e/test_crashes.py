@@ -1,0 +1,109 @@
+"""The host dies in the middle of its work and is started again: nothing is lost, and nothing gets in twice."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+
+import requests
+
+from local.call_logger import Fault
+from tests.e2e.host_process import wait_until
+from tests.factories import make_raw_row
+
+SLOWLY = Fault(before_answer_s=0.1)
+"""The call is in, and for a while nobody but the API knows."""
+
+
+def mixed_calls(count):
+    """So many calls, of which each tenth is not answered and each fifteenth has an unknown extension."""
+    return [
+        make_raw_row(
+            id=number,
+            call_id=f"C-{number}",
+            answered=0 if number % 10 == 0 else 1,
+            extension="199" if number % 15 == 0 else "101",
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def outcome_of(rows):
+    """The state that the ledger must come to, by row."""
+    states = {True: "skipped", False: "submitted"}
+    return [
+        "rejected" if row["answered"] and row["extension"] == "199" else states[not row["answered"]] for row in rows
+    ]
+
+
+def submitted_names(rows):
+    pairs = zip(rows, outcome_of(rows), strict=True)
+    return sorted(f"{row['call_id']}-{row['id']}" for row, state in pairs if state == "submitted")
+
+
+def all_final(storage, rows):
+    """Whether so many calls are in the ledger and none is on its way. A second message of one may still be waiting."""
+    states = storage.states()
+    return len(states) == rows and "claimed" not in states
+
+
+def test_killed_while_it_submits(start_host, mariadb_system, storage, call_logger):
+    rows = mixed_calls(75)
+    mariadb_system.insert(*rows)
+    call_logger.faults.stand(SLOWLY)
+    for entries_before_the_kill in (15, 35):
+        host = start_host(mariadb_system, hasty=True)
+        host.poll()
+        wait_until(lambda least=entries_before_the_kill: len(call_logger.bodies) >= least)
+        host.kill()
+        assert "claimed" in storage.states()
+        assert len(call_logger.bodies) < len(submitted_names(rows))
+    call_logger.faults.clear()
+    start_host(mariadb_system, hasty=True)
+    wait_until(lambda: all_final(storage, len(rows)))
+    assert storage.states() == outcome_of(rows)
+    assert call_logger.call_ids == submitted_names(rows)
+    assert call_logger.double_submissions == []
+
+
+def test_killed_while_it_polls(start_host, sqlite_system, storage, call_logger):
+    rows = mixed_calls(120)
+    sqlite_system.insert(*rows)
+    host = start_host(sqlite_system, "trigger_poll", hasty=True)
+    address = host.base_url
+
+    def poll():
+        with suppress(requests.ConnectionError):
+            requests.post(f"{address}/trigger/poll", timeout=30)
+
+    polling = threading.Thread(target=poll)
+    polling.start()
+    queued = wait_until(lambda: (depth := storage.depth()) >= 20 and depth)
+    host.kill()
+    polling.join()
+    assert queued < len(rows)
+    assert storage.position is None
+    assert not storage.lease_is_free
+    restarted = start_host(sqlite_system, hasty=True)
+    wait_until(lambda: storage.position == len(rows))
+    assert [event["queued"] for event in restarted.events_of("poll.finished")] == [len(rows)]
+    wait_until(lambda: all_final(storage, len(rows)))
+    assert storage.states() == outcome_of(rows)
+    assert call_logger.call_ids == submitted_names(rows)
+    assert call_logger.double_submissions == []
+
+
+def test_told_to_stop_it_finishes_what_it_began_and_leaves_the_rest_on_the_queue(
+    start_host, sqlite_system, storage, call_logger
+):
+    rows = [make_raw_row(id=number, call_id=f"C-{number}") for number in range(1, 81)]
+    sqlite_system.insert(*rows)
+    call_logger.faults.stand(Fault(before_answer_s=0.3))
+    host = start_host(sqlite_system)
+    host.poll()
+    wait_until(lambda: len(call_logger.bodies) >= 5)
+    assert host.end() == 0
+    states = storage.states()
+    assert set(states) == {"submitted"}
+    assert len(states) == len(call_logger.bodies) < len(rows)
+    assert len(list(storage.look())) == len(rows) - len(states)  # visible at once for the next host

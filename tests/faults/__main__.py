@@ -1,0 +1,103 @@
+"""The long run: every kind of fault round and round, with ever new places and seeds, until the time is up.
+
+    python -m tests.faults --minutes 30 [--seed N] [--only WORDS]
+
+Prints its table as Markdown; what it sees on the way goes to standard error. Exits with 1 if anything was lost or
+duplicated, or not as it should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from tests.faults.kinds import KINDS
+from tests.faults.lab import AT_ONCE, Lab, missing
+from tests.faults.tally import Tally
+from tests.faults.verdict import Verdict
+from tests.servers import mariadb
+
+LEAST_INJECTIONS = 20
+MOST_FAILURES = 30
+"""Then something else is wrong, and the run ends."""
+
+GRACE = 1.5
+"""A kind that is still short of its injections when the time is up has half of it again."""
+
+
+def main() -> int:
+    options = _options()
+    if reason := missing() or mariadb.is_installed():
+        sys.exit(reason)
+    names = [name for name in KINDS if options.only in name]
+    _tell(f"seed {options.seed}")
+    tally = Tally({})
+    started = time.monotonic()
+    with Lab() as lab:
+        _run(lab, names, tally, options.seed, options.minutes * 60)
+    tally.lines = {name: tally.lines[name] for name in names if name in tally.lines}
+    minutes = (time.monotonic() - started) / 60
+    said = f"{minutes:.0f} minutes, seed {options.seed}; {len(tally.failures)} experiments went wrong."
+    sys.stdout.write(f"{tally.table()}\n\n{said}\n")
+    return 1 if tally.failures else 0
+
+
+def _run(lab: Lab, names: list[str], tally: Tally, seed: int, seconds: float) -> None:
+    started = time.monotonic()
+    rounds = dict.fromkeys(names, 0)
+    running: dict[Future[tuple[Verdict, int]], str] = {}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while True:
+            elapsed = time.monotonic() - started
+            short = [name for name in names if _injections(tally, name) < LEAST_INJECTIONS]
+            open_to = names if elapsed < seconds else short if elapsed < seconds * GRACE else []
+            if len(tally.failures) >= MOST_FAILURES:
+                open_to = []
+            # The kind that is shortest of injections is next; never two experiments of one kind at once.
+            waiting = sorted(
+                (name for name in open_to if name not in running.values()),
+                key=lambda name: (min(_injections(tally, name), LEAST_INJECTIONS), rounds[name]),
+            )
+            for name in waiting[: AT_ONCE - len(running)]:
+                step, rounds[name] = rounds[name], rounds[name] + 1
+                experiment = KINDS[name].experiment(step)
+                running[pool.submit(experiment, lab, random.Random(f"{seed} {name} {step}"))] = name
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                _enter(tally, running.pop(future), future)
+
+
+def _enter(tally: Tally, name: str, future: Future[tuple[Verdict, int]]) -> None:
+    try:
+        verdict, injections = future.result()
+    except Exception as exc:  # noqa: BLE001 - one broken experiment must not end the others
+        verdict, injections = Verdict(problems=[f"the experiment failed: {exc!r}"]), 0
+    known = len(tally.failures)
+    tally.add(name, verdict, injections)
+    for failure in tally.failures[known:]:
+        _tell(f"WRONG {failure}")
+
+
+def _injections(tally: Tally, name: str) -> int:
+    return tally.lines[name].injections if name in tally.lines else 0
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description="The long run of the fault suite.")
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--only", default="", metavar="WORDS", help="only the kinds with these words in their name")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

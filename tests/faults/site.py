@@ -1,0 +1,262 @@
+"""A phone system, a storage account, a Call Logger and workers, with a proxy on every line between them."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+from local import call_logger
+from local.azurite import Ports
+from tests.faults.fast_queue import make_faster
+from tests.faults.lab import KEY, Lab
+from tests.faults.mysql_proxy import MySqlProxy
+from tests.faults.nursery import WorkerProcess
+from tests.faults.phone_system import SORTS, MariaDbPhoneSystem, SqlitePhoneSystem
+from tests.faults.proxies import Answer, Forward, HttpProxy, Request
+from tests.faults.treatments import Faults
+from tests.faults.verdict import Books, Verdict
+from tests.servers.mariadb import MariaDb
+
+SPEED = 30.0
+"""A claim's lease of 180 s takes 6 s. Faster would bend the truth: the API's time-out of 1 s, which is real time, would
+outlast the 30 s that lie between a worker's budget and the end of its lease."""
+
+RACE_WINDOW_S = 0.03
+SETTLE_SECONDS = 75
+QUIET_SECONDS = 15
+"""With empty queues for so long, what is wrong stays wrong."""
+
+LOOK_EVERY_S = 0.1
+POLL_EVERY_S = 0.15
+CONNECTION = (
+    "DefaultEndpointsProtocol=http;AccountName={name};AccountKey={key};BlobEndpoint=http://127.0.0.1:{blob}/{name};"
+    "QueueEndpoint=http://127.0.0.1:{queue}/{name};TableEndpoint=http://127.0.0.1:{table}/{name};"
+)
+
+
+@dataclass(eq=False)
+class Staffed:
+    """A worker process with the proxies that only it goes through. A new process takes the place of a dead one."""
+
+    number: int
+    process: WorkerProcess = field(default_factory=lambda: WorkerProcess(Path()))
+    proxies: dict[str, Any] = field(default_factory=dict)
+    deaths: int = 0
+
+    def kill(self) -> None:
+        self.process.kill()
+
+
+class Site:
+    """As a context manager it ends its workers and servers at the end of the block.
+
+    ``storage`` and ``mariadb`` are servers of its own, where it is not to share those of the lab; ``three_cx`` goes
+    into that section of the configuration, and ``more`` are further sections.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        rng: random.Random,
+        *,
+        workers: int = 1,
+        engine: str = "sqlite",
+        storage: Ports | None = None,
+        mariadb: MariaDb | None = None,
+        three_cx: Mapping[str, Any] | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.lab, self.rng = lab, rng
+        self.name = lab.new_name()
+        self.faults = Faults()
+        self.folder = lab.folder / self.name
+        self.folder.mkdir()
+        self._storage = storage or lab.storage.ports
+        self._mariadb = mariadb
+        if engine == "mysql":
+            self._mariadb = mariadb or lab.mariadb
+            self.phone_system: Any = MariaDbPhoneSystem(self._mariadb, self.name)
+        else:
+            self.phone_system = SqlitePhoneSystem(self.folder / "cdr.db")
+        self.api = call_logger.start(race_window_s=RACE_WINDOW_S)
+        self.overlapping: list[str] = []
+        self._in_flight: dict[str, int] = {}
+        self._origin = datetime.now(UTC)
+        self._three_cx, self._more = three_cx or {}, more or {}
+        self._is_closed = threading.Event()
+        self._pollers: list[threading.Thread] = []
+        self.workers: list[Staffed] = []
+        self._wanted = workers
+        direct = CONNECTION.format(name=self.name, key=KEY, **self._storage._asdict())
+        self.books = Books(direct, self.phone_system, self.api.call_logger, self.overlapping)
+
+    def add(self, *sorts: str, first_id: int | None = None, ended: bool = True) -> list[int]:
+        """Insert a row of each sort, with the next ids; how each call must end goes into the books."""
+        row_id = first_id if first_id is not None else max(self.books.expected, default=0) + 1
+        ids = list(range(row_id, row_id + len(sorts)))
+        for number, sort in zip(ids, sorts, strict=True):
+            self.books.expected[number] = SORTS[sort][0]
+            self.phone_system.insert(number, sort, ended=ended)
+        return ids
+
+    def add_mixed(self, count: int) -> list[int]:
+        """Good ones and others by lot, always some of each."""
+        sorts = ["good", "unanswered", "unmapped", *self.rng.choices([*SORTS, "good", "good", "good"], k=count - 3)]
+        self.rng.shuffle(sorts)
+        return self.add(*sorts)
+
+    def start(self) -> None:
+        """Start the workers, and poll through each of them from now on."""
+        for _ in range(self._wanted):
+            self.workers.append(self._hire())
+
+    def settle(self, *, within_s: float = SETTLE_SECONDS, also: Callable[[], bool] = lambda: True) -> Verdict:
+        """Replace dead workers and wait until nothing is left to do and ``also`` holds. The verdict then, or when the
+        time is up."""
+        if not self.workers:
+            self.start()
+        deadline = time.monotonic() + within_s
+        quiet_since: float | None = None
+        while True:
+            self.replace_dead()
+            verdict = self.books.close_if_quiet() if also() else None
+            now = time.monotonic()
+            if verdict is not None and not verdict.problems:
+                return verdict
+            quiet_since = (quiet_since or now) if verdict is not None else None
+            if now > deadline or (quiet_since and now - quiet_since > QUIET_SECONDS):
+                verdict = self.books.close()
+                verdict.problems.append(f"not settled within {within_s:.0f} s, or quiet for {QUIET_SECONDS} s")
+                verdict.report = self._report(verdict)
+                return verdict
+            time.sleep(LOOK_EVERY_S)
+
+    def replace_dead(self) -> None:
+        for worker in self.workers:
+            if not worker.process.is_alive:
+                worker.deaths += 1
+                self._start_process(worker)
+
+    def wait_for(self, condition: Callable[[], bool], within_s: float = 20) -> bool:
+        """Whether it came true in time; dead workers are replaced meanwhile."""
+        deadline = time.monotonic() + within_s
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            self.replace_dead()
+            time.sleep(0.02)
+        return True
+
+    def replay_all(self) -> int:
+        """Ask a worker to replay what was rejected; how many calls it put on the queue."""
+        try:
+            answer = requests.post(f"{self.workers[0].process.url}/trigger/replay", json={"all": True}, timeout=20)
+            return int(answer.json().get("queued", 0))
+        except requests.RequestException:
+            return 0
+
+    def pause(self, seconds: float) -> None:
+        """Let some time pass; dead workers are replaced meanwhile."""
+        self.wait_for(lambda: False, seconds)
+
+    def _hire(self) -> Staffed:
+        worker = Staffed(len(self.workers))
+        servers = {"queue": self._storage.queue, "table": self._storage.table, "api": _port_of(self.api.base_url)}
+        for kind, port in servers.items():
+            worker.proxies[kind] = HttpProxy(self.lab.loop, kind, port, self._treat, worker)
+        if self._mariadb is not None:
+            worker.proxies["database"] = MySqlProxy(self.lab.loop, self._mariadb.port, self.faults.treat, worker)
+        self._start_process(worker)
+        thread = threading.Thread(target=self._poll_on, args=(worker,), name=f"poller-{self.name}", daemon=True)
+        self._pollers.append(thread)
+        thread.start()
+        return worker
+
+    def _start_process(self, worker: Staffed) -> None:
+        ports = {kind: proxy.port.number for kind, proxy in worker.proxies.items()}
+        storage = {"blob": self._storage.blob, "queue": ports["queue"], "table": ports["table"]}
+        environment = {
+            "AzureWebJobsStorage": CONNECTION.format(name=self.name, key=KEY, **storage),
+            "CONFIG_FILE": str(self._write_config(worker.number, ports)),
+            "PYTHON_THREADPOOL_THREAD_COUNT": "8",
+        }
+        worker.process = WorkerProcess(self.folder / f"worker-{worker.number}-{worker.deaths}.log")
+        self.lab.nursery.start(worker.process, environment, speed=SPEED, origin=self._origin)
+
+    def _write_config(self, number: int, ports: Mapping[str, int]) -> Path:
+        config: dict[str, Any] = {
+            "3cx": {
+                "polling_interval_seconds": 3600,
+                "cdr_database": self.phone_system.config(ports.get("database")),
+                **self._three_cx,
+            },
+            "api": {"base_url": f"http://127.0.0.1:{ports['api']}/api", "timeout_seconds": 1},
+            "extension_mapping": {"101": "alice@example.com"},
+            **self._more,
+        }
+        path = self.folder / f"worker-{number}.yml"
+        path.write_text(json.dumps(config))  # JSON is YAML
+        return path
+
+    async def _treat(self, request: Request, forward: Forward) -> Answer:
+        if request.kind == "queue":
+            make_faster(request, SPEED, self.name, KEY)
+        if request.kind == "api" and request.method == "POST":
+            return await self.faults.treat(request, lambda: self._watched(request, forward))
+        return await self.faults.treat(request, forward)
+
+    async def _watched(self, request: Request, forward: Forward) -> Answer:
+        """No call may be at the API twice at the same time, however long it takes there."""
+        call = str(json.loads(request.body).get("pbxCallId"))
+        if self._in_flight.get(call):
+            self.overlapping.append(call)
+        self._in_flight[call] = self._in_flight.get(call, 0) + 1
+        try:
+            return await forward()
+        finally:
+            self._in_flight[call] -= 1
+
+    def _poll_on(self, worker: Staffed) -> None:
+        while not self._is_closed.wait(POLL_EVERY_S):
+            try:
+                requests.post(f"{worker.process.url}/trigger/poll", timeout=10)
+            except requests.RequestException:
+                continue
+
+    def _report(self, verdict: Verdict) -> str:
+        lines = [
+            f"{self.name}: " + "; ".join(verdict.problems),
+            self.books.describe(),
+            f"API requests: {self.api.faults.requests}",
+        ]
+        for worker in self.workers:
+            lines += [f"--- {worker.process.log.name}, pid {worker.process.pid}", worker.process.log_tail()]
+        return "\n".join(lines)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._is_closed.set()
+        for worker in self.workers:
+            worker.process.kill()
+            for proxy in worker.proxies.values():
+                proxy.port.close()
+        for thread in self._pollers:
+            thread.join(12)
+        self.books.__exit__(kind, exc, tb)
+        self.api.stop()
+
+
+def _port_of(url: str) -> int:
+    return int(url.split(":")[2].split("/", maxsplit=1)[0])

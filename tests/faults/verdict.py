@@ -1,0 +1,182 @@
+"""The books of a site: what became of every row, and whether that is right."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.data.tables import TableClient
+from azure.storage.queue import QueueClient
+
+from cdr.cursor import Checkpoint
+from cdr.edges.storage_account import StorageAccount
+from cdr.edges.table_checkpoint import TableCheckpointStore
+from cdr.wiring import CALL_QUEUE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
+from local.call_logger import CallLogger
+from shared.errors import StorageUnavailable
+from tests.faults.phone_system import pbx_call_id
+
+
+@dataclass
+class Verdict:
+    """What an experiment came to. ``calls`` are the rows that ended; ``report`` is for people, where it went wrong."""
+
+    calls: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    problems: list[str] = field(default_factory=list)
+    report: str = ""
+
+
+class Books:
+    """``expected`` has how each row's call must end: submitted, skipped or rejected, or several joined with ``|``.
+
+    ``given_up`` are rows that never end and yet count as ended; ``garbage`` is how many records are to be in the ledger
+    that belong to no row, and ``stuck`` how many messages are to stay in the poison queue.
+    """
+
+    def __init__(self, connection: str, phone_system: Any, call_logger: CallLogger, overlapping: list[str]) -> None:
+        self.expected: dict[int, str] = {}
+        self.given_up: set[int] = set()
+        self.missing_ids_are_kept = True
+        self.garbage = 0
+        self.stuck = 0
+        self._phone_system = phone_system
+        self._call_logger = call_logger
+        self._overlapping = overlapping
+        self._stack = ExitStack()
+        options = {"retry_total": 0, "connection_timeout": 2, "read_timeout": 5}
+        self.queue, self.poison_queue = (
+            self._stack.enter_context(QueueClient.from_connection_string(connection, name, **options))
+            for name in (CALL_QUEUE, POISON_QUEUE)
+        )
+        self.ledger = self._stack.enter_context(TableClient.from_connection_string(connection, LEDGER_TABLE, **options))
+        self._checkpoints = TableCheckpointStore(StorageAccount({"AzureWebJobsStorage": connection}), STATE_TABLE)
+
+    def close_if_quiet(self) -> Verdict | None:
+        """None while something is under way, or the storage is out of reach."""
+        try:
+            return self.close() if self.is_quiet() else None
+        except (AzureError, StorageUnavailable):
+            return None
+
+    def is_quiet(self) -> bool:
+        """Whether both queues are empty, invisible messages included."""
+        return _depth(self.queue) == 0 and _depth(self.poison_queue) == self.stuck
+
+    def has_queue(self) -> bool:
+        try:
+            self.queue.get_queue_properties()
+        except AzureError:
+            return False
+        return True
+
+    def entries(self) -> Counter[str]:
+        return Counter(entry["pbxCallId"] for entry in self._call_logger.entries)
+
+    def checkpoint(self) -> Checkpoint:
+        return self._checkpoints.read()[0] or Checkpoint()
+
+    def checkpoint_or_empty(self) -> Checkpoint:
+        """Also while there is none, or the storage is out of reach."""
+        try:
+            return self.checkpoint()
+        except (AzureError, StorageUnavailable):
+            return Checkpoint()
+
+    def records(self) -> list[dict[str, Any]]:
+        try:
+            return [dict(entity) for entity in self.ledger.list_entities()]
+        except ResourceNotFoundError:
+            return []
+
+    def close(self) -> Verdict:
+        """Compare the database's rows with what stands at the API and in the ledger."""
+        rows = {row_id: has_ended or row_id in self.given_up for row_id, has_ended in self._phone_system.rows().items()}
+        entries, records = self.entries(), self.records()
+        ended = sorted(row_id for row_id, has_ended in rows.items() if has_ended)
+        verdict = Verdict(calls=len(ended))
+        places = {row_id: entries[pbx_call_id(row_id)] * ["submitted"] for row_id in ended}
+        for record in records:
+            row_id = int(record["row_id"]) if record.get("row_id") else None
+            if record["state"] == "claimed":
+                verdict.problems.append(f"row {row_id}: its claim was never settled")
+            elif record["state"] != "submitted" and row_id in places:
+                places[row_id].append(record["state"])
+        for row_id, found in places.items():
+            self._judge(row_id, found, verdict)
+        self._judge_the_rest(rows, entries, records, verdict)
+        self._judge_checkpoint(rows, verdict)
+        return verdict
+
+    def _judge(self, row_id: int, found: list[str], verdict: Verdict) -> None:
+        wanted = self.expected[row_id]
+        if not found:
+            verdict.lost += 1
+            verdict.problems.append(f"row {row_id}: lost, should be {wanted}")
+        elif len(found) > 1:
+            verdict.duplicated += 1
+            verdict.problems.append(f"row {row_id}: more than once: {', '.join(found)}")
+        elif found[0] not in wanted.split("|"):
+            verdict.problems.append(f"row {row_id}: {found[0]}, should be {wanted}")
+
+    def _judge_the_rest(
+        self, rows: dict[int, bool], entries: Counter[str], records: list[dict[str, Any]], verdict: Verdict
+    ) -> None:
+        known = {pbx_call_id(row_id) for row_id, has_ended in rows.items() if has_ended}
+        if strangers := sorted(entries.keys() - known):
+            verdict.problems.append(f"entries of no ended row: {strangers}")
+        if twice := sorted({*self._call_logger.double_submissions, *self._overlapping}):
+            verdict.duplicated += len(twice)
+            verdict.problems.append(f"submitted twice at once: {twice}")
+        garbage = sum(1 for record in records if not record.get("row_id"))
+        if garbage != self.garbage:
+            verdict.problems.append(f"{garbage} records of no row, should be {self.garbage}")
+        without_record = {pbx_call_id(int(r["row_id"])) for r in records if r.get("row_id")}
+        if absent := sorted(entries.keys() - without_record):
+            verdict.problems.append(f"entries without a record in the ledger: {absent}")
+
+    def _judge_checkpoint(self, rows: dict[int, bool], verdict: Verdict) -> None:
+        """It is at the newest row, and remembers just the rows that have not ended and the ids that are missing."""
+        checkpoint = self.checkpoint()
+        newest = max(rows, default=None)
+        if checkpoint.position != newest:
+            verdict.problems.append(f"the checkpoint is at {checkpoint.position}, the newest row is {newest}")
+        still_open = {row_id for row_id, has_ended in rows.items() if not has_ended}
+        if set(checkpoint.open_rows) != still_open:
+            verdict.problems.append(f"open rows {sorted(checkpoint.open_rows)}, should be {sorted(still_open)}")
+        kept = {row_id for gap in checkpoint.gaps for row_id in (gap.first, gap.last)}
+        if wrong := sorted(kept & rows.keys()):
+            verdict.problems.append(f"ids counted as missing that are there: {wrong}")
+        if self.missing_ids_are_kept:
+            size = sum(gap.last - gap.first + 1 for gap in checkpoint.gaps)
+            missing = (newest or 0) - sum(1 for row_id in rows if row_id >= 1)
+            if size != missing:
+                verdict.problems.append(f"{size} missing ids are remembered, should be {missing}")
+
+    def describe(self) -> str:
+        """Where everything is."""
+        try:
+            lines = [f"queue {_depth(self.queue)}, poison {_depth(self.poison_queue)}, {self.checkpoint()}"]
+            shown = ("row_id", "state", "reason", "detail", "attempts", "claimed_until", "last_error")
+            lines += [str({name: record.get(name) for name in shown}) for record in self.records()]
+        except (AzureError, StorageUnavailable) as exc:
+            lines = [f"storage: {exc}"]
+        return "\n".join([*lines, f"rows: {self._phone_system.rows()}", f"entries: {dict(self.entries())}"])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._stack.close()
+
+
+def _depth(queue: QueueClient) -> int:
+    try:
+        return queue.get_queue_properties().approximate_message_count or 0
+    except ResourceNotFoundError:
+        return 0

@@ -1,0 +1,109 @@
+"""The functions in processes of their own, forked from a nursery that has imported everything: a start takes no time.
+
+Run as a program, this is the nursery. It reads one order a line from standard input (JSON: environment, speed, origin
+and where to log), forks a worker for each, and ends with all of them when its input ends.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]
+ROWS_A_PAGE = 4
+"""Instead of 500: a handful of rows makes several pages, and so several places to fail in between."""
+
+
+class FastClock:
+    """Runs ``speed`` times as fast as the real time since ``origin``, the same in every process that is told so."""
+
+    def __init__(self, speed: float, origin: datetime) -> None:
+        self._speed = speed
+        self._origin = origin
+
+    def now(self) -> datetime:
+        return self._origin + (datetime.now(UTC) - self._origin) * self._speed
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds / self._speed)
+
+
+def main() -> None:
+    """Fork a worker for each order. The nursery itself has one thread only, as forking demands."""
+    _import_everything()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the dead
+    _say({"ready": True})
+    children: list[int] = []
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _be_a_worker(order)
+        children.append(pid)
+    for pid in children:
+        _end(pid)
+
+
+def _import_everything() -> None:
+    os.environ.setdefault("AzureWebJobsStorage", "")
+    sys.path.insert(0, str(PROJECT))
+    import pymysql  # noqa: F401
+    import sqlalchemy.dialects.mysql.pymysql
+    import sqlalchemy.dialects.sqlite  # noqa: F401
+
+    import function_app  # noqa: F401
+    import local.host  # noqa: F401
+
+
+def _end(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _say(news: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(news) + "\n")
+    sys.stdout.flush()
+
+
+def _be_a_worker(order: dict[str, Any]) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.environ.update(order["environment"])
+    logging.basicConfig(filename=order["log"], level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+    for noisy in ("azure", "werkzeug"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    os.chdir(PROJECT)
+    try:
+        host = _make_host(order["speed"], datetime.fromisoformat(order["origin"]))
+    except BaseException:
+        logging.getLogger(__name__).exception("the worker did not start")
+        os._exit(1)
+    _say({"order": order["order"], "pid": os.getpid(), "url": host.base_url})
+    host.start()
+    nursery = os.getppid()
+    while os.getppid() == nursery:
+        time.sleep(0.5)
+    os._exit(0)
+
+
+def _make_host(speed: float, origin: datetime) -> Any:
+    import cdr.poll
+    from cdr.wiring import Pipeline
+    from local.host import FunctionHost
+
+    cdr.poll.PAGE_SIZE = ROWS_A_PAGE
+    host = FunctionHost(PROJECT)
+    functions: Any = sys.modules["function_app"]
+    functions.pipeline = Pipeline(os.environ, PROJECT, clock=FastClock(speed, origin))
+    return host
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""The real parts around the functions, as a test arranges and sees them: storage, Call Logger, phone system."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import TableServiceClient
+from azure.storage.queue import QueueClient
+
+from cdr.edges.table_text import unescape_key
+from cdr.wiring import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
+from local import call_logger
+from local.azurite import ACCOUNT_KEY
+from shared.settings import CdrDatabase
+
+TOKEN = "call-logger-token-92hx"
+"""What the Call Logger demands of everybody."""
+
+SECRETS = (TOKEN, ACCOUNT_KEY)
+
+CONFIG = """
+3cx:
+  polling_interval_seconds: {interval_s}
+  cdr_database: {database}
+api:
+  base_url: {base_url}
+  timeout_seconds: 10
+  auth: {{type: bearer, token: {token}}}
+call_groups:
+  monitored_groups: [{{id: 800, name: Sales}}]
+extension_mapping:
+  101: alice@example.com
+  102: bob@example.com
+  0101: zoe@example.com
+"""
+
+
+def write_config(
+    file: Path, database: CdrDatabase, base_url: str, *, interval_s: int = 5, token: str = TOKEN, more: str = ""
+) -> Path:
+    """A configuration file for this database and Call Logger, with further sections of YAML."""
+    section = database.model_dump(exclude_defaults=True)
+    if database.password:
+        section["password"] = database.password.get_secret_value()
+    flow = yaml.safe_dump(section, default_flow_style=True, width=10_000).strip()
+    file.write_text(
+        CONFIG.format(interval_s=interval_s, database=flow, base_url=base_url, token=token) + more, encoding="utf-8"
+    )
+    return file
+
+
+class RecordingCallLogger:
+    """The stand-in Call Logger, with every body that it accepted as it came in."""
+
+    def __init__(self) -> None:
+        self.running = call_logger.start(credential=call_logger.Credential.bearer(TOKEN))
+        self.base_url = self.running.base_url
+        self.faults = self.running.faults
+        self.bodies: list[dict[str, Any]] = []
+        self._accept = self.running.call_logger.submit
+        self.running.call_logger.submit = self._record  # type: ignore[method-assign]
+
+    def _record(self, body: Any) -> Any:
+        entry = self._accept(body)
+        self.bodies.append(body)
+        return entry
+
+    @property
+    def call_ids(self) -> list[str]:
+        return sorted(body["pbxCallId"] for body in self.bodies)
+
+    @property
+    def double_submissions(self) -> list[str]:
+        return self.running.call_logger.double_submissions
+
+    def stop(self) -> None:
+        self.running.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+@dataclass(frozen=True)
+class Record:
+    """A call in the ledger."""
+
+    name: str
+    row_id: int | None
+    state: str
+    reason: str
+    detail: str
+    message: str
+
+
+class Storage:
+    """The storage account's queues and tables, seen past the functions."""
+
+    def __init__(self, connection_string: str) -> None:
+        self.connection_string = connection_string
+        self._clients = ExitStack()
+        self._queues = {
+            name: self._clients.enter_context(QueueClient.from_connection_string(connection_string, name))
+            for name in (CALL_QUEUE, POISON_QUEUE)
+        }
+        self._tables = self._clients.enter_context(TableServiceClient.from_connection_string(connection_string))
+
+    def close(self) -> None:
+        self._clients.close()
+
+    def clear(self) -> None:
+        """As a new account, but for its two queues, which are part of the infrastructure."""
+        for queue in self._queues.values():
+            with suppress(ResourceNotFoundError):
+                queue.clear_messages()
+                continue
+            queue.create_queue()
+        for table in (LEDGER_TABLE, STATE_TABLE, GROUPS_TABLE):
+            self._tables.delete_table(table)
+
+    def send(self, text: str, queue: str = CALL_QUEUE) -> None:
+        self.send_raw(b64encode(text.encode("utf-8", "surrogatepass")).decode(), queue)
+
+    def send_raw(self, content: str, queue: str = CALL_QUEUE) -> None:
+        """Without the encoding that host.json asks for."""
+        self._queues[queue].send_message(content, time_to_live=-1)
+
+    def take(self, queue: str = CALL_QUEUE) -> Iterator[str]:
+        """The visible messages, each removed before it is handed over."""
+        for message in self._queues[queue].receive_messages(messages_per_page=32):
+            self._queues[queue].delete_message(message)
+            yield b64decode(message.content).decode()
+
+    def look(self, queue: str = CALL_QUEUE) -> Iterator[str]:
+        """The visible messages; looked at, they are hidden for a minute, but not removed."""
+        for message in self._queues[queue].receive_messages(messages_per_page=32, visibility_timeout=60):
+            yield b64decode(message.content).decode()
+
+    def depth(self, queue: str = CALL_QUEUE) -> int:
+        """How many messages there are, hidden ones included."""
+        return self._queues[queue].get_queue_properties().approximate_message_count or 0
+
+    def ledger(self) -> list[Record]:
+        return sorted(map(_record, self._entities(LEDGER_TABLE)), key=lambda record: (record.row_id or 0, record.name))
+
+    def states(self) -> list[str]:
+        """The ledger's states, by row."""
+        return [record.state for record in self.ledger()]
+
+    @property
+    def position(self) -> int | None:
+        """Where the checkpoint stands; None before the very first poll."""
+        for entity in self._entities(STATE_TABLE):
+            return json.loads(entity["state_0"])["position"] if entity.get("state_0") else None
+        return None
+
+    @property
+    def lease_is_free(self) -> bool:
+        return all(entity["leased_until"].year == 2000 for entity in self._entities(STATE_TABLE))
+
+    def _entities(self, table: str) -> list[Any]:
+        with suppress(ResourceNotFoundError):
+            return list(self._tables.get_table_client(table).list_entities())
+        return []
+
+
+def _record(entity: Any) -> Record:
+    return Record(
+        name=unescape_key(entity["RowKey"]),
+        row_id=int(entity["row_id"]) if entity.get("row_id") else None,
+        state=entity["state"],
+        reason=entity.get("reason", ""),
+        detail=entity.get("detail", ""),
+        message=entity.get("row_0", ""),
+    )

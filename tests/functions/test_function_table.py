@@ -1,0 +1,96 @@
+"""Every function is there under its name, with the trigger that README and infrastructure speak of."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.functions.loaded_app import ROOT, LoadedApp
+
+EVERY_METHOD = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
+
+
+def timer(schedule: str) -> dict[str, Any]:
+    return {"type": "timerTrigger", "schedule": schedule, "runOnStartup": False}
+
+
+def queue(name: str) -> dict[str, Any]:
+    return {"type": "queueTrigger", "queueName": name, "connection": "AzureWebJobsStorage"}
+
+
+def http(route: str, level: str = "FUNCTION") -> dict[str, Any]:
+    return {"type": "httpTrigger", "route": route, "authLevel": level}
+
+
+FUNCTIONS = {
+    "poll_cdr": timer("*/30 * * * * *"),
+    "check_call_groups": timer("0 */5 * * * *"),
+    "clean_ledger": timer("0 17 3 * * *"),
+    "submit_call": queue("cdr-calls"),
+    "keep_poisoned": queue("cdr-calls-poison"),
+    "health": http("health", "ANONYMOUS"),
+    "status": http("status"),
+    "trigger_poll": http("trigger/poll"),
+    "trigger_alerts": http("trigger/alerts"),
+    "rejected": http("rejected"),
+    "trigger_replay": http("trigger/replay"),
+    "reconcile": http("reconcile"),
+    "trigger_reconcile": http("trigger/reconcile"),
+}
+
+
+def bindings(app: LoadedApp, name: str) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in app.declared[name].get_raw_bindings()]
+
+
+def test_there_are_these_functions_and_no_others():
+    assert LoadedApp().declared.keys() == FUNCTIONS.keys()
+
+
+@pytest.mark.parametrize(("name", "wanted"), FUNCTIONS.items(), ids=FUNCTIONS)
+def test_a_function_has_its_trigger(name, wanted):
+    trigger, *answers = bindings(LoadedApp(), name)
+    assert trigger.items() >= wanted.items()
+    assert trigger["direction"] == "IN"
+    is_http = wanted["type"] == "httpTrigger"
+    assert answers == ([{"direction": "OUT", "type": "http", "name": "$return"}] if is_http else [])
+
+
+@pytest.mark.parametrize("name", [name for name, wanted in FUNCTIONS.items() if wanted["type"] == "httpTrigger"])
+def test_an_http_function_takes_every_method_so_that_it_can_refuse_one_with_a_reason(name):
+    assert set(bindings(LoadedApp(), name)[0]["methods"]) == EVERY_METHOD
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_the_parameter_that_its_trigger_fills(name):
+    app = LoadedApp()
+    function = app.declared[name].get_user_function()
+    assert set(function.__annotations__) - {"return"} == {bindings(app, name)[0]["name"]}
+
+
+@pytest.mark.parametrize(
+    ("function", "interval", "schedule"),
+    [
+        ("poll_cdr", ("POLLING_INTERVAL_SECONDS", "5"), "*/5 * * * * *"),
+        ("poll_cdr", ("POLLING_INTERVAL_SECONDS", "30"), "*/30 * * * * *"),
+        ("poll_cdr", ("POLLING_INTERVAL_SECONDS", "45"), "*/30 * * * * *"),  # 45 does not divide a minute
+        ("poll_cdr", ("POLLING_INTERVAL_SECONDS", "60"), "0 */1 * * * *"),
+        ("poll_cdr", ("POLLING_INTERVAL_SECONDS", "3600"), "0 0 * * * *"),
+        ("check_call_groups", ("ALERT_CHECK_INTERVAL_MINUTES", "15"), "0 */15 * * * *"),
+    ],
+)
+def test_a_timer_keeps_to_the_interval_that_is_configured(monkeypatch, tmp_path, function, interval, schedule):
+    file = tmp_path / "config.yml"
+    file.write_text(
+        "3cx: {cdr_database: {engine: sqlite, database: calls.db}}\napi: {base_url: 'http://127.0.0.1:1/api'}\n"
+    )
+    monkeypatch.setenv("CONFIG_FILE", str(file))
+    monkeypatch.setenv(*interval)
+    assert bindings(LoadedApp(), function)[0]["schedule"] == schedule
+
+
+def test_routes_have_no_prefix():
+    host = json.loads((ROOT / "host.json").read_text())
+    assert host["extensions"]["http"]["routePrefix"] == ""

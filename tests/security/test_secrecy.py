@@ -1,0 +1,404 @@
+"""The whole pipeline in good days and bad: all that it logs and answers is searched for secrets and phone numbers.
+
+That /health says nothing but states is shown in tests/functions/test_health.py, that no value forges a log line in
+tests/unit/test_log.py.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from local.azurite import ACCOUNT, ACCOUNT_KEY
+from local.call_logger_faults import Fault, FaultKind
+from local.call_logger_rules import Violation
+from local.call_logger_store import InvalidBodyError
+from shared.clock import HandMovedClock
+from tests.contract.phone_systems import CALLLOG
+from tests.factories import make_message, make_raw_row
+from tests.functions.loaded_app import ROOT, LoadedApp
+from tests.functions.surroundings import TOKEN, write_config
+from tests.security.collected import Collected, collecting, forms_of
+from tests.servers import mariadb as mariadb_program
+
+PASSWORD = mariadb_program.PASSWORD
+API_KEY = "api-key/+ 4b0f;'\"\\"
+WEBHOOK = "hook-path-83xw"
+WEBHOOK_QUERY = "hook-signature-1k9s"
+CLIENT_SECRET = "xapi-secret-67gh&="
+SIGNATURE = "c2lnbmF0dXJlLW9mLWEtU0FT/+x="
+FUNCTION_KEY = "function-key-0a7d"
+SECRETS = (PASSWORD, TOKEN, API_KEY, WEBHOOK, WEBHOOK_QUERY, CLIENT_SECRET, SIGNATURE, ACCOUNT_KEY, FUNCTION_KEY)
+
+CALLER, CALLED, THIRD = "+1 907 888 3174", "+49 (0) 30 / 641-975-38", "0044.7700.964.813"
+NUMBERS = (CALLER, CALLED, THIRD, "8675309421")
+
+GROUPS = """
+  members: {{source: xapi, url: "http://127.0.0.1:{port}", client_id: cdr, client_secret: '{client_secret}'}}
+  notify: [{{type: json, url: "http://127.0.0.1:{port}/{webhook}?sig={query}"}}]
+  grace_minutes: 0
+business_hours: {{{week}}}
+calls: {{max_rejections_per_minute: {limit}, phone_format: raw}}
+"""
+WEEK = ", ".join(
+    f"{day}: {{start: '00:00', end: '23:59'}}"
+    for day in ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@pytest.fixture
+def pbx(make_phone_system):
+    """MariaDB, because it has a password; with a call of every kind."""
+    system = make_phone_system("mariadb")
+    rows = [
+        make_raw_row(),
+        make_raw_row(caller_number="101", dest_number=CALLED, extension="101", call_type=1),
+        make_raw_row(extension=THIRD),
+        make_raw_row(extension="199", hangup_cause=f"forwarded to {THIRD}"),
+        make_raw_row(caller_number=f"{CALLER} " * 10),
+        make_raw_row(call_id=None),
+        make_raw_row(duration_s=-1),
+        make_raw_row(answered=0),
+        make_raw_row(call_group_id=f"{THIRD} " * 10),
+        make_raw_row(extension="102", caller_number="8675309421"),
+        make_raw_row(ended_at=None),
+    ]
+    system.insert(*(row | {"id": n, "caller_number": masked(row)} for n, row in enumerate(rows, start=1)))
+    return system
+
+
+def masked(row: dict[str, object]) -> object:
+    """The factory's own number is not among the ones that are looked for."""
+    plain = make_raw_row()["caller_number"]
+    return CALLER if row["caller_number"] == plain else row["caller_number"]
+
+
+@pytest.fixture
+def load(pbx, config_file: Path, call_logger, closed_port, clock, monkeypatch) -> Callable[..., LoadedApp]:
+    """The functions with every secret in their configuration, on a clock that nobody waits for."""
+    monkeypatch.setattr("azure.core.pipeline.transport.HttpTransport.sleep", lambda *_: None)
+
+    def load(*, replaced: tuple[str, str] = ("", ""), limit: int = 60, **database: object) -> LoadedApp:
+        more = GROUPS.format(
+            port=closed_port, client_secret=CLIENT_SECRET, webhook=WEBHOOK, query=WEBHOOK_QUERY, limit=limit, week=WEEK
+        )
+        write_config(config_file, pbx.settings(**database), call_logger.base_url)
+        text = config_file.read_text().replace("extension_mapping:", f"{more.strip()}\nextension_mapping:")
+        text = text.replace("source: xapi", "  source: xapi").replace("members: {", "  members: {", 1)
+        config_file.write_text(text.replace(*replaced))
+        app = LoadedApp()
+        app.run_by(HandMovedClock(clock.now()), dict(os.environ))
+        return app
+
+    return load
+
+
+@pytest.fixture
+def collected() -> Iterator[Collected]:
+    """Nothing of what was let out may be a secret or a phone number."""
+    with collecting() as handler:
+        yield handler
+    assert handler.texts
+    assert handler.secrets(*SECRETS) == []
+    assert handler.numbers(*NUMBERS) == []
+
+
+def usable(app: LoadedApp) -> None:
+    assert app.pipeline.configuration_mistakes == 0, app.pipeline._invalid
+
+
+# The search itself
+
+
+def test_a_secret_is_found_in_whatever_form_it_is_let_out() -> None:
+    collected = Collected()
+    for form in forms_of(API_KEY):
+        collected.texts = [f'{{"a": "x{form}y"}}']
+        assert collected.secrets(API_KEY) == [API_KEY]
+
+
+def test_a_number_is_found_by_six_of_its_digits() -> None:
+    collected = Collected()
+    for text in ("19078883174", "907-888-31", "(888) 3174", "+1 907.888"[3:] + ".3"):
+        collected.texts = [text]
+        assert collected.numbers(CALLER) == [CALLER]
+    collected.texts = ["***74 88831"]
+    assert collected.numbers(CALLER) == []
+
+
+# Good days and bad
+
+
+def test_calls_of_every_kind(load, collected, storage, call_logger):
+    usable(app := load())
+    collected.run(app, storage)
+    collected.run(app, storage)
+    assert {"submitted", "rejected", "skipped"} <= set(storage.states())
+    assert sum("***" in text for text in collected.texts) > 5
+
+
+def test_an_api_that_repeats_what_it_was_sent(load, collected, storage, call_logger):
+    def refuse(body):
+        said = [body["phoneNumber"], f"call {CALLED} or tel:{THIRD};ext=1", json.dumps(body), "a\r\nb"]
+        raise InvalidBodyError([Violation("phoneNumber", "no", text) for text in said])
+
+    call_logger._accept = refuse
+    usable(app := load())
+    collected.run(app, storage)
+    assert "refused_by_api" in {record.reason for record in storage.ledger()}
+    assert CALLER in "".join(record.detail for record in storage.ledger())
+
+
+def test_more_rejections_than_the_limit_allows(load, collected, storage):
+    usable(app := load(limit=1))
+    for number in range(3):
+        app.deliver("submit_call", json.dumps({"version": f"x{CALLER}", "n": number}))
+        app.deliver("submit_call", make_message(id=number, extension=THIRD))
+    collected.run(app, storage)
+    assert any("rejections.stopped" in text for text in collected.texts)
+
+
+@pytest.mark.parametrize("status", [302, 401, 403, 404, 429, 500, 504])
+def test_an_api_that_fails(load, collected, storage, call_logger, status):
+    call_logger.faults.stand(Fault(kind=FaultKind.ANSWER, status=status, headers={"Location": f"/{CALLER}"}))
+    collected.run(load(), storage)
+    assert any("call.put_back" in text or "call.unsettled" in text for text in collected.texts)
+
+
+def test_an_api_that_cuts_off_or_is_gone(load, collected, storage, call_logger):
+    call_logger.faults.stand(Fault(kind=FaultKind.RESET_AFTER_WORK))
+    app = load()
+    collected.run(app, storage)
+    call_logger.stop()
+    collected.run(app, storage)
+    assert 503 in collected.statuses
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        "{type: api_key, key: '%s'}" % API_KEY.replace("'", "''"),
+        "{type: api_key, header: X-Other, key: '%s'}" % API_KEY.replace("'", "''"),
+    ],
+)
+def test_another_kind_of_credentials(load, collected, storage, auth):
+    usable(app := load(replaced=(f"{{type: bearer, token: {TOKEN}}}", auth)))
+    collected.run(app, storage)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"username": "nobody"},
+        {"password": "wrong-" + API_KEY},
+        {"database": "elsewhere"},
+        {"host": "nobody.invalid"},
+        {"port": 1},
+        {"trust_server_certificate": False},
+        {"engine": "postgresql", "statement_timeout_seconds": 1},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_database_that_refuses_or_is_gone(load, collected, storage, wrong):
+    collected.run(load(**wrong), storage)
+    assert 503 in collected.statuses
+    assert any("poll.failed" in text for text in collected.texts)
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        CALLLOG.replace("Id           AS id", "CallerNumber AS id"),
+        CALLLOG + f" WHERE CallerNumber = '{CALLER}' AND",
+        f"DELETE FROM CallLog WHERE CallerNumber = '{CALLER}'",
+    ],
+    ids=["number for an id", "syntax", "a write"],
+)
+def test_a_schema_that_does_not_fit(load, collected, storage, tmp_path, select):
+    own = tmp_path / "own.sql"
+    own.write_text(select)
+    app = load(replaced=("3cx:\n", f"3cx:\n  schema: {own}\n"))
+    app.deliver("submit_call", make_message(caller_number=CALLER))
+    collected.run(app, storage)
+    assert any("poll.failed" in text for text in collected.texts)
+
+
+def test_garbage_on_the_queues(load, collected, storage):
+    app = load()
+    for text in (CALLER, f'{{"version": "{CALLER}"}}', f'"{CALLED}"', f'{{"tel": "{THIRD}"', f"<a>{CALLER}</a>"):
+        app.deliver("submit_call", text)
+        app.deliver("keep_poisoned", text + " ")
+    collected.run(app, storage)
+    assert CALLER in "".join(record.message for record in storage.ledger())
+
+
+@pytest.fixture
+def dead(closed_port) -> str:
+    return "".join(f"{name}Endpoint=http://127.0.0.1:{closed_port}/{ACCOUNT};" for name in ("Queue", "Table"))
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [f"AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};", f"SharedAccessSignature=sv=2024-11-04&sig={SIGNATURE};"],
+    ids=["key", "shared access signature"],
+)
+def test_storage_that_is_gone(load, collected, storage, dead, monkeypatch, credentials):
+    app = load()
+    app.tick("poll_cdr")
+    waiting = list(storage.take())
+    monkeypatch.setenv("AzureWebJobsStorage", f"DefaultEndpointsProtocol=http;{credentials}{dead}")
+    app.run_by(HandMovedClock(datetime(2026, 11, 22, tzinfo=UTC)), dict(os.environ))
+    collected.run(app, None)
+    for text in waiting:
+        collected._try(app.deliver, "submit_call", text)
+    assert any("StorageUnavailable" in text for text in collected.texts)
+
+
+@pytest.mark.parametrize("setting", ["", f"no connection string {ACCOUNT_KEY}", f"AccountKey={ACCOUNT_KEY}", "="])
+def test_a_storage_setting_that_is_none(load, collected, storage, monkeypatch, setting):
+    monkeypatch.setenv("AzureWebJobsStorage", setting)
+    collected.run(load(), None)
+
+
+def test_a_key_that_storage_refuses(load, collected, storage, monkeypatch):
+    wrong = ACCOUNT_KEY.replace("Eby8", "AAAA")
+    monkeypatch.setenv("AzureWebJobsStorage", storage.connection_string.replace(ACCOUNT_KEY, wrong))
+    collected.run(load(), None)
+    assert collected.secrets(wrong) == []
+
+
+BROKEN = [
+    ("{type: bearer, token: %s}" % TOKEN, broken)
+    for broken in (
+        TOKEN,
+        f"[{TOKEN}]",
+        f"{{type: bearer, token: [{TOKEN}]}}",
+        f"{{type: bearer, tokn: {TOKEN}}}",
+        f"{{type: api_key, token: {TOKEN}}}",
+        f"{{type: {TOKEN}, token: {TOKEN}}}",
+        f'{{type: bearer, token: "{TOKEN}\\n"}}',
+        f'{{type: bearer, token: "{TOKEN} \\u2026"}}',
+        f"{{type: bearer, token: {TOKEN}, token: {TOKEN}}}",
+        f"{{type: bearer, token: *{TOKEN}}}",
+        f"{{type: bearer, token: '{TOKEN}}}",
+    )
+] + [
+    (f"password: {PASSWORD}", f"password: {{is: {PASSWORD}}}"),
+    (f"password: {PASSWORD}", f"pasword: {PASSWORD}"),
+    (f"password: {PASSWORD}", f"password: {PASSWORD}, port: {PASSWORD}"),
+    (f"client_secret: '{CLIENT_SECRET}'", f"client_secret: ['{CLIENT_SECRET}']"),
+    (f"client_secret: '{CLIENT_SECRET}'", f"secret: '{CLIENT_SECRET}'"),
+    ('type: json, url: "http://', 'type: json, url: "ftp://'),
+    ("type: json, url:", "type: jsn, url:"),
+    ("type: json, url:", "type: json, address:"),
+    ("notify: [{", "notify: [{name: x, "),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong"), BROKEN, ids=range(len(BROKEN)))
+def test_a_broken_configuration(load, collected, storage, config_file, right, wrong):
+    app = load(replaced=(right, wrong))
+    assert wrong in config_file.read_text()
+    assert app.pipeline.configuration_mistakes > 0
+    collected.run(app, storage)
+    assert any("config.invalid" in text for text in collected.texts)
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\x00", "\u2028"])
+def test_a_secret_with_a_line_break_is_a_mistake_and_fails_no_request(
+    load, collected, storage, monkeypatch, line_break
+):
+    """As the file of a secret has one at its end. It would stand in full in the error of each request."""
+    monkeypatch.setenv("CALL_LOGGER_TOKEN", TOKEN + line_break)
+    app = load(replaced=(f"token: {TOKEN}", "token: ${CALL_LOGGER_TOKEN}"))
+    assert app.pipeline.configuration_mistakes == 1
+    app.deliver("submit_call", make_message())
+    collected.run(app, storage)
+
+
+def test_a_webhook_and_a_phone_system_that_fail(load, collected, storage, clock):
+    app = load()
+    app.run_by(moved := HandMovedClock(clock.now()), dict(os.environ))
+    for _ in range(4):
+        collected.run(app, storage)
+        moved.move(timedelta(hours=1))
+    assert any("notice.failed" in text for text in collected.texts)
+    assert any("groups.unknown" in text for text in collected.texts)
+
+
+def test_function_keys_in_addresses(load, collected, storage):
+    app = load()
+    for function in ("status", "rejected", "health"):
+        answer = app.ask(function, code=FUNCTION_KEY)
+        collected.texts += [answer.text, str(answer.headers)]
+        answer = app.ask(function, code=FUNCTION_KEY, surprise="1")
+        collected.texts += [answer.text, str(answer.headers)]
+
+
+def test_numbers_are_shown_with_reveal_and_in_no_log(load, collected, storage):
+    app = load()
+    collected.run(app, storage)
+    assert CALLER in json.loads(json.dumps(app.ask("rejected", reveal="true").text))
+
+
+def test_loggers_of_libraries_write_no_addresses_even_when_debugging_is_switched_on(app) -> None:
+    for name in ("urllib3.connectionpool", "azure.core.pipeline.policies.http_logging_policy", "azure.identity"):
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+    assert "urllib3" in (ROOT / "function_app.py").read_text()
+
+
+# Forged lines
+
+FORGED = '{"event": "call.submitted", "call": "forged"}'
+FORGING = [
+    f"x\n{FORGED}",
+    f"x\r\n{FORGED}",
+    f'"}}\n{FORGED}',
+    f"x\u2028{FORGED}",
+    f"x\u2029{FORGED}",
+    f"x\x85{FORGED}",
+    f"x\x0b{FORGED}",
+    f"\x1b[2K\x1b[1A{FORGED}",
+    f"\x1b]0;title\x07{FORGED}",
+    f"\u202e{FORGED}",
+    f"x\\n{FORGED}",
+    f'", "event": "call.submitted", "x": "{FORGED}',
+]
+
+
+def test_no_value_of_a_record_or_a_message_forges_a_line_of_the_log(load, collected, storage, call_logger):
+    def refuse(body):
+        raise InvalidBodyError([Violation("phoneNumber", text, text) for text in FORGING])
+
+    call_logger._accept = refuse
+    app = load(limit=1_000)
+    before = len(collected.texts)
+    columns = ("call_id", "caller_number", "dest_number", "extension", "hangup_cause", "answered", "duration_s")
+    for number, text in enumerate(FORGING):
+        for place, column in enumerate(columns):
+            app.deliver("submit_call", make_message(id=number * 100 + place, **{column: text}))
+        app.deliver("submit_call", text)
+        app.deliver("keep_poisoned", json.dumps({"version": text}))
+        app.ask("trigger_replay", "POST", {"reason": text})
+        app.ask("trigger_replay", "POST", {"call": text})
+    lines = [text.removeprefix("cdr ") for text in collected.texts[before:] if text.startswith("cdr ")]
+    assert len(lines) > len(FORGING) * len(columns)
+    for line in lines:
+        assert line.isascii()
+        assert line.isprintable()
+        assert json.loads(line)["event"] != "call.submitted"
+        assert "forged" not in json.loads(line).get("call", "") or json.loads(line)["event"] != "call.submitted"

@@ -1,0 +1,245 @@
+"""What stands on the wire between us and others: nothing is sent to whom it is not meant for, nothing is read for ever.
+
+That certificates are verified, and which are accepted, is shown in tests/contract/test_call_api.py (the API),
+tests/contract/test_cdr_source_failures.py (databases) and tests/unit/test_sql_engines.py (Microsoft's ODBC driver and
+FreeTDS); that a submission follows no redirection, in test_call_api.py too. Here is everybody else that we talk to.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pysqlbridge.certificate import self_signed
+
+from cdr.edges.alerts_api import RestAlertApi
+from cdr.edges.api_auth import make_auth
+from cdr.edges.members_xapi import XapiMemberSource
+from cdr.edges.rest_api import RestCallApi
+from cdr.edges.webhooks import Webhook, WebhookNotifier
+from cdr.groups import AlertType
+from cdr.ports import Notice
+from shared.clock import SystemClock
+from shared.errors import PipelineError
+from shared.settings import BearerAuth
+from tests.contract.raw_server import RawServer, raw_server
+from tests.factories import make_call
+
+TOKEN = "api-token-7fk3"
+CLIENT_SECRET = "client-secret-q81z"
+NETRC_PASSWORD = "netrc-password-5dd0"
+SECRETS = (TOKEN.encode(), CLIENT_SECRET.encode(), NETRC_PASSWORD.encode())
+NOTICE = Notice("raised", "title", "text", "800", "Sales", "NO_ASSIGNED_USERS", datetime(2026, 11, 22, tzinfo=UTC))
+
+Talk = Callable[..., object]
+
+
+def submit(url: str, ca_file: str | None = None, *, timeout_s: float = 5) -> object:
+    auth = make_auth(BearerAuth(type="bearer", token=TOKEN))
+    timeout = timedelta(seconds=timeout_s)
+    api = RestCallApi(f"{url}/api", timeout=timeout, attempts=1, auth=auth, clock=SystemClock(), ca_file=ca_file)
+    return api.submit(make_call(), give_up_at=datetime.now(UTC) + timedelta(seconds=60), patient=False)
+
+
+def look_for_alerts(url: str, ca_file: str | None = None) -> object:
+    auth = make_auth(BearerAuth(type="bearer", token=TOKEN))
+    return RestAlertApi(f"{url}/api", timeout=timedelta(seconds=5), auth=auth, ca_file=ca_file).active()
+
+
+def raise_alert(url: str, ca_file: str | None = None) -> object:
+    auth = make_auth(BearerAuth(type="bearer", token=TOKEN))
+    alerts = RestAlertApi(f"{url}/api", timeout=timedelta(seconds=5), auth=auth, ca_file=ca_file)
+    return alerts.raise_alert("800", "Sales", AlertType.NO_ASSIGNED_USERS, "nobody")
+
+
+def ask_phone_system(url: str, ca_file: str | None = None) -> object:
+    source = XapiMemberSource(url, client_id="cdr", client_secret=CLIENT_SECRET, clock=SystemClock(), ca_file=ca_file)
+    return source.observe(["800"])
+
+
+def tell_webhook(url: str, _ca_file: str | None = None) -> object:
+    return WebhookNotifier([Webhook("json", f"{url}/hook")]).tell(NOTICE)
+
+
+TALKS = {"alerts": look_for_alerts, "raising": raise_alert, "phone system": ask_phone_system, "webhook": tell_webhook}
+ALL = TALKS | {"submission": submit}
+WITH_CA_FILE = {name: talk for name, talk in ALL.items() if name != "webhook"}
+
+
+def each(talks: dict[str, Talk]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("talk", talks.values(), ids=talks)
+
+
+@pytest.fixture(scope="module")
+def own_certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
+    """What a server needs to show a self-signed certificate, and the certificate's file."""
+    made = self_signed("localhost")
+    folder = tmp_path_factory.mktemp("tls")
+    (folder / "certificate.pem").write_bytes(made.cert_pem)
+    (folder / "key.pem").write_bytes(made.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return context, str(folder / "certificate.pem")
+
+
+def said_to(server: RawServer) -> bytes:
+    return b"".join(server.requests)
+
+
+# TLS
+
+
+@each(TALKS)
+def test_nothing_is_said_to_a_server_whose_certificate_nobody_vouches_for(talk: Talk, own_certificate) -> None:
+    with raw_server(tls=own_certificate[0]) as server:
+        with pytest.raises(PipelineError):
+            talk(f"https://localhost:{server.port}")
+        assert server.requests == []
+
+
+@each(WITH_CA_FILE)
+def test_a_certificate_is_good_for_its_own_names_only(talk: Talk, own_certificate, monkeypatch) -> None:
+    context, certificate = own_certificate
+    found = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _host, *rest, **more: found("127.0.0.1", *rest, **more))
+    with raw_server(tls=context) as server:
+        with pytest.raises(PipelineError):
+            talk(f"https://elsewhere.test:{server.port}", certificate)
+        assert server.requests == []
+        with suppress(PipelineError):
+            talk(f"https://localhost:{server.port}", certificate)
+        assert server.requests != []
+
+
+@each(WITH_CA_FILE)
+def test_certificates_of_the_environment_do_not_replace_the_configured_ones(
+    talk: Talk, own_certificate, tmp_path: Path, monkeypatch
+) -> None:
+    context, certificate = own_certificate
+    other = tmp_path / "other.pem"
+    other.write_bytes(self_signed("localhost").cert_pem)
+    with raw_server(tls=context) as server:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate)
+        with pytest.raises(PipelineError):
+            talk(f"https://localhost:{server.port}", str(other))
+        assert server.requests == []
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
+        with suppress(PipelineError):
+            talk(f"https://localhost:{server.port}", certificate)
+        assert server.requests != []
+
+
+# Whom credentials are for
+
+
+@each(TALKS)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirection_is_not_followed(talk: Talk, status: int) -> None:
+    with raw_server() as elsewhere:
+        away = f"HTTP/1.1 {status} Away\r\nLocation: http://127.0.0.1:{elsewhere.port}/\r\nContent-Length: 0\r\n\r\n"
+        with raw_server(away.encode()) as server:
+            with pytest.raises(PipelineError):
+                talk(f"http://127.0.0.1:{server.port}")
+            assert server.requests != []
+        assert elsewhere.requests == []
+
+
+@pytest.fixture
+def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The developer has a password for this machine."""
+    file = tmp_path / "netrc"
+    file.write_text(
+        f"machine 127.0.0.1 login me password {NETRC_PASSWORD}\ndefault login me password {NETRC_PASSWORD}\n"
+    )
+    file.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(file))
+
+
+@each(TALKS)
+def test_a_password_of_the_developers_netrc_goes_to_nobody(talk: Talk, netrc: None) -> None:
+    with raw_server() as server:
+        with pytest.raises(PipelineError):
+            talk(f"http://127.0.0.1:{server.port}")
+        assert server.requests != []
+        assert b"authorization: basic" not in said_to(server).lower()
+
+
+@each(ALL)
+def test_a_proxy_of_the_environment_is_used_but_learns_only_the_host_where_the_address_is_https(
+    talk: Talk, netrc: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name)
+    with raw_server(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        with pytest.raises(PipelineError):
+            talk("https://elsewhere.test")
+        assert said_to(proxy).startswith(b"CONNECT elsewhere.test:443 HTTP/1.")
+        assert not [secret for secret in (*SECRETS, b"hook", b"authorization") if secret in said_to(proxy).lower()]
+
+
+# Answers without an end
+
+CHUNK = b"1000\r\n" + b"x" * 0x1000 + b"\r\n"
+
+
+@contextmanager
+def endless(head: bytes, piece: bytes, pause_s: float = 0.0) -> Iterator[int]:
+    """A server that answers each request with this head and the same piece for ever; yields its port."""
+    over = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        with closing(connection), suppress(OSError):
+            connection.settimeout(5)
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += connection.recv(65_536)
+            connection.sendall(head)
+            while not over.wait(pause_s):
+                connection.sendall(piece)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            over.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+
+
+@each(ALL)
+@pytest.mark.parametrize("status", ["200 OK", "201 Created", "400 Bad Request", "503 Busy"])
+def test_an_endless_answer_is_cut_off(talk: Talk, status: str) -> None:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    started = time.monotonic()
+    tracemalloc.start()
+    try:
+        with endless(head, CHUNK) as port, suppress(PipelineError):
+            talk(f"http://127.0.0.1:{port}")
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()
+    assert time.monotonic() - started < 30
+
+
+def test_an_answer_that_comes_byte_by_byte_holds_no_worker() -> None:
+    head = b"HTTP/1.1 201 Created\r\nContent-Length: 60000\r\n\r\n"
+    started = time.monotonic()
+    with endless(head, b"x", pause_s=0.1) as port:
+        submit(f"http://127.0.0.1:{port}", timeout_s=1)
+    assert time.monotonic() - started < 10

@@ -1,0 +1,551 @@
+"""From a row to a call: every rule of the ``calls`` section, and every value that cannot make a call."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cdr.mapping import UNDATED, body_of, call_key, end_time, looks_internal, to_call
+from cdr.message import decode_row, encode_row
+from cdr.model import Call, CallKey, CallRules, Direction, NotLogged, Row
+from local.call_logger_rules import CALL_RULES, violations
+from shared.errors import InvalidRow, PermanentError, UnmappedExtension
+from tests.factories import ALICE, OUTSIDE, make_call, make_raw_row, make_row, make_rules
+
+INBOUND, OUTBOUND = Direction.INBOUND, Direction.OUTBOUND
+LONG = "1" * 10_000
+
+
+def _call(rules: CallRules | None = None, **changed: Any) -> Call:
+    call = to_call(make_row(**changed), rules or make_rules())
+    assert isinstance(call, Call)
+    return call
+
+
+def _refusal(rules: CallRules | None = None, **changed: Any) -> InvalidRow:
+    with pytest.raises(InvalidRow) as caught:
+        to_call(make_row(**changed), rules or make_rules())
+    assert str(caught.value).startswith(f"{caught.value.field}: ")
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_a_plain_row_makes_a_plain_call() -> None:
+    assert _call() == make_call()
+
+
+def test_the_body_has_the_fields_of_the_call_logger() -> None:
+    assert body_of(make_call(call_group_id="800")) == {
+        "phoneNumber": "19075550142",
+        "callDuration": 90,
+        "callOwnerExtension": "101",
+        "callOwnerEmail": ALICE,
+        "callDirection": "INBOUND",
+        "callGroupId": "800",
+        "timestamp": "2026-11-22T10:01:30.000Z",
+        "pbxCallId": "0000017F-7-7",
+    }
+
+
+@pytest.mark.parametrize(
+    ("microsecond", "fraction"), [(0, "000"), (1, "000"), (999, "000"), (5_000, "005"), (999_999, "999")]
+)
+def test_a_timestamp_has_exactly_three_fraction_digits(microsecond: int, fraction: str) -> None:
+    call = make_call(ended_at=datetime(2026, 11, 22, 10, 1, 30, microsecond, UTC))
+    assert body_of(call)["timestamp"] == f"2026-11-22T10:01:30.{fraction}Z"
+
+
+def test_a_year_has_four_digits_in_a_timestamp() -> None:
+    assert body_of(make_call(ended_at=datetime(1, 2, 3, tzinfo=UTC)))["timestamp"] == "0001-02-03T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("call_type", "extension", "caller", "destination", "direction", "number"),
+    [
+        pytest.param(0, "101", OUTSIDE, "101", INBOUND, "19075550142", id="0-is-inbound"),
+        pytest.param(0, "101", "101", OUTSIDE, INBOUND, "101", id="0-is-inbound-whatever-the-numbers-look-like"),
+        pytest.param(1, "101", "101", OUTSIDE, OUTBOUND, "19075550142", id="1-is-outbound"),
+        pytest.param("1", "101", "101", OUTSIDE, OUTBOUND, "19075550142", id="1-as-text"),
+        pytest.param(" 1 ", "101", "101", OUTSIDE, OUTBOUND, "19075550142", id="1-in-a-column-of-fixed-width"),
+        pytest.param(2, "101", "102", "101", INBOUND, "102", id="2-to-the-owner-is-inbound"),
+        pytest.param(2, "101", "101", "102", OUTBOUND, "102", id="2-from-the-owner-is-outbound"),
+        pytest.param(2, "101", "101", "101", INBOUND, "101", id="2-to-oneself"),
+        pytest.param(2, "101", "102", "800", INBOUND, "102", id="2-through-a-group"),
+        pytest.param(None, "101", OUTSIDE, "101", INBOUND, "19075550142", id="no-type-from-outside"),
+        pytest.param(None, "101", "101", OUTSIDE, OUTBOUND, "19075550142", id="no-type-to-outside"),
+        pytest.param(None, "101", "101", "102", OUTBOUND, "102", id="no-type-internal-from-the-owner"),
+        pytest.param(None, "101", "102", "101", INBOUND, "102", id="no-type-internal-to-the-owner"),
+        pytest.param(None, "101", OUTSIDE, OUTSIDE, INBOUND, "19075550142", id="no-type-both-outside"),
+        pytest.param(None, "101", None, "101", INBOUND, "anonymous", id="no-type-no-caller"),
+        pytest.param(7, "101", "101", OUTSIDE, OUTBOUND, "19075550142", id="unknown-type"),
+        pytest.param("Outbound", "101", OUTSIDE, "101", INBOUND, "19075550142", id="a-word-for-a-type"),
+        pytest.param(True, "101", OUTSIDE, "101", INBOUND, "19075550142", id="a-bit-for-a-type"),
+        pytest.param(None, "101", 101, 19075550142, OUTBOUND, "19075550142", id="numbers-in-number-columns"),
+        pytest.param(None, "101", "sip:101@pbx.example", "+19075550142", OUTBOUND, "19075550142", id="sip-address"),
+    ],
+)
+def test_the_direction_says_whose_number_the_outside_party_is(  # noqa: PLR0917 - the columns of a table
+    call_type: Any, extension: str, caller: Any, destination: Any, direction: Direction, number: str
+) -> None:
+    call = _call(call_type=call_type, extension=extension, caller_number=caller, dest_number=destination)
+    assert (call.direction, call.phone_number) == (direction, number)
+
+
+@pytest.mark.parametrize(
+    ("number", "digits", "is_internal"),
+    [
+        ("1", (2, 5), False),
+        ("12", (2, 5), True),
+        ("12345", (2, 5), True),
+        ("123456", (2, 5), False),
+        ("123", (4, 4), False),
+        ("+123", (2, 5), False),
+        ("12a", (2, 5), False),
+        ("", (1, 5), False),
+        ("١٢٣", (2, 5), False),
+        ("123\n", (2, 5), False),
+    ],
+)
+def test_an_extension_is_a_number_of_so_many_digits(number: str, digits: tuple[int, int], is_internal: bool) -> None:  # noqa: FBT001
+    assert looks_internal(number, digits) is is_internal
+
+
+@pytest.mark.parametrize(
+    ("call_type", "caller", "destination"),
+    [
+        pytest.param(2, "101", "102", id="by-its-type"),
+        pytest.param(2, OUTSIDE, OUTSIDE, id="by-its-type-whatever-the-numbers"),
+        pytest.param(None, "101", "102", id="by-its-numbers"),
+    ],
+)
+def test_internal_calls_can_be_left_out(call_type: Any, caller: str, destination: str) -> None:
+    row = make_row(call_type=call_type, caller_number=caller, dest_number=destination)
+    assert to_call(row, make_rules(include_internal=False)) == NotLogged("internal")
+    assert isinstance(to_call(row, make_rules()), Call)
+
+
+def test_calls_with_the_outside_stay_when_internal_ones_are_left_out() -> None:
+    assert isinstance(to_call(make_row(), make_rules(include_internal=False)), Call)
+
+
+@pytest.mark.parametrize("answered", [False, 0, "0", "false", "No", " f ", 0.0, "0.0", b"\x00"])
+def test_an_unanswered_call_is_not_logged_unless_wanted(answered: Any) -> None:
+    row = make_row(answered=answered)
+    assert to_call(row, make_rules()) == NotLogged("unanswered")
+    assert isinstance(to_call(row, make_rules(include_unanswered=True)), Call)
+
+
+@pytest.mark.parametrize("answered", [True, 1, "1", "true", "YES", " t ", 1.0, "1.0", b"\x01"])
+def test_an_answered_call_is_logged(answered: Any) -> None:
+    assert isinstance(to_call(make_row(answered=answered), make_rules()), Call)
+
+
+def test_whether_a_call_was_answered_does_not_matter_where_all_are_logged() -> None:
+    assert isinstance(to_call(make_row(answered="perhaps"), make_rules(include_unanswered=True)), Call)
+
+
+def test_an_unanswered_call_needs_nothing_else_to_be_left_out() -> None:
+    row = make_row(answered=False, extension=None, caller_number=LONG, ended_at="never", duration_s=None)
+    assert to_call(row, make_rules()) == NotLogged("unanswered")
+
+
+@pytest.mark.parametrize(
+    ("number", "digits"),
+    [
+        (OUTSIDE, "19075550142"),
+        ("(907) 555-0142", "9075550142"),
+        ("sip:+19075550142@trunk.example;user=phone", "19075550142"),
+        ("sips:19075550142@trunk.example", "19075550142"),
+        ("tel:+1-907-555-0142", "19075550142"),
+        (19075550142, "19075550142"),
+        pytest.param(19075550142.0, "19075550142", id="in-a-column-of-floats"),
+        pytest.param("0049 30 123", "004930123", id="a-leading-zero-survives"),
+        pytest.param("1" * 50, "1" * 50, id="as-long-as-may-be"),
+        pytest.param("1-" * 50, "1" * 50, id="only-digits-count"),
+        pytest.param("9" * 30 + "\x00" * 5, "9" * 30, id="nul-characters"),
+    ],
+)
+def test_a_phone_number_is_its_digits(number: Any, digits: str) -> None:
+    assert _call(caller_number=number).phone_number == digits
+
+
+@pytest.mark.parametrize(
+    ("number", "region", "formatted"),
+    [
+        pytest.param("(907) 555-0142", "US", "+19075550142", id="national"),
+        pytest.param("+49 30 123456", "US", "+4930123456", id="international"),
+        pytest.param("030 123456", "DE", "+4930123456", id="national-elsewhere"),
+        pytest.param("sip:9075550142@trunk.example", "US", "+19075550142", id="sip"),
+        pytest.param("102", "US", "102", id="an-extension-is-no-phone-number"),
+        pytest.param("+1", "US", "1", id="too-short-for-any-country"),
+        pytest.param("0" * 40, "US", "0" * 40, id="no-country-knows-it"),
+    ],
+)
+def test_a_phone_number_can_be_e164(number: str, region: str, formatted: str) -> None:
+    rules = make_rules(phone_format="e164", default_region=region)
+    assert _call(rules, caller_number=number).phone_number == formatted
+
+
+@pytest.mark.parametrize(
+    ("number", "raw"),
+    [(OUTSIDE, OUTSIDE), (" 907-555 ", "907-555"), ("sip:907@x", "907"), (907, "907"), ("9\x0007", "907")],
+)
+def test_a_phone_number_can_stay_as_it_is(number: Any, raw: str) -> None:
+    assert _call(make_rules(phone_format="raw"), caller_number=number).phone_number == raw
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        None,
+        "",
+        "   ",
+        "anonymous",
+        "sip:anonymous@192.0.2.1",
+        "Restricted",
+        "unknown@unknown.invalid",
+        "+",
+        float("nan"),
+    ],
+)
+@pytest.mark.parametrize("phone_format", ["digits", "e164", "raw"])
+def test_a_caller_without_a_number_gets_the_stand_in(number: Any, phone_format: str) -> None:
+    rules = make_rules(phone_format=phone_format, default_region="US", anonymous_number="withheld")
+    assert _call(rules, caller_number=number).phone_number == "withheld"
+
+
+def test_the_owner_is_found_by_the_extension_as_it_is_written() -> None:
+    rules = make_rules(emails={"101": ALICE, "0101": "bob@example.com"})
+    assert _call(rules, extension="101").email == ALICE
+    assert _call(rules, extension=101).email == ALICE
+    assert _call(rules, extension=" 0101 ").email == "bob@example.com"
+
+
+def test_an_unmapped_extension_is_kept_for_a_replay() -> None:
+    with pytest.raises(UnmappedExtension, match="extension 102 has no address in extension_mapping"):
+        to_call(make_row(extension="102"), make_rules())
+
+
+def test_an_unmapped_extension_can_be_skipped() -> None:
+    rules = make_rules(unmapped_extensions="skip")
+    assert to_call(make_row(extension="102"), rules) == NotLogged("unmapped_extension")
+    assert isinstance(to_call(make_row(extension="101"), rules), Call)
+
+
+def test_an_unmapped_extension_can_be_submitted_without_an_address() -> None:
+    rules = make_rules(unmapped_extensions="submit_without_email")
+    assert (_call(rules, extension="102").email, _call(rules, extension="102").extension) == (None, "102")
+    assert _call(rules, extension="101").email == ALICE
+
+
+@pytest.mark.parametrize(
+    ("template", "key"),
+    [
+        ("{call_id}-{id}", "0000017F-7-7"),
+        ("{call_id}", "0000017F-7"),
+        ("{id}", "7"),
+        ("3cx:{id}:{call_id}", "3cx:7:0000017F-7"),
+    ],
+)
+def test_the_key_at_the_call_logger_follows_the_template(template: str, key: str) -> None:
+    assert _call(make_rules(pbx_call_id=template)).pbx_call_id == key
+
+
+def test_a_template_without_the_call_id_does_not_need_one() -> None:
+    assert _call(make_rules(pbx_call_id="{id}"), call_id=None).pbx_call_id == "7"
+
+
+@pytest.mark.parametrize(
+    ("own", "destination", "group"),
+    [
+        pytest.param("900", "800", "900", id="the-row's-own"),
+        pytest.param(900, "800", "900", id="the-row's-own-as-a-number"),
+        pytest.param(None, "800", "800", id="a-monitored-destination"),
+        pytest.param("  ", "800", "800", id="blank-is-none"),
+        pytest.param(None, 800, "800", id="a-monitored-destination-as-a-number"),
+        pytest.param(None, "sip:800@pbx.example", "800", id="a-monitored-destination-as-an-address"),
+        pytest.param(None, "101", None, id="no-group"),
+        pytest.param(None, None, None, id="no-destination"),
+    ],
+)
+def test_the_call_group_is_the_rows_or_a_monitored_destination(own: Any, destination: Any, group: str | None) -> None:
+    rules = make_rules(monitored_groups=frozenset({"800"}))
+    assert _call(rules, call_group_id=own, dest_number=destination).call_group_id == group
+
+
+def test_a_row_without_the_optional_column_has_no_group() -> None:
+    raw = make_raw_row()
+    del raw["call_group_id"]
+    call = to_call(decode_row(encode_row(raw)), make_rules())
+    assert isinstance(call, Call)
+    assert call.call_group_id is None
+
+
+@pytest.mark.parametrize(
+    ("duration", "seconds"),
+    [
+        (90, 90),
+        (0, 0),
+        pytest.param(89.5, 90, id="rounded"),
+        pytest.param(89.4, 89, id="rounded-down"),
+        pytest.param("90", 90, id="text"),
+        pytest.param(" 90.6 ", 91, id="text-with-a-fraction"),
+        pytest.param("0:01:30", 90, id="a-clock"),
+        pytest.param("00:01:30.9999999", 90, id="sql-server's-time-as-text"),
+        pytest.param("100:00:00", 360_000, id="more-than-a-day"),
+        pytest.param(timedelta(minutes=1, seconds=30), 90, id="mysql's-time"),
+        pytest.param(timedelta(microseconds=50), 0, id="next-to-nothing"),
+        pytest.param(2**31 - 1, 2**31 - 1, id="the-longest"),
+    ],
+)
+def test_the_duration_is_in_whole_seconds(duration: Any, seconds: int) -> None:
+    assert _call(duration_s=duration).duration_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("zone", "started", "ended", "in_utc"),
+    [
+        pytest.param("UTC", "2026-11-22 10:00:00", "2026-11-22 10:01:30", "2026-11-22T10:01:30+00:00", id="utc"),
+        pytest.param(
+            "America/Anchorage",
+            "2026-07-01 16:00",
+            "2026-07-01 16:01:30.1234567",
+            "2026-07-02T00:01:30.123456+00:00",
+            id="another-zone",
+        ),
+        pytest.param(
+            "America/Anchorage", None, "2026-07-01T16:01:30+02:00", "2026-07-01T14:01:30+00:00", id="its-own-offset"
+        ),
+        pytest.param("UTC", None, "2026-11-22T10:01:30Z", "2026-11-22T10:01:30+00:00", id="no-start"),
+        pytest.param("UTC", "2026-11-22 10:01:30", "2026-11-22 10:01:30", "2026-11-22T10:01:30+00:00", id="no-length"),
+        pytest.param(
+            "Europe/Berlin",
+            "2026-10-25 02:50",
+            "2026-10-25 02:10",
+            "2026-10-25T01:10:00+00:00",
+            id="over-the-end-of-summer-time",
+        ),
+        pytest.param(
+            "Europe/Berlin",
+            "2026-10-25 02:10",
+            "2026-10-25 02:50",
+            "2026-10-25T00:50:00+00:00",
+            id="within-the-hour-that-comes-twice",
+        ),
+        pytest.param(
+            "Europe/Berlin",
+            "2026-10-25 01:50",
+            "2026-10-25 03:10",
+            "2026-10-25T02:10:00+00:00",
+            id="across-the-hour-that-comes-twice",
+        ),
+        pytest.param(
+            "Europe/Berlin",
+            "2026-03-29 01:50",
+            "2026-03-29 03:10",
+            "2026-03-29T01:10:00+00:00",
+            id="over-the-start-of-summer-time",
+        ),
+    ],
+)
+def test_the_end_is_in_utc(zone: str, started: str | None, ended: str, in_utc: str) -> None:
+    row = make_row(started_at=started, ended_at=ended)
+    assert end_time(row, zone) == datetime.fromisoformat(in_utc)
+    assert _call(make_rules(timezone=zone), started_at=started, ended_at=ended).ended_at.utcoffset() == timedelta()
+
+
+def test_an_end_well_before_the_start_is_no_end_of_summer_time() -> None:
+    refusal = _refusal(make_rules(timezone="Europe/Berlin"), started_at="2026-10-25 02:50", ended_at="2026-10-25 01:10")
+    assert str(refusal) == "ended_at: is before started_at"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        pytest.param("answered", None, "missing", id="answered-null"),
+        pytest.param("answered", "perhaps", "holds 'perhaps', which is neither true nor false", id="answered-word"),
+        pytest.param("answered", 2, "holds '2'", id="answered-2"),
+        pytest.param("answered", "x" * 10_000, f"holds '{'x' * 20}'", id="answered-long"),
+        pytest.param("extension", None, "missing", id="extension-null"),
+        pytest.param("extension", "  ", "missing", id="extension-blank"),
+        pytest.param("extension", "\x01\x1f", "missing", id="extension-blank-to-the-backend"),
+        pytest.param("extension", "\u00a0\u2003", "missing", id="extension-blank-to-python"),
+        pytest.param("extension", True, "is neither text nor a whole number", id="extension-bit"),
+        pytest.param("extension", 10.5, "is neither text nor a whole number", id="extension-fraction"),
+        pytest.param("extension", "1" * 21, "has 21 characters, at most 20 fit", id="extension-long"),
+        pytest.param("extension", LONG, "has 10000 characters, at most 20 fit", id="extension-very-long"),
+        pytest.param("extension", "\U0001f600" * 11, "has 22 characters, at most 20 fit", id="extension-wide"),
+        pytest.param("extension", "1\x002", "holds a NUL character", id="extension-nul"),
+        pytest.param("call_id", None, "missing", id="call-id-null"),
+        pytest.param("call_id", "", "missing", id="call-id-empty"),
+        pytest.param("call_id", 1.5, "is neither text nor a whole number", id="call-id-fraction"),
+        pytest.param("call_id", "x" * 101, "has 101 characters, at most 100 fit", id="call-id-long"),
+        pytest.param(
+            "call_id", "x" * 100, "makes a pbxCallId of 102 characters, at most 100 fit", id="call-id-with-id"
+        ),
+        pytest.param("call_id", "x" * 10_000, "has 10000 characters, at most 100 fit", id="call-id-very-long"),
+        pytest.param("call_id", "x" + " " * 10_000, "has 10001 characters, at most 100 fit", id="call-id-mostly-blank"),
+        pytest.param("call_id", "\U0001f600" * 51, "has 102 characters, at most 100 fit", id="call-id-wide"),
+        pytest.param("call_id", "a\x00b", "holds a NUL character", id="call-id-nul"),
+        pytest.param("caller_number", True, "is neither text nor a number", id="caller-bit"),
+        pytest.param("caller_number", "1" * 51, "has 51 characters, at most 50 fit", id="caller-long"),
+        pytest.param("caller_number", LONG, "has 10000 characters, at most 50 fit", id="caller-very-long"),
+        pytest.param("caller_number", "x" * 10_000, "has 10000 characters, at most 50 fit", id="caller-long-words"),
+        pytest.param("dest_number", False, "is neither text nor a number", id="destination-bit"),
+        pytest.param("started_at", "noon", "holds 'noon', which is no date and time", id="start-word"),
+        pytest.param("started_at", 5, "holds '5', which is no date and time", id="start-number"),
+        pytest.param("ended_at", None, "missing", id="end-null"),
+        pytest.param("ended_at", "", "holds '', which is no date and time", id="end-empty"),
+        pytest.param("ended_at", "2026-11-22", "holds '2026-11-22', which is no date and time", id="end-date-only"),
+        pytest.param("ended_at", "2026-13-22 10:00", "which is no date and time", id="end-month-13"),
+        pytest.param("ended_at", "x" * 10_000, f"holds '{'x' * 40}', which is no date and time", id="end-long"),
+        pytest.param("ended_at", "2026-11-22 09:59:59", "is before started_at", id="end-before-start"),
+        pytest.param("ended_at", "9999-12-31T23:59:59-14:00", "is beyond the calendar", id="end-of-all-days"),
+        pytest.param("started_at", "0001-01-01T00:00:00+14:00", "is beyond the calendar", id="start-of-all-days"),
+        pytest.param("duration_s", None, "missing", id="duration-null"),
+        pytest.param("duration_s", "long", "holds 'long', which is no number of seconds", id="duration-word"),
+        pytest.param("duration_s", "", "holds '', which is no number of seconds", id="duration-empty"),
+        pytest.param("duration_s", True, "holds 'True', which is no number of seconds", id="duration-bit"),
+        pytest.param("duration_s", "1:2:3", "which is no number of seconds", id="duration-strange-clock"),
+        pytest.param("duration_s", "1e3", "which is no number of seconds", id="duration-exponent"),
+        pytest.param("duration_s", "١٢", "which is no number of seconds", id="duration-other-digits"),
+        pytest.param("duration_s", float("nan"), "holds 'nan', which is no number of seconds", id="duration-nan"),
+        pytest.param("duration_s", -1, "is negative", id="duration-negative"),
+        pytest.param("duration_s", "-0.5", "is negative", id="duration-a-bit-negative"),
+        pytest.param("duration_s", timedelta(seconds=-1), "is negative", id="duration-negative-time"),
+        pytest.param("duration_s", 2**31, "is more than 2147483647 seconds", id="duration-too-long"),
+        pytest.param("duration_s", 1e300, "is more than 2147483647 seconds", id="duration-astronomic"),
+        pytest.param("duration_s", "999999:00:00", "is more than 2147483647 seconds", id="duration-clock-too-long"),
+        pytest.param("call_group_id", "8" * 101, "has 101 characters, at most 100 fit", id="group-long"),
+        pytest.param("call_group_id", LONG, "has 10000 characters, at most 100 fit", id="group-very-long"),
+        pytest.param("call_group_id", 8.5, "is neither text nor a whole number", id="group-fraction"),
+    ],
+)
+def test_a_value_that_cannot_make_a_call_is_refused_by_name(field: str, value: Any, problem: str) -> None:
+    refusal = _refusal(**{field: value})
+    assert refusal.field == field
+    assert problem in str(refusal)
+
+
+def test_the_outside_number_of_an_outbound_call_is_refused_by_its_own_name() -> None:
+    refusal = _refusal(call_type=1, caller_number="101", dest_number=LONG)
+    assert str(refusal) == "dest_number: has 10000 characters, at most 50 fit"
+
+
+def test_a_raw_number_is_as_long_as_it_is_written() -> None:
+    assert _refusal(make_rules(phone_format="raw"), caller_number="1 " * 30).field == "caller_number"
+
+
+def test_what_no_rule_looks_at_may_be_anything() -> None:
+    assert _call(hangup_cause=LONG, dest_number=LONG).phone_number == "19075550142"
+
+
+def test_a_call_has_its_place_in_the_ledger_by_its_key_and_the_day_it_ended() -> None:
+    assert call_key(make_row(), make_rules()) == CallKey("2026-11-22", "0000017F-7-7")
+
+
+def test_the_day_is_that_of_the_end_in_utc() -> None:
+    rules = make_rules(timezone="America/Anchorage")
+    row = make_row(started_at="2026-11-22 22:00", ended_at="2026-11-22 22:05")
+    assert call_key(row, rules).day == "2026-11-23"
+
+
+@pytest.mark.parametrize("template", ["{call_id}", "3cx {call_id}"])
+def test_rows_that_share_a_key_share_their_place_whenever_they_end(template: str) -> None:
+    rules = make_rules(pbx_call_id=template)
+    one = call_key(make_row(id=7, ended_at="2026-11-22 23:59"), rules)
+    other = call_key(make_row(id=8, ended_at="2026-11-23 00:01"), rules)
+    assert one == other == CallKey(UNDATED, template.format(call_id="0000017F-7"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        pytest.param({"ended_at": None}, CallKey(UNDATED, "0000017F-7-7"), id="no-end"),
+        pytest.param({"ended_at": "2026-11-22 09:00"}, CallKey(UNDATED, "0000017F-7-7"), id="end-before-start"),
+        pytest.param({"call_id": None}, CallKey(UNDATED, "row-7"), id="no-call-id"),
+        pytest.param({"call_id": LONG}, CallKey(UNDATED, "row-7"), id="call-id-too-long"),
+    ],
+)
+def test_what_cannot_be_a_call_has_a_place_too(changed: dict[str, Any], key: CallKey) -> None:
+    assert call_key(make_row(**changed), make_rules()) == key
+
+
+def test_a_change_of_other_rules_moves_no_call() -> None:
+    """A replay, once the extension is mapped, must find the record of the call that was rejected."""
+    row = make_row()
+    rules = make_rules(emails={}, phone_format="raw", include_unanswered=True, unmapped_extensions="skip")
+    assert call_key(row, rules) == call_key(row, make_rules())
+
+
+PLAUSIBLE: dict[str, st.SearchStrategy[Any]] = {
+    "call_id": st.text("\U0001f600aé/\\#?\x00\x01 ", max_size=110) | st.integers(),
+    "started_at": st.datetimes(timezones=st.none() | st.timezones()),
+    "ended_at": st.datetimes(timezones=st.none() | st.timezones()),
+    "duration_s": st.integers(-5, 2**32) | st.floats(-1, 1e10) | st.timedeltas() | st.times(),
+    "caller_number": st.text("0123456789+ -()@:\x00\x01\U0001f600", max_size=60) | st.sampled_from(["101", OUTSIDE]),
+    "dest_number": st.text("0123456789+ -()@:\x00\x01\U0001f600", max_size=60) | st.sampled_from(["800", OUTSIDE]),
+    "extension": st.text("01\x01\u2003\U0001f600", max_size=22) | st.just("101"),
+    "call_type": st.sampled_from([0, 1, 2, "0", "2", None]),
+    "answered": st.sampled_from([True, 1, "true", False, None]),
+    "call_group_id": st.none() | st.text("8\x01\U0001f600 ", max_size=110),
+}
+ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.decimals() | st.just(LONG)
+ROWS = st.builds(
+    lambda row_id, values: decode_row(encode_row(make_raw_row(id=row_id, **values))),
+    st.integers(-(10**19), 10**19),
+    st.fixed_dictionaries({}, optional={name: values | ANYTHING for name, values in PLAUSIBLE.items()}),
+)
+RULES = st.builds(
+    CallRules,
+    include_internal=st.booleans(),
+    include_unanswered=st.booleans(),
+    internal_digits=st.sampled_from([(2, 5), (1, 10), (3, 3)]),
+    phone_format=st.sampled_from(["digits", "e164", "raw"]),
+    default_region=st.sampled_from(["US", "DE", "XX"]),
+    anonymous_number=st.sampled_from(["anonymous", "0", "a" * 50]),
+    unmapped_extensions=st.sampled_from(["keep", "skip", "submit_without_email"]),
+    pbx_call_id=st.sampled_from(["{call_id}-{id}", "{call_id}", "{id}", "x" * 90 + "{id}"]),
+    emails=st.sampled_from([{}, {"101": ALICE}]),
+    monitored_groups=st.sampled_from([frozenset(), frozenset({"800"})]),
+    timezone=st.sampled_from(["UTC", "Europe/Berlin", "America/Anchorage", "Pacific/Kiritimati"]),
+)
+
+
+def _made(row: Row, rules: CallRules) -> Call | NotLogged | PermanentError:
+    try:
+        return to_call(row, rules)
+    except PermanentError as exc:
+        return exc
+
+
+@settings(max_examples=300)  # one row in eight makes a call
+@given(ROWS, RULES)
+def test_any_row_makes_a_call_that_the_call_logger_takes_or_a_reason_why_not(row: Row, rules: CallRules) -> None:
+    made = _made(row, rules)
+    if isinstance(made, Call):
+        assert violations(CALL_RULES, body_of(made)) == []
+        assert not any("\0" in value for value in body_of(made).values() if isinstance(value, str))
+    else:
+        assert made.reason in ("unanswered", "internal", "unmapped_extension", "invalid_row")
+
+
+@given(ROWS, RULES)
+def test_any_row_has_one_place_in_the_ledger_and_a_call_has_that_of_its_key(row: Row, rules: CallRules) -> None:
+    key = call_key(row, rules)
+    assert key == call_key(decode_row(encode_row(row.values)), rules) or row.cut
+    assert key.day == UNDATED or datetime.fromisoformat(key.day).isoformat().startswith(key.day)
+    assert 0 < len(key.name) <= 100
+    made = _made(row, rules)
+    if isinstance(made, Call):
+        assert key.name == made.pbx_call_id
+
+
+@given(ROWS)
+def test_two_rows_of_a_call_have_a_place_each(row: Row) -> None:
+    other = decode_row(encode_row({**row.values, "id": row.id + 1}))
+    assert call_key(row, make_rules()) != call_key(other, make_rules())
