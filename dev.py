@@ -2,6 +2,7 @@
 
     python dev.py run      the functions: with a demo phone system, or with yours once there is a local.settings.json
     python dev.py test     every test; further arguments are pytest's
+    python dev.py faults   the long run of the fault suite: --minutes 30, and a table at the end
     python dev.py check    format, lint and type-check; with CI set, the format is only checked
 
 What it installs lies in .venv and .local (or where AZURITE_DIR says), and is only touched again when the lists of
@@ -64,7 +65,9 @@ def main(arguments: list[str]) -> int:
         options, rest = parse(arguments)
         if options.command == "run":
             return run(options)
-        return test(rest) if options.command == "test" else check()
+        if options.command in ("test", "faults"):
+            return test(rest, module="pytest" if options.command == "test" else "tests.faults")
+        return check()
     except Refusal as refusal:
         print(f"dev.py: {refusal}", file=sys.stderr)
         return 1
@@ -82,16 +85,17 @@ def refuse_old_python(version: tuple[int, ...]) -> None:
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options, and what is for pytest."""
+    """The options, and what is for pytest or the fault suite."""
     from local.run_options import add_run_options
 
     parser = argparse.ArgumentParser(prog="dev.py", description="Run, test or check this project on your own machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     add_run_options(commands.add_parser("run", help="the functions, with a demo phone system or with yours"))
     commands.add_parser("test", help="every test; further arguments are pytest's", usage="dev.py test [pytest's ...]")
+    commands.add_parser("faults", help="the long run of the fault suite", usage="dev.py faults [--minutes 30] [...]")
     commands.add_parser("check", help="format, lint and type-check")
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command != "test":
+    if rest and options.command not in ("test", "faults"):
         parser.error("unknown arguments: " + " ".join(rest))
     return options, rest
 
@@ -110,12 +114,12 @@ def run(options: argparse.Namespace) -> int:
     return hand_over(["-m", "local.run", "--port", str(options.port), *duration], azurite)
 
 
-def test(pytest_arguments: list[str]) -> int:
+def test(arguments: list[str], module: str) -> int:
     refuse_missing_node()
     azurite = provide_azurite()
     provide_requirements(FOR_TESTING)
     provide_debian_packages()
-    return hand_over(["-m", "pytest", *pytest_arguments], azurite)
+    return hand_over(["-m", module, *arguments], azurite)
 
 
 def check() -> int:

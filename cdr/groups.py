@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from shared.errors import PipelineError
+
 
 class GroupState(StrEnum):
     """``suspect`` is empty for less than the grace time; ``unknown`` means that the source cannot say."""
@@ -213,6 +215,16 @@ def compared_with_api(record: GroupRecord, at_api: OpenAlert | None) -> GroupRec
     # Without a reason for it, it was this app that ended it, just before a crash.
     by_hand = _outlasts(record.alert.type, record.state)
     return replace(record, alert=None, acknowledged=record.alert.type if by_hand else None)
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableMembers:
+    """A MemberSource that could not be set up: nothing is known of any group, and that is what has to be told."""
+
+    problem: PipelineError
+
+    def observe(self, group_ids: Collection[str]) -> Mapping[str, Observation]:  # noqa: ARG002 - as the protocol says
+        raise self.problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,11 @@ def call_key(row: Row, rules: CallRules) -> CallKey:
     return CallKey(ended_at.date().isoformat() if "{id}" in rules.pbx_call_id else UNDATED, name)
 
 
+def row_key(key: CallKey, row_id: int) -> CallKey:
+    """The place of a row's own record, where another row of the same call has the call's."""
+    return CallKey(key.day, f"{key.name} row-{row_id}")
+
+
 def end_time(row: Row, zone: str) -> datetime:
     """When the call ended, in UTC.
 

@@ -141,7 +141,8 @@ class CallLedger(Protocol):
     def claim(self, key: CallKey, row_id: int, message: str, now: datetime, lease: timedelta) -> Claim | Settled:
         """Become the only worker for this call until the lease ends.
 
-        A call that was skipped or rejected can be claimed again: the configuration may have changed since.
+        A call that was skipped or rejected can be claimed again: the configuration may have changed since. If that
+        record is another row's, it stays, under that row's own key.
 
         :raises ClaimHeld: another worker's claim has not run out
         """

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from cdr.brakes import ApiWatch, RejectionLimit
-from cdr.mapping import UNDATED, call_key, to_call
+from cdr.mapping import UNDATED, call_key, row_key, to_call
 from cdr.message import decode_row, with_travels
 from cdr.model import CallKey, CallRules, NotLogged, Outcome, Row, Settlement, State, Travels
 from cdr.ports import CallApi, CallLedger, CallQueue, Claim, Settled
@@ -140,7 +140,7 @@ def _repeated(row: Row, key: CallKey, settled: Settled, message: str, worker: Wo
     """The call is at the API. If another row of the same call brought it there, this one gets a record of its own."""
     _leave_replayed(row, key, worker)
     if settled.row_id is not None and settled.row_id != row.id:
-        own = CallKey(key.day, f"{key.name} row-{row.id}")
+        own = row_key(key, row.id)
         settlement = Settlement(State.SKIPPED, "same_pbx_call_id", f"row {settled.row_id} has the same pbxCallId")
         worker.ledger.keep(own, row.id, message, settlement, worker.clock.now())
         log.event("call.skipped", call=key.name, row_id=row.id, reason=settlement.reason)

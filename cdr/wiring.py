@@ -14,7 +14,7 @@ from cdr import __version__
 from cdr.brakes import ApiWatch, RejectionLimit
 from cdr.check_groups import GroupsOutcome, Watch, check_groups, group_status
 from cdr.from_settings import call_rules, hours_status, make_hours, poll_plan, watched_groups
-from cdr.groups import AlertPolicy, StaticMemberSource
+from cdr.groups import AlertPolicy, StaticMemberSource, UnreadableMembers
 from cdr.keep_poisoned import keep_poisoned
 from cdr.model import Outcome
 from cdr.poll import PollOutcome, poll
@@ -27,7 +27,7 @@ from cdr.submit import SubmitPlan, Worker, submit_call
 from shared import log
 from shared.clock import Clock, SystemClock
 from shared.config_file import load_settings
-from shared.errors import ApiUnavailable, InvalidConfig, PipelineError
+from shared.errors import ApiUnavailable, InvalidConfig, PipelineError, SourceMisconfigured
 from shared.group_settings import (
     DatabaseMembers,
     NoMembers,
@@ -295,7 +295,10 @@ class Pipeline:
             case DatabaseMembers() as chosen:
                 from cdr.edges.members_sql import SqlMemberSource, read_members
 
-                return SqlMemberSource(chosen.database, read_members(chosen.select, self._root))
+                try:
+                    return SqlMemberSource(chosen.database, read_members(chosen.select, self._root))
+                except SourceMisconfigured as exc:
+                    return UnreadableMembers(exc)
             case XapiMembers() as chosen:
                 from cdr.edges.members_xapi import XapiMemberSource
 

@@ -36,6 +36,8 @@ class Books:
     ended: set[int] = field(default_factory=set)
     queued: int = 0
     outcomes: dict[int | str, tuple[str, str]] = field(default_factory=dict)
+    alerts: Counter[str] = field(default_factory=Counter)
+    """How many alerts of call groups were raised, and how many resolved."""
 
     def note_phone(self, event: CallEvent) -> None:
         if event.change == "began":
@@ -47,6 +49,8 @@ class Books:
         """Take in one event line of the functions."""
         if event["event"] == "poll.finished":
             self.queued += event["queued"]
+        elif event["event"] in ("alert.raised", "alert.resolved"):
+            self.alerts[event["event"].removeprefix("alert.")] += 1
         elif outcome := OUTCOMES.get(event["event"]):
             call = event.get("row_id") or event.get("call", "")
             self.outcomes[call] = (outcome, str(event.get("reason", "gave_up")))

@@ -1,7 +1,12 @@
-"""The demo: a simulated phone system, storage in memory, and a stand-in for the Call Logger, all on 127.0.0.1."""
+"""The demo: a simulated phone system, storage in memory, and a stand-in for the Call Logger, all on 127.0.0.1.
+
+A check of the call groups is asked for every few seconds: the timer's shortest interval, a minute, is long to watch.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import random
 import threading
@@ -13,23 +18,26 @@ from types import TracebackType
 from typing import Self
 
 from local import azurite, call_logger
+from local.agents import AgentEvent, Agents
 from local.books import Backend
 from local.pbx import CallEvent, Pbx
 
 CONFIG_FILE = "local/demo.yml"
 # With these calls each outcome is soon to be seen: the third one is rejected, the fifth one skipped.
 SEED = 25
+CHECK_EVERY_S = 3.0
+CHECK_TIMEOUT_S = 10.0
 
 
 class Demo:
-    """Its parts are there from the start of the block to its end; calls come from `begin_calls` to `end_calls`."""
+    """Its parts are there from the start of the block to its end; the phone system is busy from `begin` to `end`."""
 
-    def __init__(self, on_call: Callable[[CallEvent], None]) -> None:
-        """`on_call` is called from another thread."""
-        self._on_call = on_call
+    def __init__(self, on_event: Callable[[CallEvent | AgentEvent], None]) -> None:
+        """`on_event` is called from other threads."""
+        self._on_event = on_event
         self._parts = ExitStack()
-        self._stop_calls = threading.Event()
-        self._calls = threading.Thread(target=self._run_phone_system, name="phone-system")
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
         with ExitStack() as parts:
@@ -38,8 +46,9 @@ class Demo:
             self._call_logger = parts.enter_context(call_logger.start())
             self._cdr_file = Path(folder) / "cdr.sqlite"
             self._phone_system = parts.enter_context(
-                Pbx(self._cdr_file, rng=random.Random(SEED), on_event=self._on_call)
+                Pbx(self._cdr_file, rng=random.Random(SEED), on_event=self._on_event)
             )
+            self._agents = Agents(self._cdr_file, on_event=self._on_event)
             self._parts = parts.pop_all()
         return self
 
@@ -69,16 +78,32 @@ class Demo:
 
     @property
     def links(self) -> list[tuple[str, str]]:
-        return [("Call Logger", f"{self._call_logger.control_url}/entries")]
+        return [
+            ("Call Logger", f"{self._call_logger.control_url}/entries"),
+            ("alerts", f"{self._call_logger.base_url}/alerts/call-groups"),
+        ]
 
-    def begin_calls(self) -> None:
-        self._calls.start()
+    def begin(self, port: int) -> None:
+        """Let calls and agents come and go, and the functions on this port check the groups."""
+        works = {
+            "calls": lambda: self._phone_system.run(self._stop),
+            "agents": lambda: self._agents.run(self._stop),
+            "checks": lambda: self._ask_for_checks(port),
+        }
+        self._threads = [threading.Thread(target=work, name=name) for name, work in works.items()]
+        for thread in self._threads:
+            thread.start()
 
-    def end_calls(self) -> None:
+    def end(self) -> None:
         """Hang up all calls that still run. May be called at any time, and more than once."""
-        self._stop_calls.set()
-        if self._calls.is_alive():
-            self._calls.join()
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
 
-    def _run_phone_system(self) -> None:
-        self._phone_system.run(self._stop_calls)
+    def _ask_for_checks(self, port: int) -> None:
+        while not self._stop.wait(CHECK_EVERY_S):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=CHECK_TIMEOUT_S)
+            # What keeps the functions from it they say themselves, in their own lines.
+            with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+                connection.request("POST", "/trigger/alerts")
+                connection.getresponse().read()

@@ -20,9 +20,10 @@ from queue import Empty, SimpleQueue
 from typing import Literal
 
 from local import own_system
+from local.agents import AgentEvent
 from local.azurite import AzuriteError
 from local.books import Backend, Books
-from local.call_lines import line_of_event, line_of_other_output, line_of_phone, read_event
+from local.call_lines import line_of_agent, line_of_event, line_of_other_output, line_of_phone, read_event
 from local.demo import Demo
 from local.functions_process import Ended, Functions, Output
 from local.host_settings import HostError
@@ -36,7 +37,7 @@ READY_SECONDS = 300  # Core Tools fetch their extensions at the very first start
 SETTLE_SECONDS = 20
 TICK_SECONDS = 0.2
 
-Happening = CallEvent | Output | Ended | Literal["stop"]
+Happening = CallEvent | AgentEvent | Output | Ended | Literal["stop"]
 
 
 class FunctionsFailed(Exception):
@@ -68,7 +69,7 @@ class Run:
                 parts.enter_context(own_system.storage(ROOT, environment))
             functions = parts.enter_context(Functions(ROOT, port, environment, self.happenings.put))
             if demo:
-                parts.callback(demo.end_calls)
+                parts.callback(demo.end)
             self._begin(functions, port, demo)
             self._watch(functions, after(seconds))
             if demo:
@@ -85,11 +86,11 @@ class Run:
         self.terminal.labelled([*links(port), *(demo.links if demo else [])])
         self.terminal.say("\n  Ctrl-C stops everything.\n", "dim")
         if demo:
-            demo.begin_calls()
+            demo.begin(port)
 
     def _settle(self, functions: Functions, demo: Demo) -> None:
         """Nobody calls any more; wait until what ended has come out."""
-        demo.end_calls()
+        demo.end()
         self._take_all(functions)
         self.terminal.say(f"\nNo more calls; waiting for {len(self.books.waiting)} on their way ...\n", "dim")
         self._watch(functions, either(lambda: not self.books.waiting, after(SETTLE_SECONDS)))
@@ -119,13 +120,15 @@ class Run:
         """What the functions finished, or complained of, while they were being stopped."""
         while not self.happenings.empty():
             happening = self.happenings.get()
-            if isinstance(happening, CallEvent | Output):
+            if isinstance(happening, CallEvent | AgentEvent | Output):
                 self._show(happening)
 
-    def _show(self, happening: CallEvent | Output) -> None:
+    def _show(self, happening: CallEvent | AgentEvent | Output) -> None:
         if isinstance(happening, CallEvent):
             self.books.note_phone(happening)
             self.terminal.call(line_of_phone(happening))
+        elif isinstance(happening, AgentEvent):
+            self.terminal.call(line_of_agent(happening))
         elif event := read_event(happening.text):
             self.books.note(event)
             if line := line_of_event(event):
@@ -161,7 +164,12 @@ def host_in_words(*, is_core_tools: bool) -> str:
 
 def links(port: int) -> list[tuple[str, str]]:
     url = f"http://127.0.0.1:{port}"
-    return [("health", f"{url}/health"), ("status", f"{url}/status"), ("poll now", f"curl -X POST {url}/trigger/poll")]
+    return [
+        ("health", f"{url}/health"),
+        ("status", f"{url}/status"),
+        ("poll now", f"curl -X POST {url}/trigger/poll"),
+        ("check groups", f"curl -X POST {url}/trigger/alerts"),
+    ]
 
 
 def take_signals(happenings: SimpleQueue[Happening]) -> None:

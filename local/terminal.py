@@ -51,6 +51,8 @@ class Terminal:
         else:
             self.labelled([("submitted", str(books.count("submitted")))])
         self.labelled((outcome, _with_reasons(books, outcome)) for outcome in ("skipped", "rejected"))
+        if books.alerts:
+            self.labelled([("alerts", f"{books.alerts['raised']} raised, {books.alerts['resolved']} resolved")])
         self._judge(books, backend)
 
     def _judge(self, books: Books, backend: Backend | None) -> None:

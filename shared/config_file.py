@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from shared.errors import InvalidConfig
 from shared.settings import Settings
 
-MAX_FILE_BYTES = 1_000_000
+MAX_FILE_BYTES = 256_000
 
 # Read for a setting that the file does not name.
 ENVIRONMENT: Mapping[tuple[str, ...], str] = {

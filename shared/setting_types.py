@@ -28,8 +28,11 @@ def _zone(name: str) -> str:
     return name
 
 
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[\w-]{1,63}(\.[\w-]{1,63})*)"
+
+
 def http_url(url: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
+    if not re.fullmatch(rf"https?://{_HOST}(:[0-9]{{1,5}})?(/[^\s?#]*)?", url):
         raise ValueError("is not an http or https address without query")
     return url.rstrip("/")
 

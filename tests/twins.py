@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from cdr.cursor import Checkpoint, Range
 from cdr.groups import AlertType, GroupRecord, Member, Observation, OpenAlert
-from cdr.mapping import UNDATED, body_of
+from cdr.mapping import UNDATED, body_of, row_key
 from cdr.model import COLUMNS, OPTIONAL_COLUMNS, Accepted, Call, CallKey, RawRow, Settlement, State
 from cdr.ports import CheckpointLease, Claim, Notice, PollReport, RejectedCall, Settled, StateCounts
 from local.call_logger_store import Alert, BackendError, CallExistsError, CallLogger, InvalidBodyError
@@ -306,6 +306,8 @@ class InMemoryCallLedger(_Twin):
             if found.state is State.CLAIMED and found.claimed_until > now:
                 until = found.claimed_until
                 raise ClaimHeld(f"another worker has the call until {until:%H:%M:%S} UTC", until)
+            if found.row_id not in (None, row_id) and found.state in (State.SKIPPED, State.REJECTED):
+                self.records.setdefault(row_key(key, found.row_id), found)
             claimed = replace(
                 found,
                 state=State.CLAIMED,

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from cdr.edges.storage_account import StorageAccount, translated
 from cdr.edges.table_text import escape_key, from_pieces, in_pieces, unescape_key
-from cdr.mapping import UNDATED
+from cdr.mapping import UNDATED, row_key
 from cdr.model import CallKey, Settlement, State
 from cdr.ports import Claim, RejectedCall, Settled, StateCounts
 from shared import log
@@ -70,11 +70,21 @@ class TableCallLedger:
         if found["state"] == State.CLAIMED and found["claimed_until"] > now:
             until = found["claimed_until"]
             raise ClaimHeld(f"another worker has the call until {until:%H:%M:%S} UTC", until)
+        self._set_aside(key, found, mine["row_id"])
         attempts = found.get("attempts", 0) + 1
         version = self._merge({**mine, "attempts": attempts}, found.metadata["etag"])
         if version is None:
             raise ClaimHeld("another worker claimed the call at the same moment")
         return Claim(key, version, now + lease, attempts)
+
+    def _set_aside(self, key: CallKey, found: Any, row_id: str) -> None:
+        """Another row's record of this call, if it says why that row is not logged, goes on under the row's own key."""
+        from azure.core.exceptions import ResourceExistsError
+
+        other = found.get("row_id")
+        if other not in (None, "", row_id) and found["state"] in (State.SKIPPED, State.REJECTED):
+            with suppress(ResourceExistsError):
+                self._table.create_entity({**found, **_address(row_key(key, int(other)))})
 
     def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
         fields = {**_address(claim.key), **_settled(settlement, now)}

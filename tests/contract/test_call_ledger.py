@@ -116,6 +116,19 @@ def claimed(
 # Claiming
 
 
+def test_another_rows_reason_stays_when_the_call_is_claimed(bench: Bench) -> None:
+    """Two rows may share a pbxCallId; that the first is not logged must still be found once the second one is."""
+    ledger = bench.open()
+    first = ledger.claim(KEY, 7, "{}", NOW, LEASE)
+    assert isinstance(first, Claim)
+    ledger.settle(first, REJECTED, NOW)
+    second = ledger.claim(KEY, 8, "{}", NOW, LEASE)
+    assert isinstance(second, Claim)
+    ledger.settle(second, SUBMITTED, NOW)
+    assert [(call.key.name, call.reason) for call in ledger.rejected()] == [(f"{KEY.name} row-7", "invalid_row")]
+    assert ledger.count_states().counts == {State.SUBMITTED: 1, State.REJECTED: 1}
+
+
 def test_the_first_to_ask_gets_the_claim(bench: Bench, ledger: CallLedger) -> None:
     claim = claimed(ledger, message='{"row": 1}')
     assert (claim.key, claim.until, claim.attempts) == (KEY, NOW + LEASE, 1)
@@ -403,6 +416,7 @@ def test_a_mark_that_comes_after_the_replayed_call_was_claimed_does_not_take_the
     ledger.settle(claimed(ledger), REJECTED, NOW)
     claim = claimed(bench.open(), LATER)
     ledger.mark_replayed(KEY, LATER)
+    assert bench.record().replayed_at is None
     bench.open().settle(claim, REJECTED, LATER)
     assert bench.record().state is State.REJECTED
 

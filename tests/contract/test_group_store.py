@@ -148,6 +148,15 @@ def test_a_lease_that_ran_out_goes_to_the_next(open_store: OpenStore) -> None:
         open_store().lease("third", NOW + LEASE, LEASE)
 
 
+def test_whoever_has_the_lease_may_renew_it(open_store: OpenStore) -> None:
+    store = open_store()
+    store.lease("first", NOW, LEASE)
+    store.lease("first", NOW + LEASE - SECOND, LEASE)
+    with pytest.raises(LeaseHeld):
+        open_store().lease("second", NOW + LEASE, LEASE)
+    open_store().lease("second", NOW + 2 * LEASE, LEASE)
+
+
 def test_a_lease_given_back_lets_the_next_in_at_once(open_store: OpenStore) -> None:
     for owner in ("first", "second", "third"):
         store = open_store()

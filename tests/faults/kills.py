@@ -11,7 +11,7 @@ from tests.faults.treatments import Wanted, has_effect, kill_after, kill_before
 from tests.faults.verdict import Verdict
 
 ROWS = 5
-STEPS = {"queue": 18, "table": 24, "api": 6, "database": 12}
+STEPS = {"queue": 13, "table": 24, "api": 6, "database": 12}
 """About how many requests of each kind an undisturbed run of ROWS rows makes: ``n`` wraps around there."""
 
 

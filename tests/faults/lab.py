@@ -27,7 +27,7 @@ KEY = "a2V5"
 ACCOUNTS = 6_000
 """Each site has a storage account of its own, so that sites can share an emulator and need not clean up."""
 
-AT_ONCE = 6
+AT_ONCE = 4
 """Experiments; most of the time of each is waiting."""
 
 

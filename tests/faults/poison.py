@@ -17,7 +17,7 @@ ROWS = 5
 
 def kills_the_worker(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
     """One call kills the process whenever its claim is made; it ends in the ledger, and takes no other call with it."""
-    with Site(lab, rng) as site:
+    with Site(lab, rng, host_lease_s=2) as site:
         site.add_mixed(ROWS)
         poison = site.add("good")[0]
         site.books.expected[poison] = "rejected"

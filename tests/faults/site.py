@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ import requests
 
 from local import call_logger
 from local.azurite import Ports
-from tests.faults.fast_queue import make_faster
+from tests.faults.fast_queue import HOST_LEASE_S, make_faster
 from tests.faults.lab import KEY, Lab
 from tests.faults.mysql_proxy import MySqlProxy
 from tests.faults.nursery import WorkerProcess
@@ -73,6 +74,7 @@ class Site:
         engine: str = "sqlite",
         storage: Ports | None = None,
         mariadb: MariaDb | None = None,
+        host_lease_s: int = HOST_LEASE_S,
         three_cx: Mapping[str, Any] | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> None:
@@ -83,6 +85,7 @@ class Site:
         self.folder.mkdir()
         self._storage = storage or lab.storage.ports
         self._mariadb = mariadb
+        self._host_lease_s = host_lease_s
         if engine == "mysql":
             self._mariadb = mariadb or lab.mariadb
             self.phone_system: Any = MariaDbPhoneSystem(self._mariadb, self.name)
@@ -90,7 +93,7 @@ class Site:
             self.phone_system = SqlitePhoneSystem(self.folder / "cdr.db")
         self.api = call_logger.start(race_window_s=RACE_WINDOW_S)
         self.overlapping: list[str] = []
-        self._in_flight: dict[str, int] = {}
+        self._in_flight: Counter[str] = Counter()
         self._origin = datetime.now(UTC)
         self._three_cx, self._more = three_cx or {}, more or {}
         self._is_closed = threading.Event()
@@ -210,21 +213,34 @@ class Site:
 
     async def _treat(self, request: Request, forward: Forward) -> Answer:
         if request.kind == "queue":
-            make_faster(request, SPEED, self.name, KEY)
+            make_faster(request, SPEED, self.name, KEY, self._host_lease_s)
         if request.kind == "api" and request.method == "POST":
-            return await self.faults.treat(request, lambda: self._watched(request, forward))
+            return await self._watched(request, forward)
         return await self.faults.treat(request, forward)
 
     async def _watched(self, request: Request, forward: Forward) -> Answer:
-        """No call may be at the API twice at the same time, however long it takes there."""
+        """No call may be on its way into the API twice at the same time, however long the way is."""
         call = str(json.loads(request.body).get("pbxCallId"))
-        if self._in_flight.get(call):
+        if call in self._in_flight:
             self.overlapping.append(call)
-        self._in_flight[call] = self._in_flight.get(call, 0) + 1
+        self._in_flight[call] += 1
+
+        on_its_way = [call]
+
+        def let_go() -> None:
+            self._in_flight -= Counter(on_its_way)
+            on_its_way.clear()
+
+        async def arrive() -> Answer:
+            try:
+                return await forward()
+            finally:
+                let_go()
+
         try:
-            return await forward()
+            return await self.faults.treat(request, arrive)
         finally:
-            self._in_flight[call] -= 1
+            let_go()
 
     def _poll_on(self, worker: Staffed) -> None:
         while not self._is_closed.wait(POLL_EVERY_S):

@@ -23,7 +23,7 @@ ROWS_IN_ALL = 10_000
 LONGEST_TRANSACTION = timedelta(minutes=15)
 PLAN = PollPlan(timedelta(seconds=24), timedelta(seconds=60), gap_wait=LONGEST_TRANSACTION)
 
-begin = st.tuples(st.just("begin"), st.integers(1, 40), st.booleans())
+begin = st.tuples(st.just("begin"), st.integers(1, 80), st.booleans())
 insert = st.tuples(st.just("insert"), st.integers(0, 5), st.integers(1, 6))
 commit = st.tuples(st.just("commit"), st.integers(0, 5), st.just(0))
 roll_back = st.tuples(st.just("roll_back"), st.integers(0, 5), st.just(0))
@@ -150,7 +150,7 @@ def test_no_row_is_lost_whatever_the_order_of_begin_and_commit(small_pages: None
     """Over ten thousand rows in all; each ended one is queued, and just once where nothing failed."""
     tried = 0
 
-    @hypothesis.settings(max_examples=80, suppress_health_check=list(hypothesis.HealthCheck))
+    @hypothesis.settings(max_examples=100, suppress_health_check=list(hypothesis.HealthCheck))
     @hypothesis.given(STEPS)
     def check(steps: list[tuple[str, int, Any]]) -> None:
         nonlocal tried

@@ -77,6 +77,12 @@ class TestTriggerPoll:
         assert answer.status == 503
         assert "check 3cx.cdr_database.database" in answer.body["error"]
 
+    def test_is_unavailable_without_storage(self, config_file, monkeypatch):
+        monkeypatch.setenv("AzureWebJobsStorage", "")
+        answer = LoadedApp().ask("trigger_poll", "POST")
+        assert answer.status == 503
+        assert "the app setting AzureWebJobsStorage is missing" in answer.body["error"]
+
     def test_is_unavailable_with_a_broken_configuration_and_says_every_mistake(self, storage, config_file):
         config_file.write_text(config_file.read_text() + "calls: {phone_format: wrong}\nunknown_section: {}\n")
         answer = LoadedApp().ask("trigger_poll", "POST")

@@ -123,15 +123,15 @@ def core_tools(folder, body):
 # The demo
 
 
-def test_the_demo_shows_calls_of_every_outcome_and_balances_its_books(mark):
-    status, output, errors = run("--for", "12", mark=mark)
+def test_the_demo_shows_calls_of_every_outcome_and_an_alert_and_balances_its_books(mark):
+    status, output, errors = run("--for", "24", mark=mark)
 
     assert errors == ""
     assert status == 0
     assert "local.host, which stands in for Azure Functions Core Tools" in output
     assert re.search(r"phone system +#1 +begins +inbound: ", output)
     assert re.search(r"queue +queued +\d+ call", output)
-    summary = output[output.index("After 12 s:") :]
+    summary = output[output.index("After 24 s:") :]
     entries, skipped, rejected, ended = (
         number(rf"(\d+) {word}", summary.splitlines()[-1]) for word in ("entries", "skipped", "rejected", "ended")
     )
@@ -139,6 +139,10 @@ def test_the_demo_shows_calls_of_every_outcome_and_balances_its_books(mark):
     assert entries + skipped + rejected == ended == number(r"(\d+) queued", summary)
     for word, count in (("arrived", entries), ("skipped", skipped), ("rejected", rejected), ("ends", ended)):
         assert len(re.findall(rf"^\d\d:\d\d:\d\d .* #\d+ +{word} ", output, re.MULTILINE)) == count
+    alert = re.findall(r"^\S+ +(?:Call Logger|phone system) +801 +(logs (?:in|out)|alert) +(\w+)", output, re.MULTILINE)
+    assert [what for what in alert if what[1] != "agent"] == [("alert", "raised"), ("alert", "resolved")]
+    assert [what for what, _ in alert[:4]] == ["logs out"] * 3 + ["alert"]
+    assert "1 raised, 1 resolved" in summary
     assert processes_with(mark) == []
 
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from local.agents import AgentEvent
 from local.books import Backend, Books
-from local.call_lines import Line, line_of_event, line_of_other_output, line_of_phone, read_event
+from local.call_lines import Line, line_of_agent, line_of_event, line_of_other_output, line_of_phone, read_event
 from local.pbx import CallEvent
 from local.phone_script import CallKind, CallType, Leg, ScriptedCall
 
@@ -77,6 +78,47 @@ def test_the_phone_system_says_who_calls_whom_and_how_it_ended(happened, line):
 )
 def test_the_functions_events_say_what_became_of_a_call(happened, line):
     assert text_of(line_of_event(happened)) == line
+
+
+@pytest.mark.parametrize(
+    ("happened", "line"),
+    [
+        (
+            event("group.changed", group="801", before="ok", after="alerted", members=3, available=0),
+            ("call group", "801", "alerted", "0 of 3 available"),
+        ),
+        (
+            event("group.changed", group="801", before="ok", after="unknown", reason="no answer"),
+            ("call group", "801", "unknown", "no answer"),
+        ),
+        (event("group.changed", group="801", before="ok", after="closed"), ("call group", "801", "closed", "")),
+        (
+            event("alert.raised", group="801", type="NO_ASSIGNED_USERS", alert_id="a1"),
+            ("Call Logger", "801", "alert", "raised: NO_ASSIGNED_USERS"),
+        ),
+        (event("alert.resolved", group="801", alert_id="a1"), ("Call Logger", "801", "alert", "resolved")),
+        (event("alert.failed", group="801", reason="no answer"), ("functions", "801", "alert.failed", "no answer")),
+        (event("notice.failed", group="801", reason="404"), ("functions", "801", "notice.failed", "404")),
+        (event("groups.failed", error="X", reason="no table"), ("functions", "", "groups.failed", "no table")),
+    ],
+)
+def test_the_functions_events_say_what_became_of_a_group(happened, line):
+    assert text_of(line_of_event(happened)) == line
+
+
+@pytest.mark.parametrize("name", ["groups.checked", "groups.held"])
+def test_one_more_check_of_the_groups_is_not_worth_a_line(name):
+    assert line_of_event(event(name, groups=2, alerted=0, reason="another")) is None
+
+
+@pytest.mark.parametrize("change", ["in", "out"])
+def test_the_phone_system_says_who_logs_in_and_out(change):
+    assert text_of(line_of_agent(AgentEvent(change, "801", "104"))) == (
+        "phone system",
+        "801",
+        f"logs {change}",
+        "agent 104",
+    )
 
 
 def test_a_poll_that_queued_nothing_is_not_worth_a_line():
@@ -151,6 +193,15 @@ def test_books_in_which_every_call_came_out_once_balance():
 
     assert list(kept.mistakes(Backend(entries=2))) == []
     assert (kept.begun, kept.waiting) == (4, [])
+
+
+def test_alerts_are_counted():
+    kept = books([1], submitted=[1])
+    for name in ("alert.raised", "alert.raised", "alert.resolved"):
+        kept.note(event(name, group="801"))
+
+    assert kept.alerts == {"raised": 2, "resolved": 1}
+    assert list(kept.mistakes(Backend(1))) == []
 
 
 def test_a_message_that_comes_twice_counts_once():

@@ -51,12 +51,14 @@ class Collected(logging.Handler):
         for function in ticks:
             self._try(app.tick, function)
         for text in storage.take() if storage else ():
-            self._try(app.deliver, "submit_call", text)
-            self._try(app.deliver, "keep_poisoned", text)
+            self.deliver(app, "submit_call", text)
         for function, method, parameters in REQUESTS:
             answer = app.ask(function, method, **parameters)
             self.statuses.append(answer.status)
             self.texts += [answer.text, str(answer.headers)]
+
+    def deliver(self, app: LoadedApp, function: str, text: str) -> None:
+        self._try(app.deliver, function, text)
 
     def _try(self, act: Any, *arguments: Any) -> None:
         try:

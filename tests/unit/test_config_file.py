@@ -459,7 +459,9 @@ def test_a_folder_in_place_of_the_file_cannot_be_read(tmp_path: Path) -> None:
 def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
     file = tmp_path / "big.yml"
     file.write_bytes(b"#" * (MAX_FILE_BYTES + 1))
-    with pytest.raises(InvalidConfig, match=r"big\.yml: 1000001 bytes, at most 1000000 are allowed"):
+    with pytest.raises(
+        InvalidConfig, match=rf"big\.yml: {MAX_FILE_BYTES + 1} bytes, at most {MAX_FILE_BYTES} are allowed"
+    ):
         load_settings(file, {}, tmp_path)
 
 
