@@ -8,6 +8,7 @@ from pathlib import Path
 import azure.functions as func
 
 from cdr import endpoints
+from cdr.message import text_of_body
 from cdr.wiring import CALL_QUEUE, POISON_QUEUE, Pipeline
 from shared.errors import PipelineError
 
@@ -44,13 +45,13 @@ def clean_ledger(timer: func.TimerRequest) -> None:
 @app.queue_trigger(arg_name="message", queue_name=CALL_QUEUE, connection=STORAGE)
 def submit_call(message: func.QueueMessage) -> None:
     """Submit one call. What it raises sends the message back to the queue, see host.json."""
-    pipeline.submit(message.get_body().decode("utf-8", "replace"), message.dequeue_count or 1)
+    pipeline.submit(text_of_body(message.get_body()), message.dequeue_count or 1)
 
 
 @app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE)
 def keep_poisoned(message: func.QueueMessage) -> None:
     """Record what the host gave up on."""
-    pipeline.keep_poisoned(message.get_body().decode("utf-8", "replace"))
+    pipeline.keep_poisoned(text_of_body(message.get_body()))
 
 
 @app.route(route="health", methods=ANY_METHOD, auth_level=func.AuthLevel.ANONYMOUS)

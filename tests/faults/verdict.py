@@ -36,7 +36,7 @@ class Books:
     """``expected`` has how each row's call must end: submitted, skipped or rejected, or several joined with ``|``.
 
     ``given_up`` are rows that never end and yet count as ended; ``garbage`` is how many records are to be in the ledger
-    that belong to no row, and ``stuck`` how many messages are to stay in the poison queue.
+    that belong to no row.
     """
 
     def __init__(self, connection: str, phone_system: Any, call_logger: CallLogger, overlapping: list[str]) -> None:
@@ -44,7 +44,6 @@ class Books:
         self.given_up: set[int] = set()
         self.missing_ids_are_kept = True
         self.garbage = 0
-        self.stuck = 0
         self._phone_system = phone_system
         self._call_logger = call_logger
         self._overlapping = overlapping
@@ -66,7 +65,7 @@ class Books:
 
     def is_quiet(self) -> bool:
         """Whether both queues are empty, invisible messages included."""
-        return _depth(self.queue) == 0 and _depth(self.poison_queue) == self.stuck
+        return _depth(self.queue) == 0 and _depth(self.poison_queue) == 0
 
     def has_queue(self) -> bool:
         try:

@@ -163,11 +163,12 @@ class TestTriggerAlerts:
         answer = LoadedApp().ask("trigger_alerts", "POST")
         assert (answer.status, len(answer.body["mistakes"])) == (503, 2)
 
-    def test_is_unavailable_without_the_select_that_the_configuration_names(self, load, members):
+    def test_knows_nothing_of_any_group_without_the_select_that_the_configuration_names(self, load, members):
+        """So that after a while an alert says so."""
         members.select.unlink()
         answer = load().ask("trigger_alerts", "POST")
-        assert answer.status == 503
-        assert answer.body["error"].startswith("call_groups.members.select: ")
+        assert (answer.status, {group["state"] for group in answer.body["groups"]}) == (200, {"unknown"})
+        assert all(group["problem"].startswith("call_groups.members.select: ") for group in answer.body["groups"])
 
     def test_is_unavailable_without_storage(self, load, monkeypatch, clock):
         app = load()
@@ -214,7 +215,7 @@ class TestTheTimer:
     def test_writes_down_why_it_could_do_nothing(self, load, members, events):
         members.select.unlink()
         assert load().tick("check_call_groups") is None
-        (failed,) = events("groups.failed")
+        (failed,) = events("groups.unknown")
         assert "call_groups.members.select" in failed["reason"]
 
     def test_tells_webhooks_and_keeps_their_address_to_itself(self, load, members, backend, events, caplog):

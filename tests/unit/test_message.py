@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from base64 import b64encode
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cdr.message import MAX_TEXT, VERSION, decode_row, encode_row, with_travels
+from cdr.message import MAX_TEXT, VERSION, decode_row, encode_row, text_of_body, with_travels
 from cdr.model import COLUMNS, CallKey, Row, Travels
 from shared.errors import InvalidMessage
 from tests.factories import make_message, make_raw_row
@@ -245,3 +246,13 @@ def test_any_text_is_either_a_row_or_an_invalid_message(text: str) -> None:
     assert isinstance(row.id, int)
     assert json.dumps(dict(row.values), ensure_ascii=False).encode()
     assert all(isinstance(length, int) for length in row.cut.values())
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_a_body_in_base64_is_its_text(text: str) -> None:
+    assert text_of_body(b64encode(text.encode())) == text
+
+
+@pytest.mark.parametrize("body", [b"&%$ not base64 &%$", b'{"version": 1}', b"abc", b64encode(b"\xff\xfe")])
+def test_a_body_that_is_no_text_in_base64_is_taken_as_it_is(body: bytes) -> None:
+    assert text_of_body(body) == body.decode()

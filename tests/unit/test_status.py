@@ -234,6 +234,20 @@ def _waiting_for(others: Barrier) -> Callable[[], None]:
     return check
 
 
+def test_a_part_that_hangs_is_unavailable_and_holds_nobody_up(
+    clock: HandMovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdr.status.LONGEST_LOOK_S", 0.05)
+    released = Event()
+    health = HealthCheck({"database": lambda: hang(released), "storage": Part(clock)}, clock)
+    assert {name: part.state for name, part in health.parts().items()} == {"database": "unavailable", "storage": "ok"}
+    released.set()
+
+
+def hang(released: Event) -> None:
+    released.wait(timeout=60)
+
+
 def test_many_who_ask_at_once_share_one_check(clock: HandMovedClock) -> None:
     callers = 8
     arrived, checked = Barrier(callers + 1), []
