@@ -204,10 +204,11 @@ def test_an_answer_that_an_operator_must_mend_names_the_setting_and_is_not_repea
 def test_a_redirect_is_not_followed_but_a_wrong_address(
     server: RunningCallLogger, api: RestCallApi, status: int
 ) -> None:
-    server.faults.stand(answered(status, Location=f"{server.base_url}/health"))
+    server.faults.add(answered(status, Location=f"{server.base_url}/calls/from-pbx"))
     failure = failure_of(api)
     assert isinstance(failure, ApiDenied)
     assert "api.base_url" in str(failure)
+    assert server.faults.requests == 1
     assert server.call_logger.entries == []
 
 
@@ -270,7 +271,7 @@ def test_no_try_begins_that_could_outlast_the_workers_time(
 ) -> None:
     server.faults.stand(answered(503, **{"Retry-After": "10"}))
     timeout_s, connecting_s = 20, 5
-    give_up_at = NOW + timedelta(seconds=10 + 10 + connecting_s + timeout_s)
+    give_up_at = NOW + timedelta(seconds=10 + 10 + 10 + connecting_s + timeout_s - 1)
     failure_of(connect(server.base_url, attempts=10, timeout_s=timeout_s), give_up_at=give_up_at)
     assert server.faults.requests == 3
     assert clock.now() + timedelta(seconds=connecting_s + timeout_s) <= give_up_at
@@ -496,6 +497,12 @@ def test_a_password_in_the_users_netrc_file_is_not_for_the_api(
 def test_an_api_that_answers_with_a_failure_is_not_healthy(connect: Connect) -> None:
     with raw_server(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n") as server, pytest.raises(ApiUnavailable):
         connect(f"http://127.0.0.1:{server.port}/api").check_health()
+
+
+def test_an_api_that_sends_us_elsewhere_is_not_healthy(server: RunningCallLogger, connect: Connect) -> None:
+    elsewhere = f"HTTP/1.1 302 Found\r\nLocation: {server.base_url}/health\r\nContent-Length: 0\r\n\r\n"
+    with raw_server(elsewhere.encode()) as raw, pytest.raises(ApiDenied, match=r"api\.base_url"):
+        connect(f"http://127.0.0.1:{raw.port}/api").check_health()
 
 
 def test_an_api_that_does_not_answer_is_not_healthy(connect: Connect) -> None:

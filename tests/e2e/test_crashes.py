@@ -85,8 +85,8 @@ def test_killed_while_it_polls(start_host, sqlite_system, storage, call_logger):
     assert storage.position is None
     assert not storage.lease_is_free
     restarted = start_host(sqlite_system, hasty=True)
-    wait_until(lambda: storage.position == len(rows))
-    assert [event["queued"] for event in restarted.events_of("poll.finished")] == [len(rows)]
+    finished = wait_until(lambda: restarted.events_of("poll.finished"))
+    assert (finished[0]["queued"], storage.position) == (len(rows), len(rows))
     wait_until(lambda: all_final(storage, len(rows)))
     assert storage.states() == outcome_of(rows)
     assert call_logger.call_ids == submitted_names(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from base64 import b64encode
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -54,8 +55,8 @@ class LoadedApp:
         return self._call(function, TimerRequest(past_due=False))
 
     def deliver(self, function: str, body: str | bytes, dequeue_count: int = 1) -> Any:
-        """What the function returns to a queue."""
-        raw = body if isinstance(body, bytes) else body.encode()
+        """What the function returns to a queue. Text comes in Base64, as the app sends it; bytes as they are."""
+        raw = body if isinstance(body, bytes) else b64encode(body.encode())
         message = QueueMessage(id="1b7c", body=raw, dequeue_count=dequeue_count, pop_receipt="AgAAAA==")
         return self._call(function, message)
 

@@ -106,6 +106,7 @@ class TestSubmitCall:
     @pytest.mark.parametrize(
         ("body", "raw_text"),
         [
+            ("good day", "good day"),
             (b"good day", "good day"),
             (b"[1, 2]", "[1, 2]"),
             (b'{"version": 2}', '{"version": 2}'),
