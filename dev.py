@@ -44,6 +44,9 @@ DEBIAN_PACKAGES = (
     "libgssapi-krb5-2",
 )
 
+# Much of the tests' time is waiting. A file's tests stay together, since they share its servers.
+IN_PARALLEL = ("-n", "2", "--dist", "loadfile")
+
 INTERRUPTED = 130
 
 _NO_NETWORK = re.compile(
@@ -65,8 +68,10 @@ def main(arguments: list[str]) -> int:
         options, rest = parse(arguments)
         if options.command == "run":
             return run(options)
-        if options.command in ("test", "faults"):
-            return test(rest, module="pytest" if options.command == "test" else "tests.faults")
+        if options.command == "test":
+            return test(["-m", "pytest", *IN_PARALLEL, *rest])
+        if options.command == "faults":
+            return test(["-m", "tests.faults", *rest])
         return check()
     except Refusal as refusal:
         print(f"dev.py: {refusal}", file=sys.stderr)
@@ -114,12 +119,12 @@ def run(options: argparse.Namespace) -> int:
     return hand_over(["-m", "local.run", "--port", str(options.port), *duration], azurite)
 
 
-def test(arguments: list[str], module: str) -> int:
+def test(command: list[str]) -> int:
     refuse_missing_node()
     azurite = provide_azurite()
     provide_requirements(FOR_TESTING)
     provide_debian_packages()
-    return hand_over(["-m", module, *arguments], azurite)
+    return hand_over(command, azurite)
 
 
 def check() -> int:

@@ -17,6 +17,7 @@ from shared.errors import InvalidConfig
 from shared.settings import Settings
 
 MAX_FILE_BYTES = 256_000
+DEEPEST = 50
 
 # Read for a setting that the file does not name.
 ENVIRONMENT: Mapping[tuple[str, ...], str] = {
@@ -34,6 +35,14 @@ ENVIRONMENT: Mapping[tuple[str, ...], str] = {
     ("business_hours", "timezone"): "TIMEZONE",
     ("call_groups", "alert_check_interval_minutes"): "ALERT_CHECK_INTERVAL_MINUTES",
 }
+
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -97,10 +106,20 @@ class _TextLoader(yaml.SafeLoader):
 _TextLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
 
 
+def _check_tokens(text: str) -> None:
+    """Before anything is built: the time that a parser needs grows with the square of the depth."""
+    depth = 0
+    for token in yaml.scan(text, Loader=_TextLoader):
+        if isinstance(token, yaml.AliasToken):
+            raise InvalidConfig(["the configuration file uses a YAML alias (*name); write the value out instead"])
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > DEEPEST:
+            raise InvalidConfig(["the configuration file is nested too deeply"])
+
+
 def _parse_yaml(text: str) -> Any:
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=_TextLoader)):
-            raise InvalidConfig(["the configuration file uses a YAML alias (*name); write the value out instead"])
+        _check_tokens(text)
         return yaml.load(text, Loader=_TextLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, OverflowError) as exc:  # the last two: an escape beyond Unicode
         mark = getattr(exc, "problem_mark", None)

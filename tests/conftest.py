@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from typing import Any
 
 import hypothesis
 import pytest
 
 from shared.clock import HandMovedClock
 from shared.config_file import ENVIRONMENT
+from tests.sections import SECTIONS
 
 OF_THE_APP = {*ENVIRONMENT.values(), "CONFIG_FILE", "AZURE_CLIENT_ID"}
 LOCAL = "127.0.0.1,localhost"
@@ -33,3 +35,21 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def clock() -> HandMovedClock:
     """Stands still at the end of the plain row's day until a test moves it."""
     return HandMovedClock(datetime(2026, 11, 22, 12, 0, tzinfo=UTC))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tests that run in parallel do so in processes of their own, which print nothing: what they say goes along."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["sections"] = SECTIONS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    SECTIONS.update(getattr(node, "workeroutput", {}).get("sections", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for heading, text in SECTIONS.items():
+        terminalreporter.section(heading)
+        terminalreporter.write_line(text)

@@ -130,7 +130,7 @@ def test_a_message_that_is_too_long_for_a_queue_is_refused(bench: Bench) -> None
 
 @pytest.mark.usefixtures("no_second_try")
 def test_when_a_page_fails_halfway_it_raises_and_what_was_sent_stays_sent(bench: Bench) -> None:
-    messages = [f"message {number}" for number in range(20)]
+    messages = [f"message {number}" for number in range(12)]
     bench.break_off_after(messages=3)
     with pytest.raises(StorageUnavailable):
         bench.queue.send_all(messages)

@@ -9,14 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 
 from shared.log import EVENTS
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = "Host ready on "
@@ -25,17 +24,6 @@ STOP_S = 20.0
 
 _EVENT = re.compile(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\] (\{.*\})")
 _STARTING = re.compile(r"|Functions:|\t\w+: .*|Host ready on .*|local\.host stands in for Azure Functions Core Tools.*")
-
-Result = TypeVar("Result")
-
-
-def wait_until(condition: Callable[[], Result], seconds: float = 60.0) -> Result:
-    """The first result that is true."""
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.03)
-    return result
 
 
 class HostProcess:

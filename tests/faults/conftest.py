@@ -14,6 +14,7 @@ from tests.faults.tally import Tally
 from tests.faults.verdict import Verdict
 from tests.requirements_of_tests import need
 from tests.servers import mariadb
+from tests.sections import SECTIONS
 
 SEED = 20_261_122
 SAMPLE = 3
@@ -55,9 +56,4 @@ def experiments(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Outc
 
         yield outcomes
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if TALLY.lines:
-        terminalreporter.section("faults")
-        terminalreporter.write_line(TALLY.table())
+    SECTIONS["faults"] = TALLY.table()

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
 
 from local import azurite
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(azurite.find_entry() is None, reason="Azurite is not installed (see AZURITE_DIR)")
 
@@ -27,13 +27,6 @@ def queue_client(storage, name="calls"):
 def is_listening(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def wait_until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_a_started_azurite_serves_queues_and_tables_of_its_connection_string():

@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from local.call_logger import Credential, Fault, FaultKind, start
+from tests.waiting import wait_until
 
 NOON = datetime(2026, 3, 2, 12, 0, 0, 250_000, tzinfo=UTC)
 TIMEOUT_S = 10
@@ -69,13 +70,6 @@ def control(backend, method, path, **options):
 def named_fields(answer):
     assert answer.status_code == 400
     return [error["field"] for error in answer.json()["errors"]]
-
-
-def wait_until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 # Submitting a call

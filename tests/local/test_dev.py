@@ -402,7 +402,7 @@ def test_run_goes_on_as_local_run_with_its_options(set_up, azurite, calls):
 def test_test_goes_on_as_pytest_with_everything_after_it(set_up, azurite, calls):
     result = set_up("test", "tests/unit", "-k", "poll", "--maxfail=1")
 
-    assert lines_of(calls) == [f"{azurite}: -m pytest tests/unit -k poll --maxfail=1"]
+    assert lines_of(calls) == [f"{azurite}: -m pytest -n 2 --dist loadfile tests/unit -k poll --maxfail=1"]
     assert result.returncode == 7
 
 

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from base64 import b64encode
 from datetime import datetime
 from itertools import pairwise
@@ -19,6 +18,7 @@ from azure.storage.queue import QueueClient
 
 from local import azurite
 from local.host import FunctionHost
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(azurite.find_entry() is None, reason="Azurite is not installed (see AZURITE_DIR)")
 
@@ -124,14 +124,6 @@ def slowly(req: func.HttpRequest) -> func.HttpResponse:
 def large(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(bytes(32 * 2**20))
 """
-
-
-def wait_until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-    return result
 
 
 class HostProcess:

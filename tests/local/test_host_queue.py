@@ -14,6 +14,7 @@ from azure.storage.queue import QueueClient
 from local import azurite
 from local.host_queue import LEASE, QueueListener
 from local.host_settings import QueueSettings
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(azurite.find_entry() is None, reason="Azurite is not installed (see AZURITE_DIR)")
 
@@ -78,13 +79,6 @@ def listening(storage, queue_name, run, *, lease=LEASE, **changes):
             listener.stop()
             listener.join(10)
     listener.close()
-
-
-def wait_until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def send(queue, text="hello"):

@@ -25,6 +25,7 @@ from local.phone_script import (
     next_call,
     scripted_calls,
 )
+from tests.waiting import wait_until
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 SCRIPTS = range(200)
@@ -61,13 +62,6 @@ def rows(file):
     with closing(sqlite3.connect(file)) as database:
         database.row_factory = sqlite3.Row
         return [dict(row) for row in database.execute("SELECT * FROM CallLog ORDER BY Id")]
-
-
-def wait_until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def a_call(kind, seed=7):

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import uuid
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from local.own_system import uses_azurite
 from local.pbx import Pbx
 from local.phone_script import CallKind, CallType, Leg, ScriptedCall
 from tests.requirements_of_tests import need
+from tests.waiting import wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
 WHAT_RUNS = ("function_app.py", "host.json", "cdr", "shared", "config", "local")
@@ -66,13 +66,6 @@ def processes_with(mark):
         except OSError:  # it has just ended, or is not ours
             continue
     return found
-
-
-def wait_until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 @contextmanager

@@ -103,7 +103,7 @@ MAY_IMPORT = {
     "from_settings": {"shared", "core", "use cases"},
     "wiring": {"shared", "version", "core", "ports", "use cases", "edges", "from_settings"},
     "endpoints": {"shared", "core", "use cases", "edges", "wiring"},
-    "function_app": {"shared", "endpoints", "wiring"},
+    "function_app": {"shared", "core", "endpoints", "wiring"},
 }
 FOREIGN = {
     "shared": {"yaml", "pydantic", "pydantic_core", "holidays"},
