@@ -13,8 +13,8 @@ from tests.faults.lab import AT_ONCE, Lab, missing
 from tests.faults.tally import Tally
 from tests.faults.verdict import Verdict
 from tests.requirements_of_tests import need
-from tests.servers import mariadb
 from tests.sections import SECTIONS
+from tests.servers import mariadb
 
 SEED = 20_261_122
 SAMPLE = 3
