@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdr.brakes import FORGET_AFTER, PROBE_EVERY, ApiWatch, RejectionLimit
+from cdr.submit import LONGEST_DELAY
 from shared.clock import HandMovedClock
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -69,6 +70,10 @@ def test_a_failure_that_nobody_has_seen_again_for_longer_than_any_delay_is_forgo
     assert watch.is_down(NOON + FORGET_AFTER - MOMENT)
     assert not watch.is_down(NOON + FORGET_AFTER)
     assert [watch.may_try(NOON + FORGET_AFTER) for _ in range(3)] == [True, True, True]
+
+
+def test_no_message_is_put_back_for_so_long_that_the_failure_is_forgotten_before_it_comes_again() -> None:
+    assert LONGEST_DELAY < FORGET_AFTER <= 2 * LONGEST_DELAY
 
 
 def test_the_last_failure_is_remembered_in_words(watch: ApiWatch) -> None:
