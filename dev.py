@@ -91,7 +91,7 @@ def refuse_old_python(version: tuple[int, ...]) -> None:
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options, and what is for pytest or the fault suite."""
-    from local.run_options import add_run_options
+    from local.run.options import add_run_options
 
     parser = argparse.ArgumentParser(prog="dev.py", description="Run, test or check this project on your own machine.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -106,7 +106,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def run(options: argparse.Namespace) -> int:
-    from local.run_options import PortRefused, refuse_taken_port
+    from local.run.options import PortRefused, refuse_taken_port
 
     refuse_missing_node()
     try:

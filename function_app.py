@@ -7,9 +7,9 @@ from pathlib import Path
 
 import azure.functions as func
 
-from cdr import endpoints
-from cdr.message import text_of_body
-from cdr.wiring import CALL_QUEUE, POISON_QUEUE, Pipeline
+from cdr.calls.message import text_of_body
+from cdr.web import routes as endpoints
+from cdr.wiring.parts import CALL_QUEUE, POISON_QUEUE, Pipeline
 from shared.errors import PipelineError
 
 logging.getLogger("azure").setLevel(logging.WARNING)

@@ -10,8 +10,8 @@ import hypothesis
 import pytest
 
 from shared.clock import HandMovedClock
-from shared.config_file import ENVIRONMENT
-from tests.sections import SECTIONS
+from shared.config.file import ENVIRONMENT
+from tests.support.sections import SECTIONS
 
 OF_THE_APP = {*ENVIRONMENT.values(), "CONFIG_FILE", "AZURE_CLIENT_ID"}
 LOCAL = "127.0.0.1,localhost"

@@ -9,8 +9,8 @@ from typing import Any
 
 import requests
 
-from cdr.edges.api_auth import NoCredentials
-from cdr.ports import Notice
+from cdr.edges.call_logger.auth import NoCredentials
+from cdr.groups.ports import Notice
 from shared.errors import NoticeFailed
 
 TIMEOUT_S = 5.0

@@ -12,7 +12,14 @@ from requests.adapters import HTTPAdapter
 
 from local import azurite as azurite_program
 from local.azurite import Azurite, AzuriteError
-from tests.contract.phone_systems import (
+from tests.support.requirements import need
+from tests.systems import mariadb as mariadb_program
+from tests.systems import mssql as mssql_program
+from tests.systems import postgresql as postgresql_program
+from tests.systems.mariadb import MariaDb
+from tests.systems.mssql import MsSql
+from tests.systems.odbc import FREETDS, MICROSOFT, odbc_environment, why_unavailable
+from tests.systems.phone_systems import (
     MariaDbPhoneSystem,
     MsSqlPhoneSystem,
     PhoneSystem,
@@ -20,15 +27,8 @@ from tests.contract.phone_systems import (
     SqlitePhoneSystem,
     TwinPhoneSystem,
 )
-from tests.contract.storage import Line, Storage
-from tests.requirements_of_tests import need
-from tests.servers import mariadb as mariadb_program
-from tests.servers import mssql as mssql_program
-from tests.servers import postgresql as postgresql_program
-from tests.servers.mariadb import MariaDb
-from tests.servers.mssql import MsSql
-from tests.servers.odbc import FREETDS, MICROSOFT, odbc_environment, why_unavailable
-from tests.servers.postgresql import PostgreSql
+from tests.systems.postgresql import PostgreSql
+from tests.systems.storage import Line, Storage
 
 # Here and not in a fixture: unixODBC may read its files only once, so this must be before anybody imports pyodbc.
 _odbc_files = tempfile.TemporaryDirectory(prefix="odbc-")
@@ -114,7 +114,7 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Line:
 @pytest.fixture
 def no_second_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """Storage clients made in this test give up at the first failure."""
-    monkeypatch.setattr("cdr.edges.storage_account.PATIENCE", {"retry_total": 0})
+    monkeypatch.setattr("cdr.edges.storage.account.PATIENCE", {"retry_total": 0})
 
 
 def _why_no_azurite() -> str | None:

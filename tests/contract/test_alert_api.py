@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from cdr.edges.alerts_api import RestAlertApi
-from cdr.edges.api_auth import make_auth
-from cdr.groups import AlertType, OpenAlert
-from cdr.ports import AlertApi
-from local import call_logger as call_logger_program
-from local.call_logger import CallLogger, Credential, RunningCallLogger
+from cdr.edges.call_logger.alerts import RestAlertApi
+from cdr.edges.call_logger.auth import make_auth
+from cdr.groups.alerts import AlertType, OpenAlert
+from cdr.groups.ports import AlertApi
+from local.call_logger import server as call_logger_program
+from local.call_logger.server import CallLogger, Credential, RunningCallLogger
+from shared.config.settings import BearerAuth, NoAuth
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable
-from shared.settings import BearerAuth, NoAuth
-from tests.contract.storage import Line
-from tests.servers import receiver as receiver_program
-from tests.servers.receiver import Answer, Receiver
-from tests.twins import InMemoryAlertApi
+from tests.fakes.twins import InMemoryAlertApi
+from tests.systems import receiver as receiver_program
+from tests.systems.receiver import Answer, Receiver
+from tests.systems.storage import Line
 
 EMPTY, UNKNOWN = AlertType.NO_ASSIGNED_USERS, AlertType.MEMBERSHIP_UNKNOWN
 NOW = datetime(2026, 11, 23, 8, 5, 3, 250_000, tzinfo=UTC)

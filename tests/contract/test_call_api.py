@@ -15,18 +15,18 @@ from typing import Any
 import pytest
 from pysqlbridge.certificate import self_signed
 
-from cdr.edges.api_auth import make_auth
-from cdr.edges.rest_api import RestCallApi
-from cdr.mapping import body_of
-from cdr.ports import CallApi
-from local import call_logger
-from local.call_logger import CallLogger, Credential, Fault, FaultKind, RunningCallLogger
+from cdr.calls.rules import body_of
+from cdr.edges.call_logger.auth import make_auth
+from cdr.edges.call_logger.calls import RestCallApi
+from cdr.submission.ports import CallApi
+from local.call_logger import server as call_logger
+from local.call_logger.server import CallLogger, Credential, Fault, FaultKind, RunningCallLogger
 from shared.clock import HandMovedClock
+from shared.config.settings import ApiKeyAuth, BearerAuth, NoAuth
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, PipelineError, SubmissionUnknown
-from shared.settings import ApiKeyAuth, BearerAuth, NoAuth
-from tests.contract.raw_server import raw_server
-from tests.factories import make_call
-from tests.twins import InMemoryCallApi
+from tests.fakes.twins import InMemoryCallApi
+from tests.support.factories import make_call
+from tests.systems.raw_server import raw_server
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 PLENTY = NOW + timedelta(minutes=30)

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 
-from cdr.edges.table_ledger import TableCallLedger
-from cdr.edges.table_text import escape_key, from_pieces
-from cdr.mapping import UNDATED
-from cdr.model import CallKey, Settlement, State
-from cdr.ports import CallLedger, Claim, RejectedCall, Settled
+from cdr.calls.call import CallKey, Settlement, State
+from cdr.calls.rules import UNDATED
+from cdr.edges.storage.ledger import TableCallLedger
+from cdr.edges.storage.table import escape_key, from_pieces
+from cdr.submission.ports import CallLedger, Claim, RejectedCall, Settled
 from shared.errors import ClaimHeld
-from tests.contract.storage import Fault, Line, Storage
-from tests.twins import LONG_AGO, InMemoryCallLedger, LedgerRecord
+from tests.fakes.twins import LONG_AGO, InMemoryCallLedger, LedgerRecord
+from tests.systems.storage import Fault, Line, Storage
 
 NOW = datetime(2026, 11, 20, 9, 0, 0, 123000, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)

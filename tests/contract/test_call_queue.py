@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdr.edges.storage_queue import StorageCallQueue
-from cdr.ports import CallQueue
+from cdr.calls.call_queue import CallQueue
+from cdr.edges.storage.queue import StorageCallQueue
 from shared.clock import HandMovedClock
 from shared.errors import StorageUnavailable
-from tests.contract.storage import Line, Storage
-from tests.twins import InMemoryCallQueue
+from tests.fakes.twins import InMemoryCallQueue
+from tests.systems.storage import Line, Storage
 
 LARGEST = 49_152
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from cdr.message import decode_row, encode_row
-from cdr.model import COLUMNS
+from cdr.calls.call import COLUMNS
+from cdr.calls.message import decode_row, encode_row
 from shared.errors import SourceUnavailable
-from tests.contract.phone_systems import PHONE_SYSTEMS, PhoneSystem
+from tests.systems.phone_systems import PHONE_SYSTEMS, PhoneSystem
 
 NINE = datetime(2026, 11, 20, 9, 0, 0)  # noqa: DTZ001 - a phone system writes naive moments
 FIVE_PAST = NINE + timedelta(minutes=5)

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from cdr.edges.sql_source import SqlCdrSource
+from cdr.edges.sql.row_table import SqlCdrSource
 from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable
-from tests.contract.phone_systems import (
+from tests.systems import stalling_line
+from tests.systems.mssql import DATABASE_NOT_AVAILABLE, DEADLOCK_VICTIM, SERVICE_IS_BUSY
+from tests.systems.phone_systems import (
     CALLLOG,
     MariaDbPhoneSystem,
     MsSqlPhoneSystem,
@@ -21,8 +23,6 @@ from tests.contract.phone_systems import (
     SqlitePhoneSystem,
     SqlPhoneSystem,
 )
-from tests.servers import stalling_line
-from tests.servers.mssql import DATABASE_NOT_AVAILABLE, DEADLOCK_VICTIM, SERVICE_IS_BUSY
 
 MakePhoneSystem = Callable[[str], SqlPhoneSystem]
 SECRET = "hunter2-is-the-password"
@@ -172,7 +172,7 @@ def test_a_file_that_is_no_database_names_the_setting_of_the_file(sqlite: Sqlite
 
 
 def test_a_server_that_is_down_is_unavailable(server: SqlPhoneSystem, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cdr.edges.sql_engines.CONNECT_TIMEOUT_S", 1)
+    monkeypatch.setattr("cdr.edges.sql.engines.CONNECT_TIMEOUT_S", 1)
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         unavailable(server.source_of(CALLLOG, port=nobody.getsockname()[1]))
@@ -181,7 +181,7 @@ def test_a_server_that_is_down_is_unavailable(server: SqlPhoneSystem, monkeypatc
 def test_a_server_that_never_answers_is_unavailable_before_long(
     server: SqlPhoneSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cdr.edges.sql_engines.CONNECT_TIMEOUT_S", 1)
+    monkeypatch.setattr("cdr.edges.sql.engines.CONNECT_TIMEOUT_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         unavailable(server.source_of(CALLLOG, port=port, statement_timeout_seconds=1))
@@ -191,7 +191,7 @@ def test_a_server_that_never_answers_is_unavailable_before_long(
 def test_a_line_that_falls_silent_in_the_middle_is_unavailable_before_long_and_closes(
     name: str, make_phone_system: MakePhoneSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cdr.edges.sql_engines.GONE_AFTER_S", 0)
+    monkeypatch.setattr("cdr.edges.sql.engines.GONE_AFTER_S", 0)
     system = make_phone_system(name)
     with stalling_line.start(system.server.host, system.server.port) as line:
         source = system.source_of(CALLLOG, port=line.port, statement_timeout_seconds=1)
@@ -206,7 +206,7 @@ def test_a_line_that_falls_silent_in_the_middle_is_unavailable_before_long_and_c
 
 
 def test_a_host_name_that_nobody_knows_is_unavailable(server: SqlPhoneSystem, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cdr.edges.sql_engines.CONNECT_TIMEOUT_S", 1)
+    monkeypatch.setattr("cdr.edges.sql.engines.CONNECT_TIMEOUT_S", 1)
     unavailable(server.source_of(CALLLOG, host="no-such-host.invalid"))
 
 

@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
-from cdr.edges.sql_engines import make_engine
-from cdr.edges.sql_source import read_schema
-from cdr.message import decode_row, encode_row
-from cdr.ports import CdrReader
+from cdr.calls.message import decode_row, encode_row
+from cdr.edges.sql.engines import make_engine
+from cdr.edges.sql.row_table import read_schema
+from cdr.intake.ports import CdrReader
 from shared.errors import SourceMisconfigured, SourceUnavailable
-from tests.contract.phone_systems import (
+from tests.systems.phone_systems import (
     CALLLOG,
     MariaDbPhoneSystem,
     PostgreSqlPhoneSystem,

@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdr.cursor import Checkpoint, Gap
-from cdr.edges.table_checkpoint import TableCheckpointStore
-from cdr.ports import CheckpointLease, CheckpointStore, PollReport
+from cdr.edges.storage.positions import TableCheckpointStore
+from cdr.intake.id_order import Checkpoint, Gap
+from cdr.intake.ports import CheckpointLease, CheckpointStore, PollReport
 from shared.errors import CheckpointFull, LeaseHeld, LeaseLost
-from tests.contract.storage import Fault, Line, Storage
-from tests.twins import InMemoryCheckpointStore
+from tests.fakes.twins import InMemoryCheckpointStore
+from tests.systems.storage import Fault, Line, Storage
 
 NOW = datetime(2026, 11, 20, 9, 0, 0, 123000, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

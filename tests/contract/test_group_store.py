@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdr.edges.table_groups import TableGroupStore
-from cdr.groups import AlertType, GroupRecord, GroupState, OpenAlert
-from cdr.ports import GroupStore
+from cdr.edges.storage.groups import TableGroupStore
+from cdr.groups.alerts import AlertType, GroupRecord, GroupState, OpenAlert
+from cdr.groups.ports import GroupStore
 from shared.errors import LeaseHeld, StorageUnavailable
-from tests.contract.storage import Fault, Line, Storage
-from tests.twins import InMemoryGroupStore
+from tests.fakes.twins import InMemoryGroupStore
+from tests.systems.storage import Fault, Line, Storage
 
 NOW = datetime(2026, 11, 23, 8, 5, 3, 250_001, tzinfo=UTC)
 LEASE = timedelta(minutes=3)

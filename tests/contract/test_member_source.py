@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from cdr.edges.members_sql import SqlMemberSource, read_members
-from cdr.groups import Member, Observation
-from cdr.ports import MemberSource
+from cdr.edges.sql.members import SqlMemberSource, read_members
+from cdr.groups.alerts import Member, Observation
+from cdr.groups.ports import MemberSource
 from shared.clock import HandMovedClock
+from shared.config.groups import MemberDatabase
 from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable
-from shared.group_settings import MemberDatabase
-from tests.contract.switchboards import (
+from tests.systems import xapi
+from tests.systems.switchboards import (
     OWN_SELECT,
     THREE_CX_V20,
     Extension,
@@ -30,7 +31,6 @@ from tests.contract.switchboards import (
     TwinSwitchboard,
     XapiSwitchboard,
 )
-from tests.servers import xapi
 
 SWITCHBOARDS = ["twin", "static", "postgresql", "postgresql-integers", "sqlite", "mariadb", "xapi"]
 SQL_SWITCHBOARDS = ["postgresql", "sqlite", "mariadb"]
@@ -344,7 +344,7 @@ def test_a_certificate_from_the_configured_file_is_accepted(
 def test_a_server_that_is_down_is_unavailable(
     server: PostgreSqlSwitchboard | MariaDbSwitchboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cdr.edges.sql_engines.CONNECT_TIMEOUT_S", 1)
+    monkeypatch.setattr("cdr.edges.sql.engines.CONNECT_TIMEOUT_S", 1)
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         source = server.source_of(OWN_SELECT, port=nobody.getsockname()[1], password=SECRET)

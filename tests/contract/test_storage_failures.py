@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from cdr.cursor import Checkpoint
-from cdr.edges.storage_account import SETTING, StorageAccount
-from cdr.edges.storage_queue import StorageCallQueue
-from cdr.edges.table_checkpoint import TableCheckpointStore
-from cdr.edges.table_ledger import TableCallLedger
-from cdr.model import CallKey, Settlement, State
-from cdr.ports import CheckpointLease, Claim, PollReport
+from cdr.calls.call import CallKey, Settlement, State
+from cdr.edges.storage.account import SETTING, StorageAccount
+from cdr.edges.storage.ledger import TableCallLedger
+from cdr.edges.storage.positions import TableCheckpointStore
+from cdr.edges.storage.queue import StorageCallQueue
+from cdr.intake.id_order import Checkpoint
+from cdr.intake.ports import CheckpointLease, PollReport
+from cdr.submission.ports import Claim
 from shared.errors import StorageUnavailable
-from tests.contract.storage import Fault, Line, Storage
+from tests.systems.storage import Fault, Line, Storage
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

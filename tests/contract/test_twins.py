@@ -6,20 +6,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdr.cursor import Checkpoint
-from cdr.model import CallKey
-from cdr.ports import Settled
+from cdr.calls.call import CallKey
+from cdr.intake.id_order import Checkpoint
+from cdr.submission.ports import Settled
 from shared.clock import HandMovedClock
 from shared.errors import ApiUnavailable, ClaimHeld, LeaseHeld, SourceUnavailable, StorageUnavailable, SubmissionUnknown
-from tests.factories import make_call
-from tests.requirements_of_tests import need
-from tests.twins import (
+from tests.fakes.twins import (
     InMemoryCallApi,
     InMemoryCallLedger,
     InMemoryCallQueue,
     InMemoryCdrSource,
     InMemoryCheckpointStore,
 )
+from tests.support.factories import make_call
+from tests.support.requirements import need
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from cdr.edges.webhooks import Webhook, WebhookNotifier
-from cdr.ports import Notice
+from cdr.groups.ports import Notice
 from shared.errors import NoticeFailed
-from tests.servers import receiver as receiver_program
-from tests.servers.receiver import Answer, Receiver
+from tests.systems import receiver as receiver_program
+from tests.systems.receiver import Answer, Receiver
 
 NOTICE = Notice(
     event="raised",

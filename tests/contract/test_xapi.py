@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from cdr.edges.members_xapi import XapiMemberSource
-from cdr.groups import Member
+from cdr.edges.xapi.members import XapiMemberSource
+from cdr.groups.alerts import Member
 from shared.clock import HandMovedClock
 from shared.errors import SourceMisconfigured, SourceUnavailable
-from tests.contract.switchboards import Extension, Group, XapiSwitchboard, xapi_source, xapi_user
-from tests.servers import xapi
-from tests.servers.xapi import Fault, Xapi
+from tests.systems import xapi
+from tests.systems.switchboards import Extension, Group, XapiSwitchboard, xapi_source, xapi_user
+from tests.systems.xapi import Fault, Xapi
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_pages_that_the_server_makes_shorter_than_asked_for_are_followed(
 def test_a_list_without_end_is_given_up(
     server: Xapi, source: XapiMemberSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cdr.edges.members_xapi.MOST_PAGES", 3)
+    monkeypatch.setattr("cdr.edges.xapi.members.MOST_PAGES", 3)
     server.users = [xapi_user(number, Extension(str(number))) for number in range(1000, 1400)]
     failure_of(source, SourceUnavailable)
 
@@ -310,7 +310,7 @@ def test_a_failure_in_the_last_list_leaves_no_half_picture(server: Xapi, source:
 def test_a_slow_answer_is_not_waited_for(
     server: Xapi, source: XapiMemberSource, place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cdr.edges.members_xapi.TIMEOUTS_S", (1.0, 0.2))
+    monkeypatch.setattr("cdr.edges.xapi.members.TIMEOUTS_S", (1.0, 0.2))
     server.fail_next(place, Fault(delay_s=1.0))
     assert "ReadTimeout" in failure_of(source, SourceUnavailable)
 

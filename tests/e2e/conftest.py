@@ -13,12 +13,12 @@ import pytest
 from local import azurite
 from local.azurite import AzuriteError
 from shared.log import EVENTS
-from tests.contract.phone_systems import MariaDbPhoneSystem, SqlitePhoneSystem, SqlPhoneSystem
 from tests.e2e.host_process import HostProcess
 from tests.functions.surroundings import SECRETS, RecordingCallLogger, Storage, write_config
-from tests.requirements_of_tests import need
-from tests.servers import mariadb as mariadb_program
-from tests.servers.mariadb import MariaDb
+from tests.support.requirements import need
+from tests.systems import mariadb as mariadb_program
+from tests.systems.mariadb import MariaDb
+from tests.systems.phone_systems import MariaDbPhoneSystem, SqlitePhoneSystem, SqlPhoneSystem
 
 
 @pytest.fixture(scope="session")

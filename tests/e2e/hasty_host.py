@@ -9,9 +9,11 @@ import sys
 from datetime import timedelta
 from types import ModuleType
 
-from cdr import check_groups, from_settings, submit, wiring
-from local import host
-from local.host_queue import QueueListener
+from cdr.groups import check
+from cdr.submission import submit
+from cdr.wiring import parts, plans
+from local.host import host
+from local.host.queue import QueueListener
 
 
 def hurry(module: ModuleType, **seconds: int) -> None:
@@ -21,10 +23,10 @@ def hurry(module: ModuleType, **seconds: int) -> None:
         setattr(module, name, timedelta(seconds=span_s))
 
 
-hurry(from_settings, POLL_LEASE=4)
-hurry(wiring, SUBMIT_BUDGET=3, CLAIM_LEASE=4)
+hurry(plans, POLL_LEASE=4)
+hurry(parts, SUBMIT_BUDGET=3, CLAIM_LEASE=4)
 hurry(submit, FIRST_DELAY=2, LONGEST_DELAY=5, AFTER_THE_LEASE=1)
-hurry(check_groups, LEASE=4, LONGEST_STEP=2)
+hurry(check, LEASE=4, LONGEST_STEP=2)
 assert "lease" in QueueListener.__init__.__kwdefaults__
 QueueListener.__init__.__kwdefaults__["lease"] = timedelta(seconds=5)
 

@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from shared.log import EVENTS
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = "Host ready on "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.e2e.host_process import wait_until
-from tests.factories import make_raw_row
+from tests.support.factories import make_raw_row
 
 ROME = {"timezone": "Europe/Rome"}
 

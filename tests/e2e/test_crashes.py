@@ -7,9 +7,9 @@ from contextlib import suppress
 
 import requests
 
-from local.call_logger import Fault
+from local.call_logger.server import Fault
 from tests.e2e.host_process import wait_until
-from tests.factories import make_raw_row
+from tests.support.factories import make_raw_row
 
 SLOWLY = Fault(before_answer_s=0.1)
 """The call is in, and for a while nobody but the API knows."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from cdr.wiring import POISON_QUEUE
-from tests.contract.phone_systems import SqlitePhoneSystem
+from cdr.wiring.parts import POISON_QUEUE
 from tests.e2e.conftest import hosts_between
 from tests.e2e.host_process import wait_until
 from tests.e2e.test_calls_arrive import settled
-from tests.factories import make_message, make_raw_row
 from tests.functions.surroundings import SECRETS, RecordingCallLogger
+from tests.support.factories import make_message, make_raw_row
+from tests.systems.phone_systems import SqlitePhoneSystem
 
 
 @pytest.fixture(scope="class")

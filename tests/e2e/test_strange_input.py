@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from cdr.wiring import POISON_QUEUE
+from cdr.wiring.parts import POISON_QUEUE
 from tests.e2e.host_process import wait_until
 from tests.e2e.test_calls_arrive import settled
-from tests.factories import make_message, make_raw_row
+from tests.support.factories import make_message, make_raw_row
 
 LONG = "9" * 10_000
 

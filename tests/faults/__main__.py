@@ -18,7 +18,7 @@ from tests.faults.kinds import KINDS
 from tests.faults.lab import AT_ONCE, Lab, missing
 from tests.faults.tally import Tally
 from tests.faults.verdict import Verdict
-from tests.servers import mariadb
+from tests.systems import mariadb
 
 LEAST_INJECTIONS = 20
 MOST_FAILURES = 30

@@ -12,9 +12,9 @@ from tests.faults.kinds import KINDS, Kind
 from tests.faults.lab import AT_ONCE, Lab, missing
 from tests.faults.tally import Tally
 from tests.faults.verdict import Verdict
-from tests.requirements_of_tests import need
-from tests.sections import SECTIONS
-from tests.servers import mariadb
+from tests.support.requirements import need
+from tests.support.sections import SECTIONS
+from tests.systems import mariadb
 
 SEED = 20_261_122
 SAMPLE = 3

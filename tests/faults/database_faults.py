@@ -14,7 +14,7 @@ from tests.faults.proxies import Answer, Forward, Request
 from tests.faults.site import Site
 from tests.faults.treatments import reset_before, slow
 from tests.faults.verdict import Verdict
-from tests.servers import mariadb
+from tests.systems import mariadb
 
 ROWS = 10
 STATEMENT_TIMEOUT_S = 1

@@ -18,8 +18,8 @@ from local import azurite
 from local.azurite import Azurite
 from tests.faults.nursery import Nursery
 from tests.faults.proxies import Loop
-from tests.servers import mariadb
-from tests.servers.mariadb import MariaDb
+from tests.systems import mariadb
+from tests.systems.mariadb import MariaDb
 
 KEY = "a2V5"
 """Of every account; short, because all of them must fit into an environment variable."""

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.servers.mariadb import PASSWORD, READER, MariaDb
+from tests.systems.mariadb import PASSWORD, READER, MariaDb
 
 START = datetime(2026, 11, 22, 10, 0)  # noqa: DTZ001 - as the table has it, without a zone
 COLUMNS = (

@@ -16,8 +16,8 @@ from typing import Any, Self
 
 import requests
 
-from local import call_logger
 from local.azurite import Ports
+from local.call_logger import server as call_logger
 from tests.faults.fast_queue import HOST_LEASE_S, make_faster
 from tests.faults.lab import KEY, Lab
 from tests.faults.mysql_proxy import MySqlProxy
@@ -26,7 +26,7 @@ from tests.faults.phone_system import SORTS, MariaDbPhoneSystem, SqlitePhoneSyst
 from tests.faults.proxies import Answer, Forward, HttpProxy, Request
 from tests.faults.treatments import Faults
 from tests.faults.verdict import Books, Verdict
-from tests.servers.mariadb import MariaDb
+from tests.systems.mariadb import MariaDb
 
 SPEED = 30.0
 """A claim's lease of 180 s takes 6 s. Faster would bend the truth: the API's time-out of 1 s, which is real time, would

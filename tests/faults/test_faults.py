@@ -12,8 +12,8 @@ import pytest
 
 from tests.faults.conftest import Outcomes
 from tests.faults.kinds import KINDS
-from tests.requirements_of_tests import need
-from tests.servers import mariadb
+from tests.support.requirements import need
+from tests.systems import mariadb
 
 
 @pytest.mark.timeout(180)

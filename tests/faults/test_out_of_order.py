@@ -11,13 +11,13 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-import cdr.poll
-from cdr.message import decode_row
-from cdr.poll import PollPlan, poll
+import cdr.intake.poll
+from cdr.calls.message import decode_row
+from cdr.intake.poll import PollPlan, poll
 from shared.clock import HandMovedClock
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable
-from tests.factories import make_raw_row
-from tests.twins import InMemoryCallQueue, InMemoryCdrSource, InMemoryCheckpointStore
+from tests.fakes.twins import InMemoryCallQueue, InMemoryCdrSource, InMemoryCheckpointStore
+from tests.support.factories import make_raw_row
 
 ROWS_IN_ALL = 10_000
 LONGEST_TRANSACTION = timedelta(minutes=15)
@@ -143,7 +143,7 @@ class Experiment:
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cdr.poll, "PAGE_SIZE", 7)
+    monkeypatch.setattr(cdr.intake.poll, "PAGE_SIZE", 7)
 
 
 def test_no_row_is_lost_whatever_the_order_of_begin_and_commit(small_pages: None) -> None:

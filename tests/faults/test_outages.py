@@ -10,15 +10,15 @@ from itertools import cycle, pairwise
 
 import pytest
 
-from cdr.brakes import ApiWatch, RejectionLimit
-from cdr.message import decode_row
-from cdr.model import Accepted, Call, Outcome, State
-from cdr.submit import LONGEST_DELAY, SubmitPlan, Worker, submit_call
-from cdr.wiring import CLAIM_LEASE, SUBMIT_BUDGET
+from cdr.calls.call import Accepted, Call, Outcome, State
+from cdr.calls.message import decode_row
+from cdr.submission.breakers import ApiWatch, RejectionLimit
+from cdr.submission.submit import LONGEST_DELAY, SubmitPlan, Worker, submit_call
+from cdr.wiring.parts import CLAIM_LEASE, SUBMIT_BUDGET
 from shared.clock import HandMovedClock
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, SubmissionUnknown
-from tests.factories import make_message, make_rules
-from tests.twins import InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue
+from tests.fakes.twins import InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue
+from tests.support.factories import make_message, make_rules
 
 CALLS = 10
 WEEK = timedelta(days=7)

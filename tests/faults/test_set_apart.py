@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from cdr.brakes import ApiWatch, RejectionLimit
-from cdr.message import decode_row
-from cdr.model import Outcome
-from cdr.submit import DELIVERIES_TOGETHER, LONGEST_DELAY, TIMES_APART, SubmitPlan, Worker, submit_call
-from cdr.wiring import CLAIM_LEASE, SUBMIT_BUDGET
+from cdr.calls.call import Outcome
+from cdr.calls.message import decode_row
+from cdr.submission.breakers import ApiWatch, RejectionLimit
+from cdr.submission.submit import DELIVERIES_TOGETHER, LONGEST_DELAY, TIMES_APART, SubmitPlan, Worker, submit_call
+from cdr.wiring.parts import CLAIM_LEASE, SUBMIT_BUDGET
 from shared.clock import HandMovedClock
-from tests.factories import make_message, make_rules
-from tests.twins import InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue
+from tests.fakes.twins import InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue
+from tests.support.factories import make_message, make_rules
 
 
 def make_worker() -> Worker:

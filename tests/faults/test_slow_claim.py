@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdr.brakes import ApiWatch, RejectionLimit
-from cdr.model import CallKey, Outcome, State
-from cdr.ports import Claim, Settled
-from cdr.submit import SubmitPlan, Worker, submit_call
-from cdr.wiring import CLAIM_LEASE, SUBMIT_BUDGET
+from cdr.calls.call import CallKey, Outcome, State
+from cdr.submission.breakers import ApiWatch, RejectionLimit
+from cdr.submission.ports import Claim, Settled
+from cdr.submission.submit import SubmitPlan, Worker, submit_call
+from cdr.wiring.parts import CLAIM_LEASE, SUBMIT_BUDGET
 from shared.clock import HandMovedClock
-from tests.factories import make_message, make_rules
-from tests.twins import InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue
+from tests.fakes.twins import InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue
+from tests.support.factories import make_message, make_rules
 
 SLACK = CLAIM_LEASE - SUBMIT_BUDGET
 

@@ -12,11 +12,11 @@ from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient
 
-from cdr.cursor import Checkpoint
-from cdr.edges.storage_account import StorageAccount
-from cdr.edges.table_checkpoint import TableCheckpointStore
-from cdr.wiring import CALL_QUEUE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
-from local.call_logger import CallLogger
+from cdr.edges.storage.account import StorageAccount
+from cdr.edges.storage.positions import TableCheckpointStore
+from cdr.intake.id_order import Checkpoint
+from cdr.wiring.parts import CALL_QUEUE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
+from local.call_logger.server import CallLogger
 from shared.errors import StorageUnavailable
 from tests.faults.phone_system import pbx_call_id
 

@@ -60,7 +60,7 @@ def _import_everything() -> None:
     import sqlalchemy.dialects.sqlite  # noqa: F401
 
     import function_app  # noqa: F401
-    import local.host  # noqa: F401
+    import local.host.host  # noqa: F401
 
 
 def _end(pid: int) -> None:
@@ -94,11 +94,11 @@ def _be_a_worker(order: dict[str, Any]) -> None:
 
 
 def _make_host(speed: float, origin: datetime) -> Any:
-    import cdr.poll
-    from cdr.wiring import Pipeline
-    from local.host import FunctionHost
+    import cdr.intake.poll
+    from cdr.wiring.parts import Pipeline
+    from local.host.host import FunctionHost
 
-    cdr.poll.PAGE_SIZE = ROWS_A_PAGE
+    cdr.intake.poll.PAGE_SIZE = ROWS_A_PAGE
     host = FunctionHost(PROJECT)
     functions: Any = sys.modules["function_app"]
     functions.pipeline = Pipeline(os.environ, PROJECT, clock=FastClock(speed, origin))

@@ -12,10 +12,10 @@ import pytest
 
 from local import azurite
 from local.azurite import AzuriteError
-from tests.contract.phone_systems import SqlitePhoneSystem
 from tests.functions.loaded_app import LoadedApp
 from tests.functions.surroundings import RecordingCallLogger, Storage, write_config
-from tests.requirements_of_tests import need
+from tests.support.requirements import need
+from tests.systems.phone_systems import SqlitePhoneSystem
 
 
 @pytest.fixture(scope="session")

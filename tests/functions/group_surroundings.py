@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
-from cdr.wiring import GROUPS_TABLE
-from local.call_logger_store import Alert, BackendError, CallLogger
+from cdr.wiring.parts import GROUPS_TABLE
+from local.call_logger.store import Alert, BackendError, CallLogger
 from tests.functions.surroundings import RecordingCallLogger, Storage
 
 ALWAYS = "".join(

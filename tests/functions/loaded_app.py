@@ -14,7 +14,7 @@ import azure.functions as func
 from azure.functions.queue import QueueMessage
 from azure.functions.timer import TimerRequest
 
-from cdr.wiring import Pipeline
+from cdr.wiring.parts import Pipeline
 from shared.clock import Clock
 from tests.functions.surroundings import Storage
 

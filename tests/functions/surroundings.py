@@ -15,11 +15,11 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
 
-from cdr.edges.table_text import unescape_key
-from cdr.wiring import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
-from local import call_logger
+from cdr.edges.storage.table import unescape_key
+from cdr.wiring.parts import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
 from local.azurite import ACCOUNT_KEY
-from shared.settings import CdrDatabase
+from local.call_logger import server as call_logger
+from shared.config.settings import CdrDatabase
 
 TOKEN = "call-logger-token-92hx"
 """What the Call Logger demands of everybody."""

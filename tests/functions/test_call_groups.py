@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdr.check_groups import LEASE
-from cdr.edges.storage_account import StorageAccount
-from cdr.edges.table_groups import TableGroupStore
-from cdr.wiring import GROUPS_TABLE
+from cdr.edges.storage.account import StorageAccount
+from cdr.edges.storage.groups import TableGroupStore
+from cdr.groups.check import LEASE
+from cdr.wiring.parts import GROUPS_TABLE
 from shared.clock import HandMovedClock
 from tests.functions.group_surroundings import Backend, Members, Receiver, clear_groups, kept_records, with_groups
 from tests.functions.loaded_app import LoadedApp

@@ -9,10 +9,10 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from shared.settings import CdrDatabase
-from tests.factories import make_raw_row
+from shared.config.settings import CdrDatabase
 from tests.functions.loaded_app import ROOT, LoadedApp
 from tests.functions.surroundings import SECRETS, write_config
+from tests.support.factories import make_raw_row
 
 CALLLOG = (ROOT / "config" / "schemas" / "calllog.sql").read_text()
 

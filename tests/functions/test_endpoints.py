@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdr.edges.storage_account import StorageAccount
-from cdr.edges.table_checkpoint import TableCheckpointStore
-from cdr.wiring import POISON_QUEUE, STATE_TABLE
+from cdr.edges.storage.account import StorageAccount
+from cdr.edges.storage.positions import TableCheckpointStore
+from cdr.wiring.parts import POISON_QUEUE, STATE_TABLE
 from shared.clock import HandMovedClock
-from tests.factories import OUTSIDE, make_message, make_raw_row
 from tests.functions.loaded_app import LoadedApp
+from tests.support.factories import OUTSIDE, make_message, make_raw_row
 
 SUNDAY = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 DAY = {"from": "2026-11-22", "to": "2026-11-22"}

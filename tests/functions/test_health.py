@@ -13,11 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cdr import status
-from cdr.edges import storage_account
+from cdr.edges.storage import account as storage_account
+from cdr.operations import status
 from local.azurite import ACCOUNT, ACCOUNT_KEY
 from shared.clock import HandMovedClock
-from shared.settings import CdrDatabase
+from shared.config.settings import CdrDatabase
 from tests.functions.loaded_app import LoadedApp
 from tests.functions.surroundings import SECRETS, write_config
 

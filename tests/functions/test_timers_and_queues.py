@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdr.wiring import POISON_QUEUE
-from local.call_logger import Fault, FaultKind
+from cdr.wiring.parts import POISON_QUEUE
+from local.call_logger.server import Fault, FaultKind
 from shared.clock import HandMovedClock
-from tests.factories import make_message, make_raw_row
 from tests.functions.loaded_app import LoadedApp
 from tests.functions.surroundings import TOKEN
+from tests.support.factories import make_message, make_raw_row
 
 PLAIN = "0000017F-7-7"
 """The plain row's pbxCallId."""

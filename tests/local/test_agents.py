@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from cdr.edges.members_sql import SqlMemberSource, read_members
-from local.agents import MEMBERS, SALES, SUPPORT, AgentEvent, Agents
-from local.phone_script import EXTENSIONS
-from shared.database_settings import Database
+from cdr.edges.sql.members import SqlMemberSource, read_members
+from local.phone_system.agents import MEMBERS, SALES, SUPPORT, AgentEvent, Agents
+from local.phone_system.script import EXTENSIONS
+from shared.config.database import Database
 
 PROJECT = Path(__file__).resolve().parents[2]
 

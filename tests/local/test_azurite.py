@@ -12,7 +12,7 @@ from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
 
 from local import azurite
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(azurite.find_entry() is None, reason="Azurite is not installed (see AZURITE_DIR)")
 

@@ -37,7 +37,14 @@ def calls(tmp_path):
 def project(tmp_path):
     """A copy of what dev.py needs of this project."""
     copy = tmp_path / "project"
-    for name in ("dev.py", "local/__init__.py", "local/azurite.py", "local/run_options.py", *LISTS):
+    for name in (
+        "dev.py",
+        "local/__init__.py",
+        "local/azurite.py",
+        "local/run/__init__.py",
+        "local/run/options.py",
+        *LISTS,
+    ):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT / name, copy / name)
     return copy

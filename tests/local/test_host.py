@@ -17,8 +17,8 @@ import requests
 from azure.storage.queue import QueueClient
 
 from local import azurite
-from local.host import FunctionHost
-from tests.waiting import wait_until
+from local.host.host import FunctionHost
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(azurite.find_entry() is None, reason="Azurite is not installed (see AZURITE_DIR)")
 

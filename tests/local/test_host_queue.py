@@ -12,9 +12,9 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient
 
 from local import azurite
-from local.host_queue import LEASE, QueueListener
-from local.host_settings import QueueSettings
-from tests.waiting import wait_until
+from local.host.queue import LEASE, QueueListener
+from local.host.settings import QueueSettings
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(azurite.find_entry() is None, reason="Azurite is not installed (see AZURITE_DIR)")
 

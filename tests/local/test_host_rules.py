@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 import azure.functions as func
 import pytest
 
-from local.host_functions import AppError, import_app, read_functions
-from local.host_invoke import worker_threads
-from local.host_queue import Pauses, poison_queue_of
-from local.host_settings import HostError, apply_local_settings, read_host_settings
-from local.host_timer import Schedule, next_run
+from local.host.functions import AppError, import_app, read_functions
+from local.host.invoke import worker_threads
+from local.host.queue import Pauses, poison_queue_of
+from local.host.settings import HostError, apply_local_settings, read_host_settings
+from local.host.timer import Schedule, next_run
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)  # a Sunday
 STORAGE = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from local import azurite, call_logger
-from local.own_system import uses_azurite
-from local.pbx import Pbx
-from local.phone_script import CallKind, CallType, Leg, ScriptedCall
-from tests.requirements_of_tests import need
-from tests.waiting import wait_until
+from local import azurite
+from local.call_logger import server as call_logger
+from local.phone_system.pbx import Pbx
+from local.phone_system.script import CallKind, CallType, Leg, ScriptedCall
+from local.run.own_settings import uses_azurite
+from tests.support.requirements import need
+from tests.support.waiting import wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
 WHAT_RUNS = ("function_app.py", "host.json", "cdr", "shared", "config", "local")

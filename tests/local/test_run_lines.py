@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local.agents import AgentEvent
-from local.books import Backend, Books
-from local.call_lines import Line, line_of_agent, line_of_event, line_of_other_output, line_of_phone, read_event
-from local.pbx import CallEvent
-from local.phone_script import CallKind, CallType, Leg, ScriptedCall
+from local.phone_system.agents import AgentEvent
+from local.phone_system.pbx import CallEvent
+from local.phone_system.script import CallKind, CallType, Leg, ScriptedCall
+from local.run.lines import Line, line_of_agent, line_of_event, line_of_other_output, line_of_phone, read_event
+from local.run.tally import Backend, Books
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.contract.conftest import make_phone_system, mariadb, mssql, postgresql
-from tests.contract.phone_systems import SqlPhoneSystem
 from tests.functions.conftest import app, call_logger, config_file, events, phone_system, storage, storage_account
 from tests.functions.loaded_app import LoadedApp
 from tests.functions.surroundings import write_config
+from tests.systems.phone_systems import SqlPhoneSystem
 
 __all__ = [
     "app",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cdr.edges.sql_source import read_schema
+from cdr.edges.sql.row_table import read_schema
 from shared.errors import PipelineError, SourceMisconfigured
-from tests.contract.phone_systems import CALLLOG
 from tests.contract.test_cdr_source_schema import ADD_ROW, statements
-from tests.factories import make_raw_row
+from tests.support.factories import make_raw_row
+from tests.systems.phone_systems import CALLLOG
 
 MARK = "Pwned"
 """Stands in every hostile value, so that a statement with one of them in its text is found."""

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from cdr.message import decode_row
-from cdr.message import with_travels as with_travels_of_ours
-from cdr.model import Travels
-from cdr.wiring import POISON_QUEUE
-from local.call_logger_faults import Fault, FaultKind
-from shared.config_file import parse_settings
+from cdr.calls.call import Travels
+from cdr.calls.message import decode_row
+from cdr.calls.message import with_travels as with_travels_of_ours
+from cdr.wiring.parts import POISON_QUEUE
+from local.call_logger.faults import Fault, FaultKind
+from shared.config.file import parse_settings
 from shared.errors import InvalidConfig, InvalidMessage
-from tests.factories import CONFIG, make_message, make_raw_row, make_settings
+from tests.support.factories import CONFIG, make_message, make_raw_row, make_settings
 
 DEPTHS = range(sys.getrecursionlimit() - 200, sys.getrecursionlimit() + 200, 7)
 """Somewhere here the JSON decoder gives up; what it still reads must not be too deep for what comes after it."""

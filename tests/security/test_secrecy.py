@@ -17,16 +17,16 @@ from pathlib import Path
 import pytest
 
 from local.azurite import ACCOUNT, ACCOUNT_KEY
-from local.call_logger_faults import Fault, FaultKind
-from local.call_logger_rules import Violation
-from local.call_logger_store import InvalidBodyError
+from local.call_logger.faults import Fault, FaultKind
+from local.call_logger.rules import Violation
+from local.call_logger.store import InvalidBodyError
 from shared.clock import HandMovedClock
-from tests.contract.phone_systems import CALLLOG
-from tests.factories import make_message, make_raw_row
 from tests.functions.loaded_app import LoadedApp
 from tests.functions.surroundings import TOKEN, write_config
 from tests.security.collected import Collected, collecting, forms_of
-from tests.servers import mariadb as mariadb_program
+from tests.support.factories import make_message, make_raw_row
+from tests.systems import mariadb as mariadb_program
+from tests.systems.phone_systems import CALLLOG
 
 PASSWORD = mariadb_program.PASSWORD
 API_KEY = "api-key/+ 4b0f;'\"\\"

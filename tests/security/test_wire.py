@@ -20,18 +20,18 @@ from pathlib import Path
 import pytest
 from pysqlbridge.certificate import self_signed
 
-from cdr.edges.alerts_api import RestAlertApi
-from cdr.edges.api_auth import make_auth
-from cdr.edges.members_xapi import XapiMemberSource
-from cdr.edges.rest_api import RestCallApi
+from cdr.edges.call_logger.alerts import RestAlertApi
+from cdr.edges.call_logger.auth import make_auth
+from cdr.edges.call_logger.calls import RestCallApi
 from cdr.edges.webhooks import Webhook, WebhookNotifier
-from cdr.groups import AlertType
-from cdr.ports import Notice
+from cdr.edges.xapi.members import XapiMemberSource
+from cdr.groups.alerts import AlertType
+from cdr.groups.ports import Notice
 from shared.clock import SystemClock
+from shared.config.settings import BearerAuth
 from shared.errors import PipelineError
-from shared.settings import BearerAuth
-from tests.contract.raw_server import RawServer, raw_server
-from tests.factories import make_call
+from tests.support.factories import make_call
+from tests.systems.raw_server import RawServer, raw_server
 
 TOKEN = "api-token-7fk3"
 CLIENT_SECRET = "client-secret-q81z"

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from cdr.brakes import ApiWatch, RejectionLimit
-from cdr.submit import SubmitPlan, Worker
+from cdr.submission.breakers import ApiWatch, RejectionLimit
+from cdr.submission.submit import SubmitPlan, Worker
 from shared import log
 from shared.clock import HandMovedClock
-from tests.factories import OUTSIDE, make_rules
-from tests.twins import InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue
+from tests.fakes.twins import InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue
+from tests.support.factories import OUTSIDE, make_rules
 
 SECRETS = ("s3cret",)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.brakes import FORGET_AFTER, PROBE_EVERY, ApiWatch, RejectionLimit
-from cdr.submit import LONGEST_DELAY
+from cdr.submission.breakers import FORGET_AFTER, PROBE_EVERY, ApiWatch, RejectionLimit
+from cdr.submission.submit import LONGEST_DELAY
 from shared.clock import HandMovedClock
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cdr.check_groups import LEASE, GroupsOutcome, Watch, WatchedGroup, check_groups, group_status
-from cdr.groups import AlertPolicy, AlertType, GroupRecord, GroupState, OpenAlert
-from cdr.hours import Hours, Span
+from cdr.groups.alerts import AlertPolicy, AlertType, GroupRecord, GroupState, OpenAlert
+from cdr.groups.check import LEASE, GroupsOutcome, Watch, WatchedGroup, check_groups, group_status
+from cdr.groups.hours import Hours, Span
 from shared.errors import (
     ApiDenied,
     ApiRejected,
@@ -20,7 +20,7 @@ from shared.errors import (
     SourceUnavailable,
     StorageUnavailable,
 )
-from tests.twins import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
+from tests.fakes.twins import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
 
 NOBODY, BLIND = AlertType.NO_ASSIGNED_USERS.value, AlertType.MEMBERSHIP_UNKNOWN.value
 CHECK_INTERVAL = timedelta(minutes=5)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.config_file import ENVIRONMENT, MAX_FILE_BYTES, load_settings, parse_settings
+from shared.config.file import ENVIRONMENT, MAX_FILE_BYTES, load_settings, parse_settings
+from shared.config.settings import ApiKeyAuth, BearerAuth, EntraAuth, NoAuth, Settings
 from shared.errors import InvalidConfig
-from shared.settings import ApiKeyAuth, BearerAuth, EntraAuth, NoAuth, Settings
-from tests.factories import ALICE, CONFIG, make_settings
+from tests.support.factories import ALICE, CONFIG, make_settings
 
 PROJECT = Path(__file__).parents[2]
 EARLIER_FILE = """\

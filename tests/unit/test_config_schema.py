@@ -14,8 +14,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from shared.config_schema import config_schema
-from tests.factories import ALICE, CONFIG
+from shared.config.schema import config_schema
+from tests.support.factories import ALICE, CONFIG
 
 PROJECT = Path(__file__).parents[2]
 FILE = PROJECT / "config" / "3cx-config.schema.json"
@@ -33,12 +33,12 @@ def _complaints(text: str) -> list[str]:
 
 def test_the_file_is_what_the_types_say() -> None:
     assert json.loads(FILE.read_text(encoding="utf-8")) == config_schema(), (
-        "run: python -m shared.config_schema > config/3cx-config.schema.json"
+        "run: python -m shared.config.schema > config/3cx-config.schema.json"
     )
 
 
 def test_the_command_writes_the_file() -> None:
-    command = [sys.executable, "-m", "shared.config_schema"]
+    command = [sys.executable, "-m", "shared.config.schema"]
     printed = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True, timeout=60).stdout
     assert printed.decode().replace("\r\n", "\n") == FILE.read_text(encoding="utf-8")
 

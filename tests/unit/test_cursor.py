@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdr.cursor import Checkpoint, Gap, Range, Seen, advance, forget, look_again, overdue, to_look_at_again
+from cdr.intake.id_order import Checkpoint, Gap, Range, Seen, advance, forget, look_again, overdue, to_look_at_again
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=1)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from cdr.from_settings import call_rules, poll_plan
-from cdr.model import CallRules
-from cdr.poll import PollPlan
-from shared.config_file import parse_settings
-from shared.settings import Calls, Settings
-from tests.factories import CONFIG, make_settings
+from cdr.calls.call import CallRules
+from cdr.intake.poll import PollPlan
+from cdr.wiring.plans import call_rules, poll_plan
+from shared.config.file import parse_settings
+from shared.config.settings import Calls, Settings
+from tests.support.factories import CONFIG, make_settings
 
 
 def with_three_cx(*lines: str, timezone: str = "UTC") -> Settings:

@@ -6,10 +6,10 @@ from datetime import time, timedelta
 
 import pytest
 
-from shared.config_file import parse_settings
+from shared.config.file import parse_settings
+from shared.config.groups import DatabaseMembers, NoMembers, StaticMembers, XapiMembers
 from shared.errors import InvalidConfig
-from shared.group_settings import DatabaseMembers, NoMembers, StaticMembers, XapiMembers
-from tests.factories import CONFIG, make_settings
+from tests.support.factories import CONFIG, make_settings
 
 
 def mistakes(more: str) -> list[str]:

@@ -14,8 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cdr.check_groups import LEASE, GroupsOutcome, Watch, WatchedGroup, check_groups
-from cdr.groups import (
+from cdr.groups.alerts import (
     AlertPolicy,
     AlertType,
     GroupRecord,
@@ -33,10 +32,11 @@ from cdr.groups import (
     resolved,
     told,
 )
-from cdr.hours import Hours
+from cdr.groups.check import LEASE, GroupsOutcome, Watch, WatchedGroup, check_groups
+from cdr.groups.hours import Hours
 from shared.clock import HandMovedClock
 from shared.errors import ApiDenied, ApiUnavailable, NoticeFailed, SourceMisconfigured, SourceUnavailable
-from tests.twins import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
+from tests.fakes.twins import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
 
 NOBODY, BLIND = AlertType.NO_ASSIGNED_USERS, AlertType.MEMBERSHIP_UNKNOWN
 OK, SUSPECT, ALERTED, UNKNOWN, CLOSED = (

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cdr.from_settings import hours_status, make_hours
-from cdr.hours import Hours, Span
-from tests.factories import make_settings
+from cdr.groups.hours import Hours, Span
+from cdr.wiring.plans import hours_status, make_hours
+from tests.support.factories import make_settings
 
 MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY = range(7)
 MINUTE = timedelta(minutes=1)

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.keep_poisoned import keep_poisoned
-from cdr.mapping import UNDATED, call_key
-from cdr.message import decode_row
-from cdr.model import CallKey, Settlement, State
+from cdr.calls.call import CallKey, Settlement, State
+from cdr.calls.message import decode_row
+from cdr.calls.rules import UNDATED, call_key
+from cdr.submission.poison import keep_poisoned
 from shared.clock import HandMovedClock
 from shared.errors import StorageUnavailable
-from tests.factories import OUTSIDE, make_message, make_rules
-from tests.twins import InMemoryCallLedger, InMemoryCallQueue
+from tests.fakes.twins import InMemoryCallLedger, InMemoryCallQueue
+from tests.support.factories import OUTSIDE, make_message, make_rules
 from tests.unit.conftest import Events
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

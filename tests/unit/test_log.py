@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.model import State
+from cdr.calls.call import State
 from shared import log
 
 PROJECT = Path(__file__).parents[2]

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdr.mapping import UNDATED, body_of, call_key, end_time, looks_internal, to_call
-from cdr.message import decode_row, encode_row
-from cdr.model import Call, CallKey, CallRules, Direction, NotLogged, Row
-from local.call_logger_rules import CALL_RULES, violations
+from cdr.calls.call import Call, CallKey, CallRules, Direction, NotLogged, Row
+from cdr.calls.message import decode_row, encode_row
+from cdr.calls.rules import UNDATED, body_of, call_key, end_time, looks_internal, to_call
+from local.call_logger.rules import CALL_RULES, violations
 from shared.errors import InvalidRow, PermanentError, UnmappedExtension
-from tests.factories import ALICE, OUTSIDE, make_call, make_raw_row, make_row, make_rules
+from tests.support.factories import ALICE, OUTSIDE, make_call, make_raw_row, make_row, make_rules
 
 INBOUND, OUTBOUND = Direction.INBOUND, Direction.OUTBOUND
 LONG = "1" * 10_000

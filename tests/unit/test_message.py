@@ -13,10 +13,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cdr.message import MAX_TEXT, VERSION, decode_row, encode_row, text_of_body, with_travels
-from cdr.model import COLUMNS, CallKey, Row, Travels
+from cdr.calls.call import COLUMNS, CallKey, Row, Travels
+from cdr.calls.message import MAX_TEXT, VERSION, decode_row, encode_row, text_of_body, with_travels
 from shared.errors import InvalidMessage
-from tests.factories import make_message, make_raw_row
+from tests.support.factories import make_message, make_raw_row
 
 MOST_BYTES = 49_152
 """Of UTF-8 in a message, so that its Base64 has at most 64 KiB."""

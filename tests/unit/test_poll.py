@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.cursor import Checkpoint, Gap
-from cdr.message import decode_row
-from cdr.model import COLUMNS
-from cdr.poll import PollOutcome, PollPlan, poll
-from cdr.submit import Worker, submit_call
+from cdr.calls.call import COLUMNS
+from cdr.calls.message import decode_row
+from cdr.intake.id_order import Checkpoint, Gap
+from cdr.intake.poll import PollOutcome, PollPlan, poll
+from cdr.submission.submit import Worker, submit_call
 from shared.clock import HandMovedClock
 from shared.errors import (
     CheckpointFull,
@@ -28,8 +28,8 @@ from shared.errors import (
     SourceUnavailable,
     StorageUnavailable,
 )
-from tests.factories import make_raw_row
-from tests.twins import InMemoryCallQueue, InMemoryCdrSource, InMemoryCheckpointStore
+from tests.fakes.twins import InMemoryCallQueue, InMemoryCdrSource, InMemoryCheckpointStore
+from tests.support.factories import make_raw_row
 from tests.unit.conftest import Events
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -96,7 +96,7 @@ def site() -> Site:
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cdr.poll.PAGE_SIZE", 3)
+    monkeypatch.setattr("cdr.intake.poll.PAGE_SIZE", 3)
 
 
 # What is queued

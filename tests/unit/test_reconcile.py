@@ -7,16 +7,16 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from cdr import reconcile as reconcile_module
-from cdr.cursor import Checkpoint
-from cdr.mapping import UNDATED
-from cdr.message import decode_row, encode_row
-from cdr.model import CallKey, Outcome, Settlement, State
-from cdr.reconcile import Reconciliation, reconcile
-from cdr.submit import Worker, submit_call
+from cdr.calls.call import CallKey, Outcome, Settlement, State
+from cdr.calls.message import decode_row, encode_row
+from cdr.calls.rules import UNDATED
+from cdr.intake.id_order import Checkpoint
+from cdr.operations import reconcile as reconcile_module
+from cdr.operations.reconcile import Reconciliation, reconcile
+from cdr.submission.submit import Worker, submit_call
 from shared.errors import SourceUnavailable, StorageUnavailable
-from tests.factories import make_raw_row, make_rules
-from tests.twins import InMemoryCallQueue, InMemoryCdrSource, InMemoryCheckpointStore
+from tests.fakes.twins import InMemoryCallQueue, InMemoryCdrSource, InMemoryCheckpointStore
+from tests.support.factories import make_raw_row, make_rules
 from tests.unit.conftest import Events
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

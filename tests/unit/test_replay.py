@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.mapping import UNDATED
-from cdr.message import decode_row
-from cdr.model import CallKey, Outcome, Settlement, State, Travels
-from cdr.replay import UNDER_WAY_FOR, ReplayOutcome, list_rejected, replay
-from cdr.submit import Worker, submit_call
+from cdr.calls.call import CallKey, Outcome, Settlement, State, Travels
+from cdr.calls.message import decode_row
+from cdr.calls.rules import UNDATED
+from cdr.operations.replay import UNDER_WAY_FOR, ReplayOutcome, list_rejected, replay
+from cdr.submission.submit import Worker, submit_call
 from shared.clock import HandMovedClock
 from shared.errors import StorageUnavailable
-from tests.factories import ALICE, OUTSIDE, make_message, make_rules
-from tests.twins import InMemoryCallLedger, InMemoryCallQueue
+from tests.fakes.twins import InMemoryCallLedger, InMemoryCallQueue
+from tests.support.factories import ALICE, OUTSIDE, make_message, make_rules
 from tests.unit.conftest import Events
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

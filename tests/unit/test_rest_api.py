@@ -27,11 +27,11 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from cdr.edges.rest_api import RestCallApi, _retry_after, failure, submission_error
-from cdr.model import Accepted
+from cdr.calls.call import Accepted
+from cdr.edges.call_logger.calls import RestCallApi, _retry_after, failure, submission_error
 from shared.clock import HandMovedClock
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, PipelineError, SubmissionUnknown
-from tests.factories import make_call
+from tests.support.factories import make_call
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 POOL = HTTPConnectionPool("calls.example.com")

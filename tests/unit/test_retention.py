@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdr.model import CallKey, Settlement, State
-from cdr.retention import clean_ledger
+from cdr.calls.call import CallKey, Settlement, State
+from cdr.operations.retention import clean_ledger
 from shared.clock import HandMovedClock
 from shared.errors import StorageUnavailable
-from tests.factories import make_message
-from tests.twins import InMemoryCallLedger
+from tests.fakes.twins import InMemoryCallLedger
+from tests.support.factories import make_message
 from tests.unit.conftest import Events
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -10,7 +10,7 @@ from croniter import croniter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.schedule import ncrontab
+from cdr.wiring.schedule import ncrontab
 
 MIDNIGHT = datetime.fromisoformat("2026-11-22 00:00:00")
 

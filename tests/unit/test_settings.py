@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from local.call_logger_rules import is_email
-from shared.group_settings import DayHours
-from shared.settings import (
+from local.call_logger.rules import is_email
+from shared.config.groups import DayHours
+from shared.config.settings import (
     Api,
     ApiKeyAuth,
     Calls,
@@ -20,7 +20,7 @@ from shared.settings import (
     ThreeCx,
     start_moment,
 )
-from tests.factories import ALICE, make_database, make_settings
+from tests.support.factories import ALICE, make_database, make_settings
 
 
 def _api(**changed: Any) -> Api:

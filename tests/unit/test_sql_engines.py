@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.edges.sql_engines import choose_driver, make_engine, odbc_parts, odbc_string
+from cdr.edges.sql.engines import choose_driver, make_engine, odbc_parts, odbc_string
 from shared.errors import SourceMisconfigured
-from tests.factories import make_database
+from tests.support.factories import make_database
 
 MICROSOFT = "ODBC Driver 18 for SQL Server"
 

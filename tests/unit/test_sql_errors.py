@@ -10,8 +10,8 @@ import pyodbc
 import pytest
 from sqlalchemy import exc as sa
 
-from cdr.edges import sql_errors
-from cdr.edges.sql_errors import (
+from cdr.edges.sql import errors as sql_errors
+from cdr.edges.sql.errors import (
     CERTIFICATE,
     DATABASE,
     DRIVER,

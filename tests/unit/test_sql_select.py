@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cdr.edges.sql_select import as_text, read_select
-from cdr.edges.sql_source import read_schema
-from cdr.model import COLUMNS, OPTIONAL_COLUMNS
+from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS
+from cdr.edges.sql.row_table import read_schema
+from cdr.edges.sql.selects import as_text, read_select
 from shared.errors import SourceMisconfigured
 
 PROJECT = Path(__file__).parents[2]

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from cdr.cursor import Checkpoint, Gap
-from cdr.model import CallKey, Settlement, State
-from cdr.ports import PollReport
-from cdr.status import HealthCheck, PartHealth, progress
+from cdr.calls.call import CallKey, Settlement, State
+from cdr.intake.id_order import Checkpoint, Gap
+from cdr.intake.ports import PollReport
+from cdr.operations.status import HealthCheck, PartHealth, progress
 from shared.clock import HandMovedClock
 from shared.errors import (
     ApiDenied,
@@ -25,8 +25,8 @@ from shared.errors import (
     SourceUnavailable,
     StorageUnavailable,
 )
-from tests.factories import make_raw_row
-from tests.twins import InMemoryCallLedger, InMemoryCallQueue, InMemoryCdrSource, InMemoryCheckpointStore
+from tests.fakes.twins import InMemoryCallLedger, InMemoryCallQueue, InMemoryCdrSource, InMemoryCheckpointStore
+from tests.support.factories import make_raw_row
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -237,7 +237,7 @@ def _waiting_for(others: Barrier) -> Callable[[], None]:
 def test_a_part_that_hangs_is_unavailable_and_holds_nobody_up(
     clock: HandMovedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cdr.status.LONGEST_LOOK_S", 0.05)
+    monkeypatch.setattr("cdr.operations.status.LONGEST_LOOK_S", 0.05)
     released = Event()
     health = HealthCheck({"database": lambda: hang(released), "storage": Part(clock)}, clock)
     assert {name: part.state for name, part in health.parts().items()} == {"database": "unavailable", "storage": "ok"}

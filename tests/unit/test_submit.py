@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.brakes import ApiWatch, RejectionLimit
-from cdr.mapping import UNDATED
-from cdr.message import decode_row, with_travels
-from cdr.model import Accepted, Call, CallKey, Outcome, Settlement, State, Travels
-from cdr.submit import SubmitPlan, Worker, delay_before_next, submit_call
-from local.call_logger_store import CallLogger
+from cdr.calls.call import Accepted, Call, CallKey, Outcome, Settlement, State, Travels
+from cdr.calls.message import decode_row, with_travels
+from cdr.calls.rules import UNDATED
+from cdr.submission.breakers import ApiWatch, RejectionLimit
+from cdr.submission.submit import SubmitPlan, Worker, delay_before_next, submit_call
+from local.call_logger.store import CallLogger
 from shared.clock import HandMovedClock
 from shared.errors import (
     ApiDenied,
@@ -29,8 +29,8 @@ from shared.errors import (
     StorageUnavailable,
     SubmissionUnknown,
 )
-from tests.factories import ALICE, OUTSIDE, make_message, make_rules
-from tests.twins import Asked, InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue, LedgerRecord
+from tests.fakes.twins import Asked, InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue, LedgerRecord
+from tests.support.factories import ALICE, OUTSIDE, make_message, make_rules
 from tests.unit.conftest import Events
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.cursor import Checkpoint, Gap
-from cdr.edges.storage_account import StorageAccount
-from cdr.edges.table_checkpoint import PIECES, TableCheckpointStore, decode_checkpoint, encode_checkpoint
-from cdr.edges.table_text import PIECE
+from cdr.edges.storage.account import StorageAccount
+from cdr.edges.storage.positions import PIECES, TableCheckpointStore, decode_checkpoint, encode_checkpoint
+from cdr.edges.storage.table import PIECE
+from cdr.intake.id_order import Checkpoint, Gap
 from shared.errors import CheckpointFull
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cdr.edges.table_text import PIECE, escape_key, from_pieces, in_pieces, unescape_key
+from cdr.edges.storage.table import PIECE, escape_key, from_pieces, in_pieces, unescape_key
 
 FORBIDDEN = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f]")
 LONGEST_KEY = 1_024

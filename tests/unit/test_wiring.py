@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from cdr import __version__
-from cdr.cursor import Checkpoint
-from cdr.model import CallKey, Outcome, Settlement, State
-from cdr.wiring import CLAIM_LEASE, SUBMIT_BUDGET, Pipeline
+from cdr.calls.call import CallKey, Outcome, Settlement, State
+from cdr.intake.id_order import Checkpoint
+from cdr.wiring.parts import CLAIM_LEASE, SUBMIT_BUDGET, Pipeline
 from shared.clock import HandMovedClock
 from shared.errors import (
     ApiDenied,
@@ -26,8 +26,7 @@ from shared.errors import (
     StorageUnavailable,
     SubmissionUnknown,
 )
-from tests.factories import CONFIG, make_message, make_raw_row
-from tests.twins import (
+from tests.fakes.twins import (
     Asked,
     InMemoryCallApi,
     InMemoryCallLedger,
@@ -35,6 +34,7 @@ from tests.twins import (
     InMemoryCdrSource,
     InMemoryCheckpointStore,
 )
+from tests.support.factories import CONFIG, make_message, make_raw_row
 from tests.unit.conftest import Events
 
 HOST = json.loads((Path(__file__).parents[2] / "host.json").read_text())["extensions"]["queues"]

@@ -1,0 +1,272 @@
+"""From a call detail record to a call: every rule of the ``calls`` section, as pure functions.
+
+A value that cannot make a call raises InvalidRow with the canonical column and what is wrong with it. The limits are
+those of the Call Logger's own validation.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from cdr.calls.call import Call, CallKey, CallRules, Direction, NotLogged, Row
+from shared.errors import InvalidRow, UnmappedExtension
+
+MAX_PHONE_NUMBER = 50
+MAX_EXTENSION = 20
+MAX_CALL_GROUP_ID = 100
+MAX_PBX_CALL_ID = 100
+MAX_DURATION_S = 2**31 - 1
+
+UNDATED = "undated"
+"""The ledger's day for what has no end time, or is shared by the rows of several days."""
+
+_BLANK = "".join(map(chr, range(1, 0x21)))
+"""What the Call Logger takes for blank; Python has another idea of it."""
+
+_INBOUND, _OUTBOUND, _INTERNAL = "0", "1", "2"  # column call_type
+
+
+def to_call(row: Row, rules: CallRules) -> Call | NotLogged:
+    """The call that a row describes, or why the rules do not want it logged.
+
+    :raises InvalidRow: a column cannot make a call
+    :raises UnmappedExtension: nobody's e-mail address is known for the call's extension
+    """
+    if not rules.include_unanswered and not _answered(row):
+        return NotLogged("unanswered")
+    extension = _text(row, "extension", MAX_EXTENSION)
+    caller, destination = _number(row, "caller_number"), _number(row, "dest_number")
+    kind = _kind(row, caller, destination, rules)
+    if kind == _INTERNAL and not rules.include_internal:
+        return NotLogged("internal")
+    direction = _direction(kind, extension, caller, destination)
+    ended_at = end_time(row, rules.timezone)
+    email = rules.emails.get(extension)
+    if email is None and rules.unmapped_extensions == "skip":
+        return NotLogged("unmapped_extension")
+    if email is None and rules.unmapped_extensions == "keep":
+        raise UnmappedExtension(f"extension {extension} has no address in extension_mapping")
+    outside = "caller_number" if direction is Direction.INBOUND else "dest_number"
+    return Call(
+        pbx_call_id=_pbx_call_id(row, rules),
+        phone_number=_phone_number(row, outside, rules),
+        duration_s=_duration(row),
+        extension=extension,
+        email=email,
+        direction=direction,
+        call_group_id=_call_group(row, destination, rules),
+        ended_at=ended_at,
+    )
+
+
+def call_key(row: Row, rules: CallRules) -> CallKey:
+    """Where the row's call stands in the ledger; total, so that what is rejected has a place too.
+
+    The name is the call's key at the API, because that is what two workers must never submit at once. Grouping by the
+    day of the end makes look-ups by day cheap, which is only right while the key belongs to one row alone: with a
+    template without ``{id}`` the rows of one call may end on both sides of midnight.
+    """
+    try:
+        name = _pbx_call_id(row, rules)
+    except InvalidRow:
+        return CallKey(UNDATED, f"row-{row.id}")
+    try:
+        ended_at = end_time(row, rules.timezone)
+    except InvalidRow:
+        return CallKey(UNDATED, name)
+    return CallKey(ended_at.date().isoformat() if "{id}" in rules.pbx_call_id else UNDATED, name)
+
+
+def row_key(key: CallKey, row_id: int) -> CallKey:
+    """The place of a row's own record, where another row of the same call has the call's."""
+    return CallKey(key.day, f"{key.name} row-{row_id}")
+
+
+def end_time(row: Row, zone: str) -> datetime:
+    """When the call ended, in UTC.
+
+    :raises InvalidRow: if ended_at is missing, no time, or before started_at
+    """
+    ended = _time(row, "ended_at")
+    if ended is None:
+        raise InvalidRow("ended_at", "missing")
+    ended_at = _in_utc("ended_at", ended, zone)
+    started = _time(row, "started_at")
+    if started is None or ended_at >= _in_utc("started_at", started, zone):
+        return ended_at
+    # A call over the end of summer time: the clock's second pass through that hour.
+    second_pass = _in_utc("ended_at", ended.replace(fold=1), zone)
+    if second_pass >= _in_utc("started_at", started, zone):
+        return second_pass
+    raise InvalidRow("ended_at", "is before started_at")
+
+
+def body_of(call: Call) -> dict[str, Any]:
+    """The JSON body of ``POST /calls/from-pbx``."""
+    return {
+        "phoneNumber": call.phone_number,
+        "callDuration": call.duration_s,
+        "callOwnerExtension": call.extension,
+        "callOwnerEmail": call.email,
+        "callDirection": call.direction.value,
+        "callGroupId": call.call_group_id,
+        "timestamp": f"{call.ended_at.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z",
+        "pbxCallId": call.pbx_call_id,
+    }
+
+
+def _answered(row: Row) -> bool:
+    value = row.values.get("answered")
+    word = str(value).strip().lower()
+    if word in ("1", "true", "t", "yes", "y", "1.0", "\x01"):  # the last is how MySQL gives a BIT
+        return True
+    if word in ("0", "false", "f", "no", "n", "0.0", "\x00"):
+        return False
+    raise InvalidRow(
+        "answered", "missing" if value is None else f"holds {word[:20]!r}, which is neither true nor false"
+    )
+
+
+def _kind(row: Row, caller: str, destination: str, rules: CallRules) -> str:
+    """The column call_type where it says 0, 1 or 2, else by which side looks like an extension."""
+    value = row.values.get("call_type")
+    if not isinstance(value, bool) and str(value).strip() in (_INBOUND, _OUTBOUND, _INTERNAL):
+        return str(value).strip()
+    if not looks_internal(caller, rules.internal_digits):
+        return _INBOUND
+    return _INTERNAL if looks_internal(destination, rules.internal_digits) else _OUTBOUND
+
+
+def looks_internal(number: str, digits: tuple[int, int]) -> bool:
+    return re.fullmatch(rf"[0-9]{{{digits[0]},{digits[1]}}}", number) is not None
+
+
+def _direction(kind: str, extension: str, caller: str, destination: str) -> Direction:
+    if kind == _INTERNAL:
+        return Direction.OUTBOUND if extension == caller and extension != destination else Direction.INBOUND
+    return Direction.OUTBOUND if kind == _OUTBOUND else Direction.INBOUND
+
+
+def _phone_number(row: Row, column: str, rules: CallRules) -> str:
+    number = _number(row, column)
+    if column not in row.cut and not re.search("[0-9]", number):
+        return rules.anonymous_number
+    formatted = _formatted(number, rules).replace("\0", "")
+    _check_fit(row, column, formatted, MAX_PHONE_NUMBER)
+    return formatted
+
+
+def _formatted(number: str, rules: CallRules) -> str:
+    digits = re.sub("[^0-9]", "", number)
+    if rules.phone_format == "raw":
+        return number
+    if rules.phone_format == "digits" or looks_internal(digits, rules.internal_digits):
+        return digits
+    import phonenumbers
+
+    try:
+        parsed = phonenumbers.parse(number, rules.default_region)
+    except phonenumbers.NumberParseException:
+        return digits  # a number that no country knows is still the number that was called
+    return str(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
+
+
+def _call_group(row: Row, destination: str, rules: CallRules) -> str | None:
+    own = row.values.get("call_group_id")
+    if own is not None and str(own).strip():
+        return _text(row, "call_group_id", MAX_CALL_GROUP_ID)
+    return destination if destination in rules.monitored_groups else None
+
+
+def _pbx_call_id(row: Row, rules: CallRules) -> str:
+    call_id = _text(row, "call_id", MAX_PBX_CALL_ID) if "{call_id}" in rules.pbx_call_id else ""
+    rendered = rules.pbx_call_id.format(call_id=call_id, id=row.id)
+    length = _length(rendered)
+    if length > MAX_PBX_CALL_ID:
+        raise InvalidRow("call_id", f"makes a pbxCallId of {length} characters, at most {MAX_PBX_CALL_ID} fit")
+    return rendered
+
+
+def _duration(row: Row) -> int:
+    """Whole seconds, from a number or from h:mm:ss."""
+    value = row.values.get("duration_s")
+    if value is None:
+        raise InvalidRow("duration_s", "missing")
+    seconds = _seconds(value)
+    if seconds is None:
+        raise InvalidRow("duration_s", f"holds {str(value)[:20]!r}, which is no number of seconds")
+    if seconds < 0:
+        raise InvalidRow("duration_s", "is negative")
+    if seconds > MAX_DURATION_S:
+        raise InvalidRow("duration_s", f"is more than {MAX_DURATION_S} seconds")
+    return int(seconds + 0.5)
+
+
+def _seconds(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    text = str(value).strip()
+    if clock := re.fullmatch(r"([0-9]{1,6}):([0-5][0-9]):([0-5][0-9])(\.[0-9]{1,9})?", text):
+        return int(clock[1]) * 3600 + int(clock[2]) * 60 + int(clock[3])
+    return float(text) if re.fullmatch(r"-?[0-9]{1,40}(\.[0-9]{1,40})?", text) else None
+
+
+def _number(row: Row, column: str) -> str:
+    """A number as it was written, without the address parts of SIP; empty where there is none."""
+    value = row.values.get(column)
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise InvalidRow(column, "is neither text nor a number")
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return re.sub(r"^(sips?|tel):", "", text.strip()).split("@")[0].strip()
+
+
+def _text(row: Row, column: str, longest: int) -> str:
+    value = row.values.get(column)
+    if isinstance(value, bool) or not isinstance(value, str | int | None):
+        raise InvalidRow(column, "is neither text nor a whole number")
+    text = "" if value is None else str(value).strip().strip(_BLANK)
+    if not text:
+        raise InvalidRow(column, "missing")
+    if "\0" in text:  # the backend's database takes none, and it would answer 500 for ever
+        raise InvalidRow(column, "holds a NUL character")
+    _check_fit(row, column, text, longest)
+    return text
+
+
+def _check_fit(row: Row, column: str, text: str, longest: int) -> None:
+    if column in row.cut or _length(text) > longest:
+        raise InvalidRow(column, f"has {row.cut.get(column, _length(text))} characters, at most {longest} fit")
+
+
+def _length(text: str) -> int:
+    """As the Call Logger counts: in UTF-16, where some characters are two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _time(row: Row, column: str) -> datetime | None:
+    value = row.values.get(column)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            parsed = datetime.fromisoformat(value.strip())
+            if len(value.strip()) > len("2026-11-22"):
+                return parsed
+        except ValueError:
+            pass
+    raise InvalidRow(column, f"holds {str(value)[:40]!r}, which is no date and time")
+
+
+def _in_utc(column: str, moment: datetime, zone: str) -> datetime:
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+    except OverflowError:
+        raise InvalidRow(column, "is beyond the calendar") from None

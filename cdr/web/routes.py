@@ -1,0 +1,161 @@
+"""What the HTTP functions answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from cdr.web.requests import BadRequest, answer, check_request, refusal
+from shared.errors import InvalidConfig, PipelineError
+
+if TYPE_CHECKING:
+    import azure.functions as func
+
+    from cdr.wiring.parts import Pipeline
+
+LONGEST_RANGE = timedelta(days=31)
+LONGEST_PAGE = 500
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2999, 12, 31)
+"""Beyond these no call ended, and databases have no dates of their own any more."""
+
+Parameters = Mapping[str, Any]
+"""Of the query and the JSON body together."""
+
+
+def health(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+    """200 if every part is usable, else 503. Anybody may ask: states and times only, no names, no reasons."""
+
+    def look(_: Parameters) -> func.HttpResponse:
+        parts = pipeline.health.parts()
+        usable = all(part.state == "ok" for part in parts.values())
+        body: dict[str, Any] = {
+            "status": "ok" if usable else "unavailable",
+            "parts": {name: asdict(part) for name, part in parts.items()},
+        }
+        if pipeline.configuration_mistakes:
+            body["configuration_mistakes"] = pipeline.configuration_mistakes
+        return answer(body, 200 if usable else 503)
+
+    return _answered(request, "GET", (), look)
+
+
+def status(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+    return _answered(request, "GET", (), lambda _: answer(pipeline.status()))
+
+
+def trigger_poll(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+    """200 with what the poll did, 409 while another one holds the lease, 503 if it could not do its work."""
+
+    def poll(_: Parameters) -> func.HttpResponse:
+        outcome = pipeline.poll()
+        return answer(asdict(outcome), 200 if outcome.result == "finished" else 409)
+
+    return _answered(request, "POST", (), poll)
+
+
+def trigger_alerts(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+    """200 with what the check saw and did, 409 while another one is at work."""
+
+    def check(_: Parameters) -> func.HttpResponse:
+        outcome = pipeline.check_groups()
+        return answer(asdict(outcome), 200 if outcome.result == "finished" else 409)
+
+    return _answered(request, "POST", (), check)
+
+
+def rejected(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+    """A page of rejected calls, the newest first: ``limit`` (100), ``after`` from the page before, ``reveal``."""
+
+    def look(given: Parameters) -> func.HttpResponse:
+        page = pipeline.rejected(
+            after=_text(given, "after"), limit=_number(given, "limit", 100, LONGEST_PAGE), reveal=_flag(given, "reveal")
+        )
+        return answer(asdict(page))
+
+    return _answered(request, "GET", ("after", "limit", "reveal"), look)
+
+
+def trigger_replay(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+    """Replays ``{"all": true}``, ``{"reason": ...}`` or ``{"call": ...}``."""
+
+    def replay(given: Parameters) -> func.HttpResponse:
+        chosen = [name for name in ("all", "reason", "call") if given.get(name)]
+        if len(chosen) != 1 or (chosen == ["all"] and not _flag(given, "all")):
+            raise BadRequest(400, 'say which calls: {"all": true}, {"reason": "..."} or {"call": "..."}')
+        return answer(asdict(pipeline.replay(reason=_text(given, "reason"), call=_text(given, "call"))))
+
+    return _answered(request, "POST", ("all", "reason", "call"), replay)
+
+
+def reconcile(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+    """Compares the days ``from`` to ``to`` (UTC, both included) with the ledger."""
+
+    def compare(given: Parameters) -> func.HttpResponse:
+        return answer(asdict(pipeline.reconcile(*_days(given), queue_missing=False)))
+
+    return _answered(request, "GET", ("from", "to"), compare)
+
+
+def trigger_reconcile(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+    """The same, and queues the rows that are missing."""
+
+    def compare(given: Parameters) -> func.HttpResponse:
+        return answer(asdict(pipeline.reconcile(*_days(given), queue_missing=True)))
+
+    return _answered(request, "POST", ("from", "to"), compare)
+
+
+def _answered(
+    request: func.HttpRequest, method: str, known: Collection[str], act: Callable[[Parameters], func.HttpResponse]
+) -> func.HttpResponse:
+    """What every function has in common: a reason for each refusal, and 503 for what may work later."""
+    try:
+        return act(check_request(request, method, known))
+    except BadRequest as exc:
+        return refusal(exc, method)
+    except InvalidConfig as exc:
+        return answer({"error": "the configuration is not usable", "mistakes": exc.mistakes}, 503)
+    except PipelineError as exc:
+        return answer({"error": str(exc)}, 503)
+
+
+def _days(given: Parameters) -> tuple[date, date]:
+    first, last = (_day(given, name) for name in ("from", "to"))
+    if first < FIRST_DAY or last > LAST_DAY:
+        raise BadRequest(400, f"from and to must be within {FIRST_DAY} and {LAST_DAY}")
+    if last < first:
+        raise BadRequest(400, "from is after to")
+    if last - first >= LONGEST_RANGE:
+        raise BadRequest(400, f"at most {LONGEST_RANGE.days} days at a time")
+    return first, last
+
+
+def _day(given: Parameters, name: str) -> date:
+    try:
+        return date.fromisoformat(str(given[name]))
+    except (KeyError, ValueError):
+        raise BadRequest(400, f"{name} must be a day such as 2026-11-01") from None
+
+
+def _number(given: Parameters, name: str, default: int, largest: int) -> int:
+    text = str(given.get(name, default))
+    if not (re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= largest):
+        raise BadRequest(400, f"{name} must be a number from 1 to {largest}")
+    return int(text)
+
+
+def _flag(given: Parameters, name: str) -> bool:
+    text = str(given.get(name, "false")).lower()
+    if text not in ("true", "false"):
+        raise BadRequest(400, f"{name} must be true or false")
+    return text == "true"
+
+
+def _text(given: Parameters, name: str) -> str | None:
+    value = given.get(name)
+    if value is not None and not isinstance(value, str):
+        raise BadRequest(400, f"{name} must be text")
+    return value

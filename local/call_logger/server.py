@@ -1,0 +1,240 @@
+"""A stand-in for the DataTech Call Logger with the real one's rules, for demos and tests.
+
+The API is below /api. What a test may ask and order is below /control: GET entries, requests and double-submissions;
+PUT faults, as {"next": [{"kind": "answer", "status": 503, "headers": {"Retry-After": "1"}, "times": 3}],
+"standing": null}; DELETE faults. `id` is the only field of a created entry that clients may rely on: the other names
+are made up. Credentials, where demanded, are demanded of everything below /api.
+"""
+
+import argparse
+import hmac
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from flask import Blueprint, Flask, Response, abort, jsonify, request
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+
+from local.call_logger.faults import Fault, FaultKind, FaultOrders, FaultPlan, FaultyApp
+from local.call_logger.store import BackendError, CallExistsError, CallLogger, InvalidBodyError, milliseconds, utc_now
+from local.stop_signals import stop_event
+
+__all__ = ["CallLogger", "Credential", "Fault", "FaultKind", "FaultPlan", "RunningCallLogger", "start"]
+
+HOST = "127.0.0.1"
+BACKLOG = 128
+SHUTDOWN_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A header that every request must carry, and what it must say."""
+
+    header: str
+    value: str
+
+    @classmethod
+    def bearer(cls, token: str) -> Self:
+        return cls("Authorization", f"Bearer {token}")
+
+    def check(self) -> None:
+        given = request.headers.get(self.header)
+        if given is None:
+            abort(401)
+        if not hmac.compare_digest(given.encode(), self.value.encode()):
+            abort(403)
+
+
+def create_app(call_logger: CallLogger, faults: FaultPlan, credential: Credential | None) -> Flask:
+    app = Flask("call_logger")
+    app.url_map.merge_slashes = False  # //calls is an unknown path, not a redirect
+    app.register_blueprint(api(call_logger, credential), url_prefix="/api")
+    app.register_blueprint(control(call_logger, faults), url_prefix="/control")
+    app.register_error_handler(CallExistsError, lambda _: Response(status=409))
+    app.register_error_handler(InvalidBodyError, lambda error: refusal(call_logger.now(), error))
+    app.register_error_handler(BackendError, lambda _: (problem(call_logger.now(), 500, "Internal Server Error"), 500))
+    app.register_error_handler(HTTPException, lambda error: in_json(call_logger.now(), error))
+    return app
+
+
+def api(call_logger: CallLogger, credential: Credential | None) -> Blueprint:
+    routes = Blueprint("api", __name__)
+    if credential:
+        routes.before_request(credential.check)
+
+    @routes.post("/calls/from-pbx")
+    def submit() -> tuple[Response, int]:
+        return jsonify(call_logger.submit(request.get_json())), 201
+
+    @routes.post("/alerts/call-groups")
+    def raise_alert() -> tuple[Response, int]:
+        return jsonify(call_logger.raise_alert(request.get_json())), 201
+
+    @routes.get("/alerts/call-groups")
+    def alerts() -> Response:
+        only_active = request.args.get("active") == "true"
+        return jsonify([alert for alert in call_logger.alerts if alert["isActive"] or not only_active])
+
+    @routes.get("/alerts/call-groups/<group_id>")
+    def alerts_of_group(group_id: str) -> Response:
+        return jsonify([alert for alert in call_logger.alerts if alert["callGroupId"] == group_id])
+
+    @routes.put("/alerts/call-groups/<alert_id>/resolve")
+    def resolve_alert(alert_id: str) -> Response:
+        return jsonify(call_logger.resolve_alert(alert_id))
+
+    @routes.get("/health")
+    def health() -> Response:
+        return jsonify(status="ok", timestamp=int(call_logger.now().timestamp() * 1000))
+
+    return routes
+
+
+def control(call_logger: CallLogger, faults: FaultPlan) -> Blueprint:
+    routes = Blueprint("control", __name__)
+
+    @routes.put("/faults")
+    def order_faults() -> Response:
+        try:
+            faults.follow(FaultOrders.model_validate_json(request.get_data()))
+        except ValidationError as exc:
+            return Response(exc.json(include_url=False), status=400, content_type="application/json")
+        return Response(status=204)
+
+    @routes.delete("/faults")
+    def clear_faults() -> Response:
+        faults.clear()
+        return Response(status=204)
+
+    @routes.get("/requests")
+    def requests() -> Response:
+        return jsonify(count=faults.requests)
+
+    @routes.get("/entries")
+    def entries() -> Response:
+        return jsonify(call_logger.entries)
+
+    @routes.get("/double-submissions")
+    def double_submissions() -> Response:
+        return jsonify(call_logger.double_submissions)
+
+    return routes
+
+
+def problem(now: datetime, status: int, reason: str, **details: Any) -> Response:
+    """The error body of Spring Boot."""
+    return jsonify(timestamp=milliseconds(now), status=status, error=reason, path=request.path, **details)
+
+
+def refusal(now: datetime, error: InvalidBodyError) -> tuple[Response, int]:
+    errors = [
+        {"field": found.field, "defaultMessage": found.message, "rejectedValue": found.rejected_value}
+        for found in error.violations
+    ]
+    message = f"Validation failed. Error count: {len(errors)}"
+    return problem(now, 400, "Bad Request", message=message, errors=errors), 400
+
+
+def in_json(now: datetime, error: HTTPException) -> Response:
+    response = problem(now, error.code or 500, error.name)
+    response.status_code = error.code or 500
+    response.headers.extend(header for header in error.get_headers() if header[0] != "Content-Type")
+    return response
+
+
+class QuietHandler(WSGIRequestHandler):
+    def log(self, *_: object, **__: object) -> None:
+        """No line per request: whoever runs this shows calls, not requests."""
+
+    def connection_dropped(self, *_: object) -> None:
+        # Without this the handler would wait for the next request on a connection that was cut on purpose.
+        self.close_connection = True
+
+
+class RunningCallLogger:
+    """A Call Logger that answers until it is stopped; as a context manager it stops at the end of the block."""
+
+    def __init__(
+        self, server: ThreadedWSGIServer, call_logger: CallLogger, faults: FaultPlan, stop: threading.Event
+    ) -> None:
+        self.base_url = f"http://{HOST}:{server.port}/api"
+        self.control_url = f"http://{HOST}:{server.port}/control"
+        self.call_logger = call_logger
+        self.faults = faults
+        self._server = server
+        self._stop = stop
+        self._thread = threading.Thread(
+            target=server.serve_forever, args=(SHUTDOWN_POLL_S,), name="call-logger", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer nothing more and give the port back. Requests that a fault holds up are reset."""
+        self._stop.set()
+        self._server.shutdown()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def start(
+    port: int = 0,
+    *,
+    credential: Credential | None = None,
+    race_window_s: float = 0.0,
+    now: Callable[[], datetime] = utc_now,
+) -> RunningCallLogger:
+    """Serve on the loopback interface from a thread; port 0 takes a free one. Raises OSError when it is taken."""
+    call_logger = CallLogger(race_window_s=race_window_s, now=now)
+    faults = FaultPlan()
+    stop = threading.Event()
+    app = FaultyApp(create_app(call_logger, faults, credential), faults, pause=stop.wait)
+    with socket.create_server((HOST, port), backlog=BACKLOG) as listener:
+        # Bound here because werkzeug ends the whole process when it cannot bind.
+        server = ThreadedWSGIServer(HOST, port, app, QuietHandler, fd=listener.fileno())
+    return RunningCallLogger(server, call_logger, faults, stop)
+
+
+def api_key(text: str) -> Credential:
+    header, equals, key = text.partition("=")
+    if not (header and equals and key):
+        raise argparse.ArgumentTypeError("expected HEADER=KEY")
+    return Credential(header, key)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m local.call_logger.server", description="A stand-in for the Call Logger."
+    )
+    parser.add_argument("--port", type=int, default=8080)
+    credential = parser.add_mutually_exclusive_group()
+    credential.add_argument("--bearer", dest="credential", type=Credential.bearer, metavar="TOKEN")
+    credential.add_argument("--api-key", dest="credential", type=api_key, metavar="HEADER=KEY")
+    parser.add_argument("--race-window", type=float, default=0.0, metavar="MS")
+    options = parser.parse_args()
+    stop = stop_event()
+    try:
+        running = start(options.port, credential=options.credential, race_window_s=options.race_window / 1000)
+    except (OSError, OverflowError) as exc:  # taken or forbidden, or no port number at all
+        sys.exit(f"The Call Logger stand-in cannot listen on port {options.port}: {exc}")
+    with running:
+        print(f"Call Logger stand-in ready on {running.base_url}", flush=True)
+        while not stop.wait(0.2):  # in short waits, because on Windows a signal does not end a long one
+            pass
+
+
+if __name__ == "__main__":
+    main()

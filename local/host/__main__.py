@@ -1,0 +1,5 @@
+import sys
+
+from local.host.host import main
+
+sys.exit(main())

@@ -1,0 +1,5 @@
+import sys
+
+from local.run.run import main
+
+sys.exit(main())

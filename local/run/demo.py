@@ -1,0 +1,110 @@
+"""The demo: a simulated phone system, storage in memory, and a stand-in for the Call Logger, all on 127.0.0.1.
+
+A check of the call groups is asked for every few seconds: the timer's shortest interval, a minute, is long to watch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import random
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Self
+
+from local import azurite
+from local.call_logger import server as call_logger
+from local.phone_system.agents import AgentEvent, Agents
+from local.phone_system.pbx import CallEvent, Pbx
+from local.run.tally import Backend
+
+CONFIG_FILE = "local/demo.yml"
+# With these calls each outcome is soon to be seen: the third one is rejected, the fifth one skipped.
+SEED = 25
+CHECK_EVERY_S = 3.0
+CHECK_TIMEOUT_S = 10.0
+
+
+class Demo:
+    """Its parts are there from the start of the block to its end; the phone system is busy from `begin` to `end`."""
+
+    def __init__(self, on_event: Callable[[CallEvent | AgentEvent], None]) -> None:
+        """`on_event` is called from other threads."""
+        self._on_event = on_event
+        self._parts = ExitStack()
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Self:
+        with ExitStack() as parts:
+            folder = parts.enter_context(TemporaryDirectory(prefix="3cx-demo-", ignore_cleanup_errors=True))
+            self._storage = parts.enter_context(azurite.start())
+            self._call_logger = parts.enter_context(call_logger.start())
+            self._cdr_file = Path(folder) / "cdr.sqlite"
+            self._phone_system = parts.enter_context(
+                Pbx(self._cdr_file, rng=random.Random(SEED), on_event=self._on_event)
+            )
+            self._agents = Agents(self._cdr_file, on_event=self._on_event)
+            self._parts = parts.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._parts.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the functions need to work on the demo."""
+        return {
+            **os.environ,
+            "AzureWebJobsStorage": self._storage.connection_string,
+            "FUNCTIONS_WORKER_RUNTIME": "python",
+            "PYTHON_THREADPOOL_THREAD_COUNT": "20",
+            "CONFIG_FILE": CONFIG_FILE,
+            "CDR_DB_NAME": str(self._cdr_file),
+            "API_BASE_URL": self._call_logger.base_url,
+            # A proxy, where the machine has one, is not for the demo's own addresses.
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+        }
+
+    @property
+    def backend(self) -> Backend:
+        logger = self._call_logger.call_logger
+        return Backend(len(logger.entries), tuple(logger.double_submissions))
+
+    @property
+    def links(self) -> list[tuple[str, str]]:
+        return [
+            ("Call Logger", f"{self._call_logger.control_url}/entries"),
+            ("alerts", f"{self._call_logger.base_url}/alerts/call-groups"),
+        ]
+
+    def begin(self, port: int) -> None:
+        """Let calls and agents come and go, and the functions on this port check the groups."""
+        works = {
+            "calls": lambda: self._phone_system.run(self._stop),
+            "agents": lambda: self._agents.run(self._stop),
+            "checks": lambda: self._ask_for_checks(port),
+        }
+        self._threads = [threading.Thread(target=work, name=name) for name, work in works.items()]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        """Hang up all calls that still run. May be called at any time, and more than once."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask_for_checks(self, port: int) -> None:
+        while not self._stop.wait(CHECK_EVERY_S):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=CHECK_TIMEOUT_S)
+            # What keeps the functions from it they say themselves, in their own lines.
+            with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+                connection.request("POST", "/trigger/alerts")
+                connection.getresponse().read()

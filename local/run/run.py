@@ -1,0 +1,202 @@
+"""Run the functions on this machine and show the calls as they pass.
+
+    python -m local.run [--for SECONDS] [--port 7071]
+
+With a `local.settings.json` they work for the database and the Call Logger that it names, else for a demo. It is
+`python dev.py run` that installs what this needs. Ctrl-C, or a request to terminate, stops all that was started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Literal
+
+from local.azurite import AzuriteError
+from local.host.settings import HostError
+from local.phone_system.agents import AgentEvent
+from local.phone_system.pbx import CallEvent
+from local.run import own_settings as own_system
+from local.run.demo import Demo
+from local.run.functions_process import Ended, Functions, Output
+from local.run.lines import line_of_agent, line_of_event, line_of_other_output, line_of_phone, read_event
+from local.run.options import PortRefused, add_run_options, refuse_taken_port
+from local.run.tally import Backend, Books
+from local.run.terminal import Terminal, standard_output
+
+ROOT = Path(__file__).resolve().parents[2]
+
+READY_SECONDS = 300  # Core Tools fetch their extensions at the very first start
+SETTLE_SECONDS = 20
+TICK_SECONDS = 0.2
+
+Happening = CallEvent | AgentEvent | Output | Ended | Literal["stop"]
+
+
+class FunctionsFailed(Exception):
+    """The functions do not run (any more); the message has their last lines."""
+
+
+class Stopped(Exception):
+    """Somebody wants the run to end."""
+
+
+@dataclass
+class Run:
+    """One run. All that happens comes through one queue to one thread, which keeps the books and writes the lines."""
+
+    terminal: Terminal
+    happenings: SimpleQueue[Happening] = field(default_factory=SimpleQueue)
+    books: Books = field(default_factory=Books)
+    backend: Backend | None = None
+    _is_ready: bool = False
+
+    def run(self, port: int, seconds: float | None) -> None:
+        """Returns when `seconds` are over. Raises Stopped, FunctionsFailed, AzuriteError and HostError."""
+        with ExitStack() as parts:
+            parts.callback(self._show_the_rest)
+            is_own = (ROOT / own_system.SETTINGS_FILE).is_file()
+            demo = None if is_own else parts.enter_context(Demo(self.happenings.put))
+            environment = demo.environment if demo else own_system.read_settings(ROOT)
+            if is_own:
+                parts.enter_context(own_system.storage(ROOT, environment))
+            functions = parts.enter_context(Functions(ROOT, port, environment, self.happenings.put))
+            if demo:
+                parts.callback(demo.end)
+            self._begin(functions, port, demo)
+            self._watch(functions, after(seconds))
+            if demo:
+                self._settle(functions, demo)
+
+    def _begin(self, functions: Functions, port: int, demo: Demo | None) -> None:
+        self.terminal.say(title(is_demo=demo is not None), "bold")
+        self.terminal.say(host_in_words(is_core_tools=functions.is_core_tools))
+        self._watch(functions, either(functions.is_ready, after(READY_SECONDS)))
+        if not functions.is_ready():
+            raise FunctionsFailed(f"the functions were not ready within {READY_SECONDS} s")
+        self._is_ready = True
+        self.terminal.say("")
+        self.terminal.labelled([*links(port), *(demo.links if demo else [])])
+        self.terminal.say("\n  Ctrl-C stops everything.\n", "dim")
+        if demo:
+            demo.begin(port)
+
+    def _settle(self, functions: Functions, demo: Demo) -> None:
+        """Nobody calls any more; wait until what ended has come out."""
+        demo.end()
+        self._take_all(functions)
+        self.terminal.say(f"\nNo more calls; waiting for {len(self.books.waiting)} on their way ...\n", "dim")
+        self._watch(functions, either(lambda: not self.books.waiting, after(SETTLE_SECONDS)))
+        self.backend = demo.backend
+
+    def _watch(self, functions: Functions, is_over: Callable[[], bool]) -> None:
+        while not is_over():
+            try:
+                self._take(self.happenings.get(timeout=TICK_SECONDS), functions)
+            except Empty:
+                continue
+
+    def _take_all(self, functions: Functions) -> None:
+        while not self.happenings.empty():
+            self._take(self.happenings.get(), functions)
+
+    def _take(self, happening: Happening, functions: Functions) -> None:
+        if happening == "stop":
+            self.terminal.say("\nStopping ...", "dim")
+            raise Stopped
+        if isinstance(happening, Ended):
+            last = "\n".join(f"  {line}" for line in functions.last_lines)
+            raise FunctionsFailed(f"the functions ended by themselves, with status {happening.status}:\n{last}")
+        self._show(happening)
+
+    def _show_the_rest(self) -> None:
+        """What the functions finished, or complained of, while they were being stopped."""
+        while not self.happenings.empty():
+            happening = self.happenings.get()
+            if isinstance(happening, CallEvent | AgentEvent | Output):
+                self._show(happening)
+
+    def _show(self, happening: CallEvent | AgentEvent | Output) -> None:
+        if isinstance(happening, CallEvent):
+            self.books.note_phone(happening)
+            self.terminal.call(line_of_phone(happening))
+        elif isinstance(happening, AgentEvent):
+            self.terminal.call(line_of_agent(happening))
+        elif event := read_event(happening.text):
+            self.books.note(event)
+            if line := line_of_event(event):
+                self.terminal.call(line)
+        elif (text := line_of_other_output(happening.text)) and (self._is_ready or "error" in text.lower()):
+            self.terminal.say(text, "dim")
+
+
+def after(seconds: float | None) -> Callable[[], bool]:
+    """A question that is answered by yes once `seconds` have passed; never without."""
+    end = float("inf") if seconds is None else time.monotonic() + seconds
+    return lambda: time.monotonic() >= end
+
+
+def either(first: Callable[[], bool], second: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: first() or second()
+
+
+def title(*, is_demo: bool) -> str:
+    if is_demo:
+        return (
+            "Demo: simulated phone system → SQLite → functions, Azurite's queue and tables → stand-in Call Logger\n"
+            "For your own system, copy local.settings.example.json to local.settings.json and fill it in."
+        )
+    return f"Your own phone system and Call Logger, from {own_system.SETTINGS_FILE}"
+
+
+def host_in_words(*, is_core_tools: bool) -> str:
+    if is_core_tools:
+        return "The functions run in Azure Functions Core Tools (func)."
+    return "The functions run in local.host, which stands in for Azure Functions Core Tools: `func` is not on PATH."
+
+
+def links(port: int) -> list[tuple[str, str]]:
+    url = f"http://127.0.0.1:{port}"
+    return [
+        ("health", f"{url}/health"),
+        ("status", f"{url}/status"),
+        ("poll now", f"curl -X POST {url}/trigger/poll"),
+        ("check groups", f"curl -X POST {url}/trigger/alerts"),
+    ]
+
+
+def take_signals(happenings: SimpleQueue[Happening]) -> None:
+    # Of all queues and events, SimpleQueue.put is what a signal handler may call at any moment.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if number := getattr(signal, name, None):
+            signal.signal(number, lambda *_: happenings.put("stop"))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m local.run", description="Run the functions on this machine.")
+    add_run_options(parser)
+    options = parser.parse_args(arguments)
+    run = Run(Terminal(standard_output()))
+    take_signals(run.happenings)
+    try:
+        refuse_taken_port(options.port)
+        run.run(options.port, options.seconds)
+    except Stopped:
+        run.terminal.say("Stopped.")
+        return 0
+    except (PortRefused, AzuriteError, HostError, FunctionsFailed) as exc:
+        print(f"local.run: {exc}", file=sys.stderr)
+        return 1
+    run.terminal.summary(f"After {options.seconds:g} s:", run.books, run.backend)
+    return int(any(run.books.mistakes(run.backend)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

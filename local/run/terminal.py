@@ -1,0 +1,73 @@
+"""The terminal of a run: coloured lines in columns; without a terminal the same lines, plain."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from rich.console import Console
+from rich.text import Text
+
+from local.run.lines import Line
+from local.run.tally import Backend, Books
+
+LABEL_WIDTH = 14
+
+
+def local_now() -> datetime:
+    return datetime.now().astimezone()
+
+
+def standard_output() -> Console:
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without arrows gets question marks, no traceback
+    return Console(highlight=False)
+
+
+class Terminal:
+    def __init__(self, console: Console, now: Callable[[], datetime] = local_now) -> None:
+        self._console = console
+        self._now = now
+
+    def call(self, line: Line) -> None:
+        columns = f"{line.where:<13} {line.call:>5}  {line.what:<9} "
+        self._print((f"{self._now():%H:%M:%S}  ", "dim"), (columns, line.style), line.detail)
+
+    def say(self, text: str, style: str = "") -> None:
+        self._print((text, style))
+
+    def labelled(self, pairs: Iterable[tuple[str, str]]) -> None:
+        for label, text in pairs:
+            self._print((f"  {label:<{LABEL_WIDTH}}", "bold"), text)
+
+    def summary(self, title: str, books: Books, backend: Backend | None) -> None:
+        self.say(f"\n{title}", "bold")
+        if backend:
+            self.labelled([("phone system", f"{books.begun} calls began, {len(books.ended)} ended")])
+        self.labelled([("queue", f"{books.queued} queued")])
+        if backend:
+            self.labelled([("Call Logger", f"{backend.entries} entries ({books.count('submitted')} submitted)")])
+        else:
+            self.labelled([("submitted", str(books.count("submitted")))])
+        self.labelled((outcome, _with_reasons(books, outcome)) for outcome in ("skipped", "rejected"))
+        if books.alerts:
+            self.labelled([("alerts", f"{books.alerts['raised']} raised, {books.alerts['resolved']} resolved")])
+        self._judge(books, backend)
+
+    def _judge(self, books: Books, backend: Backend | None) -> None:
+        mistakes = list(books.mistakes(backend))
+        for mistake in mistakes:
+            self.say(f"  {mistake}", "bold red")
+        if backend and not mistakes:
+            sums = f"{backend.entries} entries + {books.count('skipped')} skipped + {books.count('rejected')} rejected"
+            self.say(f"  {sums} = {len(books.ended)} ended: every call is accounted for, none twice", "bold green")
+
+    def _print(self, *parts: str | tuple[str, str]) -> None:
+        # Soft wrap: how a long line is broken is the terminal's business, and in a file it stays one line.
+        self._console.print(Text.assemble(*parts), soft_wrap=True)
+
+
+def _with_reasons(books: Books, outcome: str) -> str:
+    reasons = ", ".join(f"{reason.replace('_', ' ')}: {n}" for reason, n in books.reasons(outcome).most_common())
+    return f"{books.count(outcome)} ({reasons})" if reasons else "0"
