@@ -16,7 +16,7 @@ from enum import StrEnum
 from cdr.calls.call import Call, Job, NotLogged, Reason, Settlement, State
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message, Unreadable
-from cdr.calls.rules import CallRules, job_of, row_key, to_call
+from cdr.calls.rules import CallRules, job_of, row_key, same_call, to_call
 from cdr.submission import report
 from cdr.submission.breakers import ApiBreaker, OnceAMinute, RejectionBreaker
 from cdr.submission.ports import Accepted, AlreadySubmitted, CallApi, CallLedger, Claim, ClaimAnswer, Held
@@ -203,9 +203,8 @@ class _Delivery:
         try:
             self._leave_replayed(job)
             if not is_own:
-                detail = f"row {found.record_id} has the same pbxCallId"
-                settlement = Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID, detail)
-                ledger.record(row_key(job.key, job.record.id), Message((job.record,)), settlement, now)
+                own, letter = row_key(job.key, job.record.id), Message((job.record,))
+                ledger.record(own, letter, same_call(str(found.record_id)), now)
         except StorageUnavailable as exc:
             return self._put_back(job, exc)
         report.repeated(job, is_own=is_own)
