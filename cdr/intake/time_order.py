@@ -173,7 +173,7 @@ class _Reading:
                 return
 
     def look_again(self) -> Iterator[Batch]:
-        """At the calls that were not whole, which may have become so by a leg that ended long ago and comes only now."""
+        """At the calls that were not whole, which may be so by now by a leg that ended long ago and came late."""
         waiting = list(self.position.waiting)
         for start in range(0, len(waiting), FLOWS_AT_ONCE):
             some = [flow for flow in waiting[start : start + FLOWS_AT_ONCE] if flow in self.position.waiting]
@@ -217,8 +217,8 @@ class _Reading:
     def _in_place_of(
         self, earlier: Sequence[str], call: FoldedCall, records: Sequence[CallRecord], legs: Sequence[Leg]
     ) -> Sequence[CallRecord]:
-        """Flows that were queued as calls of their own, before it was known that they are one: whoever comes to these
-        records has to see that not both get in."""
+        """Flows that were queued as calls of their own, before it was known that they are one. Who submits these sees to
+        it that not both get in."""
         log.event("call.merged_late", level=logging.WARNING, call=call.id, flows=list(call.flows))
         alone = [replace(leg, main_flow=None) for leg in legs if leg.flow in earlier and leg.flow != call.id]
         old = [record for part in calls_of(alone) for record in records_of(part, self.reader.options, give_up=True)]

@@ -1,8 +1,8 @@
 """How far a table of legs has been read in order of their ends. Pure.
 
 Legs come late, in any order and twice, and a call's legs are spread over the time that it took. So the position keeps
-from when on ends are looked at (the newest one less an overlap), the calls that are not whole yet, and, so that those of
-the overlap are not queued at each poll again, the marks of what was queued.
+from when on ends are looked at (the newest one less an overlap), the calls that are not whole yet, and, so that those
+of the overlap are not queued at each poll again, the marks of what was queued.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Hour = int
 class TimePosition:
     """``read_from`` None: from the very beginning. Times are aware and in UTC.
 
-    A call is of no interest if it was over by ``ended_after``, or began before ``started_from``: where the first poll was
-    to start. ``waiting`` has a flow of each call that is not whole, with the moment it was first seen. ``done`` has the
-    marks of what was queued, by the hour in which its call ended.
+    A call is of no interest if it was over by ``ended_after``, or began before ``started_from``: where the first poll
+    was to start. ``waiting`` has a flow of each call that is not whole, with the moment it was first seen. ``done`` has
+    the marks of what was queued, by the hour in which its call ended.
     """
 
     read_from: datetime | None = None
@@ -66,7 +66,7 @@ def read_up_to(position: TimePosition, newest: datetime, now: datetime, overlap:
 
 
 def put_back(position: TimePosition, now: datetime, overlap: timedelta) -> TimePosition:
-    """The position after the phone system's clock was set back to ``now``: its legs end before the newest ones again."""
+    """The position after the phone system's clock was set back to ``now``: its legs end earlier again."""
     earlier = now - overlap
     return replace(position, newest_end=now, read_from=min(earlier, position.read_from or earlier))
 
@@ -108,7 +108,6 @@ def _without(waiting: Mapping[str, datetime], flows: Collection[str]) -> Mapping
 def to_text(position: TimePosition) -> str:
     """Compact JSON, with times in milliseconds since 1970."""
     state = {
-        "order": "time",
         "read_from": _milliseconds(position.read_from),
         "newest_end": _milliseconds(position.newest_end),
         "ended_after": _milliseconds(position.ended_after),
@@ -123,8 +122,6 @@ def from_text(text: str) -> TimePosition:
     """:raises PositionUnreadable: to_text did not write it"""
     try:
         state = json.loads(text)
-        if state["order"] != "time":
-            raise ValueError("another order")
         return TimePosition(
             read_from=_moment(state["read_from"]),
             newest_end=_moment(state["newest_end"]),

@@ -27,9 +27,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class AlreadySubmitted:
-    """The call is at the API; ``record_id`` is the call detail record that brought it there."""
+    """The call is at the API; ``record_id`` is the call detail record that brought it there.
+
+    ``as_part``: another call stands for it, of which it turned out to be a part.
+    """
 
     record_id: str | None
+    as_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from cdr.calls.call import UNDATED, CallKey, Job, Settlement, State
+from cdr.calls.call import UNDATED, CallKey, Job, Reason, Settlement, State
 from cdr.calls.message import Letter, Message, letter_of
 from cdr.calls.rules import row_key
 from cdr.operations.ports import RejectedCall, StateCounts
@@ -35,6 +35,12 @@ class LedgerRecord:
     settled_at: datetime | None = None
     replayed_at: datetime | None = None
 
+    @property
+    def final(self) -> AlreadySubmitted | None:
+        is_part = self.state is State.SKIPPED and self.reason == Reason.MERGED
+        is_known = self.state is State.SUBMITTED or is_part
+        return AlreadySubmitted(self.row_id, as_part=is_part) if is_known else None
+
     def held(self, now: datetime) -> Held | None:
         if self.state is not State.CLAIMED or self.claimed_until <= now:
             return None
@@ -56,8 +62,8 @@ class InMemoryLedger(Fake):
         key, row_id, message = job.key, job.record.id, Message((job.record,)).to_text()
         with self.operation("claim"):
             found = self.records.get(key) or LedgerRecord(State.CLAIMED, row_id, message)
-            if found.state is State.SUBMITTED:
-                return AlreadySubmitted(found.row_id)
+            if found.final is not None:
+                return found.final
             if (held := found.held(now)) is not None:
                 return held
             self._set_aside(key, row_id, found)
@@ -82,8 +88,8 @@ class InMemoryLedger(Fake):
     def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
         with self.operation("record"):
             found = self.records.get(key)
-            if found is not None and found.state is State.SUBMITTED:
-                return AlreadySubmitted(found.row_id)
+            if found is not None and found.final is not None:
+                return found.final
             if found is not None and (held := found.held(now)) is not None:
                 return held
             row_id = letter.records[0].id if isinstance(letter, Message) else found.row_id if found else None

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 from uuid import uuid4
 
-from cdr.calls.call import CallKey, Job, Settlement, State
+from cdr.calls.call import CallKey, Job, Reason, Settlement, State
 from cdr.calls.message import Letter, Message
 from cdr.calls.rules import row_key
 from cdr.edges.storage.account import StorageAccount
@@ -54,8 +54,8 @@ class TableCallLedger:
             return Held("the ledger's record vanished between two looks at it")
         if found.get("owner") == wish.owner:  # our own write, whose first answer was lost
             return wish.granted(version_of(found), found["attempts"])
-        if found["state"] == State.SUBMITTED:
-            return AlreadySubmitted(found.get("row_id") or None)
+        if (final := _final(found)) is not None:
+            return final
         if (held := _held(found, wish.now)) is not None:
             return held
         self._set_aside(wish.job.key, wish.job.record.id, found)
@@ -98,8 +98,8 @@ class TableCallLedger:
                 if self._table.insert({**fields, "attempts": 0}) is not None:
                     return Recorded()
                 continue
-            if found["state"] == State.SUBMITTED:
-                return AlreadySubmitted(found.get("row_id") or None)
+            if (final := _final(found)) is not None:
+                return final
             if (held := _held(found, now)) is not None:
                 return held
             self._set_aside(key, fields.get("row_id"), found)
@@ -152,6 +152,14 @@ class _Wish:
 
     def granted(self, version: str, attempts: int, last_error: str | None = None) -> Claim:
         return Claim(self.job.key, version, self.until, attempts, last_error)
+
+
+def _final(found: Mapping[str, Any]) -> AlreadySubmitted | None:
+    """Whether the call is at the API, as itself or as a part of another one: nothing can change about it any more."""
+    is_part = found["state"] == State.SKIPPED and found.get("reason") == Reason.MERGED
+    if found["state"] != State.SUBMITTED and not is_part:
+        return None
+    return AlreadySubmitted(found.get("row_id") or None, as_part=is_part)
 
 
 def _held(found: Mapping[str, Any], now: datetime) -> Held | None:
