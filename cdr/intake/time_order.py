@@ -14,7 +14,7 @@ from cdr.intake import time_position
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
 from cdr.intake.leg import Leg
 from cdr.intake.ports import Batch, Lag, Position, Progress, StartFrom
-from cdr.intake.time_position import TimePosition, mark_of
+from cdr.intake.time_position import TimePosition, mark_of, mark_of_given_up
 from cdr.intake.v20_legs import calls_of
 from shared import log
 from shared.clock import Clock
@@ -205,8 +205,14 @@ class _Reading:
         if self._is_of_no_interest(call):
             self._done(call, marks)
             return ()
+        given_up = mark_of_given_up(call.id)
+        if not call.may_be_logged and self.position.is_done(given_up):
+            return ()
         is_late = self._has_waited(call, legs)
         records = records_of(call, self.reader.options, after_wait=is_late, give_up=is_late)
+        if records and not call.may_be_logged:
+            self._done(call, {given_up})
+            return records
         if not records:
             self.position = time_position.waits(self.position, call.flows, self.reader.clock.now())
             return ()
@@ -217,8 +223,8 @@ class _Reading:
     def _in_place_of(
         self, earlier: Sequence[str], call: FoldedCall, records: Sequence[CallRecord], legs: Sequence[Leg]
     ) -> Sequence[CallRecord]:
-        """Flows that were queued as calls of their own, before it was known that they are one. Who submits these sees to
-        it that not both get in."""
+        """Flows that were queued as calls of their own, before it was known that they are one. Who submits these sees
+        to it that not both get in."""
         log.event("call.merged_late", level=logging.WARNING, call=call.id, flows=list(call.flows))
         alone = [replace(leg, main_flow=None) for leg in legs if leg.flow in earlier and leg.flow != call.id]
         old = [record for part in calls_of(alone) for record in records_of(part, self.reader.options, give_up=True)]

@@ -53,6 +53,11 @@ def mark_of(flow: str, main_flow: str | None) -> str:
     return urlsafe_b64encode(blake2b(text.encode(), digest_size=9).digest()).decode()
 
 
+def mark_of_given_up(call: str) -> str:
+    """Stands for a call that was given up: should it become whole after all, it is queued as if it had not been."""
+    return mark_of(call, "given up")
+
+
 def read_up_to(position: TimePosition, newest: datetime, now: datetime, overlap: timedelta) -> TimePosition:
     """The position after ends up to ``newest`` were looked at.
 
