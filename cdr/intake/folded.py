@@ -47,7 +47,7 @@ class Lack(StrEnum):
     ORIGIN = "comes from a leg that is not there"
 
 
-_MAY_STILL_BE_TALK = frozenset({Lack.END, Lack.SUCCESSOR})
+_MAY_STILL_BE_TALK = (Lack.END, Lack.SUCCESSOR)
 """Where one of these is missing the talk may go on for hours. The others may have been deleted, or never be written."""
 
 
@@ -154,7 +154,7 @@ def _text(moment: datetime | None) -> str | None:
 
 def _problem(missing: Sequence[Missing]) -> str:
     """One sentence for people, with one leg of each kind as a way in."""
-    kinds = {lack: [each.leg for each in missing if each.lack is lack] for lack in Lack}
+    kinds = {lack: [each.leg for each in missing if each.lack is lack] for lack in _MAY_STILL_BE_TALK}
     found = [
         f"leg {legs[0]} {lack}" + (f" (and {len(legs) - 1} more)" if legs[1:] else "")
         for lack, legs in kinds.items()

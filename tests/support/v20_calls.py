@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
-from tests.support.v20_stage import MOBILES, PHONES, Leg, Row, Said, Stage, party
+from tests.support.v20_plays import MOBILES, PHONES, Play
+from tests.support.v20_stage import Leg, Row, Said, party
 
 POLICIES = ("last_answered", "first_answered", "longest", "each")
 COLLEAGUE = "217"
@@ -46,7 +47,7 @@ class PlayedCall:
 class _Review:
     """What there is to see of a play that is over, and what is right of it."""
 
-    stage: Stage
+    stage: Play
     begin: datetime
 
     def call(self, shape: str) -> PlayedCall:
@@ -110,28 +111,28 @@ class _Review:
         return Answer(who, "INBOUND", number or None, nothing, None, ended_at, self.stage.addressed.get("group"))
 
 
-def _inbound(stage: Stage) -> None:
+def _inbound(stage: Play) -> None:
     stage.arrives()
     stage.anywhere("divert", "by_did")
 
 
-def _over_a_machine(stage: Stage) -> None:
+def _over_a_machine(stage: Play) -> None:
     stage.arrives()
     stage.machine(stage.random.choice(["script", "ivr"]))
     if stage.random.random() < 0.8:
         stage.anywhere("transfer")
 
 
-def _into_a_queue(stage: Stage) -> None:
+def _into_a_queue(stage: Play) -> None:
     stage.arrives()
     stage.queue("divert", "by_did")
 
 
-def _outbound(stage: Stage) -> None:
+def _outbound(stage: Play) -> None:
     _dials_out(stage, stage.random.choice(PHONES))
 
 
-def _dials_out(stage: Stage, phone: str) -> None:
+def _dials_out(stage: Play, phone: str) -> None:
     number = stage.random.choice(MOBILES)
     stage.dialled = (phone, number)
     line = stage.dials(party("extension", phone), number, "transfer" if stage.at else "call_init")
@@ -146,12 +147,12 @@ def _dials_out(stage: Stage, phone: str) -> None:
         stage.random.choice([stage.transfers, stage.attended, stage.consults_outside])(line, phone)
 
 
-def _internal(stage: Stage) -> None:
+def _internal(stage: Play) -> None:
     stage.caller = party("extension", COLLEAGUE)
     stage.anywhere("call_init")
 
 
-def _click_to_call(stage: Stage) -> None:
+def _click_to_call(stage: Play) -> None:
     phone = stage.random.choice(PHONES)
     own = stage.leg(party("ivr", "MakeCall"), party("extension", phone), "call_init")
     stage.at = own
@@ -162,7 +163,7 @@ def _click_to_call(stage: Stage) -> None:
     _dials_out(stage, phone)
 
 
-def _paging(stage: Stage) -> None:
+def _paging(stage: Play) -> None:
     stage.caller = party("extension", COLLEAGUE)
     page = stage.leg(stage.caller, party("paging_group", "740"), "call_init")
     page.answered = stage.now
@@ -170,7 +171,7 @@ def _paging(stage: Stage) -> None:
         stage.answer(stage.leg(stage.caller, party("extension", number), "route_to", "polling", origin=page))
 
 
-SHAPES: dict[str, Callable[[Stage], None]] = {
+SHAPES: dict[str, Callable[[Play], None]] = {
     "inbound": _inbound,
     "over a machine": _over_a_machine,
     "into a queue": _into_a_queue,
@@ -184,7 +185,7 @@ SHAPES: dict[str, Callable[[Stage], None]] = {
 def play(random: Random, begin: datetime, shape: str | None = None) -> PlayedCall:
     """A call of one of the ``SHAPES`` that begins at an aware moment; what happens within the shape is chance."""
     name = shape or random.choice(list(SHAPES))
-    stage = Stage(random)
+    stage = Play(random)
     SHAPES[name](stage)
     stage.hang_up()
     return _Review(stage, begin).call(name)
