@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 COLUMNS = (
     "id",
@@ -23,8 +23,6 @@ COLUMNS = (
     "call_group_id",
 )
 """The canonical columns of a call detail record, in the order that a schema file yields them."""
-
-MAX_TEXT = 255
 
 OPTIONAL_COLUMNS = frozenset({"call_group_id"})
 
@@ -62,25 +60,6 @@ class Row:
     values: Mapping[str, Any]
     cut: Mapping[str, int] = field(default_factory=dict)
     travels: Travels = field(default_factory=Travels)
-
-
-@dataclass(frozen=True, slots=True)
-class CallRecord:
-    """What a phone system tells of a finished call. ``id`` is unique within its source, and a name in the ledger.
-
-    ``values`` has the canonical columns as plain values. ``shortened`` has the full length of each text that was too
-    long to travel whole.
-    """
-
-    id: str
-    values: Mapping[str, Any]
-    shortened: Mapping[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """A row of canonical columns, which are plain values already."""
-        long = {column: len(value) for column, value in row.items() if isinstance(value, str) and len(value) > MAX_TEXT}
-        return cls(str(row["id"]), {**row, **{column: row[column][:MAX_TEXT] for column in long}}, long)
 
 
 class Direction(StrEnum):
