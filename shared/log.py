@@ -41,6 +41,7 @@ EVENTS = {
     "notice.failed": "a webhook did not take a notice",
     "ledger.cleaned": "old records of the ledger were removed",
     "ledger.kept": "old records changed while they were being removed; they wait for the next time",
+    "storage.made_anew": "a table or queue was gone while the app was running; it is there again, and empty",
     "storage.failed": "queue or table could not be used",
 }
 

@@ -18,7 +18,7 @@ from local.call_logger import server as call_logger_program
 from local.call_logger.server import CallLogger, Credential, RunningCallLogger
 from shared.config.settings import BearerAuth, NoAuth
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable
-from tests.fakes.twins import InMemoryAlertApi
+from tests.fakes.groups import InMemoryAlertApi
 from tests.systems import receiver as receiver_program
 from tests.systems.receiver import Answer, Receiver
 from tests.systems.storage import Line

@@ -24,7 +24,7 @@ from local.call_logger.server import CallLogger, Credential, Fault, FaultKind, R
 from shared.clock import HandMovedClock
 from shared.config.settings import ApiKeyAuth, BearerAuth, NoAuth
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, PipelineError, SubmissionUnknown
-from tests.fakes.twins import InMemoryCallApi
+from tests.fakes.call_api import InMemoryCallApi
 from tests.support.factories import make_call
 from tests.systems.raw_server import raw_server
 

@@ -18,7 +18,8 @@ from cdr.edges.storage.ledger import TableCallLedger
 from cdr.edges.storage.table import escape_key, from_pieces
 from cdr.submission.ports import CallLedger, Claim, RejectedCall, Settled
 from shared.errors import ClaimHeld
-from tests.fakes.twins import LONG_AGO, InMemoryCallLedger, LedgerRecord
+from tests.fakes.fake import LONG_AGO
+from tests.fakes.ledger import InMemoryLedger, LedgerRecord
 from tests.systems.storage import Fault, Line, Storage
 
 NOW = datetime(2026, 11, 20, 9, 0, 0, 123000, tzinfo=UTC)
@@ -44,7 +45,7 @@ class Bench(ABC):
 
 class TwinBench(Bench):
     def __init__(self) -> None:
-        self._ledger = InMemoryCallLedger()
+        self._ledger = InMemoryLedger()
 
     def open(self) -> CallLedger:
         return self._ledger

@@ -14,7 +14,7 @@ from cdr.edges.storage.positions import TableCheckpointStore
 from cdr.intake.id_order import Checkpoint, Gap
 from cdr.intake.ports import CheckpointLease, CheckpointStore, PollReport
 from shared.errors import CheckpointFull, LeaseHeld, LeaseLost
-from tests.fakes.twins import InMemoryCheckpointStore
+from tests.fakes.positions import InMemoryCheckpointStore
 from tests.systems.storage import Fault, Line, Storage
 
 NOW = datetime(2026, 11, 20, 9, 0, 0, 123000, tzinfo=UTC)

@@ -11,13 +11,11 @@ from cdr.intake.id_order import Checkpoint
 from cdr.submission.ports import Settled
 from shared.clock import HandMovedClock
 from shared.errors import ApiUnavailable, ClaimHeld, LeaseHeld, SourceUnavailable, StorageUnavailable, SubmissionUnknown
-from tests.fakes.twins import (
-    InMemoryCallApi,
-    InMemoryCallLedger,
-    InMemoryCallQueue,
-    InMemoryCdrSource,
-    InMemoryCheckpointStore,
-)
+from tests.fakes.call_api import InMemoryCallApi
+from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.ledger import InMemoryLedger
+from tests.fakes.positions import InMemoryCheckpointStore
+from tests.fakes.row_table import InMemoryCdrSource
 from tests.support.factories import make_call
 from tests.support.requirements import need
 
@@ -82,7 +80,7 @@ def test_a_lost_answer_hides_that_the_work_was_done() -> None:
         store.lease("first", NOW, MINUTE)
     with pytest.raises(LeaseHeld):
         store.lease("second", NOW, MINUTE)
-    ledger = InMemoryCallLedger()
+    ledger = InMemoryLedger()
     ledger.fail_at(1, DOWN, answer_lost=True)
     with pytest.raises(StorageUnavailable):
         ledger.claim(KEY, 7, "{}", NOW, MINUTE)
@@ -112,7 +110,7 @@ def test_an_api_can_lose_its_answer_or_never_be_reached() -> None:
 
 
 def test_a_ledger_whose_settlement_failed_still_has_the_claim() -> None:
-    ledger = InMemoryCallLedger()
+    ledger = InMemoryLedger()
     claim = ledger.claim(KEY, 7, "{}", NOW, MINUTE)
     assert not isinstance(claim, Settled)
     ledger.fail_at(1, DOWN)

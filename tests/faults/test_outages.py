@@ -17,7 +17,9 @@ from cdr.submission.submit import LONGEST_DELAY, SubmitPlan, Worker, submit_call
 from cdr.wiring.parts import CLAIM_LEASE, SUBMIT_BUDGET
 from shared.clock import HandMovedClock
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, SubmissionUnknown
-from tests.fakes.twins import InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue
+from tests.fakes.call_api import InMemoryCallApi
+from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.ledger import InMemoryLedger
 from tests.support.factories import make_message, make_rules
 
 CALLS = 10
@@ -53,7 +55,7 @@ class Simulation:
     def __init__(self, *, calls: int = CALLS, rejections: int = 60) -> None:
         self.clock = HandMovedClock(datetime(2026, 11, 1, tzinfo=UTC))
         self.queue = InMemoryCallQueue(self.clock)
-        self.ledger = InMemoryCallLedger()
+        self.ledger = InMemoryLedger()
         self.api = FailingApi(self.clock)
         plan = SubmitPlan(make_rules(), CLAIM_LEASE, SUBMIT_BUDGET, WEEK)
         # Jitter, but the same in each run.

@@ -10,14 +10,16 @@ from cdr.submission.breakers import ApiWatch, RejectionLimit
 from cdr.submission.submit import DELIVERIES_TOGETHER, LONGEST_DELAY, TIMES_APART, SubmitPlan, Worker, submit_call
 from cdr.wiring.parts import CLAIM_LEASE, SUBMIT_BUDGET
 from shared.clock import HandMovedClock
-from tests.fakes.twins import InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue
+from tests.fakes.call_api import InMemoryCallApi
+from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.ledger import InMemoryLedger
 from tests.support.factories import make_message, make_rules
 
 
 def make_worker() -> Worker:
     clock = HandMovedClock(datetime(2026, 11, 22, 12, 0, tzinfo=UTC))
     plan = SubmitPlan(make_rules(), CLAIM_LEASE, SUBMIT_BUDGET, timedelta(days=7))
-    ledger, queue, api = InMemoryCallLedger(), InMemoryCallQueue(clock), InMemoryCallApi()
+    ledger, queue, api = InMemoryLedger(), InMemoryCallQueue(clock), InMemoryCallApi()
     return Worker(ledger, api, queue, clock, ApiWatch(), RejectionLimit(60), lambda: 0.5, plan)
 
 

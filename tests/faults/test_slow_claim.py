@@ -12,13 +12,15 @@ from cdr.submission.ports import Claim, Settled
 from cdr.submission.submit import SubmitPlan, Worker, submit_call
 from cdr.wiring.parts import CLAIM_LEASE, SUBMIT_BUDGET
 from shared.clock import HandMovedClock
-from tests.fakes.twins import InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue
+from tests.fakes.call_api import InMemoryCallApi
+from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.ledger import InMemoryLedger
 from tests.support.factories import make_message, make_rules
 
 SLACK = CLAIM_LEASE - SUBMIT_BUDGET
 
 
-class SlowLedger(InMemoryCallLedger):
+class SlowLedger(InMemoryLedger):
     """The claim is granted when it is asked for; the answer takes its time, as with a storage that is tried again."""
 
     def __init__(self, clock: HandMovedClock, takes: timedelta) -> None:

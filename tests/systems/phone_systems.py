@@ -14,7 +14,7 @@ from cdr.calls.call import RawRow
 from cdr.edges.sql.row_table import SqlCdrSource, read_schema
 from cdr.intake.ports import CdrSource
 from shared.config.settings import CdrDatabase
-from tests.fakes.twins import InMemoryCdrSource
+from tests.fakes.row_table import InMemoryCdrSource
 from tests.systems import mariadb, mssql, postgresql
 from tests.systems.mariadb import MariaDb
 from tests.systems.mssql import MsSql

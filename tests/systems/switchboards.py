@@ -15,7 +15,7 @@ from cdr.edges.xapi.members import XapiMemberSource
 from cdr.groups.alerts import Member, StaticMemberSource
 from cdr.groups.ports import MemberSource
 from shared.config.groups import MemberDatabase
-from tests.fakes.twins import InMemoryMemberSource
+from tests.fakes.groups import InMemoryMemberSource
 from tests.systems import mariadb, postgresql, xapi
 from tests.systems.mariadb import MariaDb
 from tests.systems.postgresql import PostgreSql

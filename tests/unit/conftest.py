@@ -15,7 +15,9 @@ from cdr.submission.breakers import ApiWatch, RejectionLimit
 from cdr.submission.submit import SubmitPlan, Worker
 from shared import log
 from shared.clock import HandMovedClock
-from tests.fakes.twins import InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue
+from tests.fakes.call_api import InMemoryCallApi
+from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.ledger import InMemoryLedger
 from tests.support.factories import OUTSIDE, make_rules
 
 SECRETS = ("s3cret",)
@@ -68,8 +70,8 @@ def queue(clock: HandMovedClock) -> InMemoryCallQueue:
 
 
 @pytest.fixture
-def ledger() -> InMemoryCallLedger:
-    return InMemoryCallLedger()
+def ledger() -> InMemoryLedger:
+    return InMemoryLedger()
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def api() -> InMemoryCallApi:
 
 
 @pytest.fixture
-def worker(ledger: InMemoryCallLedger, api: InMemoryCallApi, queue: InMemoryCallQueue, clock: HandMovedClock) -> Worker:
+def worker(ledger: InMemoryLedger, api: InMemoryCallApi, queue: InMemoryCallQueue, clock: HandMovedClock) -> Worker:
     """Works on one message after the other as in production, but always with the longest delays."""
     plan = SubmitPlan(
         make_rules(),

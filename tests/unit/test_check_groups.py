@@ -20,7 +20,7 @@ from shared.errors import (
     SourceUnavailable,
     StorageUnavailable,
 )
-from tests.fakes.twins import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
+from tests.fakes.groups import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
 
 NOBODY, BLIND = AlertType.NO_ASSIGNED_USERS.value, AlertType.MEMBERSHIP_UNKNOWN.value
 CHECK_INTERVAL = timedelta(minutes=5)

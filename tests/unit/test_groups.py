@@ -36,7 +36,7 @@ from cdr.groups.check import LEASE, GroupsOutcome, Watch, WatchedGroup, check_gr
 from cdr.groups.hours import Hours
 from shared.clock import HandMovedClock
 from shared.errors import ApiDenied, ApiUnavailable, NoticeFailed, SourceMisconfigured, SourceUnavailable
-from tests.fakes.twins import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
+from tests.fakes.groups import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
 
 NOBODY, BLIND = AlertType.NO_ASSIGNED_USERS, AlertType.MEMBERSHIP_UNKNOWN
 OK, SUSPECT, ALERTED, UNKNOWN, CLOSED = (

@@ -16,7 +16,8 @@ from cdr.calls.rules import UNDATED, call_key
 from cdr.submission.poison import keep_poisoned
 from shared.clock import HandMovedClock
 from shared.errors import StorageUnavailable
-from tests.fakes.twins import InMemoryCallLedger, InMemoryCallQueue
+from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.ledger import InMemoryLedger
 from tests.support.factories import OUTSIDE, make_message, make_rules
 from tests.unit.conftest import Events
 
@@ -27,12 +28,12 @@ KEY = CallKey("2026-11-22", "0000017F-7-7")
 pytestmark = pytest.mark.usefixtures("events")
 
 
-def keep(text: str, ledger: InMemoryCallLedger, queue: InMemoryCallQueue, clock: HandMovedClock) -> None:
+def keep(text: str, ledger: InMemoryLedger, queue: InMemoryCallQueue, clock: HandMovedClock) -> None:
     keep_poisoned(text, ledger=ledger, poison_queue=queue, clock=clock, rules=make_rules())
 
 
 def test_a_call_is_recorded_as_given_up_with_its_last_error_and_its_row(
-    ledger: InMemoryCallLedger, queue: InMemoryCallQueue, clock: HandMovedClock, events: Events
+    ledger: InMemoryLedger, queue: InMemoryCallQueue, clock: HandMovedClock, events: Events
 ) -> None:
     message = make_message()
     claim = ledger.claim(KEY, 7, message, NOON, LEASE)
@@ -49,14 +50,14 @@ def test_a_call_is_recorded_as_given_up_with_its_last_error_and_its_row(
 
 
 def test_a_call_that_no_worker_ever_reached_is_recorded_too(
-    ledger: InMemoryCallLedger, queue: InMemoryCallQueue, clock: HandMovedClock
+    ledger: InMemoryLedger, queue: InMemoryCallQueue, clock: HandMovedClock
 ) -> None:
     keep(make_message(), ledger, queue, clock)
     assert ledger.records[KEY].detail.endswith("last: no error recorded")
 
 
 def test_a_call_whose_worker_died_with_the_claim_is_recorded(
-    ledger: InMemoryCallLedger, queue: InMemoryCallQueue, clock: HandMovedClock
+    ledger: InMemoryLedger, queue: InMemoryCallQueue, clock: HandMovedClock
 ) -> None:
     ledger.claim(KEY, 7, make_message(), NOON, LEASE)
     keep(make_message(), ledger, queue, clock)
@@ -64,7 +65,7 @@ def test_a_call_whose_worker_died_with_the_claim_is_recorded(
 
 
 def test_a_call_that_is_at_the_api_stays_submitted(
-    ledger: InMemoryCallLedger, queue: InMemoryCallQueue, clock: HandMovedClock, events: Events
+    ledger: InMemoryLedger, queue: InMemoryCallQueue, clock: HandMovedClock, events: Events
 ) -> None:
     claim = ledger.claim(KEY, 7, make_message(), NOON, LEASE)
     ledger.settle(claim, Settlement(State.SUBMITTED, "created", entry_id="e-1"), NOON)
@@ -75,7 +76,7 @@ def test_a_call_that_is_at_the_api_stays_submitted(
 
 
 def test_garbage_is_recorded_with_its_text(
-    ledger: InMemoryCallLedger, queue: InMemoryCallQueue, clock: HandMovedClock
+    ledger: InMemoryLedger, queue: InMemoryCallQueue, clock: HandMovedClock
 ) -> None:
     keep("no JSON", ledger, queue, clock)
     ((key, record),) = ledger.records.items()
@@ -84,7 +85,7 @@ def test_garbage_is_recorded_with_its_text(
 
 @pytest.mark.parametrize("failing", [1, 2], ids=["reading the last error", "recording"])
 def test_without_the_ledger_the_message_goes_back_on_the_poison_queue(
-    ledger: InMemoryCallLedger, queue: InMemoryCallQueue, clock: HandMovedClock, events: Events, failing: int
+    ledger: InMemoryLedger, queue: InMemoryCallQueue, clock: HandMovedClock, events: Events, failing: int
 ) -> None:
     ledger.fail_at(failing, StorageUnavailable("table CdrCalls: 503"))
     keep(make_message(), ledger, queue, clock)
@@ -96,7 +97,7 @@ def test_without_the_ledger_the_message_goes_back_on_the_poison_queue(
 
 
 def test_without_usable_rules_it_goes_back_for_the_ledger_has_no_place_for_it(
-    ledger: InMemoryCallLedger, queue: InMemoryCallQueue, clock: HandMovedClock
+    ledger: InMemoryLedger, queue: InMemoryCallQueue, clock: HandMovedClock
 ) -> None:
     keep_poisoned(make_message(), ledger=ledger, poison_queue=queue, clock=clock, rules=None)
     assert queue.texts == [make_message()]
@@ -104,7 +105,7 @@ def test_without_usable_rules_it_goes_back_for_the_ledger_has_no_place_for_it(
 
 
 def test_without_ledger_and_queue_it_waits_ever_longer_until_one_is_back(
-    ledger: InMemoryCallLedger, queue: InMemoryCallQueue, clock: HandMovedClock
+    ledger: InMemoryLedger, queue: InMemoryCallQueue, clock: HandMovedClock
 ) -> None:
     for n in range(1, 9):
         ledger.fail_at(n, StorageUnavailable("503"))
@@ -134,7 +135,7 @@ TEXTS = st.text(st.characters(codec=None)) | JSON_VALUES.map(json.dumps) | MESSA
 def test_whatever_the_text_and_whatever_fails_it_is_kept_or_put_back(
     text: str, ledger_fails: list[bool], queue_fails: list[bool]
 ) -> None:
-    clock, ledger = HandMovedClock(NOON), InMemoryCallLedger()
+    clock, ledger = HandMovedClock(NOON), InMemoryLedger()
     queue = InMemoryCallQueue(clock)
     for part, fails in ((ledger, ledger_fails), (queue, queue_fails)):
         for n, does_fail in enumerate(fails, start=1):
@@ -147,7 +148,7 @@ def test_whatever_the_text_and_whatever_fails_it_is_kept_or_put_back(
 
 @pytest.mark.parametrize("depth", [100, 990, 1_000, 20_000])
 def test_nesting_of_any_depth_is_kept(
-    ledger: InMemoryCallLedger, queue: InMemoryCallQueue, clock: HandMovedClock, depth: int
+    ledger: InMemoryLedger, queue: InMemoryCallQueue, clock: HandMovedClock, depth: int
 ) -> None:
     text = f'{{"version": 1, "row": {{"id": 7, "answered": {"[" * depth}{"]" * depth}}}}}'
     keep(text, ledger, queue, clock)
@@ -156,7 +157,7 @@ def test_nesting_of_any_depth_is_kept(
 
 @pytest.mark.parametrize("name", ["", "a/b\\c#d?e", "\x00\x1f\x7f", "x" * 255, "é" * 255, "\ud800"])
 def test_a_call_id_of_any_kind_has_a_place(
-    ledger: InMemoryCallLedger, queue: InMemoryCallQueue, clock: HandMovedClock, name: str
+    ledger: InMemoryLedger, queue: InMemoryCallQueue, clock: HandMovedClock, name: str
 ) -> None:
     message = make_message(call_id=name)
     keep(message, ledger, queue, clock)
@@ -164,7 +165,7 @@ def test_a_call_id_of_any_kind_has_a_place(
 
 
 def test_the_place_is_that_of_the_rules_in_force(
-    ledger: InMemoryCallLedger, queue: InMemoryCallQueue, clock: HandMovedClock
+    ledger: InMemoryLedger, queue: InMemoryCallQueue, clock: HandMovedClock
 ) -> None:
     rules = replace(make_rules(), pbx_call_id="{call_id}")
     keep_poisoned(make_message(), ledger=ledger, poison_queue=queue, clock=clock, rules=rules)

@@ -28,7 +28,9 @@ from shared.errors import (
     SourceUnavailable,
     StorageUnavailable,
 )
-from tests.fakes.twins import InMemoryCallQueue, InMemoryCdrSource, InMemoryCheckpointStore
+from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.positions import InMemoryCheckpointStore
+from tests.fakes.row_table import InMemoryCdrSource
 from tests.support.factories import make_raw_row
 from tests.unit.conftest import Events
 

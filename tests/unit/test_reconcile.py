@@ -15,7 +15,9 @@ from cdr.operations import reconcile as reconcile_module
 from cdr.operations.reconcile import Reconciliation, reconcile
 from cdr.submission.submit import Worker, submit_call
 from shared.errors import SourceUnavailable, StorageUnavailable
-from tests.fakes.twins import InMemoryCallQueue, InMemoryCdrSource, InMemoryCheckpointStore
+from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.positions import InMemoryCheckpointStore
+from tests.fakes.row_table import InMemoryCdrSource
 from tests.support.factories import make_raw_row, make_rules
 from tests.unit.conftest import Events
 

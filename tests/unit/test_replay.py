@@ -17,7 +17,8 @@ from cdr.operations.replay import UNDER_WAY_FOR, ReplayOutcome, list_rejected, r
 from cdr.submission.submit import Worker, submit_call
 from shared.clock import HandMovedClock
 from shared.errors import StorageUnavailable
-from tests.fakes.twins import InMemoryCallLedger, InMemoryCallQueue
+from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.ledger import InMemoryLedger
 from tests.support.factories import ALICE, OUTSIDE, make_message, make_rules
 from tests.unit.conftest import Events
 
@@ -153,7 +154,7 @@ def test_replaying_twice_at_once_logs_each_call_once(worker: Worker) -> None:
 
 
 def test_a_call_that_is_settled_while_the_replay_runs_is_left_out(worker: Worker) -> None:
-    class BusyLedger(InMemoryCallLedger):
+    class BusyLedger(InMemoryLedger):
         def message(self, key: CallKey) -> str:
             self.keep(key, 1, "", Settlement(State.SKIPPED, "replayed"), NOON)
             return super().message(key)
@@ -251,14 +252,14 @@ def test_garbage_is_listed_with_its_text(worker: Worker) -> None:
     assert call["row"] == "no JSON"
 
 
-def test_an_empty_list_is_one_empty_page(ledger: InMemoryCallLedger) -> None:
+def test_an_empty_list_is_one_empty_page(ledger: InMemoryLedger) -> None:
     page = list_rejected(ledger, after=None, limit=10, reveal=False)
     assert (page.calls, page.next) == ([], None)
 
 
 @given(st.lists(st.integers(0, 3), max_size=12), st.integers(1, 5))
 def test_pages_are_complete_and_repeat_nothing(seconds: list[int], limit: int) -> None:
-    ledger, clock = InMemoryCallLedger(), HandMovedClock(NOON)
+    ledger, clock = InMemoryLedger(), HandMovedClock(NOON)
     for n, pause in enumerate(seconds):
         clock.sleep(pause)
         key = CallKey(UNDATED if n % 3 else "2026-11-22", f"call {n}")

@@ -25,7 +25,10 @@ from shared.errors import (
     SourceUnavailable,
     StorageUnavailable,
 )
-from tests.fakes.twins import InMemoryCallLedger, InMemoryCallQueue, InMemoryCdrSource, InMemoryCheckpointStore
+from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.ledger import InMemoryLedger
+from tests.fakes.positions import InMemoryCheckpointStore
+from tests.fakes.row_table import InMemoryCdrSource
 from tests.support.factories import make_raw_row
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -43,7 +46,7 @@ class Parts:
         self.checkpoints = InMemoryCheckpointStore()
         self.queue = InMemoryCallQueue(clock)
         self.poison_queue = InMemoryCallQueue(clock)
-        self.ledger = InMemoryCallLedger()
+        self.ledger = InMemoryLedger()
 
     def progress(self, timezone: str = "UTC") -> dict[str, Any]:
         return progress(**vars(self), timezone=timezone)

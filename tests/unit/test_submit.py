@@ -29,7 +29,9 @@ from shared.errors import (
     StorageUnavailable,
     SubmissionUnknown,
 )
-from tests.fakes.twins import Asked, InMemoryCallApi, InMemoryCallLedger, InMemoryCallQueue, LedgerRecord
+from tests.fakes.call_api import Asked, InMemoryCallApi
+from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.ledger import InMemoryLedger, LedgerRecord
 from tests.support.factories import ALICE, OUTSIDE, make_message, make_rules
 from tests.unit.conftest import Events
 
@@ -105,7 +107,7 @@ def test_a_call_is_submitted_and_recorded(worker: Worker, events: Events) -> Non
 
 def test_a_call_that_the_api_has_already_is_submitted(worker: Worker) -> None:
     submit_call(make_message(), worker)
-    forgetful = replace(worker, ledger=InMemoryCallLedger())
+    forgetful = replace(worker, ledger=InMemoryLedger())
     assert submit_call(make_message(), forgetful) is Outcome.SUBMITTED
     assert (record_of(forgetful).state, record_of(forgetful).reason) == (State.SUBMITTED, "known_before")
     assert worker.api.submitted == ["0000017F-7-7"]
@@ -500,7 +502,7 @@ def test_a_call_that_cannot_be_recorded_as_given_up_is_put_back(worker: Worker) 
 
 
 def test_what_is_at_the_api_by_another_delivery_is_not_given_up(worker: Worker) -> None:
-    class OvertakenLedger(InMemoryCallLedger):
+    class OvertakenLedger(InMemoryLedger):
         def give_back(self, claim: Any, error: str, now: datetime) -> None:
             super().give_back(claim, error, now)
             self.settle(claim, Settlement(State.SUBMITTED, "created", entry_id="e-1"), now)
@@ -619,7 +621,7 @@ def test_garbage_that_cannot_be_recorded_now_is_put_back(worker: Worker, events:
 def test_any_text_ends_in_the_ledger(text: str) -> None:
     clock = HandMovedClock(NOON)
     plan = SubmitPlan(make_rules(), LEASE, BUDGET, GIVE_UP_AFTER)
-    ledger, api, queue = InMemoryCallLedger(), InMemoryCallApi(), InMemoryCallQueue(clock)
+    ledger, api, queue = InMemoryLedger(), InMemoryCallApi(), InMemoryCallQueue(clock)
     submit_call(text, Worker(ledger, api, queue, clock, ApiWatch(), RejectionLimit(60), lambda: 0.0, plan))
     (record,) = ledger.records.values()
     assert record.state is not State.CLAIMED
@@ -709,7 +711,7 @@ def test_a_call_gets_in_once_whichever_operation_fails(
 ) -> None:
     for n in range(1, 7):
         clock = HandMovedClock(NOON)
-        ledger, api, queue = InMemoryCallLedger(), InMemoryCallApi(), InMemoryCallQueue(clock)
+        ledger, api, queue = InMemoryLedger(), InMemoryCallApi(), InMemoryCallQueue(clock)
         fresh = replace(worker, ledger=ledger, api=api, queue=queue, clock=clock, watch=ApiWatch())
         if api_failure:
             api.fail_at(1, api_failure[0], answer_lost=api_failure[1])

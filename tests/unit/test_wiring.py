@@ -26,14 +26,11 @@ from shared.errors import (
     StorageUnavailable,
     SubmissionUnknown,
 )
-from tests.fakes.twins import (
-    Asked,
-    InMemoryCallApi,
-    InMemoryCallLedger,
-    InMemoryCallQueue,
-    InMemoryCdrSource,
-    InMemoryCheckpointStore,
-)
+from tests.fakes.call_api import Asked, InMemoryCallApi
+from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.ledger import InMemoryLedger
+from tests.fakes.positions import InMemoryCheckpointStore
+from tests.fakes.row_table import InMemoryCdrSource
 from tests.support.factories import CONFIG, make_message, make_raw_row
 from tests.unit.conftest import Events
 
@@ -66,7 +63,7 @@ def make_pipeline(tmp_path: Path, clock: HandMovedClock) -> MakePipeline:
         pipeline._queue = InMemoryCallQueue(clock)
         pipeline._poison_queue = InMemoryCallQueue(clock)
         pipeline._checkpoints = InMemoryCheckpointStore()
-        pipeline._ledger = InMemoryCallLedger()
+        pipeline._ledger = InMemoryLedger()
         if config == MAPPED:
             pipeline._source = InMemoryCdrSource()
             pipeline._api = InMemoryCallApi()

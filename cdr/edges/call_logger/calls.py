@@ -20,8 +20,9 @@ from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
 
-from cdr.calls.call import Accepted, Call
+from cdr.calls.call import Call
 from cdr.calls.rules import body_of
+from cdr.submission.ports import Accepted
 from shared.clock import Clock
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, PipelineError, SubmissionUnknown
 
