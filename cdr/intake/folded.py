@@ -63,8 +63,8 @@ class Missing:
 class FoldedCall:
     """``flows`` and ``legs`` are in order of their start, and the first flow names the call.
 
-    ``ended_at`` is None while a leg has no end. Where nobody talked ``owners`` is empty, and ``unanswered`` is the entry
-    if anybody was addressed. As long as the call may not be logged there is neither.
+    ``ended_at`` is None while a leg has no end. Where nobody talked ``owners`` is empty, and ``unanswered`` is the
+    entry, unless nobody was addressed. As long as the call may not be logged there is neither.
     """
 
     id: str
