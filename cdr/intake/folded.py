@@ -39,7 +39,7 @@ class Entry:
 
 
 class Lack(StrEnum):
-    """What a leg lacks."""
+    """What a leg or segment lacks; without segments, the call itself."""
 
     END = "has not ended"
     SUCCESSOR = "goes on in a leg that is not there"
@@ -49,8 +49,9 @@ class Lack(StrEnum):
     SEGMENTS = "has no segments"
 
 
-_MAY_STILL_BE_TALK = frozenset({Lack.END, Lack.SUCCESSOR, Lack.PARTY, Lack.SEGMENTS})
-"""Where one of these is missing the talk may go on for hours. The others may have been deleted, or never be written."""
+_MAY_STILL_BE_TALK = (Lack.END, Lack.SUCCESSOR, Lack.PARTY, Lack.SEGMENTS)
+"""Where one of these is missing there may be talk that nothing tells of yet, and it may go on for hours. The others may
+have been deleted, or never be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +157,10 @@ def _text(moment: datetime | None) -> str | None:
 
 def _problem(missing: Sequence[Missing]) -> str:
     """One sentence for people, with one leg of each kind as a way in."""
-    kinds = {lack: [each.leg for each in missing if each.lack is lack] for lack in Lack}
+    kinds = {lack: [each.leg for each in missing if each.lack is lack] for lack in _MAY_STILL_BE_TALK}
     found = [
-        f"leg {legs[0]} {lack}" + (f" (and {len(legs) - 1} more)" if legs[1:] else "")
+        f"{'call' if lack is Lack.SEGMENTS else 'leg'} {legs[0]} {lack}"
+        + (f" (and {len(legs) - 1} more)" if legs[1:] else "")
         for lack, legs in kinds.items()
         if legs
     ]

@@ -143,23 +143,26 @@ def test_the_calls_of_many_rows_are_kept_apart() -> None:
     assert [(call.id, call.answered) for call in calls_of([rows[1], rows[0]])] == [("2", False), ("1", True)]
 
 
-PARTLY_WRITTEN = {
-    "no segments yet": {column: None for column in _rows(["A = 101 0-9 5"])[0] if not column.startswith("call_")},
-    "a party is not there yet": {"dst_info_id": None, "dst_dn_type": None, "dst_dn": None},
-    "a segment without an end": {"seg_ended_at": None},
-    "a segment's end that is no time": {"seg_ended_at": "soon"},
-    "a call without an end": {"call_ended_at": None},
-}
+NO_SEGMENT = {column: None for column in _rows(["A = 101 0-9 5"])[0] if not column.startswith("call_")}
 
 
-@pytest.mark.parametrize("changed", PARTLY_WRITTEN.values(), ids=PARTLY_WRITTEN)
-def test_a_call_that_is_not_all_there_has_no_entry_but_is_seen(changed: Row) -> None:
+@pytest.mark.parametrize(
+    ("changed", "lack"),
+    [
+        (NO_SEGMENT, "call 17 has no segments"),
+        ({"dst_info_id": None, "dst_dn_type": None, "dst_dn": None}, "leg 1699 has a party that is not there"),
+        ({"seg_ended_at": None}, "leg 1699 has not ended"),
+        ({"seg_ended_at": "soon"}, "leg 1699 has not ended"),
+        ({"call_ended_at": None}, "leg 17 has not ended"),
+    ],
+    ids=["no segments", "no party", "no end of a segment", "an end that is no time", "no end of the call"],
+)
+def test_a_call_that_is_not_all_there_has_no_entry_but_is_seen(changed: Row, lack: str) -> None:
     call = _call([_rows(["A = 101 0-9 5"])[0] | changed])
-    assert call.id == "17"
     assert not call.is_complete
     assert records_of(call, FoldOptions(), after_wait=True) == []
     (record,) = records_of(call, FoldOptions(), give_up=True)
-    assert record.values["problem"]
+    assert (record.id, record.values["problem"]) == ("17", f"The call never became whole: {lack}")
 
 
 def test_a_party_of_an_unknown_kind_is_there_all_the_same() -> None:
