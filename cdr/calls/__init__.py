@@ -1,1 +1,0 @@
-"""The words that everybody else speaks. Pure."""

@@ -1,1 +1,0 @@
-"""From the phone system to the queue."""

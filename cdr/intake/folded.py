@@ -39,16 +39,19 @@ class Entry:
 
 
 class Lack(StrEnum):
-    """What a leg lacks."""
+    """What a leg or segment lacks; without segments, the call itself."""
 
     END = "has not ended"
     SUCCESSOR = "goes on in a leg that is not there"
     NAME_OF_SUCCESSOR = "goes on, but does not say in which leg"
     ORIGIN = "comes from a leg that is not there"
+    PARTY = "has a party that is not there"
+    SEGMENTS = "has no segments"
 
 
-_MAY_STILL_BE_TALK = (Lack.END, Lack.SUCCESSOR)
-"""Where one of these is missing the talk may go on for hours. The others may have been deleted, or never be written."""
+_MAY_STILL_BE_TALK = (Lack.END, Lack.SUCCESSOR, Lack.PARTY, Lack.SEGMENTS)
+"""Where one of these is missing there may be talk that nothing tells of yet, and it may go on for hours. The others may
+have been deleted, or never be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,8 @@ def _problem(missing: Sequence[Missing]) -> str:
     """One sentence for people, with one leg of each kind as a way in."""
     kinds = {lack: [each.leg for each in missing if each.lack is lack] for lack in _MAY_STILL_BE_TALK}
     found = [
-        f"leg {legs[0]} {lack}" + (f" (and {len(legs) - 1} more)" if legs[1:] else "")
+        f"{'call' if lack is Lack.SEGMENTS else 'leg'} {legs[0]} {lack}"
+        + (f" (and {len(legs) - 1} more)" if legs[1:] else "")
         for lack, legs in kinds.items()
         if legs
     ]
