@@ -13,7 +13,6 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
-    DateTime,
     bindparam,
     column,
     func,
@@ -25,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.types import NullType
 
 from cdr.edges.sql.connections import Connections
+from cdr.edges.sql.moments import moment_in_utc
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.intake.columns import id_in, time_in
 from cdr.intake.folded import FoldOptions
@@ -106,7 +106,7 @@ class SqlLegTable:
 
     def ended_from(self, since: datetime | None, after: Touched | None, limit: int) -> Sequence[Touched]:
         legs = self._legs.c
-        first = self._moment(after.ended_at if after is not None else since or FIRST_TIME)
+        first = moment_in_utc(after.ended_at if after is not None else since or FIRST_TIME, self._engine)
         is_known = legs.cdr_id.is_not(None), legs.call_history_id.is_not(None)
         wanted: list[ColumnElement[bool]] = [legs.cdr_ended_at >= first, self._is_time, *is_known]
         if after is not None:
@@ -132,14 +132,7 @@ class SqlLegTable:
     @property
     def _is_time(self) -> ColumnElement[bool]:
         """Not one of the placeholders that stand for a time far ahead."""
-        return self._legs.c.cdr_ended_at < self._moment(LAST_TIME)
-
-    def _moment(self, moment: datetime) -> BindParameter[Any]:
-        """As the column has it: aware where the engine compares such, else as UTC without an offset."""
-        if self._engine == "postgresql":
-            return bindparam(None, moment, type_=DateTime(timezone=True))
-        naive = moment.astimezone(UTC).replace(tzinfo=None)
-        return bindparam(None, naive.isoformat(" ", "milliseconds") if self._engine == "sqlite" else naive)
+        return self._legs.c.cdr_ended_at < moment_in_utc(LAST_TIME, self._engine)
 
 
 def _plain(value: str) -> BindParameter[Any]:
