@@ -27,11 +27,7 @@ from cdr.wiring.schedule import ncrontab
 from shared import log
 from shared.clock import Clock, SystemClock
 from shared.config.file import load_settings
-from shared.config.groups import (
-    DatabaseMembers,
-    NoMembers,
-    XapiMembers,
-)
+from shared.config.groups import DatabaseMembers, NoMembers, XapiMembers
 from shared.config.settings import Settings
 from shared.errors import ApiUnavailable, InvalidConfig, PipelineError, SourceMisconfigured
 

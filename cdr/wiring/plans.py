@@ -12,8 +12,10 @@ from cdr.calls.call import CallRules
 from cdr.groups.check import WatchedGroup
 from cdr.groups.hours import Hours, Span
 from cdr.intake.poll import PollPlan
-from shared.config.groups import BusinessHours, GroupHours, Holidays, NoMembers, Week
-from shared.config.settings import Settings, start_moment
+from shared.config.groups import NoMembers
+from shared.config.hours import BusinessHours, GroupHours, Holidays, Week
+from shared.config.phone_system import start_moment
+from shared.config.settings import Settings
 
 POLL_LEASE = timedelta(seconds=60)
 POLL_SHARE_OF_INTERVAL = 0.8

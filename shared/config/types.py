@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    SecretStr,
-    ValidationInfo,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo
 
 
 def _zone(name: str) -> str:
@@ -47,43 +38,6 @@ def _email(address: str) -> str:
     return address
 
 
-def _milliseconds_from_1000(value: Any) -> Any:
-    """The earlier integration's API_TIMEOUT_MS is in milliseconds; no time-out in seconds is that large."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return value
-    return number / 1000 if number >= 1000 else value  # noqa: PLR2004 - the bound that the docstring explains
-
-
-def _fits_a_header(secret: SecretStr) -> SecretStr:
-    """A line break, as files of secrets have at their end, would fail each request with the secret in the error."""
-    if not re.fullmatch("[!-~]([ -~]*[!-~])?", secret.get_secret_value()):
-        raise ValueError("is empty, or has a blank or line break at an end, or a character that no HTTP header takes")
-    return secret
-
-
-def call_id_template(template: str) -> str:
-    if not re.fullmatch(r"[^{}]*((\{call_id\}|\{id\})[^{}]*)+", template):
-        raise ValueError("must be made of {call_id} and {id}")
-    return template
-
-
-def _start_from(value: Any) -> Literal["beginning", "now"] | int | datetime:
-    match value:
-        case "beginning":
-            return "beginning"
-        case "now":
-            return "now"
-        case int() | datetime():
-            return value
-        case str() if re.fullmatch(r"-?\d{1,19}", value):
-            return int(value)
-        case str() if re.match(r"\d{4}-\d\d-\d\d", value):
-            return datetime.fromisoformat(value)
-    raise ValueError("is none of the allowed values")
-
-
 _DURATION = "^([1-9][0-9]{0,5}) *(s|m|h|d|seconds?|minutes?|hours?|days?)$"
 
 
@@ -94,17 +48,6 @@ def _duration(value: Any) -> timedelta:
     if found is None:
         raise ValueError("is no number above 0 with a unit")
     return int(found[1]) * timedelta(**{_UNITS[found[2][0]]: 1})
-
-
-_CLOCK_TIME = "^([01]?[0-9]|2[0-3]):[0-5][0-9]$"
-
-
-def _clock_time(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if not re.fullmatch(_CLOCK_TIME, value):
-        raise ValueError("is no time of the form hh:mm")
-    return value.zfill(len("08:00"))
 
 
 def _existing_file(path: str, info: ValidationInfo) -> str:
@@ -123,25 +66,10 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 Duration = Annotated[
     timedelta, PlainValidator(_duration, json_schema_input_type=Annotated[str, Field(pattern=_DURATION)])
 ]
-ClockTime = Annotated[
-    time, BeforeValidator(_clock_time, json_schema_input_type=Annotated[str, Field(pattern=_CLOCK_TIME)])
-]
 ExistingFile = Annotated[str, AfterValidator(_existing_file)]
-Seconds = Annotated[
-    float,
-    BeforeValidator(
-        _milliseconds_from_1000,
-        json_schema_input_type=Annotated[float, Field(ge=1, le=60)] | Annotated[float, Field(ge=1000, le=60_000)],
-    ),
-]
 Zone = Annotated[str, AfterValidator(_zone)]
 HttpUrl = Annotated[str, Field(json_schema_extra={"format": "uri"}), AfterValidator(http_url)]
 Email = Annotated[str, Field(max_length=255, json_schema_extra={"format": "email"}), AfterValidator(_email)]
-HeaderSecret = Annotated[SecretStr, AfterValidator(_fits_a_header)]
-StartFrom = Annotated[
-    Literal["beginning", "now"] | int | datetime, PlainValidator(_start_from, json_schema_input_type=str | int)
-]
-"""A naive date and time is meant in the database's own time zone."""
 
 
 class Section(BaseModel):

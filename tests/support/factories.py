@@ -9,7 +9,8 @@ from typing import Any
 from cdr.calls.call import Call, CallRules, Direction, Row
 from cdr.calls.message import decode_row, encode_row
 from shared.config.file import parse_settings
-from shared.config.settings import CdrDatabase, Settings
+from shared.config.phone_system import CdrDatabase
+from shared.config.settings import Settings
 
 OUTSIDE = "+1 907 555 0142"
 """A caller from outside, as the phone system writes it."""

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from shared.config.call_logger import ApiKeyAuth, BearerAuth, EntraAuth, NoAuth
 from shared.config.file import ENVIRONMENT, MAX_FILE_BYTES, load_settings, parse_settings
-from shared.config.settings import ApiKeyAuth, BearerAuth, EntraAuth, NoAuth, Settings
+from shared.config.settings import Settings
 from shared.errors import InvalidConfig
 from tests.support.factories import ALICE, CONFIG, make_settings
 

@@ -11,15 +11,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from local.call_logger.rules import is_email
-from shared.config.groups import DayHours
-from shared.config.settings import (
-    Api,
-    ApiKeyAuth,
-    Calls,
-    Settings,
-    ThreeCx,
-    start_moment,
-)
+from shared.config.call_logger import Api, ApiKeyAuth
+from shared.config.calls import Calls
+from shared.config.hours import DayHours
+from shared.config.phone_system import ThreeCx, start_moment
+from shared.config.settings import Settings
 from tests.support.factories import ALICE, make_database, make_settings
 
 

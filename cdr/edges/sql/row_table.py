@@ -33,7 +33,7 @@ from cdr.edges.sql.errors import translated
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.intake.id_order import Range
 from shared import log
-from shared.config.settings import CdrDatabase
+from shared.config.phone_system import CdrDatabase
 from shared.errors import SourceMisconfigured
 
 RANGES_A_STATEMENT = 200
