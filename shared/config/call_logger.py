@@ -69,9 +69,12 @@ class Api(Section):
     timeout_seconds: Seconds = Field(
         30, ge=1, le=60, description="1 to 60 seconds for one request; numbers from 1000 are milliseconds"
     )
-    retry_attempts: int = Field(3, ge=1, le=10, description="1 to 10 tries before the call goes back to the queue")
+    retry_attempts: int = Field(
+        3, ge=1, le=10, description="1 to 10 tries in a row before the call goes back to the queue"
+    )
     give_up_after: Duration = Field(
-        timedelta(days=7), description="such as 7 days: when a call that the API cannot take is given up"
+        timedelta(days=7),
+        description="such as 7 days: when a call that the API cannot take is given up, and recorded as rejected",
     )
     ca_file: ExistingFile | None = Field(None, description="a file with the certificates to trust, for a private CA")
     auth: ApiAuth = Field(NoAuth(), description="type: none, bearer, api_key or entra")

@@ -39,11 +39,14 @@ class MemberDatabase(Database):
 
 class DatabaseMembers(Section):
     source: Literal["database"] = Field(description="database: the phone system's own, or any with a SELECT for it")
-    database: MemberDatabase = Field(description="how to get there")
+    database: MemberDatabase = Field(
+        description="how to get there: the settings of 3cx.cdr_database, but by default with the engine postgresql"
+    )
     select: str = Field(
         "3cx-v20",
         min_length=1,
-        description="name of a file in config/members without .sql, or the path of a file of your own",
+        description="name of a file in config/members without .sql, or the path of a file of your own: the SELECT that "
+        "yields members",
     )
 
 
@@ -67,30 +70,36 @@ class Notify(Section):
     @field_validator("url")
     @classmethod
     def _is_url(cls, value: SecretStr) -> SecretStr:
-        try:
-            http_url(value.get_secret_value().partition("?")[0])
-        except ValueError:
-            raise ValueError("is no http or https address") from None
+        http_url(value.get_secret_value().partition("?")[0])
         return value
 
 
 class MonitoredGroup(Section):
     id: str = Field(description="the group's number in the phone system", min_length=1, max_length=100)
     name: str = Field("", description="what people call it", max_length=255)
-    members: tuple[str, ...] | None = Field(None, description="a list of extensions, for members.source static")
+    members: tuple[str, ...] | None = Field(
+        None, description="a list of extensions, for members.source static; whoever is in it counts as available"
+    )
     business_hours: GroupHours | None = Field(None, description="hours of its own, in place of the common ones")
 
 
 class CallGroups(Section):
-    alert_check_interval_minutes: int = Field(5, ge=1, le=60, description="1 to 60 minutes")
-    grace_minutes: int = Field(0, ge=0, le=1440, description="0 to 1440: how long a group may be empty before an alert")
+    alert_check_interval_minutes: int = Field(
+        5, ge=1, le=60, description="1 to 60 minutes from one look at the groups to the next"
+    )
+    grace_minutes: int = Field(
+        0, ge=0, le=1440, description="0 to 1440: how long a group may be empty before its alert"
+    )
     unknown_after: Duration = Field(
-        timedelta(minutes=15), description="such as 15 minutes: how long nothing may be known before an alert says so"
+        timedelta(minutes=15),
+        description="such as 15 minutes: how long nothing may be known of a group before an alert says so",
     )
     remind_after: Duration | None = Field(None, description="such as 1 hour: when webhooks are told again; or null")
     members: Members = Field(NoMembers(), description="source: none, static, database or xapi")
     notify: tuple[Notify, ...] = Field((), description="a list of webhooks, each with type and url")
-    monitored_groups: tuple[MonitoredGroup, ...] = Field((), description="a list of groups, each with id and name")
+    monitored_groups: tuple[MonitoredGroup, ...] = Field(
+        (), description="a list of groups, each with id and name; a call to one of them carries it as its call group"
+    )
 
     @field_validator("monitored_groups", mode="wrap")
     @classmethod
@@ -108,13 +117,15 @@ class CallGroups(Section):
 
 
 def _mistakes_between(groups: list[Any], *, is_static: bool) -> Iterator[InitErrorDetails]:
-    seen = set()
+    seen: set[str] = set()
     for place, group in enumerate(groups):
         if not isinstance(group, dict):
             continue
-        if "id" in group and group["id"] in seen:
-            yield _mistake(place, "id", group["id"], "stands twice")
-        seen.add(group.get("id"))
+        name = group.get("id")
+        if isinstance(name, str):
+            if name in seen:
+                yield _mistake(place, "id", name, "stands twice")
+            seen.add(name)
         if is_static and group.get("members") is None:
             yield _mistake(place, "members", None, "missing, members.source static needs it")
 

@@ -8,15 +8,17 @@ from datetime import date, time
 from itertools import pairwise
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from shared.config.types import Section, Zone
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 DAY_MINUTES = 24 * 60
-DAY = "a span with start and end, a list of spans, or null for closed"
+DAY = "a span with start and end, a list of spans, or null, which is closed"
 
-_CLOCK_TIME = "^([01]?[0-9]|2[0-3]):[0-5][0-9]$"
+_CLOCK_TIME = "([01]?[0-9]|2[0-3]):[0-5][0-9]"
+_END_OF_DAY = "24:00"
+_NO = ("false", "no", "off", "n", "f", "0")
 
 
 def _clock_time(value: Any) -> Any:
@@ -27,8 +29,20 @@ def _clock_time(value: Any) -> Any:
     return value.zfill(len("08:00"))
 
 
+def _end_time(value: Any) -> Any:
+    if value == _END_OF_DAY:
+        raise ValueError("is the end of the day itself, so it does not go with overnight")
+    return _clock_time(value)
+
+
 ClockTime = Annotated[
-    time, BeforeValidator(_clock_time, json_schema_input_type=Annotated[str, Field(pattern=_CLOCK_TIME)])
+    time, BeforeValidator(_clock_time, json_schema_input_type=Annotated[str, Field(pattern=f"^{_CLOCK_TIME}$")])
+]
+EndTime = Annotated[
+    time,
+    BeforeValidator(
+        _end_time, json_schema_input_type=Annotated[str, Field(pattern=f"^({_CLOCK_TIME}|{_END_OF_DAY})$")]
+    ),
 ]
 
 
@@ -37,7 +51,19 @@ class DayHours(Section):
 
     start: ClockTime = Field(description="hh:mm")
     overnight: bool = Field(False, description="true or false: true means that the end is on the next day")
-    end: ClockTime = Field(description="hh:mm, after start; with overnight: true the next day's, not after start")
+    end: EndTime = Field(
+        description="hh:mm, after start and not part of the span, 24:00 at the latest; with overnight: true that of "
+        "the next day, not after start"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _end_of_day(cls, data: Any) -> Any:
+        """24:00 is midnight, and that is on the next day."""
+        if not isinstance(data, dict) or data.get("end") != _END_OF_DAY:
+            return data
+        says_no = str(data.get("overnight", "false")).lower() in _NO
+        return data | {"end": "00:00", "overnight": True} if says_no else data
 
     @field_validator("end")
     @classmethod
@@ -118,7 +144,9 @@ def _minutes(clock: time) -> int:
 class Holidays(Section):
     """Days without business hours."""
 
-    country: str | None = Field(None, pattern="^[A-Z]{2}$", description="two capital letters, such as US")
+    country: str | None = Field(
+        None, pattern="^[A-Z]{2}$", description="two capital letters, such as US: whose public holidays count"
+    )
     subdivision: str | None = Field(None, description="a state or region of the country, such as AK")
     dates: tuple[date, ...] = Field((), description="a list of days of one's own, such as 2026-12-24")
 

@@ -26,5 +26,5 @@ class Settings(Section):
     business_hours: BusinessHours = Field(BusinessHours(), description="time zone and hours of each weekday")
     call_groups: CallGroups = Field(CallGroups(), description="queues and ring groups")
     extension_mapping: dict[str, Email] = Field(
-        default_factory=dict, description="extension: e-mail address; extensions are text, leading zeros count"
+        default_factory=dict, description="extension: e-mail address; extensions are text, 0101 is not 101"
     )

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, model_validator
+
+LONGEST_LABEL, LONGEST_HOST = 63, 253  # of DNS
+HIGHEST_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class ShownIf:
+    """Marks a kind of value that people write a login into: a mistake shows one only if all of it fits the pattern."""
+
+    pattern: str
+
+
+def types_in(annotation: Any) -> tuple[Any, ...]:
+    """A type with all that it is made of: the members of a union, the arguments of a container, marks of a value."""
+    inner = (*getattr(annotation, "__args__", ()), *getattr(annotation, "__metadata__", ()))
+    return (annotation, *(part for arg in inner for part in types_in(arg)))
 
 
 def _zone(name: str) -> str:
@@ -19,13 +37,65 @@ def _zone(name: str) -> str:
     return name
 
 
-_HOST = r"(\[[0-9A-Fa-f:.]+\]|[\w-]{1,63}(\.[\w-]{1,63})*)"
+def _host(host: str) -> str:
+    """Of a database. PostgreSQL also takes several, and the folder of a socket."""
+    if "\\" in host:
+        raise ValueError("names an instance, which is not looked up; write its server as host and its own port as port")
+    if re.fullmatch(r"(tcp:)?(\[.*\]|[^:,]+)[:,] *\d+", host):
+        raise ValueError("has a port in it; write the port as port")
+    if not host.startswith("/"):
+        for name in host.removeprefix("tcp:").split(","):
+            _check_host_name(name)
+    return host
+
+
+def _check_host_name(name: str) -> None:
+    """As far as it can be told without asking anybody; what a resolver would refuse is no outage that passes."""
+    if ":" in name:
+        try:
+            IPv6Address(name.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            raise ValueError("is no host name and no address") from None
+        return
+    if not re.fullmatch(r"[\w.()-]+", name):
+        raise ValueError("is no host name and no address")
+    labels = name.removesuffix(".").split(".")
+    if not all(labels):
+        raise ValueError("is no host name: there is nothing between two of its dots, or before the first")
+    if not all(_is_label(label) for label in labels):
+        raise ValueError(f"is no host name: a part between its dots is longer than the {LONGEST_LABEL} that fit")
+    if len(name) > LONGEST_HOST:
+        raise ValueError(f"is no host name: it has more than {LONGEST_HOST} characters")
+
+
+def _is_label(label: str) -> bool:
+    try:
+        return len(label if label.isascii() else label.encode("idna")) <= LONGEST_LABEL
+    except UnicodeError:  # also too long, in the form that it is looked up in
+        return False
 
 
 def http_url(url: str) -> str:
-    if not re.fullmatch(rf"https?://{_HOST}(:[0-9]{{1,5}})?(/[^\s?#]*)?", url):
-        raise ValueError("is not an http or https address without query")
+    """An http or https address without a slash at its end.
+
+    :raises ValueError: for anything else, in words that show nothing of it
+    """
+    if re.match(r"([a-z]+:)?(//)?[^/?#]*@", url, re.IGNORECASE):
+        raise ValueError("has a login in it; write the address without user and password")
+    found = re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]{1,5})?(/[^\s?#]*)?", url)
+    if found is None:
+        raise ValueError("is not an http or https address")
+    _check_host_name(found[1])
+    if found[2] and not 1 <= int(found[2][1:]) <= HIGHEST_PORT:
+        raise ValueError(f"is not an http or https address: its port is not in 1 to {HIGHEST_PORT}")
     return url.rstrip("/")
+
+
+def _base_url(url: str) -> str:
+    """To which paths are added."""
+    if "?" in url:
+        raise ValueError("is not an http or https address without query")
+    return http_url(url)
 
 
 _ATOM, _LABEL = r"[\w!#$%&'*+/=?^`{|}~-]+", r"[^\W_]+(-+[^\W_]+)*"
@@ -68,9 +138,37 @@ Duration = Annotated[
 ]
 ExistingFile = Annotated[str, AfterValidator(_existing_file)]
 Zone = Annotated[str, AfterValidator(_zone)]
-HttpUrl = Annotated[str, Field(json_schema_extra={"format": "uri"}), AfterValidator(http_url)]
+Host = Annotated[
+    str, Field(min_length=1), ShownIf(r"(tcp:)?[\w.,()\\ -]+([:,] *\d{1,5})?|[\[\]0-9A-Fa-f:.]+"), AfterValidator(_host)
+]
+HttpUrl = Annotated[
+    str,
+    Field(json_schema_extra={"format": "uri"}),
+    ShownIf(r"(\w+://)?[\w.-]*(:\d{0,5})?(/[\w./-]*)?"),
+    AfterValidator(_base_url),
+]
 Email = Annotated[str, Field(max_length=255, json_schema_extra={"format": "email"}), AfterValidator(_email)]
 
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_absent(cls, data: Any) -> Any:
+        """A section, list or mapping of which everything is commented out is as good as none."""
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in data.items() if value is not None or not cls.holds_more(key)}
+
+    @classmethod
+    def holds_more(cls, key: str) -> bool:
+        """Whether a section, list or mapping stands under this key."""
+        return any(
+            (info.alias or name) == key and any(_is_container(part) for part in types_in(info.annotation))
+            for name, info in cls.model_fields.items()
+        )
+
+
+def _is_container(part: Any) -> bool:
+    return getattr(part, "__origin__", None) in (tuple, dict) or (isinstance(part, type) and issubclass(part, Section))

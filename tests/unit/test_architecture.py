@@ -96,7 +96,7 @@ def _may_import(room: str) -> set[str]:
 
 
 FOREIGN = {
-    "shared": {"yaml", "pydantic", "pydantic_core", "holidays"},
+    "shared": {"yaml", "pydantic", "pydantic_core", "holidays", "phonenumbers"},
     "calls": {"phonenumbers"},
     "wiring": {"holidays"},
     "web": {"azure"},
