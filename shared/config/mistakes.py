@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,15 +35,16 @@ def mistakes_in(
     *,
     variables: Mapping[Path, str],
     unset: Mapping[Path, str],
-    told: Iterable[Path],
+    told: Collection[Path],
 ) -> Iterator[str]:
-    """A sentence for each mistake, but none for what follows from one at a path that has been told of already.
+    """A sentence for each mistake, but none for what follows from one that has been told of already.
 
-    ``variables`` is where the environment is read for a setting, ``unset`` which variable left a value empty.
+    ``variables`` is which variable is read for a setting that the file does not name, ``unset`` which one left a value
+    empty, ``told`` the paths that have been told of.
     """
     for error in exc.errors(include_url=False, include_context=False):
         at = _locate(error["loc"])
-        if any(path[: len(at.path)] == at.path for path in told):
+        if at.path in told or (error["type"].startswith("union_tag") and any(path[:-1] == at.path for path in told)):
             continue
         name, message = name_of(at.path), error["msg"].removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":

@@ -86,8 +86,6 @@ def _start_from(value: Any) -> Literal["beginning", "now"] | int | datetime:
             return _row_id(value)
         case str() if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
             return _start_date(datetime.fromisoformat(value))
-        case int() | datetime():
-            return value
     raise ValueError("is none of the allowed values")
 
 

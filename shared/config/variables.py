@@ -23,7 +23,7 @@ UNRESOLVED = (
 
 # A default may have pairs of braces in it, as a template has.
 _VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:(?!\$\{)(?:\{[^{}]*\}|[^}]))*))?\}")
-_IN_OTHER_WORDS = re.compile(r"\$(\(|env:)?([A-Za-z_][A-Za-z0-9_]*)")
+_IN_OTHER_WORDS = re.compile(r"\$(?:(?P<bracket>\([^)]*\)|env:)|(?P<name>[A-Za-z_]\w*))", re.ASCII)
 """How shells and pipelines write one: $NAME, $(NAME), $env:NAME."""
 _VAULT_REFERENCE = re.compile(r"@\s*Microsoft\s*\.\s*KeyVault\s*\(", re.IGNORECASE)
 
@@ -90,9 +90,9 @@ def _is_misunderstood(rest: str, environment: Mapping[str, str], *, is_secret: b
     if "${" in rest:
         return True
     for found in _IN_OTHER_WORDS.finditer(rest):
-        bracket, name = found.groups()
-        is_all = found.start() == 0 and found.end() + (bracket == "(") == len(rest)
-        looks_like_it = bool(bracket) or name in environment or (name.isupper() and len(name) > 1)
+        name = found["name"] or ""
+        looks_like_it = bool(found["bracket"]) or name in environment or (name.isupper() and len(name) > 1)
+        is_all = found.start() == 0 and (found.end() == len(rest) or found["bracket"] == "env:")
         if (is_all and looks_like_it) if is_secret else (is_all or looks_like_it):
             return True
     return False

@@ -21,8 +21,9 @@ _OPENING = (
 )
 _CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 _YAML = "tag:yaml.org,2002:"
-_QUOTING = re.compile("(found undefined tag handle|found duplicate anchor).*")
-"""The parser's reasons that would show a piece of the text: a password that begins with ! or & looks like a tag."""
+_TAG = "a tag that is not understood here; text that begins with ! needs quotes"
+_IN_OUR_WORDS = {"found undefined tag handle": _TAG, "second occurrence": "an anchor (&name) that stands twice"}
+"""By the beginning of the parser's: the first would show what may be a piece of a password, the second says little."""
 
 
 class _TextLoader(yaml.SafeLoader):
@@ -42,8 +43,6 @@ def read_yaml(text: str) -> Plain:
         return None if node is None else _plain(node)
     except (yaml.YAMLError, ValueError, OverflowError) as exc:  # the last two: an escape beyond Unicode
         raise InvalidConfig([f"the configuration file is not valid YAML: {_reason(exc, text)}"]) from None
-    except RecursionError:
-        raise InvalidConfig(["the configuration file is nested too deeply"]) from None
 
 
 def _check_tokens(text: str) -> None:
@@ -67,9 +66,7 @@ def _plain(node: yaml.Node) -> Plain:
             return [_plain(item) for item in node.value]
         case yaml.MappingNode(), "map":
             return _mapping(node)
-    raise yaml.MarkedYAMLError(
-        problem="a tag that is not understood here; text that begins with ! needs quotes", problem_mark=node.start_mark
-    )
+    raise yaml.MarkedYAMLError(problem=_TAG, problem_mark=node.start_mark)
 
 
 def _mapping(node: yaml.MappingNode) -> Plain:
@@ -85,7 +82,8 @@ def _mapping(node: yaml.MappingNode) -> Plain:
 
 
 def _reason(exc: Exception, text: str) -> str:
-    problem = _QUOTING.sub(r"\1", getattr(exc, "problem", None) or str(exc).splitlines()[0])
+    theirs = getattr(exc, "problem", None) or str(exc).splitlines()[0]
+    problem = next((ours for start, ours in _IN_OUR_WORDS.items() if theirs.startswith(start)), theirs)
     mark = getattr(exc, "problem_mark", None)
     if mark is None:
         return problem
