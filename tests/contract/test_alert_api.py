@@ -16,7 +16,7 @@ from cdr.groups.alerts import AlertType, OpenAlert
 from cdr.groups.ports import AlertApi
 from local.call_logger import server as call_logger_program
 from local.call_logger.server import CallLogger, Credential, RunningCallLogger
-from shared.config.settings import BearerAuth, NoAuth
+from shared.config.call_logger import BearerAuth, NoAuth
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable
 from tests.fakes.groups import InMemoryAlertApi
 from tests.systems import receiver as receiver_program

@@ -22,7 +22,7 @@ from cdr.submission.ports import CallApi
 from local.call_logger import server as call_logger
 from local.call_logger.server import CallLogger, Credential, Fault, FaultKind, RunningCallLogger
 from shared.clock import HandMovedClock
-from shared.config.settings import ApiKeyAuth, BearerAuth, NoAuth
+from shared.config.call_logger import ApiKeyAuth, BearerAuth, NoAuth
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, PipelineError, SubmissionUnknown
 from tests.fakes.call_api import InMemoryCallApi
 from tests.support.factories import make_call

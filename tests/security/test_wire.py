@@ -28,7 +28,7 @@ from cdr.edges.xapi.members import XapiMemberSource
 from cdr.groups.alerts import AlertType
 from cdr.groups.ports import Notice
 from shared.clock import SystemClock
-from shared.config.settings import BearerAuth
+from shared.config.call_logger import BearerAuth
 from shared.errors import PipelineError
 from tests.support.factories import make_call
 from tests.systems.raw_server import RawServer, raw_server

@@ -13,7 +13,7 @@ from typing import Any
 from cdr.calls.call import RawRow
 from cdr.edges.sql.row_table import SqlCdrSource, read_schema
 from cdr.intake.ports import CdrSource
-from shared.config.settings import CdrDatabase
+from shared.config.phone_system import CdrDatabase
 from tests.fakes.row_table import InMemoryCdrSource
 from tests.systems import mariadb, mssql, postgresql
 from tests.systems.mariadb import MariaDb

@@ -18,8 +18,8 @@ from cdr.edges.call_logger.calls import CONNECT_TIMEOUT_S as API_CONNECT_TIMEOUT
 from cdr.edges.sql.engines import CONNECT_TIMEOUT_S as DATABASE_CONNECT_TIMEOUT_S
 from cdr.wiring.parts import CLAIM_LEASE, CLEANING_BUDGET, HTTP_BUDGET, SUBMIT_BUDGET
 from cdr.wiring.plans import POLL_LEASE
-from shared.config.database import Database
-from shared.config.settings import Api
+from shared.config.call_logger import Api
+from shared.config.phone_system import Database
 
 PROJECT = Path(__file__).parents[2]
 OURS = ("cdr", "shared", "function_app", "local", "tests", "dev")
@@ -96,7 +96,7 @@ def _may_import(room: str) -> set[str]:
 
 
 FOREIGN = {
-    "shared": {"yaml", "pydantic", "pydantic_core", "holidays"},
+    "shared": {"yaml", "pydantic", "pydantic_core", "holidays", "phonenumbers"},
     "calls": {"phonenumbers"},
     "wiring": {"holidays"},
     "web": {"azure"},

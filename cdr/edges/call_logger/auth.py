@@ -7,7 +7,7 @@ from typing import Any
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
-from shared.config.settings import ApiKeyAuth, BearerAuth, EntraAuth, NoAuth
+from shared.config.call_logger import ApiKeyAuth, BearerAuth, EntraAuth, NoAuth
 from shared.errors import ApiDenied, ApiUnavailable
 
 

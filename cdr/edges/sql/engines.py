@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
-from shared.config.database import Database
+from shared.config.phone_system import Database
 from shared.errors import SourceMisconfigured
 
 CONNECT_TIMEOUT_S = 10
