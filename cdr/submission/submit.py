@@ -16,7 +16,7 @@ from enum import StrEnum
 from cdr.calls.call import Call, Job, NotLogged, Reason, Settlement, State
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message, Unreadable
-from cdr.calls.rules import CallRules, job_of, row_key, to_call
+from cdr.calls.rules import CallRules, job_of, row_key, same_call, to_call
 from cdr.submission import report
 from cdr.submission.breakers import ApiBreaker, OnceAMinute, RejectionBreaker
 from cdr.submission.ports import Accepted, AlreadySubmitted, CallApi, CallLedger, Claim, ClaimAnswer, Held
@@ -28,6 +28,7 @@ from shared.errors import (
     ApiFailed,
     ApiRejected,
     ApiUnavailable,
+    PartHeld,
     PermanentError,
     StorageUnavailable,
     SubmissionUnknown,
@@ -40,7 +41,7 @@ TRIES_APART = 4
 """Messages of one batch come back together. If one of them ends the whole process each time, the others must get away
 from it long before maxDequeueCount in host.json."""
 
-NOT_ON_ITS_WAY = (ApiUnavailable, ApiDenied, TooManyRejections)
+NOT_ON_ITS_WAY = (ApiUnavailable, ApiDenied, PartHeld, StorageUnavailable, TooManyRejections)
 """Whoever gets the message next may try at once."""
 
 
@@ -130,7 +131,7 @@ class _Delivery:
         if is_over(self.message, self.began, self.worker.patience):
             return self._close(claim, job, self._given_up(claim.last_error or "sent, and no answer came"))
         try:
-            settlement = self._attempt(job)
+            settlement = self._close_parts(job) or self._attempt(job)
         except SubmissionUnknown as exc:
             return self._put_back(job, exc)
         except NOT_ON_ITS_WAY as exc:
@@ -140,6 +141,19 @@ class _Delivery:
                 self.worker.ledger.give_back(claim, named(exc), self.worker.clock.now())
             return self._put_back(job, exc)
         return self._close(claim, job, settlement)
+
+    def _close_parts(self, job: Job) -> Settlement | None:
+        """Nobody may submit any more what turned out to be a part of this call. If one of them is in, the call is."""
+        for part in job.record.replaces:
+            old = job_of(part, self.worker.rules)
+            closed = Settlement(State.SKIPPED, Reason.MERGED, f"part of {job.key.name}")
+            match self.worker.ledger.record(old.key, None, closed, self.worker.clock.now()):
+                case Held() as held:
+                    raise PartHeld(f"{held.why}, as {old.key.name}, which is a part of it")
+                case AlreadySubmitted(as_part=False):
+                    report.merged_late(job, old)
+                    return Settlement(State.SKIPPED, Reason.MERGED, f"submitted before as {old.key.name}")
+        return None
 
     def _attempt(self, job: Job) -> Settlement:
         try:
@@ -203,9 +217,8 @@ class _Delivery:
         try:
             self._leave_replayed(job)
             if not is_own:
-                detail = f"row {found.record_id} has the same pbxCallId"
-                settlement = Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID, detail)
-                ledger.record(row_key(job.key, job.record.id), Message((job.record,)), settlement, now)
+                own, letter = row_key(job.key, job.record.id), Message((job.record,))
+                ledger.record(own, letter, same_call(str(found.record_id)), now)
         except StorageUnavailable as exc:
             return self._put_back(job, exc)
         report.repeated(job, is_own=is_own)

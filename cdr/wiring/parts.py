@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cdr import __version__
+from cdr.intake.id_order import PAGE_SIZE
 from cdr.wiring import plans
 from cdr.wiring.schedule import ncrontab
 from cdr.wiring.times import Times
@@ -59,12 +60,14 @@ class Parts:
         *,
         clock: Clock | None = None,
         times: Times | None = None,
+        page_size: int = PAGE_SIZE,
         **replacements: Any,
     ) -> None:
         self.environment = environment
         self.root = root
         self.clock = clock or SystemClock()
         self.times = times or Times()
+        self.page_size = page_size
         self.started_at = self.clock.now()
         self.mistakes: Sequence[str] = ()
         self._settings: Settings | None = None
@@ -140,7 +143,7 @@ class Parts:
         from cdr.submission.poison import PoisonKeeper
 
         rules = plans.call_rules(self._settings) if self._settings else None
-        return PoisonKeeper(self.ledger, self.poison_queue, self.clock, self.times.claim_lease, rules)
+        return PoisonKeeper(self.ledger, self.poison_queue, self.clock, rules)
 
     @property
     def watched_groups(self) -> Sequence[WatchedGroup]:
@@ -238,7 +241,7 @@ class Parts:
 
         three_cx = self.settings.three_cx
         sql = read_schema(three_cx.schema_, self.root)
-        return SqlCallLog(three_cx.cdr_database, sql, self.clock, plans.patience(three_cx))
+        return SqlCallLog(three_cx.cdr_database, sql, self.clock, plans.patience(three_cx), self.page_size)
 
     @cached_property
     def api(self) -> CallApi:
