@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
-from cdr.edges.sql.engines import make_engine
+from cdr.edges.sql.engines import USUAL, Timeouts, make_engine
 from cdr.edges.sql.errors import translated
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Patience, Row, progress
@@ -62,19 +62,22 @@ class SqlCallLog:
         clock: Clock,
         patience: Patience,
         page_size: int = PAGE_SIZE,
+        *,
+        timeouts: Timeouts = USUAL,
     ) -> None:
         self._database = database
         self._schema_sql = schema_sql
         self._clock = clock
         self._patience = patience
         self._page_size = page_size
+        self._timeouts = timeouts
         self._engine: Engine | None = None
 
     @contextmanager
     def connect(self) -> Iterator[IdOrderReader]:
         with translated():
             if self._engine is None:
-                self._engine = make_engine(self._database)
+                self._engine = make_engine(self._database, self._timeouts)
             connection = self._engine.connect()
         table = SqlRowTable(connection, self._schema_sql, self._database)
         try:
