@@ -11,18 +11,21 @@ from cdr.calls.message import pack
 from cdr.intake.ports import CallSource, PositionStore
 from cdr.operations.ports import LedgerRecords
 from shared import log
+from shared.clock import Clock
 
 SHOWN_IDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """What is compared, and where missing calls go."""
+    """What is compared, and where missing calls go. A claim that ran out ``stalled_after`` ago has lost its message."""
 
     source: CallSource
     positions: PositionStore
     records: LedgerRecords
     queue: CallQueue
+    clock: Clock
+    stalled_after: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ def reconcile(reconciler: Reconciler, first: date, last: date, *, queue_missing:
     :raises SourceUnavailable, SourceMisconfigured, StorageUnavailable: nothing can be said
     """
     stored, _ = reconciler.positions.read()
-    recorded = reconciler.records.record_ids(first - timedelta(days=1), last + timedelta(days=1))
+    around, stalled_before = timedelta(days=1), reconciler.clock.now() - reconciler.stalled_after
+    recorded = reconciler.records.record_ids(first - around, last + around, stalled_before=stalled_before)
     of_these_days = reconciler.records.record_ids(first, last, undated=False)
     seen: set[str] = set()
     missing: list[str] = []

@@ -11,6 +11,7 @@ from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Unreadable
 from cdr.calls.rules import CallRules, job_of
 from cdr.submission.ports import AlreadySubmitted, CallLedger, Claim, Held
+from cdr.submission.repeated import record_repeated
 from shared import log
 from shared.clock import Clock
 from shared.errors import StorageUnavailable
@@ -73,7 +74,7 @@ def _keep_call(job: Job, keeper: PoisonKeeper) -> bool:
         case Held():
             return False
         case AlreadySubmitted():
-            log.event("call.repeated", call=job.key.name, row_id=job.record.id)
+            record_repeated(job, answer, keeper.ledger, keeper.clock.now())
         case Claim():
             detail = f"given up after too many deliveries; last: {answer.last_error or 'no error recorded'}"
             settlement = Settlement(State.REJECTED, Reason.GAVE_UP, detail)

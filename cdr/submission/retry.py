@@ -55,14 +55,26 @@ def decide(
     """
     if _can_be_given_up(hindrance) and _age(message, now) >= patience.give_up_after:
         return GiveUp()
+    return again(hindrance, message, now, random, patience, alone=alone)
+
+
+def again(
+    hindrance: Hindrance,
+    message: Message,
+    now: datetime,
+    random: Callable[[], float],
+    patience: Patience,
+    *,
+    alone: bool = False,
+) -> Again:
+    """The same for what is not given up, however old it is."""
     may_be_the_call = alone and isinstance(hindrance, ApiFailed | SubmissionUnknown)
     longest = patience.longest_delay_alone if may_be_the_call else patience.longest_delay
-    delay = max(_delay(message.tries, longest, random, patience), _before_that_in_vain(hindrance, now, patience))
-    return Again(delay)
+    return Again(max(_delay(message.tries, longest, random, patience), _before_that_in_vain(hindrance, now, patience)))
 
 
 def is_over(message: Message, now: datetime, patience: Patience) -> bool:
-    """Whether it is not even tried once more: so old that what was sent without an answer has had its last look."""
+    """Whether a call that was sent without an answer is not even tried once more: it has had its last look."""
     return _age(message, now) >= patience.give_up_after + patience.claim_lease
 
 

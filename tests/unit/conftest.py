@@ -1,4 +1,4 @@
-"""What the tests of the use cases share: the twins, a worker made of them, and a reader of the log."""
+"""What the tests of the use cases share: the fakes, a worker among them, and a reader of the log."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import json
 import logging
 import re
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from cdr.submission.breakers import ApiWatch, RejectionLimit
-from cdr.submission.submit import SubmitPlan, Worker
 from shared import log
 from shared.clock import HandMovedClock
 from tests.fakes.call_api import InMemoryCallApi
 from tests.fakes.call_queue import InMemoryCallQueue
 from tests.fakes.ledger import InMemoryLedger
-from tests.support.factories import OUTSIDE, make_rules
+from tests.support.factories import OUTSIDE
+from tests.support.workshop import Workshop
 
 SECRETS = ("s3cret",)
 
@@ -80,12 +78,5 @@ def api() -> InMemoryCallApi:
 
 
 @pytest.fixture
-def worker(ledger: InMemoryLedger, api: InMemoryCallApi, queue: InMemoryCallQueue, clock: HandMovedClock) -> Worker:
-    """Works on one message after the other as in production, but always with the longest delays."""
-    plan = SubmitPlan(
-        make_rules(),
-        claim_lease=timedelta(minutes=3),
-        budget=timedelta(minutes=2, seconds=30),
-        give_up_after=timedelta(days=7),
-    )
-    return Worker(ledger, api, queue, clock, ApiWatch(), RejectionLimit(60), lambda: 0.0, plan)
+def shop(clock: HandMovedClock) -> Workshop:
+    return Workshop(clock)
