@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cdr.wiring.parts import Parts
+from cdr.wiring.times import Times
 from shared import log
 from shared.clock import HandMovedClock
 from tests.fakes.call_api import InMemoryCallApi
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.groups import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
 from tests.fakes.ledger import InMemoryLedger
-from tests.support.factories import OUTSIDE
+from tests.fakes.positions import InMemoryPositionStore
+from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
+from tests.support.factories import CONFIG, OUTSIDE
 from tests.support.workshop import Workshop
 
 SECRETS = ("s3cret",)
@@ -80,3 +86,37 @@ def api() -> InMemoryCallApi:
 @pytest.fixture
 def shop(clock: HandMovedClock) -> Workshop:
     return Workshop(clock)
+
+
+MAPPED = CONFIG + "extension_mapping: {101: alice@example.com}\n"
+
+
+@pytest.fixture
+def make_parts(tmp_path: Path, clock: HandMovedClock) -> Callable[..., Parts]:
+    """Parts with this configuration file (None: there is none), and a fake for each port but those ``without``."""
+
+    def make(
+        config: str | bytes | None = MAPPED, *, without: Collection[str] = (), times: Times | None = None, **env: str
+    ) -> Parts:
+        (tmp_path / "config").mkdir(exist_ok=True)
+        if config is not None:
+            raw = config.encode() if isinstance(config, str) else config
+            (tmp_path / "config" / "3cx-config.yml").write_bytes(raw)
+        ledger = InMemoryLedger()
+        fakes = {
+            "source": InMemoryCallLog(InMemoryRowTable(), clock),
+            "positions": InMemoryPositionStore(),
+            "queue": InMemoryCallQueue(clock),
+            "poison_queue": InMemoryCallQueue(clock),
+            "ledger": ledger,
+            "records": ledger,
+            "api": InMemoryCallApi(),
+            "members": InMemoryMemberSource(),
+            "alerts": InMemoryAlertApi(),
+            "notifier": InMemoryNotifier(),
+            "group_store": InMemoryGroupStore(),
+        }
+        chosen = {name: fake for name, fake in fakes.items() if name not in without}
+        return Parts(env, tmp_path, clock=clock, times=times, **chosen)
+
+    return make
