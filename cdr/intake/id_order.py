@@ -81,12 +81,10 @@ class IdOrderReader:
         return IdPosition(newest if newest is not None else 0)
 
     def batches(self, position: Position) -> Iterator[Batch]:
-        """A page of new rows, then a look at what is behind them, then the rest of what is new: so that neither can
-        keep who stops early from the other."""
+        """First a look at what is behind the position: until that has become less, a full position has no room for
+        what is new. It can keep nobody from it for long, for it does not grow meanwhile."""
         reading = _Reading(self, id_position.from_text(position))
-        behind = reading.position
-        yield from reading.next_page()
-        yield from reading.look_again_at(behind)
+        yield from reading.look_again()
         while reading.may_be_more:
             yield from reading.next_page()
 
@@ -141,14 +139,14 @@ class _Reading:
             seen = [Seen(row.id, row.ended) for row in page]
             yield self._batch(page, seen, id_position.advance(self.position, seen, self.reader.clock.now()))
 
-    def look_again_at(self, behind: IdPosition) -> Iterator[Batch]:
+    def look_again(self) -> Iterator[Batch]:
         """Ask again for the rows that had not ended and for the ids that were missing.
 
         What is overdue is judged once, before the look: a row that became so during it would be forgotten unseen.
         """
         patience, began = self.reader.patience, self.reader.clock.now()
-        given_up = id_position.overdue(behind, began, patience.open_row_wait)
-        for page in self._pages(id_position.to_look_at_again(behind)):
+        given_up = id_position.overdue(self.position, began, patience.open_row_wait)
+        for page in self._pages(id_position.to_look_at_again(self.position)):
             seen = [Seen(row.id, row.ended or row.id in given_up) for row in page]
             looked = id_position.look_again(self.position, seen, self.reader.clock.now())
             if looked != self.position:

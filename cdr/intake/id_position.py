@@ -147,22 +147,27 @@ def _from_state(state: Mapping[str, Any]) -> IdPosition:
     open_rows: dict[int, datetime] = {}
     row_id = 0
     for step, since in zip(state["open"], state["since"], strict=True):
-        row_id += step
+        row_id += _whole(step)
         open_rows[row_id] = _moment(since)
     gaps: list[Gap] = []
     before = 0
     for first, length, missed_at in zip(*[iter(state["gaps"])] * 3, strict=True):
-        gaps.append(Gap(before + first, before + first + length, _moment(missed_at)))
+        before += _whole(first)
+        gaps.append(Gap(before, before + _whole(length), _moment(missed_at)))
         before = gaps[-1].last
     last = state["position"]
-    if last is not None and type(last) is not int:
-        raise TypeError("no id")
-    return IdPosition(last, open_rows, tuple(gaps))
+    return IdPosition(None if last is None else _whole(last), open_rows, tuple(gaps))
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError("no whole number")
+    return value
 
 
 def _milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
-def _moment(milliseconds: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+def _moment(milliseconds: Any) -> datetime:
+    return _EPOCH + timedelta(milliseconds=_whole(milliseconds))

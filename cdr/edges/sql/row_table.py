@@ -28,10 +28,10 @@ from sqlalchemy import (
 )
 
 from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
-from cdr.edges.sql.engines import make_engine
+from cdr.edges.sql.engines import USUAL, Timeouts, make_engine
 from cdr.edges.sql.errors import translated
 from cdr.edges.sql.selects import as_text, read_select
-from cdr.intake.id_order import IdOrderReader, Patience, Row, progress
+from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Patience, Row, progress
 from cdr.intake.id_position import Range
 from cdr.intake.ports import Position, Progress
 from shared import log
@@ -55,22 +55,33 @@ class SqlCallLog:
 
     name = "calllog"
 
-    def __init__(self, database: CdrDatabase, schema_sql: str, clock: Clock, patience: Patience) -> None:
+    def __init__(
+        self,
+        database: CdrDatabase,
+        schema_sql: str,
+        clock: Clock,
+        patience: Patience,
+        page_size: int = PAGE_SIZE,
+        *,
+        timeouts: Timeouts = USUAL,
+    ) -> None:
         self._database = database
         self._schema_sql = schema_sql
         self._clock = clock
         self._patience = patience
+        self._page_size = page_size
+        self._timeouts = timeouts
         self._engine: Engine | None = None
 
     @contextmanager
     def connect(self) -> Iterator[IdOrderReader]:
         with translated():
             if self._engine is None:
-                self._engine = make_engine(self._database)
+                self._engine = make_engine(self._database, self._timeouts)
             connection = self._engine.connect()
         table = SqlRowTable(connection, self._schema_sql, self._database)
         try:
-            yield IdOrderReader(table, self._clock, self._patience, self._database.timezone)
+            yield IdOrderReader(table, self._clock, self._patience, self._database.timezone, self._page_size)
         finally:
             connection.close()
 

@@ -16,9 +16,9 @@ from cdr.submission.submit import Outcome
 from shared.errors import PositionOfAnotherSource, SourceUnavailable, StorageUnavailable
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
+from tests.support.events import Events
 from tests.support.factories import make_job, make_message, make_raw_row, make_record
 from tests.support.workshop import NOON, TIMES, Workshop
-from tests.unit.conftest import Events
 
 DAY = date(2026, 11, 22)
 SKIPPED = Settlement(State.SKIPPED, Reason.UNANSWERED)

@@ -16,9 +16,9 @@ from shared.clock import HandMovedClock
 from shared.errors import StorageUnavailable
 from tests.fakes.call_queue import InMemoryCallQueue
 from tests.fakes.ledger import InMemoryLedger
+from tests.support.events import Events
 from tests.support.factories import ALICE, make_job, make_message
 from tests.support.workshop import KEY, NOON, TIMES, Workshop
-from tests.unit.conftest import Events
 
 BUDGET, SECOND = TIMES.http_budget, timedelta(seconds=1)
 NOBODYS = {"extension": "999"}

@@ -12,8 +12,8 @@ from cdr.operations.retention import Cleaner, clean_ledger
 from shared.clock import HandMovedClock
 from shared.errors import StorageUnavailable
 from tests.fakes.ledger import REMOVED_AT_ONCE, InMemoryLedger
+from tests.support.events import Events
 from tests.support.workshop import NOON
-from tests.unit.conftest import Events
 
 KEEP, KEEP_REJECTED = timedelta(days=90), timedelta(days=365)
 BUDGET, SECOND = timedelta(minutes=5), timedelta(seconds=1)

@@ -14,9 +14,9 @@ from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
 from cdr.calls.message import Letter, Message, letter_of
 from cdr.submission.poison import PoisonKeeper, keep_poisoned
 from shared.errors import StorageUnavailable
+from tests.support.events import Events
 from tests.support.factories import OUTSIDE, make_job, make_message, make_record, make_rules
 from tests.support.workshop import NOON, TIMES, Workshop
-from tests.unit.conftest import Events
 from tests.unit.submission.texts import TEXTS
 
 LEASE, MINUTE = TIMES.claim_lease, timedelta(minutes=1)

@@ -27,9 +27,9 @@ from shared.errors import (
 )
 from tests.fakes.call_api import Asked, InMemoryCallApi
 from tests.fakes.ledger import InMemoryLedger
+from tests.support.events import Events
 from tests.support.factories import ALICE, OUTSIDE, make_job, make_message
 from tests.support.workshop import GIVE_UP_AFTER, KEY, NOON, TIMES, Workshop
-from tests.unit.conftest import Events
 
 SECOND = timedelta(seconds=1)
 BUDGET, LEASE, LONGEST_DELAY = TIMES.submit_budget, TIMES.claim_lease, TIMES.longest_delay

@@ -14,9 +14,9 @@ from cdr.calls.message import letter_of, text_of_body
 from cdr.submission.submit import Outcome, submit
 from shared.errors import StorageUnavailable
 from tests.fakes.ledger import MAX_MESSAGE_IN_LEDGER
+from tests.support.events import Events
 from tests.support.factories import OUTSIDE
 from tests.support.workshop import NOON, TIMES, Workshop
-from tests.unit.conftest import Events
 from tests.unit.submission.texts import TEXTS
 
 pytestmark = pytest.mark.usefixtures("events")

@@ -1,14 +1,13 @@
-"""The real servers of the contract tests: each starts once, when the first test asks for it."""
+"""The outside systems as fixtures, for every folder: each server starts once, when the first test asks for it."""
+
+from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from requests import PreparedRequest, Response
-from requests.adapters import HTTPAdapter
 
 from local import azurite as azurite_program
 from local.azurite import Azurite, AzuriteError
@@ -20,15 +19,15 @@ from tests.systems.mariadb import MariaDb
 from tests.systems.mssql import MsSql
 from tests.systems.odbc import FREETDS, MICROSOFT, odbc_environment, why_unavailable
 from tests.systems.phone_systems import (
+    FakePhoneSystem,
     MariaDbPhoneSystem,
     MsSqlPhoneSystem,
     PhoneSystem,
     PostgreSqlPhoneSystem,
     SqlitePhoneSystem,
-    TwinPhoneSystem,
 )
 from tests.systems.postgresql import PostgreSql
-from tests.systems.storage import Line, Storage
+from tests.systems.storage import NEVER_AGAIN, Line, Storage
 
 # Here and not in a fixture: unixODBC may read its files only once, so this must be before anybody imports pyodbc.
 _odbc_files = tempfile.TemporaryDirectory(prefix="odbc-")
@@ -60,16 +59,19 @@ def mssql() -> Iterator[MsSql]:
         yield server
 
 
+MakePhoneSystem = Callable[[str], PhoneSystem]
+
+
 @pytest.fixture
 def make_phone_system(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], PhoneSystem]:
+) -> MakePhoneSystem:
     """Makes a phone system of a name, with an empty table of calls."""
 
     def make(name: str) -> PhoneSystem:
         match name:
-            case "twin":
-                return TwinPhoneSystem()
+            case "fake":
+                return FakePhoneSystem()
             case "sqlite":
                 return SqlitePhoneSystem(tmp_path / "pbx.db")
             case "mariadb":
@@ -88,9 +90,12 @@ def make_phone_system(
 
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[Azurite]:
-    need(_why_no_azurite())
-    with azurite_program.start() as storage:
-        yield storage
+    try:
+        server = azurite_program.start()
+    except AzuriteError as exc:
+        need(str(exc))
+    with server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -99,27 +104,15 @@ def storage(azurite: Azurite) -> Storage:
 
 
 @pytest.fixture
-def line(monkeypatch: pytest.MonkeyPatch) -> Line:
-    """The line to storage, sound until a test breaks it. Second tries follow at once."""
-    line = Line(HTTPAdapter.send)
-
-    def send(adapter: HTTPAdapter, request: PreparedRequest, **options: Any) -> Response:
-        return line.send(adapter, request, **options)
-
-    monkeypatch.setattr(HTTPAdapter, "send", send)
-    monkeypatch.setattr("azure.core.pipeline.transport.HttpTransport.sleep", lambda *_: None)
-    return line
+def line(storage: Storage) -> Iterator[Line]:
+    """The line to storage, sound until a test breaks it."""
+    yield storage.line
+    storage.line.forget()
 
 
 @pytest.fixture
-def no_second_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Storage clients made in this test give up at the first failure."""
-    monkeypatch.setattr("cdr.edges.storage.account.PATIENCE", {"retry_total": 0})
-
-
-def _why_no_azurite() -> str | None:
-    try:
-        azurite_program._program()
-    except AzuriteError as exc:
-        return str(exc)
-    return None
+def no_second_try(storage: Storage) -> Iterator[None]:
+    """The account gives up at the first failure."""
+    usual, storage.account = storage.account, storage.account_with(NEVER_AGAIN)
+    yield
+    storage.account = usual
