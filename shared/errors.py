@@ -17,6 +17,7 @@ PipelineError
             ApiFailed        the API itself answered that it failed at this call, and perhaps only at this one
         SubmissionUnknown    sent, but no answer: the claim is kept until its lease ends, because the API may still be
                              inserting, and two submissions of one call at the same moment can both get in
+        PartHeld             a worker has what turned out to be a part of this call: wait for him
         TooManyRejections    something else than the calls must be wrong: stop rejecting, call a person
         NoticeFailed         a webhook did not take a notice; never holds anything up
     PermanentError           this input will never work as it is: record it with its reason, and go on
@@ -102,6 +103,10 @@ class ApiFailed(ApiUnavailable):
 
 class SubmissionUnknown(TransientError):
     """The call was sent and no answer came: it may be in, or still on its way in."""
+
+
+class PartHeld(TransientError):
+    """A worker has at this moment what turned out to be a part of the call."""
 
 
 class TooManyRejections(TransientError):

@@ -49,12 +49,14 @@ class CallRecord:
     """What a phone system tells of a finished call. ``id`` is unique within its source, and a name in the ledger.
 
     ``values`` has the canonical columns as plain values: text, whole numbers, floats, booleans or None. ``shortened``
-    has the full length of each text that was too long to travel whole.
+    has the full length of each text that was too long to travel whole. ``replaces`` are records that may have gone out
+    before it was known that they are parts of this call.
     """
 
     id: str
     values: Mapping[str, Any]
     shortened: Mapping[str, int] = field(default_factory=dict)
+    replaces: tuple[CallRecord, ...] = ()
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -146,6 +148,7 @@ class Reason(StrEnum):
     UNMAPPED_EXTENSION = "unmapped_extension"
     SAME_PBX_CALL_ID = "same_pbx_call_id"
     REPLAYED = "replayed"
+    MERGED = "merged"
     GAVE_UP = "gave_up"
     INVALID_MESSAGE = "invalid_message"
     INVALID_ROW = "invalid_row"
@@ -165,6 +168,7 @@ _SENTENCES: Mapping[Reason, str] = {
     Reason.UNMAPPED_EXTENSION: "nobody's e-mail address is known for the call's extension",
     Reason.SAME_PBX_CALL_ID: "another row with the same pbxCallId is at the Call Logger",
     Reason.REPLAYED: "the call was sent through once more, and stands elsewhere in the ledger now",
+    Reason.MERGED: "it turned out to be a part of another call, which stands for it",
     Reason.GAVE_UP: "it could not be submitted for so long, or so often, that it was given up",
     Reason.INVALID_MESSAGE: "the message on the queue is none of ours, or of an unknown version",
     Reason.INVALID_ROW: "a column of the row cannot make a call",

@@ -119,8 +119,12 @@ def _object_in(text: str) -> Mapping[str, Any]:
 
 
 def _as_part(record: CallRecord) -> dict[str, Any]:
-    row = {"row": {**record.values, "id": _id_as_written(record)}}
-    return row | {"cut": dict(record.shortened)} if record.shortened else row
+    part: dict[str, Any] = {"row": {**record.values, "id": _id_as_written(record)}}
+    if record.shortened:
+        part["cut"] = dict(record.shortened)
+    if record.replaces:
+        part["replaces"] = [_as_part(replaced) for replaced in record.replaces]
+    return part
 
 
 def _id_as_written(record: CallRecord) -> int | str:
@@ -129,7 +133,7 @@ def _id_as_written(record: CallRecord) -> int | str:
     return value if type(value) is int else record.id
 
 
-def _record_in(part: Any) -> CallRecord:
+def _record_in(part: Any, *, is_replaced: bool = False) -> CallRecord:
     values, cut = (part.get("row"), part.get("cut", {})) if isinstance(part, Mapping) else (None, {})
     if not isinstance(values, Mapping) or not isinstance(cut, Mapping) or not all(type(n) is int for n in cut.values()):
         raise InvalidMessage("the message holds no row")
@@ -138,7 +142,12 @@ def _record_in(part: Any) -> CallRecord:
     if nested := [column for column in COLUMNS if isinstance(values.get(column), list | dict)]:
         raise InvalidMessage(f"the row of the message has a {nested[0]} that is neither text nor a number")
     known = {k: _well_formed(v) for k, v in values.items() if k in COLUMNS}
-    return CallRecord(str(known["id"]), known, dict(cut))
+    replaces = part.get("replaces", []) if not is_replaced else []
+    if not isinstance(replaces, list):
+        raise InvalidMessage("the message does not say which records it is in place of")
+    return CallRecord(
+        str(known["id"]), known, dict(cut), tuple(_record_in(each, is_replaced=True) for each in replaces)
+    )
 
 
 def _is_id(value: Any) -> bool:

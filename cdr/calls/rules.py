@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from cdr.calls.call import UNDATED, Call, CallKey, CallRecord, Direction, Job, NotLogged, Reason
+from cdr.calls.call import UNDATED, Call, CallKey, CallRecord, Direction, Job, NotLogged, Reason, Settlement, State
 from shared.errors import InvalidRow, UnmappedExtension
 
 MAX_PHONE_NUMBER = 50
@@ -110,6 +110,11 @@ def call_key(record: CallRecord, rules: CallRules) -> CallKey:
 def row_key(key: CallKey, record_id: str) -> CallKey:
     """The place of a row's own record, where another row of the same call has the call's."""
     return CallKey(key.day, f"{key.name} row-{record_id}")
+
+
+def same_call(other_id: str) -> Settlement:
+    """What is recorded of a row whose call another row brought to the Call Logger."""
+    return Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID, f"row {other_id} has the same pbxCallId")
 
 
 def end_time(record: CallRecord, zone: str) -> datetime:

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from cdr.calls.call import Job, Reason, Settlement, State
 from cdr.calls.call_queue import CallQueue
-from cdr.calls.message import Letter, Unreadable
+from cdr.calls.message import Letter, Message, Unreadable
 from cdr.calls.rules import CallRules, job_of
-from cdr.submission.ports import AlreadySubmitted, CallLedger, Claim, Held
+from cdr.submission.ports import AlreadySubmitted, CallLedger, Held, Recorded
 from cdr.submission.repeated import record_repeated
 from shared import log
 from shared.clock import Clock
@@ -27,7 +27,6 @@ class PoisonKeeper:
     ledger: CallLedger
     poison_queue: CallQueue
     clock: Clock
-    claim_lease: timedelta
     rules: CallRules | None
 
 
@@ -68,17 +67,16 @@ def _keep_unreadable(letter: Unreadable, keeper: PoisonKeeper) -> None:
 
 
 def _keep_call(job: Job, keeper: PoisonKeeper) -> bool:
-    """Under a claim, as all that is written of a call: so nothing is taken from a worker who has it at this moment."""
-    (answer,) = keeper.ledger.claim([job], keeper.clock.now(), keeper.claim_lease)
-    match answer:
+    """Not under a claim: to make one may be just what the workers die of. One that a worker has is left to him."""
+    ledger, now = keeper.ledger, keeper.clock.now()
+    detail = f"given up after too many deliveries; last: {ledger.last_error(job.key) or 'no error recorded'}"
+    settlement = Settlement(State.REJECTED, Reason.GAVE_UP, detail)
+    match ledger.record(job.key, Message((job.record,)), settlement, now):
         case Held():
             return False
-        case AlreadySubmitted():
-            record_repeated(job, answer, keeper.ledger, keeper.clock.now())
-        case Claim():
-            detail = f"given up after too many deliveries; last: {answer.last_error or 'no error recorded'}"
-            settlement = Settlement(State.REJECTED, Reason.GAVE_UP, detail)
-            keeper.ledger.settle(answer, settlement, keeper.clock.now())
+        case AlreadySubmitted() as found:
+            record_repeated(job, found, ledger, now)
+        case Recorded():
             shown = log.mask_numbers(detail)
             log.event("poison.kept", level=logging.ERROR, call=job.key.name, row_id=job.record.id, detail=shown)
     return True

@@ -29,9 +29,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class AlreadySubmitted:
-    """The call is at the API; ``record_id`` is the call detail record that brought it there."""
+    """The call is at the API; ``record_id`` is the call detail record that brought it there.
+
+    ``as_part``: another call stands for it, of which it turned out to be a part.
+    """
 
     record_id: str | None
+    as_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,13 @@ class Held:
     until: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The ledger says now what it was told."""
+
+
 ClaimAnswer = Claim | AlreadySubmitted | Held
+RecordAnswer = Recorded | AlreadySubmitted | Held
 
 
 class CallLedger(Protocol):
@@ -66,11 +76,12 @@ class CallLedger(Protocol):
     def give_back(self, claim: Claim, error: str, now: datetime) -> None:
         """Let the next delivery of the message claim the call at once, and remember why."""
 
-    def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> bool:
-        """Record what nobody will submit, with its message if somebody may still need it.
+    def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
+        """Record what nobody will submit, with its message if somebody may still need it. Nothing is changed if the API
+        has the call, or a worker is at it. Another row's record stays, as in claim."""
 
-        :returns: False if the API has the call, or a worker is at it; then nothing was changed
-        """
+    def last_error(self, key: CallKey) -> str | None:
+        """What went wrong at the last attempt, if anything."""
 
 
 @dataclass(frozen=True, slots=True)

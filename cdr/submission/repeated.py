@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from cdr.calls.call import Job, Reason, Settlement, State
+from cdr.calls.call import Job
 from cdr.calls.message import Message
-from cdr.calls.rules import row_key
+from cdr.calls.rules import row_key, same_call
 from cdr.submission import report
 from cdr.submission.ports import AlreadySubmitted, CallLedger
 
@@ -19,8 +19,7 @@ def record_repeated(job: Job, found: AlreadySubmitted, ledger: CallLedger, now: 
     """
     is_own = found.record_id in (None, job.record.id)
     if not is_own:
-        detail = f"row {found.record_id} has the same pbxCallId"
-        settlement = Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID, detail)
-        ledger.record(row_key(job.key, job.record.id), Message((job.record,)), settlement, now)
+        own = row_key(job.key, job.record.id)
+        ledger.record(own, Message((job.record,)), same_call(str(found.record_id)), now)
     report.repeated(job, is_own=is_own)
     return is_own

@@ -47,6 +47,10 @@ def repeated(job: Job, *, is_own: bool) -> None:
         log.event("call.skipped", call=job.key.name, row_id=job.record.id, reason=Reason.SAME_PBX_CALL_ID)
 
 
+def merged_late(job: Job, part: Job) -> None:
+    log.event("call.merged_late", level=logging.WARNING, call=job.key.name, row_id=job.record.id, part=part.key.name)
+
+
 def sent_apart(job: Job, tries: int, delay: timedelta) -> None:
     log.event(
         "call.put_back",

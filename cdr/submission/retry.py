@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from cdr.calls.message import Message
 from cdr.submission.ports import Held
-from shared.errors import ApiFailed, ApiUnavailable, PipelineError, StorageUnavailable, SubmissionUnknown
+from shared.errors import ApiFailed, ApiUnavailable, PartHeld, PipelineError, StorageUnavailable, SubmissionUnknown
 
 Hindrance = PipelineError | Held
 """Why a call could not be settled now."""
@@ -80,7 +80,7 @@ def is_over(message: Message, now: datetime, patience: Patience) -> bool:
 
 def _can_be_given_up(hindrance: Hindrance) -> bool:
     """Not what is no fault of the call's, nor what may be on its way in: first its claim has to run out."""
-    return not isinstance(hindrance, StorageUnavailable | SubmissionUnknown | Held)
+    return not isinstance(hindrance, StorageUnavailable | SubmissionUnknown | PartHeld | Held)
 
 
 def _age(message: Message, now: datetime) -> timedelta:

@@ -29,6 +29,7 @@ from shared.errors import (
     ApiFailed,
     ApiRejected,
     ApiUnavailable,
+    PartHeld,
     PermanentError,
     StorageUnavailable,
     SubmissionUnknown,
@@ -40,7 +41,7 @@ TRIES_APART = 4
 """Messages of one batch come back together. If one of them ends the whole process each time, the others must get away
 from it long before maxDequeueCount in host.json."""
 
-NOT_ON_ITS_WAY = (ApiUnavailable, ApiDenied, TooManyRejections)
+NOT_ON_ITS_WAY = (ApiUnavailable, ApiDenied, PartHeld, StorageUnavailable, TooManyRejections)
 """Whoever gets the message next may try at once."""
 
 
@@ -132,7 +133,7 @@ class _Delivery:
         if claim.is_unanswered and is_over(self.message, self.began, self.worker.patience):
             return self._close(claim, job, self._given_up("sent, and no answer came"))
         try:
-            settlement = self._attempt(job)
+            settlement = self._close_parts(job) or self._attempt(job)
         except SubmissionUnknown as exc:
             return self._put_back(job, exc)
         except NOT_ON_ITS_WAY as exc:
@@ -143,6 +144,19 @@ class _Delivery:
                 self.worker.ledger.give_back(claim, named(exc), self.worker.clock.now())
             return self._put_back(job, exc, verdict)
         return self._close(claim, job, settlement)
+
+    def _close_parts(self, job: Job) -> Settlement | None:
+        """Nobody may submit any more what turned out to be a part of this call. If one of them is in, the call is."""
+        for part in job.record.replaces:
+            old = job_of(part, self.worker.rules)
+            closed = Settlement(State.SKIPPED, Reason.MERGED, f"part of {job.key.name}")
+            match self.worker.ledger.record(old.key, None, closed, self.worker.clock.now()):
+                case Held() as held:
+                    raise PartHeld(f"{held.why}, as {old.key.name}, which is a part of it")
+                case AlreadySubmitted(as_part=False):
+                    report.merged_late(job, old)
+                    return Settlement(State.SKIPPED, Reason.MERGED, f"submitted before as {old.key.name}")
+        return None
 
     def _attempt(self, job: Job) -> Settlement:
         try:
@@ -160,7 +174,7 @@ class _Delivery:
         """Past the breaker, which learns of what comes of it."""
         breaker, now = self.worker.api_breaker, self.worker.clock.now
         if now() + self.worker.longest_attempt > self.began + self.worker.budget:
-            raise ApiUnavailable("not tried: it took so long to come to it that too little of the claim is left")
+            raise StorageUnavailable("not sent: it took so long to come to it that too little of the claim is left")
         is_probe = breaker.is_down(now())
         if not breaker.may_try(now()):
             raise ApiUnavailable(f"the API is known to be down: {breaker.last_failure}")

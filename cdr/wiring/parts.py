@@ -84,7 +84,7 @@ class Parts(Ports):
         from cdr.submission.poison import PoisonKeeper
 
         rules = plans.call_rules(self._settings) if self._settings else None
-        return PoisonKeeper(self.ledger, self.poison_queue, self.clock, self.times.claim_lease, rules)
+        return PoisonKeeper(self.ledger, self.poison_queue, self.clock, rules)
 
     @property
     def watched_groups(self) -> Sequence[WatchedGroup]:

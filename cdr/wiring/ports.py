@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cdr.intake.id_order import PAGE_SIZE
 from cdr.wiring import plans
 from cdr.wiring.times import Times
 from shared import log
@@ -47,12 +48,14 @@ class Ports:
         *,
         clock: Clock | None = None,
         times: Times | None = None,
+        page_size: int = PAGE_SIZE,
         **replacements: Any,
     ) -> None:
         self.environment = environment
         self.root = root
         self.clock = clock or SystemClock()
         self.times = times or Times()
+        self.page_size = page_size
         self.started_at = self.clock.now()
         self.mistakes: Sequence[str] = ()
         self._settings: Settings | None = None
@@ -83,7 +86,7 @@ class Ports:
 
         three_cx = self.settings.three_cx
         sql = read_schema(three_cx.schema_, self.root)
-        return SqlCallLog(three_cx.cdr_database, sql, self.clock, plans.patience(three_cx))
+        return SqlCallLog(three_cx.cdr_database, sql, self.clock, plans.patience(three_cx), self.page_size)
 
     @cached_property
     def api(self) -> CallApi:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
-from cdr.calls.call import UNDATED, CallKey, Job, Settlement, State
+from cdr.calls.call import UNDATED, CallKey, Job, Reason, Settlement, State
 from cdr.calls.message import Letter, Message, letter_of
 from cdr.calls.rules import row_key
 from cdr.operations.ports import RejectedCall, StateCounts
-from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held
+from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held, RecordAnswer, Recorded
 from tests.fakes.fake import LONG_AGO, Fake
 
 MAX_MESSAGE_IN_LEDGER = 60_000
@@ -37,6 +37,12 @@ class LedgerRecord:
     in_hand: bool = field(default=False, compare=False)
     """Whether the last claim was neither given back nor settled."""
 
+    @property
+    def final(self) -> AlreadySubmitted | None:
+        is_part = self.state is State.SKIPPED and self.reason == Reason.MERGED
+        is_known = self.state is State.SUBMITTED or is_part
+        return AlreadySubmitted(self.row_id, as_part=is_part) if is_known else None
+
     def held(self, now: datetime) -> Held | None:
         if self.state is not State.CLAIMED or self.claimed_until <= now:
             return None
@@ -58,12 +64,11 @@ class InMemoryLedger(Fake):
         key, row_id, message = job.key, job.record.id, Message((job.record,)).to_text()
         with self.operation("claim"):
             found = self.records.get(key) or LedgerRecord(State.CLAIMED, row_id, message)
-            if found.state is State.SUBMITTED:
-                return AlreadySubmitted(found.row_id)
+            if found.final is not None:
+                return found.final
             if (held := found.held(now)) is not None:
                 return held
-            if found.row_id not in (None, row_id) and found.state in (State.SKIPPED, State.REJECTED):
-                self.records.setdefault(row_key(key, str(found.row_id)), found)
+            self._set_aside(key, row_id, found)
             until, attempts = now + lease, found.attempts + 1
             mine = replace(found, state=State.CLAIMED, row_id=row_id, message=message, attempts=attempts)
             version = self._write(key, replace(mine, claimed_until=until, in_hand=True))
@@ -82,16 +87,28 @@ class InMemoryLedger(Fake):
                 given_back = replace(found, claimed_until=now, in_hand=False, last_error=error[:MAX_DETAIL])
                 self._write(claim.key, given_back)
 
-    def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> bool:
+    def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
         with self.operation("record"):
             found = self.records.get(key)
-            if found is not None and (found.state is State.SUBMITTED or found.held(now) is not None):
-                return False
+            if found is not None and found.final is not None:
+                return found.final
+            if found is not None and (held := found.held(now)) is not None:
+                return held
             row_id = letter.records[0].id if isinstance(letter, Message) else found.row_id if found else None
+            if found is not None:
+                self._set_aside(key, row_id, found)
             text = letter.to_text()[:MAX_MESSAGE_IN_LEDGER] if letter else ""
             kept = replace(found or LedgerRecord(settlement.state, None, ""), message=text, row_id=row_id)
             self._write(key, _settled(kept, settlement, now))
-            return True
+            return Recorded()
+
+    def last_error(self, key: CallKey) -> str | None:
+        with self.operation("last_error"):
+            return self.records[key].last_error if key in self.records else None
+
+    def _set_aside(self, key: CallKey, row_id: str | None, found: LedgerRecord) -> None:
+        if found.row_id not in (None, row_id) and found.state in (State.SKIPPED, State.REJECTED):
+            self.records.setdefault(row_key(key, str(found.row_id)), found)
 
     def count_states(self) -> StateCounts:
         with self.operation("count_states"):

@@ -9,12 +9,12 @@ from itertools import groupby
 from typing import Any
 from uuid import uuid4
 
-from cdr.calls.call import CallKey, Job, Settlement, State
+from cdr.calls.call import CallKey, Job, Reason, Settlement, State
 from cdr.calls.message import Letter, Message
 from cdr.calls.rules import row_key
 from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.table import PIECE, Table, escape_key, in_pieces, version_of
-from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held
+from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held, RecordAnswer, Recorded
 from shared.errors import StorageUnavailable
 
 ROW_PIECES = 2
@@ -54,11 +54,11 @@ class TableCallLedger:
             return Held("the ledger's record vanished between two looks at it")
         if found.get("owner") == wish.owner:  # our own write, whose first answer was lost
             return wish.granted(version_of(found), found["attempts"])
-        if found["state"] == State.SUBMITTED:
-            return AlreadySubmitted(found.get("row_id") or None)
+        if (final := _final(found)) is not None:
+            return final
         if (held := _held(found, wish.now)) is not None:
             return held
-        self._set_aside(wish.job, found)
+        self._set_aside(wish.job.key, wish.job.record.id, found)
         is_unanswered = found["state"] == State.CLAIMED and bool(found.get("owner"))
         attempts = found.get("attempts", 0) + 1
         version = self._table.merge({**wish.fields, "attempts": attempts}, version_of(found))
@@ -66,11 +66,12 @@ class TableCallLedger:
             return Held("another worker claimed the call at the same moment")
         return wish.granted(version, attempts, found.get("last_error"), is_unanswered=is_unanswered)
 
-    def _set_aside(self, job: Job, found: Mapping[str, Any]) -> None:
+    def _set_aside(self, key: CallKey, record_id: str | None, found: Mapping[str, Any]) -> None:
         """Another row's record of this call, if it says why that row is not logged, goes on under the row's own key."""
         other = found.get("row_id")
-        if other not in (None, "", job.record.id) and found["state"] in (State.SKIPPED, State.REJECTED):
-            self._table.insert({**found, **_address(row_key(job.key, str(other)))})
+        is_others = record_id is not None and other not in (None, "", record_id)
+        if is_others and found["state"] in (State.SKIPPED, State.REJECTED):
+            self._table.insert({**found, **_address(row_key(key, str(other)))})
 
     def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
         fields = {**_address(claim.key), **_settled(settlement, now)}
@@ -83,7 +84,7 @@ class TableCallLedger:
         fields = {**_address(claim.key), "owner": "", "claimed_until": now, "last_error": error[:MAX_DETAIL]}
         self._merge_while_ours(claim, fields)
 
-    def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> bool:
+    def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
         row_id = {"row_id": letter.records[0].id} if isinstance(letter, Message) else {}
         text = letter.to_text()[: ROW_PIECES * PIECE] if letter is not None else ""
         fields = {
@@ -97,12 +98,20 @@ class TableCallLedger:
             found = self._table.read(*_address(key).values())
             if found is None:
                 if self._table.insert({**fields, "attempts": 0}) is not None:
-                    return True
-            elif found["state"] == State.SUBMITTED or _held(found, now) is not None:
-                return False
-            elif self._table.merge(fields, version_of(found)) is not None:
-                return True
+                    return Recorded()
+                continue
+            if (final := _final(found)) is not None:
+                return final
+            if (held := _held(found, now)) is not None:
+                return held
+            self._set_aside(key, fields.get("row_id"), found)
+            if self._table.merge(fields, version_of(found)) is not None:
+                return Recorded()
         raise StorageUnavailable(f"table {self._table.name}: the record of {key.name} kept changing under us")
+
+    def last_error(self, key: CallKey) -> str | None:
+        found = self._table.read(*_address(key).values())
+        return found.get("last_error") if found is not None else None
 
     def _merge_while_ours(self, claim: Claim, fields: Mapping[str, Any]) -> None:
         """Nothing is written once the claim is lost. That the version is another one does not say so yet: a replay may
@@ -147,6 +156,14 @@ class _Wish:
         self, version: str, attempts: int, last_error: str | None = None, *, is_unanswered: bool = False
     ) -> Claim:
         return Claim(self.job.key, version, self.until, attempts, last_error, is_unanswered)
+
+
+def _final(found: Mapping[str, Any]) -> AlreadySubmitted | None:
+    """Whether the call is at the API, as itself or as a part of another one: nothing can change about it any more."""
+    is_part = found["state"] == State.SKIPPED and found.get("reason") == Reason.MERGED
+    if found["state"] != State.SUBMITTED and not is_part:
+        return None
+    return AlreadySubmitted(found.get("row_id") or None, as_part=is_part)
 
 
 def _held(found: Mapping[str, Any], now: datetime) -> Held | None:

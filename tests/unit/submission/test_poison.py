@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("events")
 
 
 def keep(letter: Letter, shop: Workshop, **changed: object) -> None:
-    keeper = PoisonKeeper(shop.ledger, shop.queue, shop.clock, LEASE, shop.worker.rules)
+    keeper = PoisonKeeper(shop.ledger, shop.queue, shop.clock, shop.worker.rules)
     keep_poisoned(letter, replace(keeper, **changed))
 
 
@@ -139,7 +139,7 @@ def test_garbage_is_recorded_with_its_text_as_far_as_it_fits(shop: Workshop, tex
 # What stands in the way
 
 
-@pytest.mark.parametrize("failing", [1, 2], ids=["claiming", "recording"])
+@pytest.mark.parametrize("failing", [1, 2], ids=["reading the last error", "recording"])
 def test_without_the_ledger_the_message_goes_back_on_the_poison_queue(
     shop: Workshop, events: Events, failing: int
 ) -> None:
