@@ -12,6 +12,7 @@ PipelineError
         LeaseHeld            another poll, or check of call groups, is at work
         LeaseLost            another one has taken over
         ApiUnavailable       never reached, or answered with a failure: the claim can be given back
+            ApiUnreachable   no answer of its own at all: whoever asks next has to wait for his as long
         SubmissionUnknown    sent, but no answer: the claim is kept until its lease ends, because the API may still be
                              inserting, and two submissions of one call at the same moment can both get in
         ClaimHeld            another worker has this call
@@ -84,6 +85,10 @@ class ApiUnavailable(TransientError):
     def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class ApiUnreachable(ApiUnavailable):
+    """The API was not reached, or said nothing itself: an outage, and no matter of what it was asked for."""
 
 
 class SubmissionUnknown(TransientError):

@@ -167,6 +167,8 @@ class _Session(requests.Session):
 
 def _body(answer: requests.Response, most_bytes: int) -> bytes:
     raw = bytearray()
+    if not most_bytes:
+        return b""
     for piece in answer.iter_content(65_536):
         raw += piece
         if len(raw) >= most_bytes:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
-import requests
-
-from cdr.edges.call_logger.auth import NoCredentials
+from cdr.edges.http_client import HttpClient, HttpFailure
 from cdr.groups.ports import Notice
 from shared.errors import NoticeFailed
 
-TIMEOUT_S = 5.0
-
-# At the level of debugging it writes every path and query, which of a webhook is the secret.
-logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+TIMEOUT = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,33 +23,25 @@ class Webhook:
 
 
 class WebhookNotifier:
-    """A Notifier. Every webhook is tried, whatever becomes of the others."""
+    """A Notifier. Every webhook is tried, whatever becomes of the others, and each for no longer than ``timeout``."""
 
-    def __init__(self, webhooks: Sequence[Webhook]) -> None:
-        self._webhooks = webhooks
+    def __init__(self, webhooks: Sequence[Webhook], *, timeout: timedelta = TIMEOUT) -> None:
+        self._webhooks = [(hook.kind, HttpClient(hook.url, timeout=timeout)) for hook in webhooks]
 
     def tell(self, notice: Notice) -> int:
-        failed = [problem for hook in self._webhooks if (problem := _post(hook, notice)) is not None]
-        if failed:
+        told = [_told(kind, http, notice) for kind, http in self._webhooks]
+        if failed := [problem for problem in told if problem is not None]:
             raise NoticeFailed("; ".join(failed))
-        return len(self._webhooks)
+        return len(told)
 
 
-def _post(hook: Webhook, notice: Notice) -> str | None:
+def _told(kind: str, http: HttpClient, notice: Notice) -> str | None:
+    """What went wrong, if anything."""
     try:
-        # A stream, whose body nobody reads: it may be long. The URL is all the credential there is.
-        with requests.post(
-            hook.url,
-            json=payload(hook.kind, notice),
-            timeout=TIMEOUT_S,
-            allow_redirects=False,
-            stream=True,
-            auth=NoCredentials(),
-        ) as answer:
-            said = answer.status_code
-    except (requests.RequestException, ValueError) as exc:  # ValueError: a host name that cannot be one
-        return f"the {hook.kind} webhook was not reached ({type(exc).__name__})"
-    return None if said < requests.codes.multiple_choices else f"the {hook.kind} webhook answered {said}"
+        status = http.exchange("POST", json=payload(kind, notice), most_bytes=0).status
+    except HttpFailure as exc:
+        return f"the {kind} webhook was not reached, or did not answer ({exc})"
+    return None if 200 <= status < 300 else f"the {kind} webhook answered {status}"  # noqa: PLR2004 - HTTP's own numbers
 
 
 def payload(kind: str, notice: Notice) -> Mapping[str, Any]:
