@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping
 
@@ -53,6 +54,34 @@ def one_of(*statuses: int) -> Callable[[random.Random], Treatment]:
     return make
 
 
+def gateway_gives_up(rng: random.Random) -> Treatment:
+    """The patience of something in between ends before the API's work does, and it says so in its own way."""
+    at_work: set[asyncio.Task[Answer]] = set()
+
+    async def treat(request: Request, forward: Forward) -> Answer:
+        task = asyncio.ensure_future(slow(lambda: rng.uniform(0.05, 1.5))(request, forward))
+        at_work.add(task)
+        task.add_done_callback(lambda done: (at_work.discard(done), done.cancelled() or done.exception()))
+        return await refuse(rng.choice([408, 500, 502, 503, 504]), body=b"<html>no</html>")(request, forward)
+
+    return treat
+
+
+def not_the_api(rng: random.Random) -> Treatment:
+    """Answers that look like the API's and are not: a delivery network's, a TLS port's, a page's for everybody."""
+    found = [
+        (409, "text/plain", b"error code: 1001"),
+        (400, "text/html", b"<html>The plain HTTP request was sent to HTTPS port</html>"),
+        (201, "text/html", b"<html>welcome</html>"),
+    ]
+
+    async def treat(request: Request, forward: Forward) -> Answer:
+        status, kind, body = rng.choice(found)
+        return await refuse(status, headers={"content-type": kind}, body=body)(request, forward)
+
+    return treat
+
+
 def late_insert(rng: random.Random) -> Treatment:
     """The insert comes after the client has given up, and before its claim on the call ends."""
     return slow(lambda: CLIENT_PATIENCE_S + rng.uniform(0.05, 1.5))
@@ -66,7 +95,9 @@ FAULTS: Mapping[str, Callable[[random.Random], Treatment]] = {
     "answer cut off": lambda _: truncate,
     "inserted after the client gave up": late_insert,
     "inserted at once, answered after the client gave up": lambda _: slow_answer(CLIENT_PATIENCE_S + 0.5),
+    "a gateway gives up, the API goes on": gateway_gives_up,
     "401 and 403": one_of(401, 403),
+    "answers that are not the API's": not_the_api,
     "404, 405 and redirects": one_of(404, 405, 302),
 }
 
@@ -120,8 +151,9 @@ def everything_is_rejected(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
         rows = site.add(*["good"] * (limit + ROWS))
         for row_id in rows:
             site.books.expected[row_id] = "submitted|rejected"
+        refusal = refuse(400, headers={"content-type": "application/json"}, body=b'{"status": 400}')
         # No minute passes for the limit: it opens again by the workers' clock, after two seconds of ours.
-        site.faults.add(is_submission, site.faults.counted(refuse(400)))
+        site.faults.add(is_submission, site.faults.counted(refusal))
         site.start()
         site.wait_for(lambda: site.faults.injected > limit)
         site.faults.clear()
