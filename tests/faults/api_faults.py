@@ -15,6 +15,7 @@ from tests.faults.verdict import Verdict
 ROWS = 7
 CLIENT_PATIENCE_S = 1.0
 """api.timeout_seconds of the workers."""
+GATEWAY_PATIENCE_S = 0.05
 
 
 def is_submission(request: Request) -> bool:
@@ -54,19 +55,6 @@ def one_of(*statuses: int) -> Callable[[random.Random], Treatment]:
     return make
 
 
-def gateway_gives_up(rng: random.Random) -> Treatment:
-    """The patience of something in between ends before the API's work does, and it says so in its own way."""
-    at_work: set[asyncio.Task[Answer]] = set()
-
-    async def treat(request: Request, forward: Forward) -> Answer:
-        task = asyncio.ensure_future(slow(lambda: rng.uniform(0.05, 1.5))(request, forward))
-        at_work.add(task)
-        task.add_done_callback(lambda done: (at_work.discard(done), done.cancelled() or done.exception()))
-        return await refuse(rng.choice([408, 500, 502, 503, 504]), body=b"<html>no</html>")(request, forward)
-
-    return treat
-
-
 def not_the_api(rng: random.Random) -> Treatment:
     """Answers that look like the API's and are not: a delivery network's, a TLS port's, a page's for everybody."""
     found = [
@@ -95,7 +83,6 @@ FAULTS: Mapping[str, Callable[[random.Random], Treatment]] = {
     "answer cut off": lambda _: truncate,
     "inserted after the client gave up": late_insert,
     "inserted at once, answered after the client gave up": lambda _: slow_answer(CLIENT_PATIENCE_S + 0.5),
-    "a gateway gives up, the API goes on": gateway_gives_up,
     "401 and 403": one_of(401, 403),
     "answers that are not the API's": not_the_api,
     "404, 405 and redirects": one_of(404, 405, 302),
@@ -140,6 +127,25 @@ def goes_down(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
         site.pause(rng.uniform(0.5, 4))
         for worker in site.workers:
             worker.proxies["api"].port.open()
+        return site.settle(), site.faults.injected
+
+
+def gateway_gives_up(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
+    """The API takes a while between looking a call up and inserting it; a gateway before it has less patience, and says
+    so in one of the ways that gateways have. Who sends the call again meanwhile has it entered twice."""
+    at_work: set[asyncio.Task[Answer]] = set()
+
+    async def act(request: Request, forward: Forward) -> Answer:
+        task = asyncio.ensure_future(forward())
+        at_work.add(task)
+        task.add_done_callback(at_work.discard)
+        await asyncio.sleep(GATEWAY_PATIENCE_S)
+        return await refuse(rng.choice([408, 500, 502, 503, 504]), body=b"<html>no</html>")(request, forward)
+
+    with Site(lab, rng, workers=2) as site:
+        site.api.call_logger.race_window_s = CLIENT_PATIENCE_S * 0.7
+        site.faults.add(is_submission, site.faults.at_most(rng.randint(2, 4), act))
+        site.add_mixed(ROWS)
         return site.settle(), site.faults.injected
 
 
