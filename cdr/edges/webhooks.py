@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from cdr.groups.ports import Notice
 from shared.errors import NoticeFailed
 
 TIMEOUT = timedelta(seconds=5)
+REST = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,25 +25,44 @@ class Webhook:
 
 
 class WebhookNotifier:
-    """A Notifier. Every webhook is tried, whatever becomes of the others, and each for no longer than ``timeout``."""
+    """A Notifier. Every webhook is tried, whatever becomes of the others, each for no longer than ``timeout``; and one
+    that gave no answer has a ``rest``, so that it does not hold up one notice after the other."""
 
-    def __init__(self, webhooks: Sequence[Webhook], *, timeout: timedelta = TIMEOUT) -> None:
-        self._webhooks = [(hook.kind, HttpClient(hook.url, timeout=timeout)) for hook in webhooks]
+    def __init__(
+        self,
+        webhooks: Sequence[Webhook],
+        *,
+        timeout: timedelta = TIMEOUT,
+        rest: timedelta = REST,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lines = [_Line(hook.kind, HttpClient(hook.url, timeout=timeout), rest, monotonic) for hook in webhooks]
 
     def tell(self, notice: Notice) -> int:
-        told = [_told(kind, http, notice) for kind, http in self._webhooks]
+        told = [line.tell(notice) for line in self._lines]
         if failed := [problem for problem in told if problem is not None]:
             raise NoticeFailed("; ".join(failed))
         return len(told)
 
 
-def _told(kind: str, http: HttpClient, notice: Notice) -> str | None:
-    """What went wrong, if anything."""
-    try:
-        status = http.exchange("POST", json=payload(kind, notice), most_bytes=0).status
-    except HttpFailure as exc:
-        return f"the {kind} webhook was not reached, or did not answer ({exc})"
-    return None if 200 <= status < 300 else f"the {kind} webhook answered {status}"  # noqa: PLR2004 - HTTP's own numbers
+@dataclass
+class _Line:
+    kind: str
+    http: HttpClient
+    rest: timedelta
+    monotonic: Callable[[], float]
+    _rests_until: float | None = None
+
+    def tell(self, notice: Notice) -> str | None:
+        """:returns: what went wrong, if anything"""
+        if self._rests_until is not None and self.monotonic() < self._rests_until:
+            return f"the {self.kind} webhook did not answer a moment ago"
+        try:
+            status = self.http.exchange("POST", json=payload(self.kind, notice), most_bytes=0).status
+        except HttpFailure as exc:
+            self._rests_until = self.monotonic() + self.rest.total_seconds()
+            return f"the {self.kind} webhook was not reached, or did not answer ({exc})"
+        return None if 200 <= status < 300 else f"the {self.kind} webhook answered {status}"  # noqa: PLR2004 - HTTP's own
 
 
 def payload(kind: str, notice: Notice) -> Mapping[str, Any]:

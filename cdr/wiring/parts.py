@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from cdr import __version__
 from cdr.calls.call import Outcome
-from cdr.groups.alerts import AlertPolicy, StaticMemberSource, UnreadableMembers
-from cdr.groups.check import GroupsOutcome, Watch, check_groups, group_status
+from cdr.groups.alerts import AlertPolicy, view_of
+from cdr.groups.check import GroupCheck, GroupsOutcome, check
+from cdr.groups.members import StaticMemberSource, UnreadableMembers
 from cdr.intake.poll import PollOutcome, poll
 from cdr.operations.reconcile import Reconciliation, reconcile
 from cdr.operations.replay import RejectedPage, ReplayOutcome, list_rejected, replay
@@ -22,16 +23,12 @@ from cdr.operations.status import Check, HealthCheck, progress
 from cdr.submission.breakers import ApiWatch, RejectionLimit
 from cdr.submission.poison import keep_poisoned
 from cdr.submission.submit import SubmitPlan, Worker, submit_call
-from cdr.wiring.plans import call_rules, hours_status, make_hours, poll_plan, watched_groups
+from cdr.wiring.plans import call_rules, group_status, hours_status, make_hours, poll_plan, watched_groups
 from cdr.wiring.schedule import ncrontab
 from shared import log
 from shared.clock import Clock, SystemClock
 from shared.config.file import load_settings
-from shared.config.groups import (
-    DatabaseMembers,
-    NoMembers,
-    XapiMembers,
-)
+from shared.config.groups import DatabaseMembers, NoMembers, XapiMembers
 from shared.config.settings import Settings
 from shared.errors import ApiUnavailable, InvalidConfig, PipelineError, SourceMisconfigured
 
@@ -159,7 +156,7 @@ class Pipeline:
         :raises PipelineError: what kept the check from its work
         """
         try:
-            return check_groups(watched_groups(self.settings), self._watch)
+            return check(watched_groups(self.settings), self._group_check)
         except InvalidConfig:
             raise
         except PipelineError as exc:
@@ -177,7 +174,7 @@ class Pipeline:
             return {"monitored_groups": {"error": str(exc)}}
         return {
             "monitored_groups": [
-                {"id": group.id, "name": group.name, **group_status(records.get(group.id))}
+                {"id": group.id, "name": group.name, **group_status(view_of(records.get(group.id)))}
                 for group in groups.monitored_groups
             ]
         }
@@ -275,14 +272,14 @@ class Pipeline:
         )
 
     @cached_property
-    def _watch(self) -> Watch:
+    def _group_check(self) -> GroupCheck:
         from cdr.edges.call_logger.alerts import RestAlertApi
         from cdr.edges.call_logger.auth import make_auth
         from cdr.edges.webhooks import Webhook, WebhookNotifier
 
         api, groups = self.settings.api, self.settings.call_groups
         timeout = timedelta(seconds=api.timeout_seconds)
-        return Watch(
+        return GroupCheck(
             members=self._members,
             alerts=RestAlertApi(api.base_url, timeout=timeout, auth=make_auth(api.auth), ca_file=api.ca_file),
             notifier=WebhookNotifier([Webhook(hook.type, hook.url.get_secret_value()) for hook in groups.notify]),

@@ -9,8 +9,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cdr.calls.call import CallRules
-from cdr.groups.check import WatchedGroup
+from cdr.groups.alerts import GroupView
 from cdr.groups.hours import Hours, Span
+from cdr.groups.notices import WatchedGroup
 from cdr.intake.poll import PollPlan
 from shared.config.groups import BusinessHours, GroupHours, Holidays, NoMembers, Week
 from shared.config.settings import Settings, start_moment
@@ -80,3 +81,21 @@ def hours_status(hours: Hours, now: datetime) -> dict[str, Any]:
         "changes_at": changes.astimezone(hours.zone).isoformat(timespec="minutes") if changes else None,
         "timezone": hours.zone.key,
     }
+
+
+def group_status(view: GroupView) -> dict[str, Any]:
+    if view.state is None:
+        return {"state": "not checked yet"}
+    return {
+        "state": view.state.value,
+        "since": _moment(view.since),
+        "members": view.members,
+        "available": view.available,
+        "alert_id": view.alert_id,
+        "last_check": _moment(view.last_check),
+        **({"resolved_by_hand": view.resolved_by_hand.value} if view.resolved_by_hand else {}),
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="seconds") if moment else None

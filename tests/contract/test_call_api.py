@@ -1,7 +1,7 @@
 """What every CallApi does: the twin, and the Call Logger's stand-in over HTTP.
 
 What each answer means is shown in tests/unit/call_logger/test_answers.py, that an exchange ends at its deadline in
-test_http_client.py. Here is what becomes of a call: how often it is sent, and that no secret gets out.
+test_http_client.py, whom we talk to at all in tests/security/test_wire.py. Here is what becomes of a call.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +26,6 @@ from shared.config.settings import ApiKeyAuth, BearerAuth, NoAuth
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, ApiUnreachable, PipelineError, SubmissionUnknown
 from tests.fakes.twins import InMemoryCallApi
 from tests.support.factories import make_call
-from tests.systems import certificates
 from tests.systems.conversation import answering, serving
 from tests.systems.raw_server import raw_server
 
@@ -304,18 +302,6 @@ def test_a_call_that_was_sent_without_a_whole_answer_is_not_sent_again(
     assert (server.faults.requests, clock.slept, len(server.call_logger.entries)) == (1, [], gets_in)
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_but_a_wrong_address(
-    server: RunningCallLogger, api: RestCallApi, status: int
-) -> None:
-    location = {"Location": f"{server.base_url}/calls/from-pbx"}
-    server.faults.add(Fault(kind=FaultKind.ANSWER, status=status, headers=location))
-    failure = failure_of(api)
-    assert isinstance(failure, ApiDenied)
-    assert "api.base_url" in str(failure)
-    assert (server.faults.requests, server.call_logger.entries) == (1, [])
-
-
 def test_the_wait_that_is_asked_for_is_handed_on(connect: Connect) -> None:
     with answering(said(429, headers="Retry-After: 3600\r\n")) as server:
         failure = failure_of(connect(server.url))
@@ -323,30 +309,7 @@ def test_the_wait_that_is_asked_for_is_handed_on(connect: Connect) -> None:
     assert failure.retry_after == timedelta(hours=1)
 
 
-# Certificates and credentials
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> certificates.OwnCertificate:
-    return certificates.make(tmp_path_factory.mktemp("tls"))
-
-
-def test_a_certificate_that_nobody_vouches_for_keeps_the_call_from_being_sent(
-    connect: Connect, certificate: certificates.OwnCertificate
-) -> None:
-    with raw_server(CREATED, tls=certificate.context) as server:
-        failure = failure_of(connect(f"https://localhost:{server.port}/api"))
-        assert server.requests == []
-    assert isinstance(failure, ApiUnreachable)
-    assert "certificate" in str(failure)
-
-
-def test_a_certificate_from_the_configured_file_is_accepted(
-    connect: Connect, certificate: certificates.OwnCertificate
-) -> None:
-    with raw_server(CREATED, tls=certificate.context) as server:
-        api = connect(f"https://localhost:{server.port}/api", ca_file=str(certificate.file))
-        assert api.submit(make_call(), give_up_at=PLENTY).entry_id == "abc"
+# Credentials
 
 
 @pytest.mark.parametrize(
@@ -377,18 +340,6 @@ def test_credentials_are_sent_and_without_the_right_ones_the_api_denies(
             assert "api.auth" in str(failure)
             with pytest.raises(ApiDenied, match=r"api\.auth"):
                 stranger.check_health()
-
-
-def test_a_password_in_the_users_netrc_file_is_not_for_the_api(
-    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text(f"machine 127.0.0.1 login me password {SECRET}\n")
-    netrc.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(netrc))
-    with answering(CREATED) as server:
-        connect(server.url).submit(make_call(), give_up_at=PLENTY)
-        assert b"authorization" not in server.requests[0].lower()
 
 
 # Health

@@ -7,6 +7,7 @@ import logging
 import socket
 import traceback
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -152,6 +153,20 @@ def test_one_that_is_slow_is_not_waited_for(receiver: Receiver, broken: Receiver
     broken.usual = Answer(delay_s=1.0)
     told = failure_of(broken.url + SECRET_PATH, receiver, timeout_s=0.2)
     assert told == "the json webhook was not reached, or did not answer (timed out)"
+
+
+def test_one_that_gave_no_answer_is_left_alone_for_a_minute(receiver: Receiver, broken: Receiver) -> None:
+    now = 1_000.0
+    hooks = [Webhook("slack", broken.url), Webhook("json", receiver.url)]
+    notifier = WebhookNotifier(hooks, timeout=timedelta(seconds=0.2), monotonic=lambda: now)
+    broken.answers.append(Answer(delay_s=1.0))
+    asked = []
+    for passed_s, problem in ((0, r"\(timed out\)"), (59, "slack webhook did not answer a moment ago"), (1, None)):
+        now += passed_s
+        with pytest.raises(NoticeFailed, match=problem) if problem else nullcontext():
+            notifier.tell(NOTICE)
+        asked.append((len(broken.received), len(receiver.received)))
+    assert asked == [(1, 1), (1, 2), (2, 3)]
 
 
 @pytest.mark.parametrize("url", ["http://no-such-host.invalid", "http://", "http://[::1", "ftp://x", "http://a..b"])

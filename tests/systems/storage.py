@@ -42,12 +42,16 @@ class Line:
 
     def __init__(self, send: Callable[..., requests.Response]) -> None:
         self._send = send
-        self._faults: deque[tuple[str, Fault]] = deque()
+        self._faults: deque[tuple[str, Fault | Callable[[], object]]] = deque()
 
     def fail_next(self, method: str, *faults: Fault) -> None:
         """Let the next requests of this method have these faults. With one whose answer is lost, storage has done its
         work and nobody knows."""
         self._faults.extend((method, fault) for fault in faults)
+
+    def interrupt_next(self, method: str, action: Callable[[], object]) -> None:
+        """Let something happen right before the next request of this method goes out."""
+        self._faults.append((method, action))
 
     def forget(self) -> None:
         """Drop the faults that have not befallen a request yet."""
@@ -62,6 +66,9 @@ class Line:
         if not self._faults or self._faults[0][0] != request.method:
             return self._send(adapter, request, **options)
         _, fault = self._faults.popleft()
+        if callable(fault):
+            fault()
+            return self._send(adapter, request, **options)
         if fault == "sound":
             return self._send(adapter, request, **options)
         if fault == "not sent":
