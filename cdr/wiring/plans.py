@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from cdr.calls.rules import CallRules
 from cdr.groups.alerts import AlertPolicy
-from cdr.groups.check import WatchedGroup
 from cdr.groups.hours import Hours, Span
+from cdr.groups.notices import WatchedGroup
 from cdr.intake.id_order import Patience
 from cdr.intake.ports import StartFrom
 from shared.config.groups import CallGroups, NoMembers

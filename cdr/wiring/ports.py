@@ -121,7 +121,7 @@ class Ports:
 
     @cached_property
     def members(self) -> MemberSource:
-        from cdr.groups.alerts import StaticMemberSource, UnreadableMembers
+        from cdr.groups.members import StaticMemberSource, UnreadableMembers
 
         groups = self.settings.call_groups
         match groups.members:

@@ -307,12 +307,10 @@ def test_a_failure_in_the_last_list_leaves_no_half_picture(server: Xapi, source:
 
 
 @pytest.mark.parametrize("place", ["token", "data"])
-def test_a_slow_answer_is_not_waited_for(
-    server: Xapi, source: XapiMemberSource, place: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cdr.edges.xapi.members.TIMEOUTS_S", (1.0, 0.2))
+def test_a_slow_answer_is_not_waited_for(server: Xapi, place: Any) -> None:
+    source = xapi_source(server, timeout=timedelta(seconds=0.2))
     server.fail_next(place, Fault(delay_s=1.0))
-    assert "ReadTimeout" in failure_of(source, SourceUnavailable)
+    assert "timed out" in failure_of(source, SourceUnavailable)
 
 
 def test_a_phone_system_that_is_down_is_unavailable(server: Xapi) -> None:
@@ -326,5 +324,5 @@ def test_a_certificate_is_checked_against_the_configured_file(clock: HandMovedCl
     file = tmp_path / "certificate.pem"
     with xapi.start(clock, certificate=file) as server:
         XapiSwitchboard(server).set_up([Extension("101"), Extension("102")], [Group("800", ("101", "102"))])
-        assert "SSLError" in failure_of(xapi_source(server), SourceUnavailable)
+        assert "self-signed certificate" in failure_of(xapi_source(server), SourceUnavailable)
         assert members_of(xapi_source(server, ca_file=str(file))) == BOTH

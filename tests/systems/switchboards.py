@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from cdr.edges.sql.members import SqlMemberSource, read_members
 from cdr.edges.xapi.members import XapiMemberSource
-from cdr.groups.alerts import Member, StaticMemberSource
+from cdr.groups.alerts import Member
+from cdr.groups.members import StaticMemberSource
 from cdr.groups.ports import MemberSource
 from shared.config.groups import MemberDatabase
 from tests.fakes.groups import InMemoryMemberSource

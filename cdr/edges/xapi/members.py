@@ -6,7 +6,6 @@ What it cannot see: an agent who is logged out of one queue only. XAPI has the m
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from threading import Lock
@@ -14,8 +13,7 @@ from typing import Any
 
 import requests
 
-from cdr.edges.call_logger.auth import NoCredentials
-from cdr.edges.call_logger.calls import limited_body, make_session
+from cdr.edges.http_client import Answer, HttpClient, HttpFailure
 from cdr.groups.alerts import Member, Observation
 from shared.clock import Clock
 from shared.errors import SourceMisconfigured, SourceUnavailable
@@ -24,7 +22,7 @@ PAGE_SIZE = 100
 MOST_PAGES = 500
 MOST_BYTES = 4_000_000
 """Of an answer; a page is far below."""
-TIMEOUTS_S = (5.0, 20.0)
+TIMEOUT = timedelta(seconds=20)
 RENEW_BEFORE = timedelta(seconds=10)
 """A token lives for about a minute, so most of its life must be left."""
 
@@ -34,11 +32,19 @@ MISSING = Observation(None, "the group does not exist in the phone system")
 class XapiMemberSource:
     """A MemberSource. One token at a time: the phone system ends an older one when it hands out a new one."""
 
-    def __init__(self, url: str, *, client_id: str, client_secret: str, clock: Clock, ca_file: str | None) -> None:
-        self._url = url
+    def __init__(
+        self,
+        url: str,
+        *,
+        client_id: str,
+        client_secret: str,
+        clock: Clock,
+        ca_file: str | None,
+        timeout: timedelta = TIMEOUT,
+    ) -> None:
         self._credentials = {"client_id": client_id, "client_secret": client_secret, "grant_type": "client_credentials"}
         self._clock = clock
-        self._session = make_session(NoCredentials(), ca_file)
+        self._http = HttpClient(url, timeout=timeout, ca_file=ca_file)
         self._one_at_a_time = Lock()
         self._token = ""
         self._token_ends: datetime | None = None
@@ -83,10 +89,10 @@ class XapiMemberSource:
     def _get(self, path: str, parameters: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], bool]:
         """A page, and whether there may be another: this one is full, or the phone system says so."""
         answer = self._send("GET", f"/xapi/v1/{path}", params=parameters, headers=self._authorization())
-        if answer[0] == requests.codes.unauthorized:
+        if answer.status == requests.codes.unauthorized:
             self._token_ends = None  # another tool may have asked for a token, which ended ours
             answer = self._send("GET", f"/xapi/v1/{path}", params=parameters, headers=self._authorization())
-        body = _json(*answer)
+        body = _json(answer)
         items = body.get("value")
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise SourceUnavailable(f"call_groups.members.url: the phone system's answer for {path} holds no list")
@@ -95,22 +101,18 @@ class XapiMemberSource:
     def _authorization(self) -> Mapping[str, str]:
         now = self._clock.now()
         if self._token_ends is None or now >= self._token_ends:
-            body = _json(*self._send("POST", "/connect/token", data=self._credentials))
+            body = _json(self._send("POST", "/connect/token", form=self._credentials))
             self._token = str(body.get("access_token") or "")
             if not self._token:
                 raise SourceUnavailable("call_groups.members.url: the phone system's answer holds no token")
             self._token_ends = now + max(timedelta(), _lifetime(body) - RENEW_BEFORE)
         return {"Authorization": f"Bearer {self._token}"}
 
-    def _send(self, method: str, path: str, **options: Any) -> tuple[int, bytes]:
-        """Status and body of the answer."""
+    def _send(self, method: str, path: str, **options: Any) -> Answer:
         try:
-            with self._session.request(
-                method, self._url + path, timeout=TIMEOUTS_S, allow_redirects=False, stream=True, **options
-            ) as answer:
-                return answer.status_code, limited_body(answer, MOST_BYTES)
-        except requests.RequestException as exc:
-            problem = f"the phone system was not reached ({type(exc).__name__})"
+            return self._http.exchange(method, path, most_bytes=MOST_BYTES, **options)
+        except HttpFailure as exc:
+            problem = f"the phone system was not reached, or did not answer ({exc})"
             raise SourceUnavailable(f"call_groups.members.url: {problem}") from exc
 
 
@@ -129,14 +131,14 @@ def _lifetime(body: Mapping[str, Any]) -> timedelta:
     return timedelta(seconds=seconds) if isinstance(seconds, int | float) else timedelta()
 
 
-def _json(status: int, raw: bytes) -> Mapping[str, Any]:
-    if status in (400, 401, 403):
+def _json(answer: Answer) -> Mapping[str, Any]:
+    if answer.status in (400, 401, 403):
         hint = "check call_groups.members.client_id and client_secret, and the role of the client"
-        raise SourceMisconfigured(f"the phone system answered {status}: {hint}")
-    if status != requests.codes.ok:
-        raise SourceUnavailable(f"call_groups.members.url: the phone system answered {status}")
+        raise SourceMisconfigured(f"the phone system answered {answer.status}: {hint}")
+    if answer.status != requests.codes.ok:
+        raise SourceUnavailable(f"call_groups.members.url: the phone system answered {answer.status}")
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError) as exc:
+        body = answer.json()
+    except ValueError as exc:
         raise SourceUnavailable("call_groups.members.url: the phone system's answer is not JSON") from exc
     return body if isinstance(body, dict) else {}
