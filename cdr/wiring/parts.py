@@ -303,16 +303,12 @@ class Pipeline:
                 except SourceMisconfigured as exc:
                     return UnreadableMembers(exc)
             case XapiMembers() as chosen:
+                from cdr.edges.xapi.client import XapiClient, XapiLogin
                 from cdr.edges.xapi.members import XapiMemberSource
 
                 secret = chosen.client_secret.get_secret_value()
-                return XapiMemberSource(
-                    chosen.url,
-                    client_id=chosen.client_id,
-                    client_secret=secret,
-                    clock=self._clock,
-                    ca_file=chosen.ca_file,
-                )
+                login = XapiLogin(chosen.url, chosen.client_id, secret, "call_groups.members", chosen.ca_file)
+                return XapiMemberSource(XapiClient(login, self._clock))
             case _:
                 return StaticMemberSource({group.id: group.members or () for group in groups.monitored_groups})
 
