@@ -37,10 +37,11 @@ def http_url(url: str) -> str:
     return url.rstrip("/")
 
 
+MAX_EMAIL = 255
 _ATOM, _LABEL = r"[\w!#$%&'*+/=?^`{|}~-]+", r"[^\W_]+(-+[^\W_]+)*"
 
 
-def _email(address: str) -> str:
+def email_address(address: str) -> str:
     """Not stricter than the Call Logger, and not laxer: it would refuse every call of the person."""
     if not re.fullmatch(rf"(?=[^@]{{1,64}}@){_ATOM}(\.{_ATOM})*@{_LABEL}(\.{_LABEL})+", address):
         raise ValueError("is not an e-mail address")
@@ -136,7 +137,9 @@ Seconds = Annotated[
 ]
 Zone = Annotated[str, AfterValidator(_zone)]
 HttpUrl = Annotated[str, Field(json_schema_extra={"format": "uri"}), AfterValidator(http_url)]
-Email = Annotated[str, Field(max_length=255, json_schema_extra={"format": "email"}), AfterValidator(_email)]
+Email = Annotated[
+    str, Field(max_length=MAX_EMAIL, json_schema_extra={"format": "email"}), AfterValidator(email_address)
+]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_fits_a_header)]
 StartFrom = Annotated[
     Literal["beginning", "now"] | int | datetime, PlainValidator(_start_from, json_schema_input_type=str | int)
