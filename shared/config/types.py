@@ -98,10 +98,11 @@ def _base_url(url: str) -> str:
     return http_url(url)
 
 
+MAX_EMAIL = 255
 _ATOM, _LABEL = r"[\w!#$%&'*+/=?^`{|}~-]+", r"[^\W_]+(-+[^\W_]+)*"
 
 
-def _email(address: str) -> str:
+def email_address(address: str) -> str:
     """Not stricter than the Call Logger, and not laxer: it would refuse every call of the person."""
     if not re.fullmatch(rf"(?=[^@]{{1,64}}@){_ATOM}(\.{_ATOM})*@{_LABEL}(\.{_LABEL})+", address):
         raise ValueError("is not an e-mail address")
@@ -147,7 +148,9 @@ HttpUrl = Annotated[
     ShownIf(r"(\w+://)?[\w.-]*(:\d{0,5})?(/[\w./-]*)?"),
     AfterValidator(_base_url),
 ]
-Email = Annotated[str, Field(max_length=255, json_schema_extra={"format": "email"}), AfterValidator(_email)]
+Email = Annotated[
+    str, Field(max_length=MAX_EMAIL, json_schema_extra={"format": "email"}), AfterValidator(email_address)
+]
 
 
 class Section(BaseModel):
