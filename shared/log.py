@@ -16,6 +16,7 @@ EVENTS = {
     "poll.finished": "a poll came to its end: rows read, calls queued, rows still open",
     "poll.failed": "a poll could not do its work; the checkpoint is where it was, the next tick tries again",
     "poll.held": "another poll holds the lease, this one did nothing",
+    "source.found": "which tables of a phone system the database has, where the configuration leaves that open",
     "row.unreadable": "a row of the phone system makes no sense; what belongs to it is judged without it",
     "row.vanished": "a row without an end is no longer in the table; there is nothing left to log",
     "poll.overtaken": "another poll took the checkpoint over while this one worked; nothing is lost",

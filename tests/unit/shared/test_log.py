@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from cdr.calls.call import State
 from shared import log
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 SETTLED = [state for state in State if state is not State.CLAIMED]
 VALUES = st.one_of(
     st.text(),
