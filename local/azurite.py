@@ -174,7 +174,7 @@ def _failure(said: list[str]) -> AzuriteError:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    process.terminate()
+    # No signal beside: Azurite takes the second request to end as one to end at once, before all is on disk.
     if process.stdin is not None:
         process.stdin.close()
     try:
