@@ -89,6 +89,10 @@ class HttpListener:
 
     def _answer(self, request: Request) -> Response:
         try:
+            request.get_data()  # kept for whoever asks; left unread, it would reset the connection under the answer
+        except OSError:  # chunks that make no sense, or a client that is gone
+            return Response(status=400)
+        try:
             return self._admin(request) or self._call_function(request)
         except HTTPException as exc:
             return Response(status=exc.code)

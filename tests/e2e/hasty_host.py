@@ -12,8 +12,7 @@ from types import ModuleType
 from cdr.groups import check
 from cdr.submission import submit
 from cdr.wiring import parts, plans
-from local.host import host
-from local.host.queue import QueueListener
+from local.host.host import Times, main
 
 
 def hurry(module: ModuleType, **seconds: int) -> None:
@@ -27,8 +26,6 @@ hurry(plans, POLL_LEASE=4)
 hurry(parts, SUBMIT_BUDGET=3, CLAIM_LEASE=4)
 hurry(submit, FIRST_DELAY=2, LONGEST_DELAY=5, AFTER_THE_LEASE=1)
 hurry(check, LEASE=4, LONGEST_STEP=2)
-assert "lease" in QueueListener.__init__.__kwdefaults__
-QueueListener.__init__.__kwdefaults__["lease"] = timedelta(seconds=5)
 
 if __name__ == "__main__":
-    sys.exit(host.main())
+    sys.exit(main(times=Times(queue_lease=timedelta(seconds=5))))

@@ -12,7 +12,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient
 
 from local import azurite
-from local.host.queue import LEASE, QueueListener
+from local.host.queue import QueueListener
 from local.host.settings import QueueSettings
 from tests.support.waiting import wait_until
 
@@ -67,7 +67,7 @@ def settings(**changes):
 
 
 @contextmanager
-def listening(storage, queue_name, run, *, lease=LEASE, **changes):
+def listening(storage, queue_name, run, *, lease=timedelta(minutes=10), **changes):
     with ThreadPoolExecutor(8) as pool:
         listener = QueueListener(
             queue_name, storage.connection_string, settings(**changes), run=run, submit=pool.submit, lease=lease
@@ -242,6 +242,7 @@ def test_a_message_that_waits_for_a_thread_is_given_back_when_the_host_stops(sto
         settings(),
         run=Deliveries(),
         submit=lambda job, leased: waiting.append((job, leased)),
+        lease=timedelta(minutes=10),
     )
     listener.start()
     wait_until(lambda: waiting)
