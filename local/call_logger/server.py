@@ -1,4 +1,4 @@
-"""A stand-in for the DataTech Call Logger with the real one's rules, for demos and tests.
+"""The stand-in over HTTP, from a thread of its own.
 
 The API is below /api. What a test may ask and order is below /control: GET entries, requests and double-submissions;
 PUT faults, as {"next": [{"kind": "answer", "status": 503, "headers": {"Retry-After": "1"}, "times": 3}],
@@ -6,10 +6,8 @@ PUT faults, as {"next": [{"kind": "answer", "status": 503, "headers": {"Retry-Af
 are made up. Credentials, where demanded, are demanded of everything below /api.
 """
 
-import argparse
 import hmac
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,11 +20,8 @@ from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
-from local.call_logger.faults import Fault, FaultKind, FaultOrders, FaultPlan, FaultyApp
+from local.call_logger.faults import FaultOrders, FaultPlan, FaultyApp
 from local.call_logger.store import BackendError, CallExistsError, CallLogger, InvalidBodyError, milliseconds, utc_now
-from local.stop_signals import stop_event
-
-__all__ = ["CallLogger", "Credential", "Fault", "FaultKind", "FaultPlan", "RunningCallLogger", "start"]
 
 HOST = "127.0.0.1"
 BACKLOG = 128
@@ -206,35 +201,3 @@ def start(
         # Bound here because werkzeug ends the whole process when it cannot bind.
         server = ThreadedWSGIServer(HOST, port, app, QuietHandler, fd=listener.fileno())
     return RunningCallLogger(server, call_logger, faults, stop)
-
-
-def api_key(text: str) -> Credential:
-    header, equals, key = text.partition("=")
-    if not (header and equals and key):
-        raise argparse.ArgumentTypeError("expected HEADER=KEY")
-    return Credential(header, key)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m local.call_logger.server", description="A stand-in for the Call Logger."
-    )
-    parser.add_argument("--port", type=int, default=8080)
-    credential = parser.add_mutually_exclusive_group()
-    credential.add_argument("--bearer", dest="credential", type=Credential.bearer, metavar="TOKEN")
-    credential.add_argument("--api-key", dest="credential", type=api_key, metavar="HEADER=KEY")
-    parser.add_argument("--race-window", type=float, default=0.0, metavar="MS")
-    options = parser.parse_args()
-    stop = stop_event()
-    try:
-        running = start(options.port, credential=options.credential, race_window_s=options.race_window / 1000)
-    except (OSError, OverflowError) as exc:  # taken or forbidden, or no port number at all
-        sys.exit(f"The Call Logger stand-in cannot listen on port {options.port}: {exc}")
-    with running:
-        print(f"Call Logger stand-in ready on {running.base_url}", flush=True)
-        while not stop.wait(0.2):  # in short waits, because on Windows a signal does not end a long one
-            pass
-
-
-if __name__ == "__main__":
-    main()

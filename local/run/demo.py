@@ -17,13 +17,12 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-from local import azurite
-from local.call_logger import server as call_logger
+from local import azurite, call_logger
 from local.phone_system.agents import AgentEvent, Agents
 from local.phone_system.pbx import CallEvent, Pbx
 from local.run.tally import Backend
 
-CONFIG_FILE = "local/demo.yml"
+CONFIG_FILE = "local/run/demo.yml"
 # With these calls each outcome is soon to be seen: the third one is rejected, the fifth one skipped.
 SEED = 25
 CHECK_EVERY_S = 3.0

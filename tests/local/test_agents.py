@@ -36,7 +36,7 @@ def agents(file, events):
 def seen(file):
     """What the functions see of the groups, by the demo's own SELECT: how many are available, of how many."""
     source = SqlMemberSource(
-        Database(engine="sqlite", database=str(file)), read_members("local/demo-members.sql", PROJECT)
+        Database(engine="sqlite", database=str(file)), read_members("local/run/demo-members.sql", PROJECT)
     )
     found = source.observe([SALES, SUPPORT])
     return {name: (observation.available, len(observation.members)) for name, observation in found.items()}

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import requests
 
-from local.call_logger.server import Credential, Fault, FaultKind, start
+from local.call_logger import Credential, Fault, FaultKind, start
 from tests.support.waiting import wait_until
 
 NOON = datetime(2026, 3, 2, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -625,7 +625,7 @@ def test_no_request_is_logged(backend, capfd):
 
 def run_process(*arguments):
     return subprocess.Popen(
-        [sys.executable, "-m", "local.call_logger.server", *arguments],
+        [sys.executable, "-m", "local.call_logger", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

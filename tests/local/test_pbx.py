@@ -359,7 +359,7 @@ def test_several_calls_have_ended_within_five_seconds_at_the_default_pace(run, f
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_process_ends_its_calls_when_it_is_told_to_stop(file, number):
-    command = [sys.executable, "-m", "local.phone_system.pbx", str(file), "--seed", "4", "--calls-per-minute", "600"]
+    command = [sys.executable, "-m", "local.phone_system", str(file), "--seed", "4", "--calls-per-minute", "600"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         wait_until(lambda: file.exists() and process.poll() is None and is_running_a_call(file))
         process.send_signal(number)
@@ -388,7 +388,7 @@ def test_the_process_refuses_what_it_cannot_do_in_one_clear_line(tmp_path, argum
     command = [
         sys.executable,
         "-m",
-        "local.phone_system.pbx",
+        "local.phone_system",
         *(argument.format(tmp=tmp_path) for argument in arguments),
     ]
     result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
@@ -399,7 +399,7 @@ def test_the_process_refuses_what_it_cannot_do_in_one_clear_line(tmp_path, argum
 
 
 def test_a_killed_process_leaves_running_calls_without_an_end_in_a_sound_file(file):
-    command = [sys.executable, "-m", "local.phone_system.pbx", str(file), "--calls-per-minute", "600"]
+    command = [sys.executable, "-m", "local.phone_system", str(file), "--calls-per-minute", "600"]
     with subprocess.Popen(command) as process:
         wait_until(lambda: file.exists() and is_running_a_call(file))
         process.kill()

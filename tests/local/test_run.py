@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from local import azurite
-from local.call_logger import server as call_logger
+from local import azurite, call_logger
 from local.phone_system.pbx import Pbx
 from local.phone_system.script import CallKind, CallType, Leg, ScriptedCall
 from local.run.own_settings import uses_azurite

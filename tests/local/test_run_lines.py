@@ -9,7 +9,7 @@ from local.phone_system.agents import AgentEvent
 from local.phone_system.pbx import CallEvent
 from local.phone_system.script import CallKind, CallType, Leg, ScriptedCall
 from local.run.lines import Line, line_of_agent, line_of_event, line_of_other_output, line_of_phone, read_event
-from local.run.tally import Backend, Books
+from local.run.tally import Backend, Tally
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -178,7 +178,7 @@ def test_what_a_host_says_all_the_time_is_not_shown(text):
 
 def books(ended, **outcomes):
     """Books in which the calls `ended` ended, and rows came out as the lists in `outcomes` say."""
-    kept = Books()
+    kept = Tally()
     for row_id in ended:
         kept.note_phone(phone_event("began", row_id))
         kept.note_phone(phone_event("ended", row_id))
@@ -212,7 +212,7 @@ def test_a_message_that_comes_twice_counts_once():
 
 
 def test_queued_calls_add_up_over_polls():
-    kept = Books()
+    kept = Tally()
     for queued in (2, 0, 3):
         kept.note(event("poll.finished", queued=queued))
 
