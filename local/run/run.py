@@ -53,6 +53,7 @@ class Run:
     """One run. All that happens comes through one queue to one thread, which keeps the tally and writes the lines."""
 
     terminal: Terminal
+    make_demo: Callable[[Callable[[CallEvent | AgentEvent], None]], Demo] = Demo
     happenings: SimpleQueue[Happening] = field(default_factory=SimpleQueue)
     tally: Tally = field(default_factory=Tally)
     backend: Backend | None = None
@@ -63,7 +64,7 @@ class Run:
         with ExitStack() as parts:
             parts.callback(self._show_the_rest)
             is_own = (ROOT / SETTINGS_FILE).is_file()
-            demo = None if is_own else parts.enter_context(Demo(self.happenings.put))
+            demo = None if is_own else parts.enter_context(self.make_demo(self.happenings.put))
             environment = demo.environment if demo else own_environment(ROOT)
             if is_own:
                 parts.enter_context(own_storage(ROOT, environment))

@@ -1,0 +1,224 @@
+"""The stand-in for SQL Server does what the contract suites rely on, and each error looks the way a driver shows it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.support.requirements import need
+from tests.support.waiting import wait_until
+from tests.systems import mssql
+from tests.systems.mssql import MsSql
+from tests.systems.odbc import FREETDS, MICROSOFT
+from tests.systems.tsql import to_sqlite
+
+LONG_S = 60.0
+NOON = datetime(2026, 11, 20, 12, 0, 0, 123456)  # noqa: DTZ001 - the database holds naive moments
+
+
+@pytest.fixture(scope="module", autouse=True)
+def odbc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in mssql.odbc_environment(tmp_path_factory.mktemp("odbc")).items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture
+def server() -> Iterator[MsSql]:
+    with mssql.start() as running:
+        running.execute(
+            "CREATE TABLE CallLog (Id BIGINT PRIMARY KEY, CallId NVARCHAR(64), StartTime DATETIME2, EndTime DATETIME,"
+            " Duration INT, Answered BIT, Note NVARCHAR)"
+        )
+        running.executemany(
+            "INSERT INTO CallLog VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(number, f"call-{number}", NOON.replace(minute=number), None, 60, True, None) for number in range(1, 10)],
+        )
+        yield running
+
+
+@dataclass(frozen=True)
+class Client:
+    """Reaches a server through one ODBC driver."""
+
+    driver: str
+    server: MsSql
+
+    def connect(self, **changes: str) -> Any:
+        import pyodbc
+
+        settings = {
+            "Driver": f"{{{self.driver}}}",
+            "Server": f"{self.server.host},{self.server.port}",
+            "Database": mssql.DATABASE,
+            "UID": mssql.READER,
+            "PWD": mssql.PASSWORD,
+            "TrustServerCertificate": "yes",
+        } | changes
+        text = ";".join(f"{name}={value}" for name, value in settings.items())
+        return pyodbc.connect(text, timeout=5, autocommit=True)
+
+    def read(self, sql: str, *parameters: object, **changes: str) -> list[tuple[Any, ...]]:
+        with closing(self.connect(**changes)) as connection:
+            return [tuple(row) for row in connection.execute(sql, *parameters).fetchall()]
+
+
+@pytest.fixture(params=mssql.DRIVER_NAMES)
+def client(request: pytest.FixtureRequest, server: MsSql) -> Client:
+    need(mssql.why_unavailable(request.param))
+    return Client(request.param, server)
+
+
+def test_pyodbc_offers_exactly_the_drivers_that_load() -> None:
+    import pyodbc
+
+    assert mssql.is_installed() is None
+    assert set(pyodbc.drivers()) == set(mssql.available_drivers())
+
+
+@pytest.mark.parametrize(
+    ("condition", "parameter", "found"),
+    [
+        ("CallId = ?", "call-3", [3]),
+        ("StartTime > ?", NOON.replace(minute=8, microsecond=123455), [8, 9]),
+        ("StartTime > ?", NOON.replace(minute=8, microsecond=123457), [9]),
+        ("(EndTime = ? OR Id = 5)", None, [5]),
+        ("Duration * Id >= ?", 2**40, []),
+        ("Id <= 2 AND N'it''s dbo.x (TOP 1)' <> ?", "other", [1, 2]),
+    ],
+)
+def test_parameters_arrive_with_their_type(client: Client, condition: str, parameter: object, found: list[int]) -> None:
+    rows = client.read(f"SELECT Id FROM dbo.CallLog WHERE {condition} ORDER BY Id", parameter)
+    assert [row[0] for row in rows] == found
+
+
+def test_a_statement_is_prepared_once_and_executed_again(client: Client) -> None:
+    page = "SELECT TOP 2 Id FROM CallLog WHERE Id > ? ORDER BY Id"
+    with closing(client.connect()) as connection, closing(connection.cursor()) as cursor:
+        pages = [cursor.execute(page, last).fetchall() for last in (0, 4)]
+    assert [[row[0] for row in page] for page in pages] == [[1, 2], [5, 6]]
+
+
+def test_columns_have_their_declared_types_even_on_an_empty_page(client: Client) -> None:
+    with closing(client.connect()) as connection:
+        columns = connection.execute("SELECT * FROM (SELECT * FROM CallLog) AS cdr WHERE Id > ?", 1000).description
+    types = {name: kind for name, kind, *_ in columns}
+    whole = dict.fromkeys(("Id", "Duration"), int) | dict.fromkeys(("CallId", "Note"), str)
+    assert types == whole | {"StartTime": datetime, "EndTime": datetime, "Answered": bool}
+    assert {name: digits for name, *_, digits, _ in columns if digits} == {"StartTime": 7, "EndTime": 3}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        (None, None, None, None, None),
+        ("c", NOON, 1, True, "x" * 10_000),
+        ("y" * 5_000, NOON, 1, True, ""),
+        ("Ünï-漢字", NOON, 1, False, "😀" * 3_000),
+    ],
+    ids=["nothing but NULL", "10,000 characters", "longer than its column", "outside of the first plane"],
+)
+def test_strange_rows_come_through_whole(client: Client, row: tuple[object, ...]) -> None:
+    columns = "CallId, StartTime, Duration, Answered, Note"
+    client.server.execute(f"INSERT INTO CallLog (Id, {columns}) VALUES (50, ?, ?, ?, ?, ?)", row)
+    assert client.read(f"SELECT {columns} FROM CallLog WHERE Id = ?", 50) == [row]
+
+
+def test_a_cell_that_does_not_fit_its_type_makes_its_whole_column_text_and_datetime_rounds(client: Client) -> None:
+    client.server.execute("UPDATE CallLog SET StartTime = 'yesterday', Duration = 'long', Answered = 7 WHERE Id = 2")
+    client.server.execute("UPDATE CallLog SET EndTime = '2026-01-01 23:59:59.999999'")
+    read = client.read("SELECT StartTime, Duration, Answered, EndTime FROM CallLog WHERE Id < ? ORDER BY Id", 3)
+    midnight = datetime(2026, 1, 2)  # noqa: DTZ001 - as above
+    assert read == [("2026-11-20 12:01:00.123456", "60", "1", midnight), ("yesterday", "long", "7", midnight)]
+
+
+def test_a_waiting_query_holds_up_no_other_connection_and_ends_with_its_own(client: Client) -> None:
+    client.server.delay_next(LONG_S)
+    with ThreadPoolExecutor() as background, closing(client.connect()) as waiting:
+        slow = background.submit(waiting.execute, "SELECT 1")
+        wait_until(lambda: client.server.is_through)
+        assert client.read("SELECT max(Id) FROM CallLog") == [(9,)]
+        assert not slow.done()
+        client.server.drop_connections()
+        assert slow.exception(LONG_S / 2)
+
+
+# Errors, as pyodbc raises them: class, SQLSTATE and SQL Server's own number for each driver. FreeTDS has 42000 for
+# nearly all of them, so that only the number in the text tells them apart.
+SHOWN = {
+    "missing table": ("SELECT Id FROM dbo.Missing", {}, ("ProgrammingError", "42S02", 208), None),
+    "missing column": ("SELECT Missing FROM CallLog", {}, ("ProgrammingError", "42S22", 207), None),
+    "insert denied": ("INSERT INTO CallLog (Id) VALUES (9)", {}, ("ProgrammingError", "42000", 229), None),
+    "wrong password": ("", {"PWD": "x"}, ("ProgrammingError", "42000", 18456), ("InterfaceError", "28000", 18456)),
+    "unknown user": ("", {"UID": "x"}, ("ProgrammingError", "42000", 18456), ("InterfaceError", "28000", 18456)),
+    "database": ("", {"Database": "x"}, ("ProgrammingError", "42000", 18456), ("ProgrammingError", "42000", 4060)),
+}
+TOLD = {
+    mssql.PERMISSION_DENIED: ("ProgrammingError", "42000"),
+    mssql.DEADLOCK_VICTIM: ("Error", "40001"),
+    mssql.SERVICE_IS_BUSY: ("Error", "HY000"),
+    mssql.DATABASE_NOT_AVAILABLE: ("ProgrammingError", "42000"),
+}
+
+
+def shown(client: Client, sql: str, **changes: str) -> tuple[str, str, int]:
+    import pyodbc
+
+    with pytest.raises(pyodbc.Error) as raised:
+        client.read(sql, **changes)
+    state, text = raised.value.args
+    return raised.type.__name__, state, int(re.search(r"\((-?\d+)\) \(SQL\w+\)", text)[1])
+
+
+@pytest.mark.parametrize("case", SHOWN)
+def test_what_is_wrong_with_a_query_or_a_login_is_shown_by_its_number(client: Client, case: str) -> None:
+    sql, changes, by_freetds, by_microsoft = SHOWN[case]
+    assert shown(client, sql, **changes) == (by_freetds if client.driver == FREETDS else by_microsoft or by_freetds)
+
+
+@pytest.mark.parametrize("number", TOLD)
+def test_an_error_that_a_test_asks_for_is_the_next_querys_and_no_connections(client: Client, number: int) -> None:
+    client.server.fail_next(number, "The server's words.")
+    expected = TOLD[number] if client.driver == MICROSOFT else ("ProgrammingError", "42000")
+    assert shown(client, "SELECT Id FROM CallLog") == (*expected, number)
+    assert client.read("SELECT max(Id) FROM CallLog") == [(9,)]
+
+
+@pytest.mark.parametrize(
+    ("options", "encrypted"),
+    [
+        ({"Encrypt": "yes"}, {FREETDS: False, MICROSOFT: True}),
+        ({"Encrypt": "no"}, {FREETDS: False, MICROSOFT: False}),
+        ({"Encryption": "require"}, {FREETDS: True, MICROSOFT: True}),
+    ],
+    ids=["Encrypt=yes", "Encrypt=no", "Encryption=require"],
+)
+def test_it_tells_whether_a_session_is_encrypted(client: Client, options: Any, encrypted: dict[str, bool]) -> None:
+    """FreeTDS knows neither `Encrypt` nor `TrustServerCertificate`, and Microsoft's driver knows no `Encryption`."""
+    assert client.read("SELECT 1", **options) == [(1,)]
+    assert client.server.latest_login_is_encrypted is encrypted[client.driver]
+
+
+@pytest.mark.parametrize(
+    ("sql", "translated"),
+    [
+        ("SELECT TOP 5 a FROM t ORDER BY a", "SELECT  a FROM t ORDER BY a LIMIT 5"),
+        ("SELECT TOP (@P1) a FROM t;", "SELECT  a FROM t LIMIT @P1"),
+        ("SELECT DISTINCT TOP(5) stop, laptop 5 FROM t", "SELECT DISTINCT  stop, laptop 5 FROM t LIMIT 5"),
+        ("SELECT TOP 2 a FROM (SELECT TOP 3 a FROM t) AS u", "SELECT  a FROM (SELECT  a FROM t LIMIT 3) AS u LIMIT 2"),
+        ("SELECT a FROM (SELECT TOP 3 f(a) FROM t) u", "SELECT a FROM (SELECT  f(a) FROM t LIMIT 3) u"),
+        ("SELECT [a b] FROM [dbo].[t], cdr.dbo.u, [cdr].[dbo].v", "SELECT [a b] FROM [t], u, v"),
+        ("SELECT a FROM t WITH (NOLOCK) WHERE b = N'TOP 1 ('", "SELECT a FROM t  WHERE b = 'TOP 1 ('"),
+        ("SELECT a -- it's (not) TOP 9\nFROM t /* dbo. ' */", "SELECT a \nFROM t "),
+    ],
+)
+def test_t_sql_is_translated_to_sqlite(sql: str, translated: str) -> None:
+    assert to_sqlite(sql) == translated
