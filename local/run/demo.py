@@ -80,7 +80,7 @@ class Demo:
     @property
     def links(self) -> list[tuple[str, str]]:
         return [
-            ("Call Logger", f"{self._call_logger.control_url}/entries"),
+            ("Call Logger", self._call_logger.entries_url),
             ("alerts", f"{self._call_logger.base_url}/alerts/call-groups"),
         ]
 

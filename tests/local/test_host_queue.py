@@ -6,36 +6,23 @@ from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
-from azure.storage.queue import QueueClient
 
 from local import azurite
 from local.host.queue import QueueListener
 from local.host.settings import QueueSettings
 from tests.support.waiting import wait_until
-
-pytestmark = pytest.mark.skipif(azurite.find_entry() is None, reason="Azurite is not installed (see AZURITE_DIR)")
-
-
-@pytest.fixture(scope="module")
-def storage():
-    with azurite.start() as storage:
-        yield storage
+from tests.systems.storage import Storage
 
 
 @pytest.fixture
 def queue(storage):
     """An empty queue of the test's own."""
-    with client(storage, f"q{uuid4().hex}") as queue:
+    with storage.plain_queue(storage.new_name()) as queue:
         queue.create_queue()
         yield queue
-
-
-def client(storage, name):
-    return QueueClient.from_connection_string(storage.connection_string, name)
 
 
 class Deliveries:
@@ -98,7 +85,7 @@ def stored(queue):
 
 
 def poison_message(storage, queue):
-    with client(storage, f"{queue.queue_name}-poison") as poison:
+    with storage.plain_queue(f"{queue.queue_name}-poison") as poison:
         wait_until(lambda: stored(poison))
         (message,) = poison.receive_messages()
         return message
@@ -154,7 +141,7 @@ def test_what_is_hopeless_goes_to_poison_as_it_is_without_a_call(storage, queue,
 
 def test_a_message_that_fails_in_a_poison_queue_stays_hidden_until_its_lease_ends(storage, caplog):
     deliveries = Deliveries(fail)
-    with client(storage, "failing-poison") as queue:
+    with storage.plain_queue("failing-poison") as queue:
         queue.create_queue()
         send(queue)
         with listening(storage, queue.queue_name, deliveries, lease_s=1):
@@ -214,10 +201,12 @@ def test_a_message_that_waits_for_a_thread_is_given_back_when_the_host_stops(sto
     assert queue.receive_message().dequeue_count == 2
 
 
+@pytest.mark.usefixtures("storage")  # or none is installed
 def test_a_queue_that_is_made_later_and_a_storage_that_restarts_are_waited_for(tmp_path, caplog):
     deliveries = Deliveries()
     first = azurite.start(tmp_path)
-    with client(first, "calls") as queue, listening(first, "calls", deliveries):
+    storage = Storage(first)
+    with storage.plain_queue("calls") as queue, listening(storage, "calls", deliveries):
         wait_until(lambda: "does not exist yet" in caplog.text)
         queue.create_queue()
         send(queue, "before")
