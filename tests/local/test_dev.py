@@ -83,8 +83,7 @@ def test_python_3_8_can_read_it_so_that_it_can_say_that_it_is_too_old():
     ast.parse((dev.ROOT / "dev.py").read_text(encoding="utf-8"), feature_version=(3, 8))
     with pytest.raises(dev.Refusal, match=r"^Python 3\.11 or newer is needed, this is 3\.8: .*$"):
         dev.refuse_old_python((3, 8))
-    for version in ((3, 11), (3, 14)):
-        dev.refuse_old_python(version)
+    dev.refuse_old_python((3, 11))
 
 
 @pytest.mark.parametrize(
@@ -144,19 +143,16 @@ def test_requirements_are_installed_once_and_again_when_a_list_has_changed(machi
         assert len(lines_of(calls, "python -m pip")) == number
 
 
-def test_requirements_that_failed_are_tried_again(machine, venv, calls):
+def test_requirements_that_failed_are_tried_again(capsys, machine, venv):
     venv('case "$*" in *install*) echo "ERROR: broken wheel"; exit 1;; esac')
-    for _ in range(2):
-        with pytest.raises(dev.Refusal, match=r"^pip failed: ERROR: broken wheel$"):
-            dev.provide_requirements(LISTS, machine)
-    assert len(lines_of(calls, "python -m pip")) == 2
+    assert [refusal(capsys, machine, "check") for _ in range(2)] == ["pip failed: ERROR: broken wheel"] * 2
 
 
-@pytest.mark.parametrize(("script", "made"), [("", []), ("exit 1", ["python -m venv --clear {root}/.venv"])])
-def test_an_environment_that_works_is_kept_and_another_made_anew(machine, venv, calls, script, made):
-    venv(script)
-    dev.provide_venv(machine)
-    assert lines_of(calls)[1:] == [call.format(root=machine.root) for call in made]
+def test_an_environment_that_works_is_kept_and_another_made_anew(machine, venv, calls):
+    for script in ("", "exit 1"):
+        venv(script)
+        dev.provide_venv(machine)
+    assert lines_of(calls, "python -m") == [f"python -m venv --clear {machine.root}/.venv"]
 
 
 def test_a_python_without_venv_gets_it_from_apt_for_root_on_debian_and_is_one_clear_line_else(machine, program, calls):
@@ -207,19 +203,17 @@ def test_what_tests_of_databases_need_is_installed_where_that_is_allowed(
 # What failed installers say
 
 
-@pytest.mark.parametrize(
-    ("output", "reason"),
-    [
-        ("Reading package lists...\nE: Unable to locate package x\n\n", "E: Unable to locate package x"),
-        ("npm error code EACCES\nnpm error the folder is closed\nnpm error A complete log of", "npm error the folder"),
-        ("ERROR: Could not find a version\nERROR: No matching distribution found for x\n", "ERROR: No matching"),
-        ("something else\nlast words\n", "last words"),
-        ("", "it does not say why"),
-    ],
-)
-def test_the_reason_of_a_failed_installer_is_one_line_of_its_own_words(output, reason):
-    assert dev.reason_in(output).startswith(reason)
-    assert "\n" not in dev.reason_in(output)
+SAID = {
+    "Reading package lists...\nE: Unable to locate package x\n\n": "E: Unable to locate package x",
+    "npm error code EACCES\nnpm error a closed folder\nnpm error A complete log of": "npm error a closed folder",
+    "ERROR: Could not find a version\nERROR: No matching distribution\n": "ERROR: No matching distribution",
+    "something else\nlast words\n": "last words",
+    "": "it does not say why",
+}
+
+
+def test_the_reason_of_a_failed_installer_is_one_line_of_its_own_words():
+    assert {output: dev.reason_in(output) for output in SAID} == SAID
 
 
 @pytest.mark.parametrize(
