@@ -1,10 +1,6 @@
 """The stand-in for the Call Logger: its rules, its race, its faults, and its end."""
 
 import json
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -296,41 +292,3 @@ def test_a_submission_that_is_held_up_holds_up_no_other_and_not_the_end(backend)
         assert ask(again, "GET", "/health").status_code == 200
         with pytest.raises(OSError, match="in use"):
             start(port)
-
-
-def process(*arguments):
-    command = [sys.executable, "-m", "local.call_logger", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-@pytest.mark.parametrize(
-    ("number", "arguments", "header", "given"),
-    [
-        (signal.SIGINT, ["--api-key", "X-API-Key=k3y"], "X-API-Key", "k3y"),
-        (signal.SIGTERM, ["--bearer", "s3cret", "--race-window", "30"], "Authorization", "Bearer s3cret"),
-    ],
-)
-def test_the_process_says_one_line_when_ready_serves_and_ends_on_a_signal(number, arguments, header, given):
-    with process("--port", "0", *arguments) as running:
-        ready, _, address = running.stdout.readline().strip().rpartition(" ")
-        asked = [requests.post(address + CALLS, json=CALL, headers={header: text}, timeout=10) for text in ("", given)]
-        running.send_signal(number)
-        rest, _ = running.communicate(timeout=TIMEOUT_S)
-    assert ready == "Call Logger stand-in ready on"
-    assert [answer.status_code for answer in asked] == [403, 201]
-    assert asked[1].elapsed >= timedelta(milliseconds=30 if "--race-window" in arguments else 0)
-    assert (running.returncode, rest) == (0, "")
-
-
-def test_the_process_says_in_one_line_what_makes_no_sense_and_that_its_port_is_taken():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        for arguments, message in {
-            "--api-key k3y": "expected HEADER=KEY",
-            "--bearer a --api-key b=c": "not allowed with",
-            f"--port {port}": f"The Call Logger stand-in cannot listen on port {port}: ",
-        }.items():
-            with process(*arguments.split()) as running:
-                output, _ = running.communicate(timeout=TIMEOUT_S)
-            assert running.returncode != 0
-            assert message in output.splitlines()[-1]

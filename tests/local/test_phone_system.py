@@ -2,10 +2,7 @@
 
 import random
 import re
-import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
@@ -206,38 +203,6 @@ def test_stopped_it_ends_every_call_that_had_begun_at_once(file):
         assert begun.wait(10)
         assert rows(file, "EndTime") == [(None,)]
     assert [row for row in rows(file) if row["EndTime"] is None] == []
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGKILL, -9)])
-def test_the_process_ends_its_calls_when_it_is_told_to_and_killed_it_leaves_a_sound_file(file, number, status):
-    command = [sys.executable, "-m", "local.phone_system", str(file), "--seed", "4", "--calls-per-minute", "600"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        wait_until(lambda: file.exists() and is_running_a_call(file))
-        process.send_signal(number)
-        assert process.communicate(timeout=10) == (b"", None)
-    assert process.returncode == status
-    assert all(row["EndTime"] for row in rows(file)) is (status == 0)
-    with closing(sqlite3.connect(file)) as database:
-        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-
-
-def is_running_a_call(file):
-    try:
-        return any(row["EndTime"] is None for row in rows(file))
-    except sqlite3.OperationalError:  # no table yet
-        return False
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [(["/missing/calls.sqlite"], "cannot write"), (["x", "--calls-per-minute", "0"], "must be more than 0")],
-)
-def test_the_process_refuses_what_it_cannot_do_in_one_clear_line(arguments, message):
-    command = [sys.executable, "-m", "local.phone_system", *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    assert result.returncode != 0
-    assert message in result.stderr.splitlines()[-1]
-    assert "Traceback" not in result.stderr
 
 
 # Agents
