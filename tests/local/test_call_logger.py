@@ -117,11 +117,8 @@ def test_a_valid_call_is_created_and_answered_with_its_entry(backend):
     entry = answer.json()
     assert (answer.status_code, backend.call_logger.entries) == (201, [entry])
     assert str(uuid.UUID(entry.pop("id")))
-    assert entry == {name: value for name, value in CALL.items() if name != "timestamp"} | {
-        "startTime": "2026-03-02T10:58:25.000Z",
-        "endTime": "2026-03-02T11:00:00.000Z",
-        "createdAt": "2026-03-02T12:00:00.250Z",
-    }
+    kept = {name: value for name, value in CALL.items() if name != "timestamp"} | {"createdAt": PROBLEM["timestamp"]}
+    assert entry == kept | {"startTime": "2026-03-02T10:58:25.000Z", "endTime": "2026-03-02T11:00:00.000Z"}
 
 
 def test_an_entry_starts_its_duration_before_its_end_and_belongs_to_its_extension_where_it_has_no_email():

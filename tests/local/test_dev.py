@@ -179,13 +179,7 @@ FAILING = "echo 'E: no such package'; exit 1"
         ("root on Debian", LACKING, "", [UPDATE, INSTALL], "Installing tdsodbc, libltdl7 with apt"),
         ("root on Debian", COMPLETE, "", [], ""),
         ("root on Debian", LACKING, FAILING, [UPDATE], "E: no such package; the tests that need tdsodbc, libltdl7 are"),
-        (
-            "Debian",
-            LACKING,
-            "",
-            [],
-            "skipped, because tdsodbc, libltdl7 are missing: `sudo apt-get install tdsodbc lib",
-        ),
+        ("Debian", LACKING, "", [], "tdsodbc, libltdl7 are missing: `sudo apt-get install tdsodbc libltdl7`"),
         ("root", LACKING, "", [], "MariaDB, PostgreSQL or FreeTDS's ODBC driver are skipped"),
     ],
 )
@@ -228,13 +222,9 @@ def test_an_installer_without_a_network_is_understood(tmp_path, command):
     address = f"http://127.0.0.1:{closed_port()}"
     program, *arguments = command.format(python=sys.executable, address=address, folder=tmp_path).split()
     need(None if shutil.which(program) else f"{program} is not installed")
-    ran = subprocess.run(
-        [program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    ran = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
     assert ran.returncode
-    assert dev.reason_in(ran.stdout) == (
-        "it cannot reach its package index; look at the network connection and the proxy settings"
-    )
+    assert dev.reason_in(ran.stdout + ran.stderr).startswith("it cannot reach its package index; look at the network")
 
 
 # What it hands over to
@@ -262,12 +252,10 @@ def test_it_goes_on_as_the_environments_python(machine, program, venv, tmp_path,
     assert ran.stdout.splitlines()[-1] == f"{tmp_path}: {handed_over.format(port=arguments.split()[-1])}"
 
 
-@pytest.mark.parametrize(("ci", "formatting"), [("", "ruff format"), ("1", "ruff format --check")])
-def test_check_does_all_three_even_if_one_fails_and_mends_the_format_only_outside_ci(
-    machine, venv, calls, monkeypatch, *, ci, formatting
-):
-    monkeypatch.setenv("CI", ci)
+def test_check_does_all_three_even_if_one_fails_and_mends_the_format_only_outside_ci(machine, venv, calls, monkeypatch):
     venv('case "$*" in *ruff*) exit 1;; esac')
-    assert dev.main(["check"], machine) == 1
-    commands = [formatting, "ruff check", "mypy function_app.py cdr shared local dev.py"]
-    assert lines_of(calls)[-3:] == [f"python -m {command}" for command in commands]
+    for ci, formatting in (("", "ruff format"), ("1", "ruff format --check")):
+        monkeypatch.setenv("CI", ci)
+        assert dev.main(["check"], machine) == 1
+        commands = [formatting, "ruff check", "mypy function_app.py cdr shared local dev.py"]
+        assert lines_of(calls)[-3:] == [f"python -m {command}" for command in commands]

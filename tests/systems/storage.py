@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -67,8 +68,9 @@ class Line:
         if fault == "not sent":
             raise requests.ConnectionError("no route")
         response = self._send(adapter, request, **options)
+        response.close()
         if fault == "answer lost":
-            response.close()
             raise requests.ReadTimeout("no answer")
-        response.status_code, response._content = 503, b""
-        return response
+        busy = requests.Response()
+        busy.status_code, busy.request, busy.raw = 503, request, BytesIO()
+        return busy
