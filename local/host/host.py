@@ -22,8 +22,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from azure.functions.timer import TimerRequest
 
@@ -147,13 +145,6 @@ class FunctionHost:
         ]
         refusals = [f"The '{name}' function is in error: {error}" for name, error in self.errors.items()]
         return "\n".join(["Functions:\n", *lines, *refusals])
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.stop()
 
 
 def _chosen(wanted: Sequence[str] | None, known: set[str]) -> set[str]:

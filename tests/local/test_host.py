@@ -225,10 +225,12 @@ class TestHttp:
         if status == 204:  # but for what it logs
             wait_until(lambda: any(line.endswith("Z] nothing is said") for line in host.lines))
 
-    def test_chunks_that_make_no_sense_are_refused(self, host):
+    @pytest.mark.parametrize("rest", [b"Transfer-Encoding: chunked\r\n\r\nmany", b"Content-Length: 9\r\n\r\nless"])
+    def test_a_body_that_makes_no_sense_is_refused(self, host, rest):
         _, _, port = host.base_url.rpartition(":")
         with socket.create_connection(("127.0.0.1", int(port)), 10) as line:
-            line.sendall(b"PUT /v1/items/7 HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\nmany\r\n")
+            line.sendall(b"PUT /v1/items/7 HTTP/1.1\r\nHost: here\r\n" + rest)
+            line.shutdown(socket.SHUT_WR)
             assert line.makefile().readline() == "HTTP/1.1 400 BAD REQUEST\n"
 
 
