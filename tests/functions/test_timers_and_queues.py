@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cdr.wiring.parts import POISON_QUEUE
-from local.call_logger.server import Fault, FaultKind
+from local.call_logger import Fault, FaultKind
 from shared.clock import HandMovedClock
 from tests.functions.loaded_app import LoadedApp
 from tests.functions.surroundings import TOKEN
