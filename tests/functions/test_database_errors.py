@@ -151,7 +151,7 @@ def test_a_schema_file_is_named_while_it_is_missing_or_wrong_and_read_once_it_is
         ),
         pytest.param(
             ("Id           AS id", "CallId AS id"),
-            "3cx.schema: the column id must be a whole number, it holds '***17F-7'",
+            "3cx.schema: the column id must be a whole number, it holds '0000017F-7'",
             id="id is text",
         ),
     ],
