@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cdr.intake.id_order import PAGE_SIZE
 from cdr.wiring import plans
+from cdr.wiring.late_source import LateSource
 from cdr.wiring.times import Times
 from shared import log
 from shared.clock import Clock, SystemClock
@@ -85,8 +86,12 @@ class Ports:
         from cdr.edges.sql.row_table import SqlCallLog, read_schema
 
         three_cx = self.settings.three_cx
-        sql = read_schema(three_cx.schema_, self.root)
-        return SqlCallLog(three_cx.cdr_database, sql, self.clock, plans.patience(three_cx), self.page_size)
+
+        def make() -> CallSource:
+            sql = read_schema(three_cx.schema_, self.root)
+            return SqlCallLog(three_cx.cdr_database, sql, self.clock, plans.patience(three_cx), self.page_size)
+
+        return LateSource(SqlCallLog.name, make)
 
     @cached_property
     def api(self) -> CallApi:
