@@ -16,7 +16,8 @@ from shared.config.groups import NoMembers
 from shared.errors import InvalidConfig
 
 if TYPE_CHECKING:
-    from cdr.groups.check import Watch, WatchedGroup
+    from cdr.groups.check import GroupCheck
+    from cdr.groups.notices import WatchedGroup
     from cdr.intake.poll import Poller
     from cdr.operations.health import Check, HealthCheck
     from cdr.operations.reconcile import Reconciler
@@ -91,16 +92,18 @@ class Parts(Ports):
         return plans.watched_groups(self.settings)
 
     @cached_property
-    def watch(self) -> Watch:
-        from cdr.groups.check import Watch
+    def group_check(self) -> GroupCheck:
+        from cdr.groups.check import GroupCheck
 
-        return Watch(
+        return GroupCheck(
             members=self.members,
             alerts=self.alerts,
             notifier=self.notifier,
             store=self.group_store,
             clock=self.clock,
             policy=plans.alert_policy(self.settings.call_groups),
+            lease=self.times.groups_lease,
+            longest_step=self.times.groups_longest_step,
         )
 
     @property

@@ -126,7 +126,7 @@ class Ports:
 
     @cached_property
     def members(self) -> MemberSource:
-        from cdr.groups.alerts import StaticMemberSource, UnreadableMembers
+        from cdr.groups.members import StaticMemberSource, UnreadableMembers
 
         groups = self.settings.call_groups
         match groups.members:
@@ -138,15 +138,12 @@ class Ports:
                 except SourceMisconfigured as exc:
                     return UnreadableMembers(exc)
             case XapiMembers() as chosen:
+                from cdr.edges.xapi.client import XapiClient, XapiLogin
                 from cdr.edges.xapi.members import XapiMemberSource
 
-                return XapiMemberSource(
-                    chosen.url,
-                    client_id=chosen.client_id,
-                    client_secret=chosen.client_secret.get_secret_value(),
-                    clock=self.clock,
-                    ca_file=chosen.ca_file,
-                )
+                secret = chosen.client_secret.get_secret_value()
+                login = XapiLogin(chosen.url, chosen.client_id, secret, "call_groups.members", chosen.ca_file)
+                return XapiMemberSource(XapiClient(login, self.clock))
             case _:
                 return StaticMemberSource({group.id: group.members or () for group in groups.monitored_groups})
 

@@ -113,6 +113,15 @@ class MsSql:
         """Whether the session of the latest login is encrypted to its end; the login itself always is."""
         return self._server.latest_login_is_encrypted
 
+    @contextmanager
+    def admitting_anybody(self) -> Iterator[list[tuple[str, str]]]:
+        """Within: every login is good; yields users and passwords as they come."""
+        usual, self._server.logins = self._server.logins, _AnyLogin()
+        try:
+            yield self._server.logins.asked
+        finally:
+            self._server.logins = usual
+
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -150,6 +159,17 @@ class _OneLogin:
 
     def admits(self, user: str, password: str) -> bool:
         return (user, password) == (READER, PASSWORD)
+
+
+class _AnyLogin:
+    configured = True
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def admits(self, user: str, password: str) -> bool:
+        self.asked.append((user, password))
+        return True
 
 
 @cache

@@ -15,7 +15,7 @@ from cdr.edges.sql.engines import Timeouts
 from cdr.edges.sql.row_table import SqlCallLog, read_schema
 from cdr.intake.id_order import Patience, RowTable
 from shared.clock import SystemClock
-from shared.config.settings import CdrDatabase
+from shared.config.phone_system import CdrDatabase
 from tests.fakes.row_table import InMemoryRowTable, RawRow
 from tests.systems import mariadb, mssql, postgresql
 
@@ -43,6 +43,8 @@ TABLE = {
 }
 """The column of CallLog behind each canonical column."""
 
+OWNER = {"username": "owner_of_all", "password": "everything"}
+
 SHORT = Timeouts(connect_s=1, gone_after_s=0)
 """For servers that are not there."""
 
@@ -57,10 +59,6 @@ class PhoneSystem(ABC):
     @abstractmethod
     def connect(self, *, timezone: str = "UTC", with_groups: bool = False) -> AbstractContextManager[RowTable]: ...
 
-    def drop_connections(self) -> None:
-        """End every connection of the reader's, without a word."""
-        raise NotImplementedError
-
 
 class FakePhoneSystem(PhoneSystem):
     def __init__(self) -> None:
@@ -74,6 +72,7 @@ class FakePhoneSystem(PhoneSystem):
         return self._table.connect()
 
     def drop_connections(self) -> None:
+        """End every connection of the reader's, without a word."""
         self._table.drop_connections()
 
 
@@ -185,6 +184,21 @@ class MariaDbPhoneSystem(ServerPhoneSystem):
             cursor.executemany(statement, values)
             connection.commit()
 
+    def add_owner(self) -> dict[str, str]:
+        """The login of one who may do everything. There is also a function that writes, and a counter."""
+        self.sql("CREATE OR REPLACE USER owner_of_all IDENTIFIED BY 'everything'")
+        self.sql("GRANT ALL ON *.* TO owner_of_all")
+        self.sql("CREATE OR REPLACE SEQUENCE counter START WITH 1 NOCACHE")
+        self.sql(
+            "CREATE OR REPLACE FUNCTION add_row() RETURNS INT MODIFIES SQL DATA "
+            "BEGIN INSERT INTO CallLog (Id) VALUES (99); RETURN 1; END"
+        )
+        return OWNER
+
+    def count(self) -> int:
+        """How far the counter is."""
+        return self.sql("SELECT next_not_cached_value FROM counter")[0][0]
+
     def drop_connections(self) -> None:
         listed = "SELECT id FROM information_schema.processlist WHERE user = %s"
         for (connection_id,) in self.sql(listed, mariadb.READER):
@@ -199,6 +213,19 @@ class PostgreSqlPhoneSystem(ServerPhoneSystem):
     def insert_values(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
         with self.server.connect() as connection, connection.transaction(), connection.cursor() as cursor:
             cursor.executemany(statement.encode(), values)
+
+    def add_owner(self) -> dict[str, str]:
+        """The login of one who may do everything. There is also a function that writes, and a counter."""
+        self.sql("DROP ROLE IF EXISTS owner_of_all")
+        self.sql("CREATE ROLE owner_of_all SUPERUSER LOGIN PASSWORD 'everything'")
+        self.sql("CREATE SEQUENCE IF NOT EXISTS counter")
+        adds = "INSERT INTO CallLog VALUES(99) RETURNING 1"
+        self.sql(f"CREATE OR REPLACE FUNCTION add_row() RETURNS INT LANGUAGE SQL AS '{adds}'")
+        return OWNER
+
+    def count(self) -> int:
+        """How far the counter is."""
+        return self.sql("SELECT last_value FROM counter")[0][0]
 
     def drop_connections(self) -> None:
         self.sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s", postgresql.READER)

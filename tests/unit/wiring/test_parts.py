@@ -73,7 +73,9 @@ def test_whoever_needs_the_configuration_is_told_all_mistakes_in_one_line(
     }
 
 
-@pytest.mark.parametrize("name", ["poller", "worker", "watched_groups", "watch", "overview", "reconciler", "cleaner"])
+@pytest.mark.parametrize(
+    "name", ["poller", "worker", "watched_groups", "group_check", "overview", "reconciler", "cleaner"]
+)
 def test_what_needs_the_configuration_says_so(make_parts: MakeParts, events: Events, name: str) -> None:
     with pytest.raises(InvalidConfig):
         getattr(make_parts(MISTAKES, without=["source", "api", "members"]), name)
@@ -205,4 +207,4 @@ def test_groups_are_kept_only_where_somebody_can_be_asked(
     parts = make_parts(CONFIG + members)
     assert (parts.overview.group_store is not None) == is_watched
     assert bool(parts.watched_groups) == is_watched
-    assert parts.watch.store is parts.group_store
+    assert parts.group_check.store is parts.group_store

@@ -12,8 +12,9 @@ from cdr.calls.rules import CallRules
 from cdr.groups.alerts import AlertPolicy
 from cdr.intake.id_order import Patience
 from cdr.wiring import plans
+from shared.config.calls import Calls
 from shared.config.file import parse_settings
-from shared.config.settings import Calls, Settings
+from shared.config.settings import Settings
 from tests.support.factories import CONFIG, make_settings
 
 WEDNESDAY = datetime(2026, 11, 25, tzinfo=UTC)

@@ -14,11 +14,10 @@ from cdr.groups.hours import Hours, Span
 from cdr.wiring.plans import hours_status, make_hours
 from tests.support.factories import make_settings
 
-MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY = range(7)
+MONDAY, *_, SATURDAY, SUNDAY = range(7)
 MINUTE = timedelta(minutes=1)
-ANCHORAGE, BERLIN, LORD_HOWE, PHOENIX = "America/Anchorage", "Europe/Berlin", "Australia/Lord_Howe", "America/Phoenix"
-HAVANA = "America/Havana"
-"""Its clocks change at midnight."""
+ANCHORAGE, LORD_HOWE, HAVANA = "America/Anchorage", "Australia/Lord_Howe", "America/Havana"
+ZONES = {name.partition("/")[2]: name for name in (ANCHORAGE, LORD_HOWE, HAVANA, "Europe/Berlin", "America/Phoenix")}
 
 
 def span(text: str) -> Span:
@@ -53,45 +52,24 @@ OFFICE = hours(monday="08:00-12:00 13:00-17:00", friday="22:00-06:00", sunday="0
 
 
 @pytest.mark.parametrize(
-    ("moment", "is_open"),
+    ("opens", "closes"),
     [
-        ("2026-11-23 00:00", False),  # what began on Sunday ends exactly now
-        ("2026-11-23 07:59:59.999999", False),
-        ("2026-11-23 08:00", True),
-        ("2026-11-23 11:59:59.999999", True),
-        ("2026-11-23 12:00", False),
-        ("2026-11-23 12:30", False),
-        ("2026-11-23 13:00", True),
-        ("2026-11-23 17:00", False),
-        ("2026-11-24 09:00", False),  # no spans on Tuesday
-        ("2026-11-27 05:00", False),  # the night before Friday is nobody's
-        ("2026-11-27 21:59", False),
-        ("2026-11-27 22:00", True),
-        ("2026-11-28 00:00", True),
-        ("2026-11-28 05:59", True),
-        ("2026-11-28 06:00", False),
-        ("2026-11-28 22:30", False),  # Saturday has no night of its own
-        ("2026-11-29 00:00", True),
-        ("2026-11-29 23:59:59", True),
+        ("2026-11-23 08:00", "2026-11-23 12:00"),
+        ("2026-11-23 13:00", "2026-11-23 17:00"),
+        ("2026-11-27 22:00", "2026-11-28 06:00"),  # Friday's night; the one before is nobody's, nor is the next
+        ("2026-11-29 00:00", "2026-11-30 00:00"),
     ],
 )
-def test_a_span_is_open_from_its_start_to_just_before_its_end(moment, is_open):
-    assert OFFICE.is_open(at(moment)) is is_open
+def test_a_span_is_open_from_its_start_to_just_before_its_end(opens: str, closes: str) -> None:
+    instant = timedelta(microseconds=1)
+    around = [at(opens) - instant, at(opens), at(closes) - instant, at(closes)]
+    assert [OFFICE.is_open(moment) for moment in around] == [False, True, True, False]
 
 
-@pytest.mark.parametrize(
-    ("now", "change"),
-    [
-        ("2026-11-23 07:00", "11-23T08:00"),
-        ("2026-11-23 08:00", "11-23T12:00"),  # at the change itself the next one counts
-        ("2026-11-23 12:00", "11-23T13:00"),
-        ("2026-11-23 17:00", "11-27T22:00"),
-        ("2026-11-27 23:00", "11-28T06:00"),
-        ("2026-11-29 12:00", "11-30T00:00"),
-    ],
-)
-def test_the_next_change_is_the_next_start_or_end(now, change):
-    assert changes(OFFICE, now, 1) == [change]
+def test_the_next_change_is_the_next_start_or_end() -> None:
+    """At a change itself the next one counts."""
+    found = ["11-23T08:00", "11-23T12:00", "11-23T13:00", "11-23T17:00", "11-27T22:00", "11-28T06:00", "11-29T00:00"]
+    assert changes(OFFICE, "2026-11-23 07:00", 8) == [*found, "11-30T00:00"]
 
 
 def test_spans_that_meet_are_no_change():
@@ -101,152 +79,54 @@ def test_spans_that_meet_are_no_change():
 @pytest.mark.parametrize(
     "always",
     [
-        pytest.param(hours(), id="never-open"),
-        pytest.param(
-            Hours(ZoneInfo(ANCHORAGE), {day: [span("00:00-00:00")] for day in range(7)}),
-            id="always-open",
-        ),
-        pytest.param(Hours(ZoneInfo("UTC"), {MONDAY: [span("08:00-09:00")]}, lambda _: True), id="all-holidays"),
+        hours(),
+        Hours(ZoneInfo(ANCHORAGE), {day: [span("00:00-00:00")] for day in range(7)}),
+        Hours(ZoneInfo("UTC"), {MONDAY: [span("08:00-09:00")]}, lambda _: True),
     ],
+    ids=["never open", "always open", "all holidays"],
 )
-def test_hours_that_never_change_have_no_next_change(always):
+def test_hours_that_never_change_have_no_next_change(always: Hours) -> None:
     assert always.next_change(at("2026-11-23 07:00")) is None
 
 
-# Nights on which clocks change. Moments are in UTC; the comment has the wall clock.
+# Nights on which clocks change: the first moment that is looked at and the changes after it are in UTC
+
+NIGHTS = """
+# 2026-03-08: 02:00 (-9) becomes 03:00 (-8) at 11:00Z
+Anchorage | the end left out         | sun 01:00-02:30   | 03-08T09:00 | 03-08T10:00 03-08T11:00
+Anchorage | the start left out       | sun 02:30-04:00   | 03-08T09:00 | 03-08T11:00 03-08T12:00
+Anchorage | all of it left out       | sun 02:15-02:45   | 03-08T09:00 | 03-15T10:15
+Anchorage | a night of 7 hours       | sat 22:00-06:00 | 03-08T00:00 | 03-08T07:00 03-08T14:00
+# 2026-11-01: 02:00 (-8) becomes 01:00 (-9) at 10:00Z
+Anchorage | half an hour comes twice | sun 01:00-01:30   | 11-01T08:00 | 11-01T09:00 11-01T09:30 11-01T10:00 11-01T10:30
+Anchorage | the start comes twice    | sun 01:30-05:00   | 11-01T08:00 | 11-01T09:30 11-01T10:00 11-01T10:30 11-01T14:00
+Anchorage | a night of 9 hours       | sat 22:00-06:00 | 11-01T00:00 | 11-01T06:00 11-01T15:00
+# 2026-03-29: 02:00 (+1) becomes 03:00 (+2) at 01:00Z; 2026-10-25: 03:00 becomes 02:00 at 01:00Z
+Berlin    | the start left out       | sun 02:30-04:00   | 03-28T20:00 | 03-29T01:00 03-29T02:00
+Berlin    | half an hour comes twice | sun 02:00-02:30   | 10-24T20:00 | 10-25T00:00 10-25T00:30 10-25T01:00 10-25T01:30
+Berlin    | a night of 13 hours      | sat 20:00-08:00 | 10-24T12:00 | 10-24T18:00 10-25T07:00
+# By half an hour. 2026-04-05: 02:00 (+11) becomes 01:30 at 15:00Z the day before
+Lord_Howe | a quarter comes twice    | sun 01:30-01:45   | 04-04T12:00 | 04-04T14:30 04-04T14:45 04-04T15:00 04-04T15:15
+Lord_Howe | what comes once          | sun 01:00-01:30   | 04-04T12:00 | 04-04T14:00 04-04T14:30
+# 2026-10-04: 02:00 (+10:30) becomes 02:30 (+11) at 15:30Z the day before
+Lord_Howe | an hour of 30 minutes    | sun 02:00-03:00   | 10-03T12:00 | 10-03T15:30 10-03T16:00
+Lord_Howe | all of it left out       | sun 02:10-02:20   | 10-03T12:00 | 10-10T15:10
+# 2026-03-08: 00:00 (-5) becomes 01:00 (-4) at 05:00Z; 2026-11-01: 01:00 becomes 00:00 at 05:00Z
+Havana    | midnight left out        | sat 20:00-00:00; sun 00:30-02:00 | 03-07T12:00 | 03-08T01:00 03-08T06:00
+Havana    | midnight comes twice     | sun 00:00-00:15   | 10-31T12:00 | 11-01T04:00 11-01T04:15 11-01T05:00 11-01T05:15
+Phoenix   | no change in spring      | sun 01:00-02:30   | 03-08T00:00 | 03-08T08:00 03-08T09:30
+Phoenix   | no change in fall        | sun 01:00-01:30   | 11-01T00:00 | 11-01T08:00 11-01T08:30
+"""
+CASES = [[cell.strip() for cell in line.split("|")] for line in NIGHTS.splitlines() if line and line[0] != "#"]
 
 
-@pytest.mark.parametrize(
-    ("zone", "days", "first", "expected"),
-    [
-        # Anchorage, 2026-03-08: 02:00 (-9) becomes 03:00 (-8) at 11:00Z.
-        pytest.param(
-            ANCHORAGE,
-            {"sunday": "01:00-02:30"},
-            "2026-03-08T09:00",
-            ["03-08T10:00", "03-08T11:00"],
-            id="AK-end-left-out",
-        ),
-        pytest.param(
-            ANCHORAGE,
-            {"sunday": "02:30-04:00"},
-            "2026-03-08T09:00",
-            ["03-08T11:00", "03-08T12:00"],
-            id="AK-start-left-out",
-        ),
-        pytest.param(
-            ANCHORAGE, {"sunday": "02:15-02:45"}, "2026-03-08T09:00", ["03-15T10:15"], id="AK-span-left-out-altogether"
-        ),
-        pytest.param(
-            ANCHORAGE,
-            {"saturday": "22:00-06:00"},
-            "2026-03-08T00:00",
-            ["03-08T07:00", "03-08T14:00"],
-            id="AK-night-of-7-hours",
-        ),
-        # 2026-11-01: 02:00 (-8) becomes 01:00 (-9) at 10:00Z.
-        pytest.param(
-            ANCHORAGE,
-            {"sunday": "01:00-01:30"},
-            "2026-11-01T08:00",
-            ["11-01T09:00", "11-01T09:30", "11-01T10:00", "11-01T10:30"],
-            id="AK-half-an-hour-that-comes-twice",
-        ),
-        pytest.param(
-            ANCHORAGE,
-            {"sunday": "01:30-05:00"},
-            "2026-11-01T08:00",
-            ["11-01T09:30", "11-01T10:00", "11-01T10:30", "11-01T14:00"],
-            id="AK-start-comes-twice",
-        ),
-        pytest.param(
-            ANCHORAGE,
-            {"saturday": "22:00-06:00"},
-            "2026-11-01T00:00",
-            ["11-01T06:00", "11-01T15:00"],
-            id="AK-night-of-9-hours",
-        ),
-        # Berlin, 2026-03-29: 02:00 (+1) becomes 03:00 (+2) at 01:00Z; 2026-10-25: 03:00 becomes 02:00 at 01:00Z.
-        pytest.param(
-            BERLIN,
-            {"sunday": "02:30-04:00"},
-            "2026-03-28T20:00",
-            ["03-29T01:00", "03-29T02:00"],
-            id="Berlin-start-left-out",
-        ),
-        pytest.param(
-            BERLIN,
-            {"sunday": "02:00-02:30"},
-            "2026-10-24T20:00",
-            ["10-25T00:00", "10-25T00:30", "10-25T01:00", "10-25T01:30"],
-            id="Berlin-half-an-hour-that-comes-twice",
-        ),
-        pytest.param(
-            BERLIN,
-            {"saturday": "20:00-08:00"},
-            "2026-10-24T12:00",
-            ["10-24T18:00", "10-25T07:00"],
-            id="Berlin-night-of-13-hours",
-        ),
-        # Lord Howe, by half an hour. 2026-04-05: 02:00 (+11) becomes 01:30 at 15:00Z the day before.
-        pytest.param(
-            LORD_HOWE,
-            {"sunday": "01:30-01:45"},
-            "2026-04-04T12:00",
-            ["04-04T14:30", "04-04T14:45", "04-04T15:00", "04-04T15:15"],
-            id="Lord-Howe-a-quarter-that-comes-twice",
-        ),
-        pytest.param(
-            LORD_HOWE,
-            {"sunday": "01:00-01:30"},
-            "2026-04-04T12:00",
-            ["04-04T14:00", "04-04T14:30"],
-            id="Lord-Howe-once",
-        ),
-        # 2026-10-04: 02:00 (+10:30) becomes 02:30 (+11) at 15:30Z the day before.
-        pytest.param(
-            LORD_HOWE,
-            {"sunday": "02:00-03:00"},
-            "2026-10-03T12:00",
-            ["10-03T15:30", "10-03T16:00"],
-            id="Lord-Howe-an-hour-of-30-minutes",
-        ),
-        pytest.param(
-            LORD_HOWE, {"sunday": "02:10-02:20"}, "2026-10-03T12:00", ["10-10T15:10"], id="Lord-Howe-span-left-out"
-        ),
-        # Havana, 2026-03-08: 00:00 (-5) becomes 01:00 (-4) at 05:00Z; 2026-11-01: 01:00 becomes 00:00 at 05:00Z.
-        pytest.param(
-            HAVANA,
-            {"saturday": "20:00-00:00", "sunday": "00:30-02:00"},
-            "2026-03-07T12:00",
-            ["03-08T01:00", "03-08T06:00"],
-            id="Havana-midnight-left-out",
-        ),
-        pytest.param(
-            HAVANA,
-            {"sunday": "00:00-00:15"},
-            "2026-10-31T12:00",
-            ["11-01T04:00", "11-01T04:15", "11-01T05:00", "11-01T05:15"],
-            id="Havana-midnight-comes-twice",
-        ),
-        pytest.param(
-            PHOENIX,
-            {"sunday": "01:00-02:30"},
-            "2026-03-08T00:00",
-            ["03-08T08:00", "03-08T09:30"],
-            id="no-change-in-spring",
-        ),
-        pytest.param(
-            PHOENIX,
-            {"sunday": "01:00-01:30"},
-            "2026-11-01T00:00",
-            ["11-01T08:00", "11-01T08:30"],
-            id="no-change-in-fall",
-        ),
-    ],
-)
-def test_the_wall_clock_decides_on_nights_when_clocks_change(zone, days, first, expected):
-    assert changes(hours(zone, **days), first, len(expected)) == expected
+@pytest.mark.parametrize(("zone", "what", "days", "first", "expected"), CASES, ids=[f"{c[0]}: {c[1]}" for c in CASES])
+def test_the_wall_clock_decides_on_nights_when_clocks_change(
+    zone: str, what: str, days: str, first: str, expected: str
+) -> None:
+    spans = dict(part.split() for part in days.replace("sun", "sunday").replace("sat", "saturday").split(";"))
+    found = hours(ZONES[zone], **spans)
+    assert changes(found, f"2026-{first}", len(expected.split())) == expected.split()
 
 
 # Holidays
@@ -357,7 +237,7 @@ clock_changes = st.sampled_from(
     ]
 )
 moments = st.builds(lambda change, offset: change + offset, clock_changes, st.timedeltas(-timedelta(2), timedelta(2)))
-zones = st.sampled_from([ANCHORAGE, BERLIN, LORD_HOWE, PHOENIX, HAVANA, "Asia/Kolkata", "UTC"])
+zones = st.sampled_from([*ZONES.values(), "Asia/Kolkata", "UTC"])
 days_off = st.frozensets(st.builds(lambda day: date(2026, 3, 1) + timedelta(day), st.integers(0, 250)), max_size=60)
 any_hours = st.builds(lambda zone, week, off: Hours(ZoneInfo(zone), week, off.__contains__), zones, weeks, days_off)
 
