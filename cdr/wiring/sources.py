@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,14 +23,13 @@ PAGE_OF_LEGS = 2_000
 
 
 def make_source(settings: Settings, root: Path, clock: Clock, page_size: int | None = None) -> CallSource:
-    """:raises SourceMisconfigured: the file with its SELECT is not one"""
     makers = {
         "calllog": lambda: _calllog(settings, root, clock, page_size or PAGE_OF_ROWS),
         "v20": lambda: _v20(settings, root, clock, page_size or PAGE_OF_LEGS),
         "v18": lambda: _v18(settings, root, clock, page_size or PAGE_OF_ROWS),
     }
     source = settings.three_cx.source
-    return FoundSource(settings, makers) if source == "auto" else makers[source]()
+    return FoundSource(settings, makers) if source == "auto" else LateSource(source, makers[source])
 
 
 def _calllog(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSource:
@@ -59,6 +59,27 @@ def _v18(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSo
     return SqlV18(three_cx.database, sql, clock, plans.patience(three_cx), options=options, page_size=page_size)
 
 
+@dataclass
+class LateSource:
+    """A CallSource whose files are read when it is first connected to. What is wrong with them is said where every other
+    failure of a source is said, by whoever connects, and the next one looks again."""
+
+    name: str
+    make: Callable[[], CallSource]
+    _made: CallSource | None = field(default=None, init=False)
+
+    def connect(self) -> AbstractContextManager[CallReader]:
+        return self._source().connect()
+
+    def progress(self, position: Position) -> Progress:
+        return self._source().progress(position)
+
+    def _source(self) -> CallSource:
+        if self._made is None:
+            self._made = self.make()
+        return self._made
+
+
 class FoundSource:
     """A CallSource for a database of which it is not said what it is: it looks once which tables are there.
 
@@ -76,10 +97,8 @@ class FoundSource:
     def name(self) -> str:
         return self._source().name
 
-    @contextmanager
-    def connect(self) -> Iterator[CallReader]:
-        with self._source().connect() as reader:
-            yield reader
+    def connect(self) -> AbstractContextManager[CallReader]:
+        return self._source().connect()
 
     def progress(self, position: Position) -> Progress:
         return self._source().progress(position)
