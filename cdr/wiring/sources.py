@@ -61,8 +61,11 @@ def _v18(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSo
 
 @dataclass
 class LateSource:
-    """A CallSource whose files are read when it is first connected to. What is wrong with them is said where every other
-    failure of a source is said, by whoever connects, and the next one looks again."""
+    """A CallSource whose files are read when it is first connected to.
+
+    What is wrong with them is said where every other failure of a source is said, by whoever connects, and the next one
+    looks again.
+    """
 
     name: str
     make: Callable[[], CallSource]
