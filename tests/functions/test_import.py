@@ -106,6 +106,9 @@ BROKEN = {
     "not UTF-8": (bytes_of("api: {base_url: größe}".encode("latin-1")), 1),
     "binary": (bytes_of(b"\x00\x01\x02\xff" * 1000), 1),
     "nested deeply": (bytes_of(b"[" * 500), 1),
+    "a list for a group's id": (bytes_of(f"{USABLE}call_groups: {{monitored_groups: [{{id: [1]}}]}}\n".encode()), 1),
+    "a mapping's tag on a list": (bytes_of(f"{USABLE}calls: !!map [a]\n".encode()), 1),
+    "a key in brackets": (bytes_of(f"{USABLE}(x): 1\n".encode()), 1),
     "too large": (bytes_of(b"# much\n" * 200_000), 1),
     "three mistakes": (
         bytes_of(USABLE.encode() + b"calls: {phone_format: wrong, unknown_key: 1}\nledger: {keep_days: x}\n"),
