@@ -4,18 +4,21 @@ PipelineError
     ConfigError              a person must act: the message names the setting
         InvalidConfig        the configuration file holds mistakes; all of them at once
         SourceMisconfigured  the database answers, but refuses: login, table, column, certificate
+        PositionUnreadable   what is stored of how far the phone system was read makes no sense
+        PositionOfAnotherSource  it was stored by a source of another kind
         ApiDenied            401 or 403: an operator's problem, never this call's fault
     TransientError           the same input may work later: raise it, the host or the next tick tries again
         SourceUnavailable    the database cannot be reached or took too long
         StorageUnavailable   the same of the queue or a table
-        CheckpointFull       too many open rows and missing ids to remember; the poll waits for some to settle
+        PositionFull         too many open rows and missing ids to remember; the poll waits for some to settle
         LeaseHeld            another poll, or check of call groups, is at work
         LeaseLost            another one has taken over
-        ApiUnavailable       never reached, or answered with a failure: the claim can be given back
-            ApiUnreachable   no answer of its own at all: whoever asks next has to wait for his as long
+        ApiUnavailable       not reached, or not tried: certainly not in, so the claim can be given back
+            ApiUnreachable   not reached: an outage, and no matter of what it was asked for
+            ApiFailed        the API itself answered that it failed at this call, and perhaps only at this one
         SubmissionUnknown    sent, but no answer: the claim is kept until its lease ends, because the API may still be
                              inserting, and two submissions of one call at the same moment can both get in
-        ClaimHeld            another worker has this call
+        PartHeld             a worker has what turned out to be a part of this call: wait for him
         TooManyRejections    something else than the calls must be wrong: stop rejecting, call a person
         NoticeFailed         a webhook did not take a notice; never holds anything up
     PermanentError           this input will never work as it is: record it with its reason, and go on
@@ -28,7 +31,7 @@ PipelineError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 
 class PipelineError(Exception):
@@ -51,6 +54,14 @@ class SourceMisconfigured(ConfigError):
     """The database refuses what the configuration asks of it."""
 
 
+class PositionUnreadable(ConfigError):
+    """The stored position is damaged, or was written by a newer version."""
+
+
+class PositionOfAnotherSource(ConfigError):
+    """The stored position can only be read by the kind of source that stored it."""
+
+
 class ApiDenied(ConfigError):
     """The Call Logger refuses our credentials."""
 
@@ -67,8 +78,8 @@ class StorageUnavailable(TransientError):
     """The queue or the table service does not do its work."""
 
 
-class CheckpointFull(TransientError):
-    """The checkpoint does not fit into its table entity."""
+class PositionFull(TransientError):
+    """The position does not fit into its table entity."""
 
 
 class LeaseHeld(TransientError):
@@ -80,11 +91,15 @@ class LeaseLost(TransientError):
 
 
 class ApiUnavailable(TransientError):
-    """The API was not reached or answered with a failure, so the call is certainly not being inserted any more."""
+    """The call is certainly not in and not on its way in. ``retry_after`` is how long the API asked not to be asked."""
 
     def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class ApiFailed(ApiUnavailable):
+    """The API's own answer is that it failed at this call, which is therefore not in."""
 
 
 class ApiUnreachable(ApiUnavailable):
@@ -95,12 +110,8 @@ class SubmissionUnknown(TransientError):
     """The call was sent and no answer came: it may be in, or still on its way in."""
 
 
-class ClaimHeld(TransientError):
-    """Another worker holds the claim on this call; ``until`` (aware, UTC) where that is known."""
-
-    def __init__(self, message: str, until: datetime | None = None) -> None:
-        self.until = until
-        super().__init__(message)
+class PartHeld(TransientError):
+    """A worker has at this moment what turned out to be a part of the call."""
 
 
 class TooManyRejections(TransientError):

@@ -13,6 +13,8 @@ from shared.clock import HandMovedClock
 from shared.config.file import ENVIRONMENT
 from tests.support.sections import SECTIONS
 
+pytest_plugins = ("tests.support.events", "tests.systems.plugin")
+
 OF_THE_APP = {*ENVIRONMENT.values(), "CONFIG_FILE", "AZURE_CLIENT_ID"}
 LOCAL = "127.0.0.1,localhost"
 

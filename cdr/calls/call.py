@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 COLUMNS = (
     "id",
@@ -21,13 +22,75 @@ COLUMNS = (
     "answered",
     "hangup_cause",
     "call_group_id",
+    "not_logged",
+    "problem",
 )
-"""The canonical columns of a call detail record, in the order that a schema file yields them."""
+"""The canonical columns of a call detail record, in the order that a schema file yields them.
 
-OPTIONAL_COLUMNS = frozenset({"call_group_id"})
+``not_logged`` and ``problem`` are what a source itself knows of a call: a reason for which there is nothing to log, and
+a sentence that says why it cannot be.
+"""
 
-RawRow = Mapping[str, Any]
-"""A call detail record as the database driver gives it: canonical column to raw value."""
+OPTIONAL_COLUMNS = frozenset({"call_group_id", "not_logged", "problem"})
+
+MAX_TEXT = 255
+"""The longest value that any rule accepts is shorter. Fourteen values of this length, each character escaped as twelve,
+stay below the 48 KiB that a message may have before Base64."""
+
+UNDATED = "undated"
+"""The ledger's day for what has no end time, or is shared by the rows of several days."""
+
+INTEGERS_BELOW = 10**40
+"""Longer than in any database, and short enough to be a name in the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """What a phone system tells of a finished call. ``id`` is unique within its source, and a name in the ledger.
+
+    ``values`` has the canonical columns as plain values: text, whole numbers, floats, booleans or None. ``shortened``
+    has the full length of each text that was too long to travel whole. ``replaces`` are records that may have gone out
+    before it was known that they are parts of this call.
+    """
+
+    id: str
+    values: Mapping[str, Any]
+    shortened: Mapping[str, int] = field(default_factory=dict)
+    replaces: tuple[CallRecord, ...] = ()
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """A row as a database driver yields it. Total: any value becomes one that JSON can hold."""
+        values: dict[str, Any] = {}
+        shortened: dict[str, int] = {}
+        for column in COLUMNS:
+            if column not in row:
+                continue
+            value = _plain(row[column])
+            if isinstance(value, str) and len(value) > MAX_TEXT:
+                shortened[column] = len(value)
+                value = value[:MAX_TEXT]
+            values[column] = value
+        return cls(str(values["id"]), values, shortened)
+
+
+def _plain(value: Any) -> Any:  # noqa: PLR0911 - a table of types
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < INTEGERS_BELOW else str(value)[: MAX_TEXT + 1]
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)  # noqa: PLR0124 - not a number
+    if isinstance(value, Decimal):
+        is_near = value.is_finite() and -INTEGERS_BELOW < value < INTEGERS_BELOW
+        return int(value) if is_near and value == value.to_integral_value() else str(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).decode("utf-8", "backslashreplace")
+    return str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +102,11 @@ class CallKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Travels:
-    """What a message has been through: how often it was put back and since when (aware, UTC), and, if it is a replay,
-    the ledger's record that it comes from."""
+class Job:
+    """A call detail record to be worked on, and its place in the ledger."""
 
-    times_put_back: int = 0
-    since: datetime | None = None
-    replay_of: CallKey | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A call detail record as it travels on the queue.
-
-    ``values`` are raw: text, whole numbers, floats, booleans or None. ``cut`` has the full length of each text that was
-    too long to travel whole.
-    """
-
-    id: int
-    values: Mapping[str, Any]
-    cut: Mapping[str, int] = field(default_factory=dict)
-    travels: Travels = field(default_factory=Travels)
+    record: CallRecord
+    key: CallKey
 
 
 class Direction(StrEnum):
@@ -81,13 +128,6 @@ class Call:
     ended_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class NotLogged:
-    """The rules say that a call does not go to the Call Logger; ``reason`` is one word for grouping."""
-
-    reason: str
-
-
 class State(StrEnum):
     """What the ledger says of a call."""
 
@@ -97,47 +137,57 @@ class State(StrEnum):
     REJECTED = "rejected"
 
 
+class Reason(StrEnum):
+    """Why a call's record in the ledger is as it is. Part of the interface: operators replay by these words."""
+
+    CREATED = "created"
+    KNOWN_BEFORE = "known_before"
+    UNANSWERED = "unanswered"
+    INTERNAL = "internal"
+    NO_PARTY = "no_party"
+    UNMAPPED_EXTENSION = "unmapped_extension"
+    SAME_PBX_CALL_ID = "same_pbx_call_id"
+    REPLAYED = "replayed"
+    MERGED = "merged"
+    GAVE_UP = "gave_up"
+    INVALID_MESSAGE = "invalid_message"
+    INVALID_ROW = "invalid_row"
+    REFUSED_BY_API = "refused_by_api"
+
+    @property
+    def sentence(self) -> str:
+        return _SENTENCES[self]
+
+
+_SENTENCES: Mapping[Reason, str] = {
+    Reason.CREATED: "the Call Logger made an entry of the call",
+    Reason.KNOWN_BEFORE: "the Call Logger had the call already",
+    Reason.UNANSWERED: "nobody answered, and calls.include_unanswered is false",
+    Reason.INTERNAL: "both sides are extensions, and calls.include_internal is false",
+    Reason.NO_PARTY: "the call has neither an outside party nor a person on the other side",
+    Reason.UNMAPPED_EXTENSION: "nobody's e-mail address is known for the call's extension",
+    Reason.SAME_PBX_CALL_ID: "another row with the same pbxCallId is at the Call Logger",
+    Reason.REPLAYED: "the call was sent through once more, and stands elsewhere in the ledger now",
+    Reason.MERGED: "it turned out to be a part of another call, which stands for it",
+    Reason.GAVE_UP: "it could not be submitted for so long, or so often, that it was given up",
+    Reason.INVALID_MESSAGE: "the message on the queue is none of ours, or of an unknown version",
+    Reason.INVALID_ROW: "a column of the row cannot make a call",
+    Reason.REFUSED_BY_API: "the Call Logger's validation refuses the call",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NotLogged:
+    """The rules say that a call does not go to the Call Logger."""
+
+    reason: Reason
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """How a call ended, as the ledger keeps it. ``detail`` is for people, ``reason`` for grouping."""
 
     state: State
-    reason: str
+    reason: Reason
     detail: str = ""
     entry_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The API has the call: ``entry_id`` is its own id where it said so; ``earlier`` if it had the call before."""
-
-    entry_id: str | None
-    earlier: bool
-
-
-class Outcome(StrEnum):
-    """What came of one message; each one means that the message is done."""
-
-    SUBMITTED = "submitted"
-    SKIPPED = "skipped"
-    REJECTED = "rejected"
-    REPEATED = "repeated"
-    PUT_BACK = "put_back"
-
-
-@dataclass(frozen=True, slots=True)
-class CallRules:
-    """The ``calls`` section of the configuration, with the mapping and groups that the rules need."""
-
-    include_internal: bool = True
-    include_unanswered: bool = False
-    internal_digits: tuple[int, int] = (2, 5)
-    phone_format: str = "digits"
-    default_region: str | None = None
-    anonymous_number: str = "anonymous"
-    unmapped_extensions: str = "keep"
-    pbx_call_id: str = "{call_id}-{id}"
-    emails: Mapping[str, str] = field(default_factory=dict)
-    monitored_groups: frozenset[str] = frozenset()
-    timezone: str = "UTC"
-    """Of timestamps without an offset."""

@@ -1,60 +1,102 @@
-"""The one codec of queue messages: a call detail record as JSON, with a version."""
+"""What travels on the queue: call detail records as JSON, with a version. Read and written here and nowhere else.
+
+A message of one record has version 1, which version 1.0.0 of this app reads too; one of several has version 2.
+"""
 
 from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Self
 
-from cdr.calls.call import COLUMNS, CallKey, RawRow, Row, Travels
+from cdr.calls.call import COLUMNS, INTEGERS_BELOW, MAX_TEXT, UNDATED, CallKey, CallRecord
 from shared.errors import InvalidMessage
 
-VERSION = 1
-
-# The longest value that any rule accepts is shorter. Twelve values of this length, each character escaped as twelve,
-# stay below the 48 KiB that a message may have before Base64.
-MAX_TEXT = 255
-
-INTEGERS_BELOW = 10**40
-"""Longer than in any database, and short enough to be the name of a row."""
+ONE, SEVERAL = 1, 2
 
 
-def encode_row(raw: RawRow) -> str:
-    """A row as message text. Total: any value that a driver may yield becomes something that JSON can hold."""
-    values: dict[str, Any] = {}
-    cut: dict[str, int] = {}
-    for column in COLUMNS:
-        if column not in raw:
-            continue
-        value = _plain(raw[column])
-        if isinstance(value, str) and len(value) > MAX_TEXT:
-            cut[column] = len(value)
-            value = value[:MAX_TEXT]
-        values[column] = value
-    body = {"version": VERSION, "row": values}
-    return json.dumps(body | {"cut": cut} if cut else body, separators=(",", ":"))
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Call detail records, at least one, and what their message has been through.
+
+    ``tries`` counts how often it was put back, since ``first_tried_at`` (aware, UTC). ``replay_of`` is the ledger's
+    record that a replay comes from.
+    """
+
+    records: tuple[CallRecord, ...]
+    tries: int = 0
+    first_tried_at: datetime | None = None
+    replay_of: CallKey | None = None
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """:raises InvalidMessage: for anything that to_text of this version or of 1.0.0 did not write"""
+        body = _object_in(text)
+        version = body.get("version")
+        if type(version) is not int or version not in (ONE, SEVERAL):
+            raise InvalidMessage(
+                f"the message has version {str(version)[:20]!r}, this worker knows {ONE} and {SEVERAL}"
+            )
+        parts = [body] if version == ONE else body.get("records")
+        if not isinstance(parts, list) or not parts:
+            raise InvalidMessage("the message holds no records")
+        return cls(tuple(_record_in(part) for part in parts), **_travels(body.get("travels")))
+
+    def to_text(self) -> str:
+        parts = [_as_part(record) for record in self.records]
+        body = {"version": ONE, **parts[0]} if len(parts) == 1 else {"version": SEVERAL, "records": parts}
+        if self.tries or self.first_tried_at or self.replay_of:
+            body["travels"] = {
+                "times_put_back": self.tries,
+                "since": self.first_tried_at.isoformat() if self.first_tried_at else None,
+                "replay_of": [self.replay_of.day, self.replay_of.name] if self.replay_of else None,
+            }
+        return json.dumps(body, separators=(",", ":"))
+
+    def again(self, now: datetime) -> Self:
+        """The same with one more try."""
+        return replace(self, tries=self.tries + 1, first_tried_at=self.first_tried_at or now)
+
+    def only(self, records: Sequence[CallRecord]) -> Self:
+        """What is still to do of it."""
+        return replace(self, records=tuple(records))
 
 
-def _plain(value: Any) -> Any:  # noqa: PLR0911 - a table of types
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return value if abs(value) < INTEGERS_BELOW else str(value)[: MAX_TEXT + 1]
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else str(value)  # noqa: PLR0124 - not a number
-    if isinstance(value, Decimal):
-        is_near = value.is_finite() and -INTEGERS_BELOW < value < INTEGERS_BELOW
-        return int(value) if is_near and value == value.to_integral_value() else str(value)
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value).decode("utf-8", "backslashreplace")
-    return str(value)
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A message that is none of ours, with what is wrong with it."""
+
+    text: str
+    problem: str
+
+    @property
+    def key(self) -> CallKey:
+        """A place in the ledger: the same text has the same one."""
+        return CallKey(UNDATED, f"message-{sha256(self.text.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}")
+
+    def to_text(self) -> str:
+        return self.text
+
+
+Letter = Message | Unreadable
+"""Whatever lies on the queue."""
+
+
+def pack(records: Iterable[CallRecord]) -> Iterator[Message]:
+    """Records on their way: each in a message of its own, so that all of them can be worked on side by side."""
+    return (Message((record,)) for record in records)
+
+
+def letter_of(text: str) -> Letter:
+    """A text from the queue or the ledger. Total."""
+    try:
+        return Message.from_text(text)
+    except InvalidMessage as exc:
+        return Unreadable(text, str(exc))
 
 
 def text_of_body(body: bytes) -> str:
@@ -66,55 +108,64 @@ def text_of_body(body: bytes) -> str:
         return body.decode("utf-8", "replace")
 
 
-def decode_row(text: str) -> Row:
-    """The row of a message.
-
-    :raises InvalidMessage: for anything that encode_row of this version did not write
-    """
+def _object_in(text: str) -> Mapping[str, Any]:
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
         raise InvalidMessage("the message is not JSON") from None
     if not isinstance(body, Mapping) or "version" not in body:
         raise InvalidMessage("the message has no version")
-    if type(body["version"]) is not int or body["version"] != VERSION:
-        raise InvalidMessage(f"the message has version {str(body['version'])[:20]!r}, this worker knows {VERSION}")
-    values, cut = body.get("row"), body.get("cut", {})
+    return body
+
+
+def _as_part(record: CallRecord) -> dict[str, Any]:
+    part: dict[str, Any] = {"row": {**record.values, "id": _id_as_written(record)}}
+    if record.shortened:
+        part["cut"] = dict(record.shortened)
+    if record.replaces:
+        part["replaces"] = [_as_part(replaced) for replaced in record.replaces]
+    return part
+
+
+def _id_as_written(record: CallRecord) -> int | str:
+    """A whole number as one: that is what 1.0.0 reads."""
+    value = record.values.get("id", record.id)
+    return value if type(value) is int else record.id
+
+
+def _record_in(part: Any, *, is_replaced: bool = False) -> CallRecord:
+    values, cut = (part.get("row"), part.get("cut", {})) if isinstance(part, Mapping) else (None, {})
     if not isinstance(values, Mapping) or not isinstance(cut, Mapping) or not all(type(n) is int for n in cut.values()):
         raise InvalidMessage("the message holds no row")
-    row_id = values.get("id")
-    if type(row_id) is not int or abs(row_id) >= INTEGERS_BELOW:
-        raise InvalidMessage("the row of the message has no whole number as id")
+    if not _is_id(values.get("id")):
+        raise InvalidMessage("the row of the message has neither a whole number nor a text as id")
     if nested := [column for column in COLUMNS if isinstance(values.get(column), list | dict)]:
         raise InvalidMessage(f"the row of the message has a {nested[0]} that is neither text nor a number")
     known = {k: _well_formed(v) for k, v in values.items() if k in COLUMNS}
-    return Row(row_id, known, dict(cut), _travels(body.get("travels")))
+    replaces = part.get("replaces", []) if not is_replaced else []
+    if not isinstance(replaces, list):
+        raise InvalidMessage("the message does not say which records it is in place of")
+    return CallRecord(
+        str(known["id"]), known, dict(cut), tuple(_record_in(each, is_replaced=True) for each in replaces)
+    )
 
 
-def with_travels(message: str, travels: Travels) -> str:
-    """The same message with another record of its travels.
-
-    :raises InvalidMessage: as decode_row
-    """
-    decode_row(message)
-    note = {
-        "times_put_back": travels.times_put_back,
-        "since": travels.since.isoformat() if travels.since else None,
-        "replay_of": [travels.replay_of.day, travels.replay_of.name] if travels.replay_of else None,
-    }
-    return json.dumps({**json.loads(message), "travels": note}, separators=(",", ":"))
+def _is_id(value: Any) -> bool:
+    if isinstance(value, str):
+        return 0 < len(value) <= MAX_TEXT
+    return type(value) is int and abs(value) < INTEGERS_BELOW
 
 
-def _travels(note: Any) -> Travels:
+def _travels(note: Any) -> dict[str, Any]:
     if note is None:
-        return Travels()
+        return {}
     try:
         times, since, replay_of = note["times_put_back"], note["since"], note["replay_of"]
-        return Travels(
-            _times(times),
-            datetime.fromisoformat(since).astimezone(UTC) if since else None,
-            _place(*replay_of) if replay_of else None,
-        )
+        return {
+            "tries": _times(times),
+            "first_tried_at": datetime.fromisoformat(since).astimezone(UTC) if since else None,
+            "replay_of": _place(*replay_of) if replay_of else None,
+        }
     except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         raise InvalidMessage("the message's record of its travels is not readable") from None
 

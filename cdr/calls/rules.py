@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from cdr.calls.call import Call, CallKey, CallRules, Direction, NotLogged, Row
+from cdr.calls.call import UNDATED, Call, CallKey, CallRecord, Direction, Job, NotLogged, Reason, Settlement, State
 from shared.errors import InvalidRow, UnmappedExtension
 
 MAX_PHONE_NUMBER = 50
@@ -21,49 +23,79 @@ MAX_CALL_GROUP_ID = 100
 MAX_PBX_CALL_ID = 100
 MAX_DURATION_S = 2**31 - 1
 
-UNDATED = "undated"
-"""The ledger's day for what has no end time, or is shared by the rows of several days."""
-
 _BLANK = "".join(map(chr, range(1, 0x21)))
 """What the Call Logger takes for blank; Python has another idea of it."""
 
 _INBOUND, _OUTBOUND, _INTERNAL = "0", "1", "2"  # column call_type
 
 
-def to_call(row: Row, rules: CallRules) -> Call | NotLogged:
-    """The call that a row describes, or why the rules do not want it logged.
+@dataclass(frozen=True, slots=True)
+class CallRules:
+    """The ``calls`` section of the configuration, with the mapping and groups that the rules need."""
+
+    include_internal: bool = True
+    include_unanswered: bool = False
+    internal_digits: tuple[int, int] = (2, 5)
+    phone_format: str = "digits"
+    default_region: str | None = None
+    anonymous_number: str = "anonymous"
+    unmapped_extensions: str = "keep"
+    pbx_call_id: str | None = None
+    call_group: str = "any"
+    emails: Mapping[str, str] = field(default_factory=dict)
+    monitored_groups: frozenset[str] = frozenset()
+    timezone: str = "UTC"
+    """Of timestamps without an offset."""
+
+    def template_of(self, record: CallRecord) -> str:
+        """Of the call's key at the API. An id that is no number of a row is the call's own already."""
+        by_kind = "{call_id}-{id}" if type(record.values.get("id")) is int else "{id}"
+        return self.pbx_call_id or by_kind
+
+
+def job_of(record: CallRecord, rules: CallRules) -> Job:
+    """A record with its place in the ledger. Total."""
+    return Job(record, call_key(record, rules))
+
+
+def to_call(record: CallRecord, rules: CallRules) -> Call | NotLogged:
+    """The call that a record describes, or why the rules do not want it logged.
 
     :raises InvalidRow: a column cannot make a call
     :raises UnmappedExtension: nobody's e-mail address is known for the call's extension
     """
-    if not rules.include_unanswered and not _answered(row):
-        return NotLogged("unanswered")
-    extension = _text(row, "extension", MAX_EXTENSION)
-    caller, destination = _number(row, "caller_number"), _number(row, "dest_number")
-    kind = _kind(row, caller, destination, rules)
+    if problem := record.values.get("problem"):
+        raise InvalidRow("call", str(problem))
+    if not rules.include_unanswered and not _answered(record):
+        return NotLogged(Reason.UNANSWERED)
+    if record.values.get("not_logged") == Reason.NO_PARTY:
+        return NotLogged(Reason.NO_PARTY)
+    extension = _text(record, "extension", MAX_EXTENSION)
+    caller, destination = _number(record, "caller_number"), _number(record, "dest_number")
+    kind = _kind(record, caller, destination, rules)
     if kind == _INTERNAL and not rules.include_internal:
-        return NotLogged("internal")
+        return NotLogged(Reason.INTERNAL)
     direction = _direction(kind, extension, caller, destination)
-    ended_at = end_time(row, rules.timezone)
+    ended_at = end_time(record, rules.timezone)
     email = rules.emails.get(extension)
     if email is None and rules.unmapped_extensions == "skip":
-        return NotLogged("unmapped_extension")
+        return NotLogged(Reason.UNMAPPED_EXTENSION)
     if email is None and rules.unmapped_extensions == "keep":
         raise UnmappedExtension(f"extension {extension} has no address in extension_mapping")
     outside = "caller_number" if direction is Direction.INBOUND else "dest_number"
     return Call(
-        pbx_call_id=_pbx_call_id(row, rules),
-        phone_number=_phone_number(row, outside, rules),
-        duration_s=_duration(row),
+        pbx_call_id=_pbx_call_id(record, rules),
+        phone_number=_phone_number(record, outside, rules),
+        duration_s=_duration(record),
         extension=extension,
         email=email,
         direction=direction,
-        call_group_id=_call_group(row, destination, rules),
+        call_group_id=_call_group(record, destination, rules),
         ended_at=ended_at,
     )
 
 
-def call_key(row: Row, rules: CallRules) -> CallKey:
+def call_key(record: CallRecord, rules: CallRules) -> CallKey:
     """Where the row's call stands in the ledger; total, so that what is rejected has a place too.
 
     The name is the call's key at the API, because that is what two workers must never submit at once. Grouping by the
@@ -71,31 +103,36 @@ def call_key(row: Row, rules: CallRules) -> CallKey:
     template without ``{id}`` the rows of one call may end on both sides of midnight.
     """
     try:
-        name = _pbx_call_id(row, rules)
+        name = _pbx_call_id(record, rules)
     except InvalidRow:
-        return CallKey(UNDATED, f"row-{row.id}")
+        return CallKey(UNDATED, f"row-{record.id}")
     try:
-        ended_at = end_time(row, rules.timezone)
+        ended_at = end_time(record, rules.timezone)
     except InvalidRow:
         return CallKey(UNDATED, name)
-    return CallKey(ended_at.date().isoformat() if "{id}" in rules.pbx_call_id else UNDATED, name)
+    return CallKey(ended_at.date().isoformat() if "{id}" in rules.template_of(record) else UNDATED, name)
 
 
-def row_key(key: CallKey, row_id: int) -> CallKey:
+def row_key(key: CallKey, record_id: str) -> CallKey:
     """The place of a row's own record, where another row of the same call has the call's."""
-    return CallKey(key.day, f"{key.name} row-{row_id}")
+    return CallKey(key.day, f"{key.name} row-{record_id}")
 
 
-def end_time(row: Row, zone: str) -> datetime:
+def same_call(other_id: str) -> Settlement:
+    """What is recorded of a row whose call another row brought to the Call Logger."""
+    return Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID, f"row {other_id} has the same pbxCallId")
+
+
+def end_time(record: CallRecord, zone: str) -> datetime:
     """When the call ended, in UTC.
 
     :raises InvalidRow: if ended_at is missing, no time, or before started_at
     """
-    ended = _time(row, "ended_at")
+    ended = _time(record, "ended_at")
     if ended is None:
         raise InvalidRow("ended_at", "missing")
     ended_at = _in_utc("ended_at", ended, zone)
-    started = _time(row, "started_at")
+    started = _time(record, "started_at")
     if started is None or ended_at >= _in_utc("started_at", started, zone):
         return ended_at
     # A call over the end of summer time: the clock's second pass through that hour.
@@ -119,8 +156,8 @@ def body_of(call: Call) -> dict[str, Any]:
     }
 
 
-def _answered(row: Row) -> bool:
-    value = row.values.get("answered")
+def _answered(record: CallRecord) -> bool:
+    value = record.values.get("answered")
     word = str(value).strip().lower()
     if word in ("1", "true", "t", "yes", "y", "1.0", "\x01"):  # the last is how MySQL gives a BIT
         return True
@@ -131,9 +168,9 @@ def _answered(row: Row) -> bool:
     )
 
 
-def _kind(row: Row, caller: str, destination: str, rules: CallRules) -> str:
+def _kind(record: CallRecord, caller: str, destination: str, rules: CallRules) -> str:
     """The column call_type where it says 0, 1 or 2, else by which side looks like an extension."""
-    value = row.values.get("call_type")
+    value = record.values.get("call_type")
     if not isinstance(value, bool) and str(value).strip() in (_INBOUND, _OUTBOUND, _INTERNAL):
         return str(value).strip()
     if not looks_internal(caller, rules.internal_digits):
@@ -151,12 +188,12 @@ def _direction(kind: str, extension: str, caller: str, destination: str) -> Dire
     return Direction.OUTBOUND if kind == _OUTBOUND else Direction.INBOUND
 
 
-def _phone_number(row: Row, column: str, rules: CallRules) -> str:
-    number = _number(row, column)
-    if column not in row.cut and not re.search("[0-9]", number):
+def _phone_number(record: CallRecord, column: str, rules: CallRules) -> str:
+    number = _number(record, column)
+    if column not in record.shortened and not re.search("[0-9]", number):
         return rules.anonymous_number
     formatted = _formatted(number, rules).replace("\0", "")
-    _check_fit(row, column, formatted, MAX_PHONE_NUMBER)
+    _check_fit(record, column, formatted, MAX_PHONE_NUMBER)
     return formatted
 
 
@@ -175,25 +212,27 @@ def _formatted(number: str, rules: CallRules) -> str:
     return str(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
 
 
-def _call_group(row: Row, destination: str, rules: CallRules) -> str | None:
-    own = row.values.get("call_group_id")
+def _call_group(record: CallRecord, destination: str, rules: CallRules) -> str | None:
+    own = record.values.get("call_group_id")
     if own is not None and str(own).strip():
-        return _text(row, "call_group_id", MAX_CALL_GROUP_ID)
+        group = _text(record, "call_group_id", MAX_CALL_GROUP_ID)
+        return group if rules.call_group == "any" or group in rules.monitored_groups else None
     return destination if destination in rules.monitored_groups else None
 
 
-def _pbx_call_id(row: Row, rules: CallRules) -> str:
-    call_id = _text(row, "call_id", MAX_PBX_CALL_ID) if "{call_id}" in rules.pbx_call_id else ""
-    rendered = rules.pbx_call_id.format(call_id=call_id, id=row.id)
+def _pbx_call_id(record: CallRecord, rules: CallRules) -> str:
+    template = rules.template_of(record)
+    call_id = _text(record, "call_id", MAX_PBX_CALL_ID) if "{call_id}" in template else ""
+    rendered = template.format(call_id=call_id, id=record.id)
     length = _length(rendered)
     if length > MAX_PBX_CALL_ID:
         raise InvalidRow("call_id", f"makes a pbxCallId of {length} characters, at most {MAX_PBX_CALL_ID} fit")
     return rendered
 
 
-def _duration(row: Row) -> int:
+def _duration(record: CallRecord) -> int:
     """Whole seconds, from a number or from h:mm:ss."""
-    value = row.values.get("duration_s")
+    value = record.values.get("duration_s")
     if value is None:
         raise InvalidRow("duration_s", "missing")
     seconds = _seconds(value)
@@ -217,9 +256,9 @@ def _seconds(value: Any) -> float | None:
     return float(text) if re.fullmatch(r"-?[0-9]{1,40}(\.[0-9]{1,40})?", text) else None
 
 
-def _number(row: Row, column: str) -> str:
+def _number(record: CallRecord, column: str) -> str:
     """A number as it was written, without the address parts of SIP; empty where there is none."""
-    value = row.values.get(column)
+    value = record.values.get(column)
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -228,8 +267,8 @@ def _number(row: Row, column: str) -> str:
     return re.sub(r"^(sips?|tel):", "", text.strip()).split("@")[0].strip()
 
 
-def _text(row: Row, column: str, longest: int) -> str:
-    value = row.values.get(column)
+def _text(record: CallRecord, column: str, longest: int) -> str:
+    value = record.values.get(column)
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise InvalidRow(column, "is neither text nor a whole number")
     text = "" if value is None else str(value).strip().strip(_BLANK)
@@ -237,13 +276,13 @@ def _text(row: Row, column: str, longest: int) -> str:
         raise InvalidRow(column, "missing")
     if "\0" in text:  # the backend's database takes none, and it would answer 500 for ever
         raise InvalidRow(column, "holds a NUL character")
-    _check_fit(row, column, text, longest)
+    _check_fit(record, column, text, longest)
     return text
 
 
-def _check_fit(row: Row, column: str, text: str, longest: int) -> None:
-    if column in row.cut or _length(text) > longest:
-        raise InvalidRow(column, f"has {row.cut.get(column, _length(text))} characters, at most {longest} fit")
+def _check_fit(record: CallRecord, column: str, text: str, longest: int) -> None:
+    if column in record.shortened or _length(text) > longest:
+        raise InvalidRow(column, f"has {record.shortened.get(column, _length(text))} characters, at most {longest} fit")
 
 
 def _length(text: str) -> int:
@@ -251,8 +290,8 @@ def _length(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def _time(row: Row, column: str) -> datetime | None:
-    value = row.values.get(column)
+def _time(record: CallRecord, column: str) -> datetime | None:
+    value = record.values.get(column)
     if value is None:
         return None
     if isinstance(value, str):

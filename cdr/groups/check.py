@@ -87,10 +87,19 @@ class GroupsOutcome:
 
 
 def check(groups: Sequence[WatchedGroup], group_check: GroupCheck) -> GroupsOutcome:
-    """Check every group once. What cannot be done now is decided again at the next check.
+    """Check every group once. What cannot be done now is decided again at the next check; a check that fails as a whole
+    is one log line.
 
     :raises StorageUnavailable: the records of the groups are out of reach
     """
+    try:
+        return _check(groups, group_check)
+    except Exception as exc:
+        log.event("groups.failed", level=logging.ERROR, error=type(exc).__name__, reason=log.mask_numbers(str(exc)))
+        raise
+
+
+def _check(groups: Sequence[WatchedGroup], group_check: GroupCheck) -> GroupsOutcome:
     lease, reports = _Lease(group_check), []
     try:
         lease.take()

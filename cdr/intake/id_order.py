@@ -1,111 +1,172 @@
-"""The arithmetic of the checkpoint: which ids to ask for, and what a page of rows does to it. Pure.
-
-Ids are given when a row is inserted and seen when it is committed, and a call's row may be inserted long before the
-call ends. So the position alone is not enough: the checkpoint also keeps the rows that it passed before they had
-ended, and the ids that were missing when it passed them.
-"""
+"""Reads a table of calls in order of id: late ids and rows without an end are looked for again until they settle."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
-Range = tuple[int, int]
-"""First and last id, both included."""
+from cdr.calls.call import CallRecord
+from cdr.calls.rules import end_time
+from cdr.intake import id_position
+from cdr.intake.id_position import IdPosition, Range, Seen
+from cdr.intake.ports import Batch, Lag, Position, Progress, StartFrom
+from shared import log
+from shared.clock import Clock
+from shared.errors import InvalidRow
 
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Ids that were not there when their neighbours were read."""
-
-    first: int
-    last: int
-    missed_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """How far the table has been read. ``position`` None means: from its very beginning."""
-
-    position: int | None = None
-    open_rows: Mapping[int, datetime] = field(default_factory=dict)
-    """Rows without an end, each with the moment it was first seen."""
-    gaps: tuple[Gap, ...] = ()
+PAGE_SIZE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the poll needs to know of a row."""
+class Row:
+    """A row of a table in which each row is a call. ``records`` has more than one where several people get an entry."""
 
     id: int
     ended: bool
+    records: Sequence[CallRecord]
 
 
-def advance(checkpoint: Checkpoint, page: Sequence[Seen], now: datetime) -> Checkpoint:
-    """The checkpoint after a page of rows beyond its position, in order of id."""
-    position, gaps = checkpoint.position, list(checkpoint.gaps)
-    for row in page:
-        # Ids start at 1; below that nothing can be missing before the first row.
-        expected = position + 1 if position is not None else min(1, row.id)
-        if row.id > expected:
-            gaps.append(Gap(expected, row.id - 1, now))
-        position = row.id
-    opened = {row.id: now for row in page if not row.ended}
-    return Checkpoint(position, {**checkpoint.open_rows, **opened}, tuple(gaps))
+class RowTable(Protocol):
+    """An open connection to such a table. Every method raises SourceUnavailable or SourceMisconfigured."""
+
+    def rows_after(self, position: int | None, limit: int) -> list[Row]:
+        """Up to ``limit`` rows with an id beyond the position, in order of id."""
+
+    def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
+        """Up to ``limit`` rows whose id lies in one of the ranges (ascending) and beyond ``after``, in order of id."""
+
+    def newest_id(self) -> int | None:
+        """The highest id in the table; None if it is empty."""
+
+    def first_id_since(self, moment: datetime) -> int | None:
+        """The lowest id of a row that started at or after an aware moment; None if there is none."""
+
+    def rows_ended_between(self, start: datetime, end: datetime, after: int | None, limit: int) -> list[Row]:
+        """Up to ``limit`` rows that ended from ``start`` to before ``end`` (aware) with an id beyond ``after``."""
 
 
-def to_look_at_again(checkpoint: Checkpoint) -> list[Range]:
-    """The ids behind the position that the next poll must ask for, ascending, neighbours joined."""
-    ranges = sorted(
-        [(row_id, row_id) for row_id in checkpoint.open_rows] + [(g.first, g.last) for g in checkpoint.gaps]
-    )
-    joined: list[Range] = []
-    for first, last in ranges:
-        if joined and first == joined[-1][1] + 1:
-            joined[-1] = (joined[-1][0], last)
-        else:
-            joined.append((first, last))
-    return joined
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long ids that are missing may still appear, and when a row without an end is given up."""
+
+    gap_wait: timedelta = timedelta(minutes=15)
+    open_row_wait: timedelta = timedelta(hours=24)
 
 
-def look_again(checkpoint: Checkpoint, rows: Iterable[Seen], now: datetime) -> Checkpoint:
-    """The checkpoint after rows behind its position were looked at: ended ones leave it, late ones fill their gap."""
-    rows = list(rows)
-    open_rows = dict(checkpoint.open_rows)
-    for row in rows:
-        if row.ended:
-            open_rows.pop(row.id, None)
-        else:
-            open_rows.setdefault(row.id, now)
-    return replace(checkpoint, open_rows=open_rows, gaps=_without(checkpoint.gaps, sorted({row.id for row in rows})))
+@dataclass(frozen=True, slots=True)
+class IdOrderReader:
+    """A CallReader. ``timezone`` is that of the table's timestamps without an offset."""
+
+    table: RowTable
+    clock: Clock
+    patience: Patience
+    timezone: str = "UTC"
+    page_size: int = PAGE_SIZE
+
+    def begin(self, start: StartFrom) -> Position:
+        return id_position.to_text(self._first(start))
+
+    def _first(self, start: StartFrom) -> IdPosition:
+        if start == "beginning":
+            return IdPosition()
+        if isinstance(start, int):
+            return IdPosition(start)
+        newest = self.table.newest_id()
+        if isinstance(start, datetime):
+            first = self.table.first_id_since(start)
+            return IdPosition(first - 1 if first is not None else newest)
+        return IdPosition(newest if newest is not None else 0)
+
+    def batches(self, position: Position) -> Iterator[Batch]:
+        """First a look at what is behind the position: until that has become less, a full position has no room for
+        what is new. It can keep nobody from it for long, for it does not grow meanwhile."""
+        reading = _Reading(self, id_position.from_text(position))
+        yield from reading.look_again()
+        while reading.may_be_more:
+            yield from reading.next_page()
+
+    def has_passed(self, position: Position, record: CallRecord) -> bool:
+        last = id_position.from_text(position).last
+        return last is not None and int(record.id.partition("/")[0]) <= last
+
+    def lag(self, position: Position | None) -> Lag:
+        last = id_position.from_text(position).last if position is not None else None
+        newest = self.table.newest_id()
+        behind = 0 if newest is None else newest - last if last is not None else newest
+        return Lag(newest, max(0, behind), self._waiting_since(last))
+
+    def _waiting_since(self, last: int | None) -> datetime | None:
+        for row in self.table.rows_after(last, 1):
+            for record in row.records:
+                try:
+                    return end_time(record, self.timezone)
+                except InvalidRow:
+                    return None
+        return None
+
+    def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
+        after: int | None = None
+        while page := self.table.rows_ended_between(start, end, after, self.page_size):
+            yield [record for row in page for record in row.records]
+            after = page[-1].id
+
+    def check(self) -> None:
+        self.table.rows_after(None, 1)
 
 
-def _without(gaps: Sequence[Gap], found: Sequence[int]) -> tuple[Gap, ...]:
-    left: list[Gap] = []
-    for gap in gaps:
-        first = gap.first
-        for row_id in found[bisect_left(found, gap.first) : bisect_right(found, gap.last)]:
-            if row_id > first:
-                left.append(Gap(first, row_id - 1, gap.missed_at))
-            first = row_id + 1
-        if first <= gap.last:
-            left.append(Gap(first, gap.last, gap.missed_at))
-    return tuple(left)
+def progress(position: Position) -> Progress:
+    """:raises PositionUnreadable: it is none of a table with ids"""
+    read = id_position.from_text(position)
+    return Progress(read.last, len(read.open_rows), read.missing)
 
 
-def overdue(checkpoint: Checkpoint, now: datetime, wait: timedelta) -> frozenset[int]:
-    """The open rows that were first seen so long ago that they will not end any more."""
-    return frozenset(row_id for row_id, since in checkpoint.open_rows.items() if now - since >= wait)
+@dataclass
+class _Reading:
+    """One reading of the table, from a position on."""
 
+    reader: IdOrderReader
+    position: IdPosition
+    may_be_more: bool = True
 
-def forget(checkpoint: Checkpoint, now: datetime, gap_wait: timedelta, open_row_wait: timedelta) -> Checkpoint:
-    """Without what is not worth another look: ids missing for so long that no transaction can still be about to fill
-    them, and overdue open rows. Only right after a look at everything behind the position."""
-    gone = overdue(checkpoint, now, open_row_wait)
-    return replace(
-        checkpoint,
-        open_rows={row_id: since for row_id, since in checkpoint.open_rows.items() if row_id not in gone},
-        gaps=tuple(gap for gap in checkpoint.gaps if now - gap.missed_at < gap_wait),
-    )
+    def next_page(self) -> Iterator[Batch]:
+        size = self.reader.page_size
+        page = self.reader.table.rows_after(self.position.last, size)
+        self.may_be_more = len(page) == size
+        if page:
+            seen = [Seen(row.id, row.ended) for row in page]
+            yield self._batch(page, seen, id_position.advance(self.position, seen, self.reader.clock.now()))
+
+    def look_again(self) -> Iterator[Batch]:
+        """Ask again for the rows that had not ended and for the ids that were missing.
+
+        What is overdue is judged once, before the look: a row that became so during it would be forgotten unseen.
+        """
+        patience, began = self.reader.patience, self.reader.clock.now()
+        given_up = id_position.overdue(self.position, began, patience.open_row_wait)
+        for page in self._pages(id_position.to_look_at_again(self.position)):
+            seen = [Seen(row.id, row.ended or row.id in given_up) for row in page]
+            looked = id_position.look_again(self.position, seen, self.reader.clock.now())
+            if looked != self.position:
+                yield self._batch(page, seen, looked)
+        kept = id_position.forget(self.position, began, patience.gap_wait, patience.open_row_wait)
+        for row_id in sorted(self.position.open_rows.keys() - kept.open_rows.keys()):
+            log.event("row.vanished", level=logging.WARNING, row_id=row_id)
+        if kept != self.position:
+            yield self._batch((), (), kept)
+
+    def _pages(self, ranges: Sequence[Range]) -> Iterator[list[Row]]:
+        size, after = self.reader.page_size, None
+        while ranges:
+            page = self.reader.table.rows_in(ranges, after, size)
+            yield page
+            if len(page) < size:
+                return
+            after = page[-1].id
+
+    def _batch(self, page: Sequence[Row], seen: Sequence[Seen], position: IdPosition) -> Batch:
+        self.position = position
+        records = [record for row, fact in zip(page, seen, strict=True) if fact.ended for record in row.records]
+        return Batch(records, id_position.to_text(position), len(page))

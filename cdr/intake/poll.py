@@ -1,35 +1,44 @@
-"""Use case: read new call detail records, queue each ended call, then move the checkpoint."""
+"""Use case: read what has finished since the last poll, queue each call, then move the position."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import uuid4
 
-from cdr.calls.call import RawRow
 from cdr.calls.call_queue import CallQueue
-from cdr.calls.message import encode_row
-from cdr.intake.id_order import Checkpoint, Seen, advance, forget, look_again, overdue, to_look_at_again
-from cdr.intake.ports import CdrReader, CdrSource, CheckpointLease, CheckpointStore, PollReport
+from cdr.calls.message import pack
+from cdr.intake.ports import (
+    Batch,
+    CallReader,
+    CallSource,
+    PollReport,
+    Position,
+    PositionLease,
+    PositionStore,
+    Progress,
+    StartFrom,
+    StoredPosition,
+)
 from shared import log
 from shared.clock import Clock
-from shared.errors import LeaseHeld, LeaseLost, PipelineError
-
-PAGE_SIZE = 500
+from shared.errors import LeaseHeld, LeaseLost, PipelineError, PositionOfAnotherSource, StorageUnavailable
 
 
 @dataclass(frozen=True, slots=True)
-class PollPlan:
-    """The settings of a poll. ``start_from`` (a moment is aware) only matters while there is no checkpoint."""
+class Poller:
+    """What a poll works with. ``start_from`` only matters while there is no position."""
 
+    source: CallSource
+    queue: CallQueue
+    positions: PositionStore
+    clock: Clock
     time_budget: timedelta
     lease: timedelta
-    start_from: Literal["beginning", "now"] | int | datetime = "beginning"
-    gap_wait: timedelta = timedelta(minutes=15)
-    open_row_wait: timedelta = timedelta(hours=24)
+    start_from: StartFrom = "beginning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,7 @@ class PollOutcome:
     queued: int = 0
     open_rows: int = 0
     missing_ids: int = 0
-    position: int | None = None
+    position: int | str | None = None
     caught_up: bool = True
 
 
@@ -49,151 +58,103 @@ class PollOutcome:
 class _Poll:
     """A poll under way: the lease it has, and what it did so far."""
 
-    queue: CallQueue
-    checkpoints: CheckpointStore
-    clock: Clock
-    plan: PollPlan
-    lease: CheckpointLease
-    deadline: datetime
+    poller: Poller
+    lease: PositionLease
+    started: datetime
     rows_read: int = 0
     queued: int = 0
-    checkpoint: Checkpoint = field(init=False)
-    reader: CdrReader = field(init=False)
 
-    def run(self) -> bool:
+    def run(self, reader: CallReader) -> bool:
         """:returns: whether everything there is was read"""
-        if self.lease.checkpoint is None:
-            self._save(_first_checkpoint(self.reader, self.plan.start_from))
-        else:
-            self.checkpoint = self.lease.checkpoint
-        looked_at_all = self._look_again()
-        return self._read_on() and looked_at_all
-
-    def _read_on(self) -> bool:
-        """At least one page, however long the look at what is behind took: neither may starve the other."""
-        while True:
-            page = self.reader.rows_after(self.checkpoint.position, PAGE_SIZE)
-            if page:
-                seen = [Seen(row["id"], _has_ended(row)) for row in page]
-                self._queue_and_save(page, seen, advance(self.checkpoint, seen, self.clock.now()))
-            if len(page) < PAGE_SIZE:
-                return True
-            if self.clock.now() >= self.deadline:
+        position = self._position()
+        if position is None:
+            position = self._save(reader.begin(self.poller.start_from))
+        for batch in reader.batches(position):
+            self._take(batch)
+            if self.poller.clock.now() - self.started >= self.poller.time_budget:
                 return False
-
-    def _look_again(self) -> bool:
-        """Ask again for the rows that had not ended and for the ids that were missing.
-
-        What is overdue is judged once, before the look: a row that became so during it would be forgotten unseen.
-        """
-        began = self.clock.now()
-        given_up = overdue(self.checkpoint, began, self.plan.open_row_wait)
-        for page in self._pages_behind():
-            seen = [Seen(row["id"], _has_ended(row) or row["id"] in given_up) for row in page]
-            looked = look_again(self.checkpoint, seen, self.clock.now())
-            if looked != self.checkpoint:
-                self._queue_and_save(page, seen, looked)
-            if self.clock.now() >= self.deadline:
-                return False
-        self._forget(began)
         return True
 
-    def _pages_behind(self) -> Iterator[list[RawRow]]:
-        ranges = to_look_at_again(self.checkpoint)
-        after: int | None = None
-        while ranges:
-            page = self.reader.rows_in(ranges, after, PAGE_SIZE)
-            yield page
-            if len(page) < PAGE_SIZE:
-                return
-            after = page[-1]["id"]
+    def _position(self) -> Position | None:
+        stored, name = self.lease.stored, self.poller.source.name
+        if stored is not None and stored.source != name:
+            raise PositionOfAnotherSource(
+                f"3cx.source is {name}, but the stored position is of {stored.source}: set it back, or start over at a "
+                "point of your choice"
+            )
+        return stored.text if stored is not None else None
 
-    def _forget(self, looked_at: datetime) -> None:
-        kept = forget(self.checkpoint, looked_at, self.plan.gap_wait, self.plan.open_row_wait)
-        for row_id in sorted(self.checkpoint.open_rows.keys() - kept.open_rows.keys()):
-            log.event("row.vanished", level=logging.WARNING, row_id=row_id)
-        if kept != self.checkpoint:
-            self._save(kept)
+    def _take(self, batch: Batch) -> None:
+        """First the queue, then the position: the other way round, a crash in between would lose the calls."""
+        self.poller.positions.check_size(batch.position)
+        self.poller.queue.send_all(pack(batch.records))
+        self.rows_read += batch.read
+        self.queued += len(batch.records)
+        self._save(batch.position)
 
-    def _queue_and_save(self, page: Sequence[RawRow], seen: Sequence[Seen], checkpoint: Checkpoint) -> None:
-        """In this order: the other way round, a crash in between would lose the rows."""
-        self.checkpoints.check_size(checkpoint)
-        messages = [encode_row(row) for row, fact in zip(page, seen, strict=True) if fact.ended]
-        self.queue.send_all(messages)
-        self.rows_read += len(page)
-        self.queued += len(messages)
-        self._save(checkpoint)
+    def _save(self, position: Position) -> Position:
+        stored, now = StoredPosition(self.poller.source.name, position), self.poller.clock.now()
+        self.lease = self.poller.positions.save(self.lease, stored, now, self.poller.lease)
+        return position
 
-    def _save(self, checkpoint: Checkpoint) -> None:
-        self.lease = self.checkpoints.save(self.lease, checkpoint, self.clock.now(), self.plan.lease)
-        self.checkpoint = checkpoint
+    def release(self, result: str, error: str | None = None) -> int:
+        """:returns: how long the poll took, in milliseconds"""
+        now = self.poller.clock.now()
+        taken = (now - self.started) // timedelta(milliseconds=1)
+        self.poller.positions.release(self.lease, PollReport(now, result, self.queued, taken, error))
+        return taken
 
 
-def poll(
-    *, source: CdrSource, queue: CallQueue, checkpoints: CheckpointStore, clock: Clock, plan: PollPlan
-) -> PollOutcome:
-    """Queue every call that ended since the last poll, until caught up or the time budget is spent.
+def poll(poller: Poller) -> PollOutcome:
+    """Queue every call that finished since the last poll, until caught up or the time budget is spent.
 
-    Whatever goes wrong leaves the checkpoint behind the last page that is wholly on the queue.
+    Whatever goes wrong leaves the position behind the last batch that is wholly on the queue, and is one log line.
 
-    :raises SourceUnavailable, SourceMisconfigured: from the database
-    :raises StorageUnavailable, CheckpointFull: from queue and table
+    :raises SourceUnavailable, SourceMisconfigured, PositionUnreadable: from the phone system
+    :raises StorageUnavailable, PositionFull: from queue and table
     """
-    started = clock.now()
     try:
-        lease = checkpoints.lease(uuid4().hex, started, plan.lease)
+        return _poll(poller)
+    except Exception as exc:
+        log.event("poll.failed", level=logging.ERROR, error=type(exc).__name__, reason=log.mask_numbers(str(exc)))
+        raise
+
+
+def _poll(poller: Poller) -> PollOutcome:
+    started = poller.clock.now()
+    try:
+        lease = poller.positions.lease(uuid4().hex, started, poller.lease)
     except LeaseHeld as exc:
         log.event("poll.held", reason=str(exc))
         return PollOutcome("held")
-    run = _Poll(queue, checkpoints, clock, plan, lease, deadline=started + plan.time_budget)
+    run = _Poll(poller, lease, started)
     try:
-        with source.connect() as run.reader:
-            caught_up = run.run()
+        with poller.source.connect() as reader:
+            caught_up = run.run(reader)
     except LeaseLost:
         log.event("poll.overtaken", level=logging.WARNING, queued=run.queued)
         return PollOutcome("overtaken", run.rows_read, run.queued)
-    except PipelineError as exc:
-        _release(run, "failed", started, error=f"{type(exc).__name__}: {exc}")
+    except Exception as exc:
+        # Also what should not be: a defect must not keep the lease, or hide behind a storage that failed as well.
+        shown = str(exc) if isinstance(exc, PipelineError) else log.mask_numbers(str(exc))
+        with suppress(StorageUnavailable):
+            run.release("failed", f"{type(exc).__name__}: {shown}")
         raise
-    _release(run, "finished", started)
-    return _finished(run, started, caught_up=caught_up)
-
-
-def _finished(run: _Poll, started: datetime, *, caught_up: bool) -> PollOutcome:
-    outcome = PollOutcome(
-        "finished",
-        rows_read=run.rows_read,
-        queued=run.queued,
-        open_rows=len(run.checkpoint.open_rows),
-        missing_ids=sum(gap.last - gap.first + 1 for gap in run.checkpoint.gaps),
-        position=run.checkpoint.position,
-        caught_up=caught_up,
-    )
-    log.event("poll.finished", duration_ms=_milliseconds(run.clock.now() - started), **asdict(outcome))
+    duration_ms = run.release("finished")
+    outcome = _outcome(run, poller.source, caught_up=caught_up)
+    log.event("poll.finished", duration_ms=duration_ms, **asdict(outcome))
     return outcome
 
 
-def _release(run: _Poll, result: str, started: datetime, error: str | None = None) -> None:
-    now = run.clock.now()
-    run.checkpoints.release(run.lease, PollReport(now, result, run.queued, _milliseconds(now - started), error))
-
-
-def _first_checkpoint(reader: CdrReader, start: Literal["beginning", "now"] | int | datetime) -> Checkpoint:
-    if start == "beginning":
-        return Checkpoint()
-    if isinstance(start, int):
-        return Checkpoint(start)
-    newest = reader.newest_id()
-    if isinstance(start, datetime):
-        first = reader.first_id_since(start)
-        return Checkpoint(first - 1 if first is not None else newest)
-    return Checkpoint(newest if newest is not None else 0)
-
-
-def _has_ended(row: RawRow) -> bool:
-    """Total, so that a strange row cannot hold up the others: whether its end makes sense is judged by the worker."""
-    return row.get("ended_at") is not None
-
-
-def _milliseconds(span: timedelta) -> int:
-    return span // timedelta(milliseconds=1)
+def _outcome(run: _Poll, source: CallSource, *, caught_up: bool) -> PollOutcome:
+    stored = run.lease.stored
+    progress = source.progress(stored.text) if stored else Progress()
+    return PollOutcome(
+        "finished",
+        rows_read=run.rows_read,
+        queued=run.queued,
+        open_rows=progress.open_calls,
+        missing_ids=progress.missing_ids,
+        position=progress.position,
+        caught_up=caught_up,
+    )

@@ -2,42 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
-from cdr.calls.call import RawRow
-from cdr.intake.id_order import Checkpoint, Range
+from cdr.calls.call import CallRecord
+
+Position = str
+"""How far a source has been read, as text that only this source understands."""
+
+StartFrom = Literal["beginning", "now"] | int | datetime
+"""Where a first poll begins; an id means the rows after it, a moment is aware."""
 
 
-class CdrReader(Protocol):
-    """An open connection to the call detail records.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a source yields at a time. ``records`` may be empty: then only the position has moved.
 
-    Every method raises SourceUnavailable (try later) or SourceMisconfigured (a person must act).
+    ``position`` is where to go on once the records are on the queue. ``read`` counts rows or legs.
     """
 
-    def rows_after(self, position: int | None, limit: int) -> list[RawRow]:
-        """Up to ``limit`` rows with an id beyond the position, in order of id. Each has an ``id`` of type int."""
-
-    def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[RawRow]:
-        """Up to ``limit`` rows whose id lies in one of the ranges (ascending) and beyond ``after``, in order of id."""
-
-    def newest_id(self) -> int | None:
-        """The highest id in the table; None if it is empty."""
-
-    def first_id_since(self, moment: datetime) -> int | None:
-        """The lowest id of a row that started at or after an aware moment; None if there is none."""
-
-    def rows_ended_between(self, start: datetime, end: datetime, after: int | None, limit: int) -> list[RawRow]:
-        """Up to ``limit`` rows that ended from ``start`` to before ``end`` (aware) with an id beyond ``after``."""
+    records: Sequence[CallRecord]
+    position: Position
+    read: int
 
 
-class CdrSource(Protocol):
-    """The phone system's database."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A position for people: how far, how many calls are remembered because they are not over yet, and how many ids
+    because they were missing."""
 
-    def connect(self) -> AbstractContextManager[CdrReader]: ...
+    position: int | str | None = None
+    open_calls: int = 0
+    missing_ids: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a position is behind its source: ``behind`` in ids where the source has such, and since when (aware, UTC)
+    the first call that waits has been over."""
+
+    newest: int | str | None
+    behind: int
+    waiting_since: datetime | None
+
+
+class CallReader(Protocol):
+    """An open connection to a phone system's calls.
+
+    Every method raises SourceUnavailable (try later) or SourceMisconfigured (a person must act); those that are given a
+    position also PositionUnreadable.
+    """
+
+    def begin(self, start: StartFrom) -> Position:
+        """The position before the first batch of a first poll."""
+
+    def batches(self, position: Position) -> Iterator[Batch]:
+        """What has finished since, until there is no more.
+
+        Who stops early goes on from the last batch that he took: nothing is lost. Every finished call comes at least
+        once, and none comes unfinished, except one that is given up.
+        """
+
+    def has_passed(self, position: Position, record: CallRecord) -> bool:
+        """Whether a poll has come by this call already."""
+
+    def lag(self, position: Position | None) -> Lag: ...
+
+    def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
+        """Every call that ended from ``start`` to before ``end`` (aware), by pages."""
+
+    def check(self) -> None:
+        """Read as little as shows that it can be read."""
+
+
+class CallSource(Protocol):
+    """A phone system. ``name`` says of which kind, and stands beside each position that comes from it."""
+
+    @property
+    def name(self) -> str: ...
+
+    def connect(self) -> AbstractContextManager[CallReader]: ...
+
+    def progress(self, position: Position) -> Progress:
+        """:raises PositionUnreadable: it is none of this source's"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPosition:
+    """A position, and the name of the source that can read it."""
+
+    source: str
+    text: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +110,32 @@ class PollReport:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointLease:
-    """The right to move the checkpoint; ``version`` is what the store compares."""
+class PositionLease:
+    """The right to move the position; ``version`` is what the store compares. ``stored`` is None before the very first
+    poll."""
 
     owner: str
     version: str
-    checkpoint: Checkpoint | None
-    """None before the very first poll."""
+    stored: StoredPosition | None
 
 
-class CheckpointStore(Protocol):
-    """Where the checkpoint is kept, and who may move it. Every method may raise StorageUnavailable."""
+class PositionStore(Protocol):
+    """Where the position is kept, and who may move it. Every method may raise StorageUnavailable."""
 
-    def lease(self, owner: str, now: datetime, duration: timedelta) -> CheckpointLease:
+    def lease(self, owner: str, now: datetime, duration: timedelta) -> PositionLease:
         """:raises LeaseHeld: another poll has it and its lease has not run out"""
 
-    def check_size(self, checkpoint: Checkpoint) -> None:
-        """:raises CheckpointFull: save would not find room for it"""
+    def check_size(self, position: Position) -> None:
+        """:raises PositionFull: save would not find room for it"""
 
-    def save(
-        self, lease: CheckpointLease, checkpoint: Checkpoint, now: datetime, duration: timedelta
-    ) -> CheckpointLease:
-        """Move the checkpoint and renew the lease.
+    def save(self, lease: PositionLease, stored: StoredPosition, now: datetime, duration: timedelta) -> PositionLease:
+        """Move the position and renew the lease.
 
         :raises LeaseLost: another poll has taken over; nothing was saved
         """
 
-    def release(self, lease: CheckpointLease, report: PollReport) -> None:
+    def release(self, lease: PositionLease, report: PollReport) -> None:
         """Give the lease back with a report. A lease that was lost is none of our business any more: no error."""
 
-    def read(self) -> tuple[Checkpoint | None, PollReport | None]:
-        """What is stored, for ``status``."""
+    def read(self) -> tuple[StoredPosition | None, PollReport | None]:
+        """What is stored, for people."""

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
-from cdr.submission.ports import CallLedger
+from cdr.operations.ports import LedgerRecords
 from shared import log
 from shared.clock import Clock
 
 
-def clean_ledger(
-    *, ledger: CallLedger, clock: Clock, keep: timedelta, keep_rejected: timedelta, time_budget: timedelta
-) -> int:
-    """Remove settled calls older than ``keep``, rejected ones only when older than ``keep_rejected``.
+@dataclass(frozen=True, slots=True)
+class Cleaner:
+    """What the ledger is cleaned with. Rejected calls are kept for a time of their own."""
+
+    records: LedgerRecords
+    clock: Clock
+    keep: timedelta
+    keep_rejected: timedelta
+    time_budget: timedelta
+
+
+def clean_ledger(cleaner: Cleaner) -> int:
+    """Remove calls that have been settled for long enough.
 
     :returns: how many were removed; what the time budget leaves is for the next day
     :raises StorageUnavailable: what was removed until then stays removed
     """
-    started = clock.now()
+    started = cleaner.clock.now()
     removed = 0
-    for batch in ledger.remove_settled(started - keep, started - keep_rejected):
+    for batch in cleaner.records.remove_settled(started - cleaner.keep, started - cleaner.keep_rejected):
         removed += batch
-        if clock.now() - started >= time_budget:
+        if cleaner.clock.now() - started >= cleaner.time_budget:
             break
     log.event("ledger.cleaned", removed=removed)
     return removed

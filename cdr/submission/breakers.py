@@ -1,50 +1,67 @@
-"""Two brakes that a worker process keeps for itself: when the API is down, and when too much is being rejected."""
+"""Two breakers that a worker process keeps for itself: when the API is down, and when too much is being rejected."""
 
 from __future__ import annotations
 
 from collections import deque
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 
-PROBE_EVERY = timedelta(seconds=5)
-FORGET_AFTER = timedelta(minutes=6)
-"""Longer than any message stays put back: a failure that nobody has seen again since says nothing about now."""
+from cdr.calls.call import CallKey
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class ApiWatch:
+@dataclass
+class ApiBreaker:
     """Remembers that the API is down, so that not every message has to find out by waiting for its time-outs.
 
-    While it is down one message at a time, every few seconds, may try; the first that succeeds opens the way for all.
+    It is down when it was not reached, refuses us, or failed at ``strangers`` different calls in a row: one call that
+    always fails says nothing about the others. While it is down one message every ``probe_every`` may try; the first
+    that succeeds opens the way for all. A failure that nobody has seen again for ``forget_after`` says nothing more.
+    However long the API asks not to be asked, after ``longest_wait`` it is.
     """
 
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._failed_at: datetime | None = None
-        self._probed_at: datetime | None = None
-        self._last_failure = ""
+    probe_every: timedelta = timedelta(seconds=5)
+    forget_after: timedelta = timedelta(minutes=6)
+    longest_wait: timedelta = timedelta(minutes=30)
+    strangers: int = 5
+    _lock: Lock = field(default_factory=Lock, repr=False)
+    _next_probe: datetime = LONG_AGO
+    _forget_at: datetime = LONG_AGO
+    _suspects: set[CallKey] = field(default_factory=set)
+    _last_failure: str = ""
 
     def may_try(self, now: datetime) -> bool:
         """Whether a message may go to the API now. While the API is down, True makes the caller the one that probes."""
         with self._lock:
             if not self._is_down(now):
                 return True
-            if self._probed_at is not None and now - self._probed_at < PROBE_EVERY:
+            if now < self._next_probe:
                 return False
-            self._probed_at = now
+            self._next_probe = now + self.probe_every
             return True
 
     def is_down(self, now: datetime) -> bool:
         with self._lock:
             return self._is_down(now)
 
-    def failed(self, now: datetime, why: str) -> None:
+    def failed(self, now: datetime, why: str, *, wait: timedelta | None = None) -> None:
+        """The API was not reached, or will have nothing of us; ``wait`` is how long it asked not to be asked."""
         with self._lock:
-            self._failed_at = self._probed_at = now
-            self._last_failure = why
+            self._fail(now, why, min(max(self.probe_every, wait or timedelta()), self.longest_wait))
+
+    def failed_at(self, call: CallKey, now: datetime, why: str) -> None:
+        """The API failed at one call, or never answered: which of the two is at fault, others will tell."""
+        with self._lock:
+            self._suspects.add(call)
+            if len(self._suspects) >= self.strangers:
+                self._fail(now, why, self.probe_every)
 
     def succeeded(self) -> None:
         with self._lock:
-            self._failed_at = self._probed_at = None
+            self._next_probe = self._forget_at = LONG_AGO
+            self._suspects.clear()
 
     @property
     def last_failure(self) -> str:
@@ -52,11 +69,16 @@ class ApiWatch:
         with self._lock:
             return self._last_failure
 
+    def _fail(self, now: datetime, why: str, wait: timedelta) -> None:
+        self._last_failure = why
+        self._next_probe = max(self._next_probe, now + wait)
+        self._forget_at = now + self.forget_after
+
     def _is_down(self, now: datetime) -> bool:
-        return self._failed_at is not None and now - self._failed_at < FORGET_AFTER
+        return now < max(self._next_probe, self._forget_at)
 
 
-class RejectionLimit:
+class RejectionBreaker:
     """How many calls may be rejected in a minute before it is more likely that something else is wrong."""
 
     def __init__(self, per_minute: int) -> None:
@@ -72,4 +94,20 @@ class RejectionLimit:
             if len(self._recent) >= self._per_minute:
                 return False
             self._recent.append(now)
+            return True
+
+
+@dataclass
+class OnceAMinute:
+    """For what a person should be told of, but not a thousand times."""
+
+    every: timedelta = timedelta(minutes=1)
+    _lock: Lock = field(default_factory=Lock, repr=False)
+    _last: datetime | None = None
+
+    def is_due(self, now: datetime) -> bool:
+        with self._lock:
+            if self._last is not None and now - self._last < self.every:
+                return False
+            self._last = now
             return True

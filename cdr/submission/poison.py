@@ -3,67 +3,91 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 
-from cdr.calls.call import CallKey, CallRules, Settlement, State
+from cdr.calls.call import Job, Reason, Settlement, State
 from cdr.calls.call_queue import CallQueue
-from cdr.calls.message import decode_row
-from cdr.calls.rules import call_key
-from cdr.submission.ports import CallLedger
-from cdr.submission.submit import garbage_key
+from cdr.calls.message import Letter, Message, Unreadable
+from cdr.calls.rules import CallRules, job_of
+from cdr.submission.ports import AlreadySubmitted, CallLedger, Held, Recorded
+from cdr.submission.repeated import record_repeated
 from shared import log
 from shared.clock import Clock
-from shared.errors import InvalidMessage, StorageUnavailable
+from shared.errors import StorageUnavailable
 
 RETURN_DELAY = timedelta(minutes=5)
 LONGEST_WAIT_S = 30.0
 
 
-def keep_poisoned(
-    message: str, *, ledger: CallLedger, poison_queue: CallQueue, clock: Clock, rules: CallRules | None
-) -> None:
-    """Record the message as rejected, unless the API has its call.
+@dataclass(frozen=True, slots=True)
+class PoisonKeeper:
+    """What messages are kept with. ``rules`` None: the configuration is not usable."""
+
+    ledger: CallLedger
+    poison_queue: CallQueue
+    clock: Clock
+    rules: CallRules | None
+
+
+def keep_poisoned(letter: Letter, keeper: PoisonKeeper) -> None:
+    """Record the message's calls as rejected, unless the API has them.
 
     The host has no poison queue for a poison queue: a message whose function failed would come back until its time to
-    live ends, and be forgotten. So nothing is raised. Without the ledger, or without usable ``rules``, the message goes
-    back on the poison queue, never to expire; without the queue either, this waits until one of the two is back.
+    live ends, and be forgotten. So nothing is raised. Without the ledger, or without usable rules, the message goes
+    back on the poison queue, never to expire; so does a call that a worker has in hand. Without the queue either, this
+    waits until one of the two is back.
     """
     wait_s = 1.0
-    while not (_keep(message, ledger, clock, rules) or _put_back(message, poison_queue)):
-        clock.sleep(wait_s)
+    while not (_keep(letter, keeper) or _put_back(letter, keeper)):
+        keeper.clock.sleep(wait_s)
         wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 
 
-def _keep(message: str, ledger: CallLedger, clock: Clock, rules: CallRules | None) -> bool:
-    if rules is None:
-        return False
-    key, row_id = _place(message, rules)
+def _keep(letter: Letter, keeper: PoisonKeeper) -> bool:
+    """:returns: whether all of it is recorded"""
     try:
-        detail = f"given up after too many deliveries; last: {ledger.last_error(key) or 'no error recorded'}"
-        kept = ledger.keep(key, row_id, message, Settlement(State.REJECTED, "gave_up", detail), clock.now())
+        if isinstance(letter, Unreadable):
+            _keep_unreadable(letter, keeper)
+            return True
+        if keeper.rules is None:
+            return False
+        jobs = [job_of(record, keeper.rules) for record in letter.records]
+        kept = [_keep_call(job, keeper) for job in jobs]  # each, also after one that a worker has in hand
+        return all(kept)
     except StorageUnavailable as exc:
         log.event("storage.failed", level=logging.ERROR, reason=str(exc))
         return False
-    if kept:
-        log.event("poison.kept", level=logging.ERROR, call=key.name, row_id=row_id, detail=log.mask_numbers(detail))
-    else:
-        log.event("call.repeated", call=key.name, row_id=row_id)
+
+
+def _keep_unreadable(letter: Unreadable, keeper: PoisonKeeper) -> None:
+    settlement = Settlement(State.REJECTED, Reason.GAVE_UP, f"given up after too many deliveries; {letter.problem}")
+    keeper.ledger.record(letter.key, letter, settlement, keeper.clock.now())
+    log.event("poison.kept", level=logging.ERROR, call=letter.key.name, detail=log.mask_numbers(settlement.detail))
+
+
+def _keep_call(job: Job, keeper: PoisonKeeper) -> bool:
+    """Not under a claim: to make one may be just what the workers die of. One that a worker has is left to him."""
+    ledger, now = keeper.ledger, keeper.clock.now()
+    detail = f"given up after too many deliveries; last: {ledger.last_error(job.key) or 'no error recorded'}"
+    settlement = Settlement(State.REJECTED, Reason.GAVE_UP, detail)
+    match ledger.record(job.key, Message((job.record,)), settlement, now):
+        case Held():
+            return False
+        case AlreadySubmitted() as found:
+            record_repeated(job, found, ledger, now)
+        case Recorded():
+            shown = log.mask_numbers(detail)
+            log.event("poison.kept", level=logging.ERROR, call=job.key.name, row_id=job.record.id, detail=shown)
     return True
 
 
-def _place(message: str, rules: CallRules) -> tuple[CallKey, int | None]:
+def _put_back(letter: Letter, keeper: PoisonKeeper) -> bool:
     try:
-        row = decode_row(message)
-    except InvalidMessage:
-        return garbage_key(message), None
-    return call_key(row, rules), row.id
-
-
-def _put_back(message: str, poison_queue: CallQueue) -> bool:
-    try:
-        poison_queue.send_later(message, RETURN_DELAY)
+        keeper.poison_queue.send_later(letter, RETURN_DELAY)
     except StorageUnavailable as exc:
         log.event("storage.failed", level=logging.ERROR, reason=str(exc))
         return False
-    log.event("poison.returned", level=logging.WARNING, reason="the ledger or the configuration is not usable")
+    why = "the ledger or the configuration is not usable, or a worker has the call"
+    log.event("poison.returned", level=logging.WARNING, reason=why)
     return True

@@ -2,60 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from cdr.calls.call import Accepted, Call, CallKey, Settlement, State
+from cdr.calls.call import Call, CallKey, Job, Settlement
+from cdr.calls.message import Letter
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to submit one call; ``version`` is what the ledger compares. ``attempts`` counts this one too."""
+    """The right to submit one call; ``version`` is what the ledger compares.
+
+    ``attempts`` counts this one too; ``last_error`` is what an attempt before it failed of. ``is_unanswered``: the last
+    one ended without a word, so it may have been sent.
+    """
 
     key: CallKey
     version: str
     until: datetime
     attempts: int
+    last_error: str | None = None
+    is_unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """The call is at the API; ``row_id`` is the row that brought it there."""
+class AlreadySubmitted:
+    """The call is at the API; ``record_id`` is the call detail record that brought it there.
 
-    row_id: int | None
+    ``as_part``: another call stands for it, of which it turned out to be a part.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class RejectedCall:
-    """A rejected call's record without its row. ``replayed_at`` is when it was last put on the queue again."""
-
-    key: CallKey
-    reason: str
-    detail: str
-    settled_at: datetime
-    replayed_at: datetime | None
+    record_id: str | None
+    as_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class StateCounts:
-    """How many calls the ledger has in each state; ``complete`` is False where counting took too long."""
+class Held:
+    """Another worker has the call, until a moment (aware, UTC) where that is known."""
 
-    counts: Mapping[State, int]
-    complete: bool
+    why: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The ledger says now what it was told."""
+
+
+ClaimAnswer = Claim | AlreadySubmitted | Held
+RecordAnswer = Recorded | AlreadySubmitted | Held
 
 
 class CallLedger(Protocol):
-    """One record for each call. Every method may raise StorageUnavailable."""
+    """One record for each call. Every method may raise StorageUnavailable.
 
-    def claim(self, key: CallKey, row_id: int, message: str, now: datetime, lease: timedelta) -> Claim | Settled:
-        """Become the only worker for this call until the lease ends.
+    Whatever is asked, a claim that has not run out is never overwritten by anybody but the worker who has it, except by
+    the fact that the API has the call.
+    """
+
+    def claim(self, jobs: Sequence[Job], now: datetime, lease: timedelta) -> Sequence[ClaimAnswer]:
+        """Become the only worker for these calls until the lease ends: an answer for each, in their order.
 
         A call that was skipped or rejected can be claimed again: the configuration may have changed since. If that
         record is another row's, it stays, under that row's own key.
-
-        :raises ClaimHeld: another worker's claim has not run out
         """
 
     def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
@@ -65,45 +76,33 @@ class CallLedger(Protocol):
     def give_back(self, claim: Claim, error: str, now: datetime) -> None:
         """Let the next delivery of the message claim the call at once, and remember why."""
 
-    def keep(self, key: CallKey, row_id: int | None, message: str, settlement: Settlement, now: datetime) -> bool:
-        """Record a call that nobody will submit, whatever state it was in, unless the API has it.
-
-        :returns: False if the API has it, and nothing was changed
-        """
+    def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
+        """Record what nobody will submit, with its message if somebody may still need it. Nothing is changed if the API
+        has the call, or a worker is at it. Another row's record stays, as in claim."""
 
     def last_error(self, key: CallKey) -> str | None:
         """What went wrong at the last attempt, if anything."""
 
-    def count_states(self) -> StateCounts: ...
 
-    def rejected(self) -> Iterator[RejectedCall]:
-        """Every call whose state is rejected, in no particular order."""
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The API has the call: ``entry_id`` is its own id where it said so; ``earlier`` if it had the call before."""
 
-    def message(self, key: CallKey) -> str:
-        """The message of a call that was rejected; empty if there is none any more."""
-
-    def mark_replayed(self, key: CallKey, now: datetime) -> None:
-        """Note that a rejected call is on the queue again. One that is gone or claimed meanwhile is left as it is."""
-
-    def row_ids(self, first: date, last: date, *, undated: bool = True) -> set[int]:
-        """The rows that have a record, of calls that ended on these days (UTC), and of those without a day."""
-
-    def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
-        """Remove the records of calls that were settled before a moment (rejected ones: before another one), never
-        one that is claimed. Works as it is iterated, and yields how many records each step removed."""
+    entry_id: str | None
+    earlier: bool
 
 
 class CallApi(Protocol):
     """The Call Logger."""
 
     def submit(self, call: Call, *, give_up_at: datetime, patient: bool = True) -> Accepted:
-        """Submit a call, with retries in place while an attempt can still end before ``give_up_at``; just once if not
-        ``patient``.
+        """Submit a call, with retries in place; just once if not ``patient``. No attempt is begun that could end after
+        ``give_up_at``.
 
         :raises ApiRejected: the API will never take this call
-        :raises ApiDenied: the API refuses our credentials
-        :raises ApiUnavailable: not reached, or answered with a failure, each time
-        :raises SubmissionUnknown: sent, and no answer: it may be in
+        :raises ApiDenied: the API refuses our credentials, or is not the API
+        :raises ApiUnavailable: it is certainly not in: not reached, or no time left (ApiFailed: the API itself failed)
+        :raises SubmissionUnknown: sent, and no answer of the API's own: it may be in
         """
 
     def check_health(self) -> None:

@@ -1,270 +1,271 @@
-"""Use case: bring one queued call to the Call Logger, while no other worker can.
+"""Use case: bring the calls of one message to the Call Logger, while no other worker can.
 
-A message ends in one of three ways: its call is settled in the ledger; it is put back (sent again with a delay, then
-this one is done), because the time or the configuration is not right; or an error leaves this module, which only a
+A call ends in one of three ways: it is settled in the ledger; it is put back (its message is sent again with a delay,
+then this one is done), because the time or the configuration is not right; or an error leaves this module, which only a
 failing queue and a defect can do, and the host brings the message again.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from hashlib import sha256
+from enum import StrEnum
 
-from cdr.calls.call import CallKey, CallRules, NotLogged, Outcome, Row, Settlement, State, Travels
+from cdr.calls.call import Call, Job, NotLogged, Reason, Settlement, State
 from cdr.calls.call_queue import CallQueue
-from cdr.calls.message import decode_row, with_travels
-from cdr.calls.rules import UNDATED, call_key, row_key, to_call
-from cdr.submission.breakers import ApiWatch, RejectionLimit
-from cdr.submission.ports import CallApi, CallLedger, Claim, Settled
-from shared import log
+from cdr.calls.message import Letter, Message, Unreadable
+from cdr.calls.rules import CallRules, job_of, to_call
+from cdr.submission import report
+from cdr.submission.breakers import ApiBreaker, OnceAMinute, RejectionBreaker
+from cdr.submission.ports import Accepted, AlreadySubmitted, CallApi, CallLedger, Claim, ClaimAnswer, Held
+from cdr.submission.repeated import record_repeated
+from cdr.submission.report import named
+from cdr.submission.retry import Again, GiveUp, Hindrance, Patience, again, decide, is_over
 from shared.clock import Clock
 from shared.errors import (
     ApiDenied,
+    ApiFailed,
     ApiRejected,
     ApiUnavailable,
-    ClaimHeld,
-    InvalidMessage,
+    PartHeld,
     PermanentError,
-    PipelineError,
     StorageUnavailable,
     SubmissionUnknown,
     TooManyRejections,
 )
 
-FIRST_DELAY = timedelta(seconds=30)
-LONGEST_DELAY = timedelta(minutes=5)
-AFTER_THE_LEASE = timedelta(seconds=5)
 DELIVERIES_TOGETHER = 2
-TIMES_APART = 4
+TRIES_APART = 4
 """Messages of one batch come back together. If one of them ends the whole process each time, the others must get away
 from it long before maxDequeueCount in host.json."""
 
+NOT_ON_ITS_WAY = (ApiUnavailable, ApiDenied, PartHeld, StorageUnavailable, TooManyRejections)
+"""Whoever gets the message next may try at once."""
 
-@dataclass(frozen=True, slots=True)
-class SubmitPlan:
-    """``claim_lease`` is how long a call belongs to one worker; ``budget``, shorter, how long that worker may try."""
 
-    rules: CallRules
-    claim_lease: timedelta
-    budget: timedelta
-    give_up_after: timedelta
+class Outcome(StrEnum):
+    """What came of a call; each one means that its message is done."""
+
+    SUBMITTED = "submitted"
+    SKIPPED = "skipped"
+    REJECTED = "rejected"
+    REPEATED = "repeated"
+    PUT_BACK = "put_back"
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What one message after the other is worked with. ``random`` yields numbers from 0 up to 1."""
+    """What one message after the other is worked with.
+
+    ``budget``, shorter than the claim's lease in ``patience``, is how long a worker may try; nothing is sent that could
+    take, with ``longest_attempt``, beyond that. ``random`` yields numbers from 0 up to 1. ``known_causes`` says when a
+    person is told once more of rejections that are no surprise.
+    """
 
     ledger: CallLedger
     api: CallApi
     queue: CallQueue
     clock: Clock
-    watch: ApiWatch
-    rejections: RejectionLimit
+    api_breaker: ApiBreaker
+    rejections: RejectionBreaker
     random: Callable[[], float]
-    plan: SubmitPlan = field(repr=False)
+    patience: Patience
+    budget: timedelta
+    longest_attempt: timedelta
+    rules: CallRules = field(repr=False)
+    known_causes: OnceAMinute = field(default_factory=OnceAMinute)
 
 
-def submit_call(message: str, worker: Worker, *, deliveries: int = 1) -> Outcome:
-    """Work on one message. ``deliveries`` counts how often the host has brought it, this time included.
+def submit(letter: Letter, worker: Worker, *, deliveries: int = 1) -> list[Outcome]:
+    """Work on one message: what came of each of its calls. ``deliveries`` counts how often the host has brought it,
+    this time included.
 
     :raises StorageUnavailable: neither the ledger nor the queue can be used; the host must bring the message again
     """
-    try:
-        row = decode_row(message)
-    except InvalidMessage as exc:
-        return _keep_garbage(message, exc, worker)
-    if deliveries > DELIVERIES_TOGETHER and row.travels.times_put_back < TIMES_APART:
-        return _set_apart(message, row, worker)
-    try:
-        return _submit(message, row, worker)
-    except (ApiUnavailable, ApiDenied, SubmissionUnknown, ClaimHeld, TooManyRejections, StorageUnavailable) as exc:
-        return _put_back(message, row, exc, worker)
+    if isinstance(letter, Unreadable):
+        return [_keep_unreadable(letter, worker)]
+    delivery = _Delivery(letter, worker)
+    if deliveries > DELIVERIES_TOGETHER and letter.tries < TRIES_APART:
+        return delivery.send_apart()
+    return delivery.work()
 
 
-def _submit(message: str, row: Row, worker: Worker) -> Outcome:
-    plan, now = worker.plan, worker.clock.now()
-    key = call_key(row, plan.rules)
-    claim = worker.ledger.claim(key, row.id, message, now, plan.claim_lease)
-    if isinstance(claim, Settled):
-        return _repeated(row, key, claim, message, worker)
-    try:
-        _check_age(now, worker)
-        settlement = _settlement(row, give_up_at=now + plan.budget, worker=worker)
-    except (ApiUnavailable, ApiDenied, TooManyRejections, StorageUnavailable) as exc:
-        # The call is certainly not on its way into the API: whoever gets the message next may try at once.
-        worker.ledger.give_back(claim, f"{type(exc).__name__}: {exc}", worker.clock.now())
-        raise
-    worker.ledger.settle(claim, settlement, worker.clock.now())
-    _leave_replayed(row, key, worker)
-    _report(row, claim, settlement)
-    return Outcome(settlement.state.value)
+@dataclass
+class _Delivery:
+    """One message in hand."""
 
+    message: Message
+    worker: Worker
+    began: datetime = field(init=False)
 
-def _check_age(claimed_at: datetime, worker: Worker) -> None:
-    """Even the first try at the API must end before another worker can claim the call."""
-    if worker.clock.now() - claimed_at > worker.plan.claim_lease - worker.plan.budget:
-        raise StorageUnavailable("the ledger took so long to grant the claim that too little of it is left")
+    def __post_init__(self) -> None:
+        self.began = self.worker.clock.now()
 
-
-def _settlement(row: Row, *, give_up_at: datetime, worker: Worker) -> Settlement:
-    try:
-        call = to_call(row, worker.plan.rules)
-        if isinstance(call, NotLogged):
-            return Settlement(State.SKIPPED, call.reason)
-        is_probe = worker.watch.is_down(worker.clock.now())
-        if not worker.watch.may_try(worker.clock.now()):
-            raise ApiUnavailable(f"the API is known to be down: {worker.watch.last_failure}")
+    def work(self) -> list[Outcome]:
+        jobs = [job_of(record, self.worker.rules) for record in self.message.records]
         try:
-            accepted = worker.api.submit(call, give_up_at=give_up_at, patient=not is_probe)
-        except (ApiUnavailable, ApiDenied, SubmissionUnknown) as exc:
-            worker.watch.failed(worker.clock.now(), str(exc))
+            answers = self.worker.ledger.claim(jobs, self.began, self.worker.patience.claim_lease)
+        except StorageUnavailable as exc:
+            return [self._put_back(job, exc) for job in jobs]
+        return [self._settle(job, answer) for job, answer in zip(jobs, answers, strict=True)]
+
+    def send_apart(self) -> list[Outcome]:
+        """Send each call again, to come at a time that it does not share with those that it was delivered with."""
+        for record in self.message.records:
+            again = self.message.only([record]).again(self.began)
+            delay = self.worker.patience.longest_delay * self.worker.random()
+            self.worker.queue.send_later(again, delay)
+            report.sent_apart(job_of(record, self.worker.rules), again.tries, delay)
+        return [Outcome.PUT_BACK] * len(self.message.records)
+
+    def _settle(self, job: Job, answer: ClaimAnswer) -> Outcome:
+        match answer:
+            case AlreadySubmitted():
+                return self._repeated(job, answer)
+            case Held():
+                return self._put_back(job, answer)
+            case Claim():
+                return self._use(answer, job)
+
+    def _use(self, claim: Claim, job: Job) -> Outcome:
+        if claim.is_unanswered and is_over(self.message, self.began, self.worker.patience):
+            return self._close(claim, job, self._given_up("sent, and no answer came"))
+        try:
+            settlement = self._close_parts(job) or self._attempt(job)
+        except SubmissionUnknown as exc:
+            return self._put_back(job, exc)
+        except NOT_ON_ITS_WAY as exc:
+            verdict = self._decide(exc)
+            if isinstance(verdict, GiveUp):
+                return self._close(claim, job, self._given_up(named(exc)))
+            with suppress(StorageUnavailable):  # then the claim ends by itself
+                self.worker.ledger.give_back(claim, named(exc), self.worker.clock.now())
+            return self._put_back(job, exc, verdict)
+        return self._close(claim, job, settlement)
+
+    def _close_parts(self, job: Job) -> Settlement | None:
+        """Nobody may submit any more what turned out to be a part of this call. If one of them is in, the call is."""
+        for part in job.record.replaces:
+            old = job_of(part, self.worker.rules)
+            closed = Settlement(State.SKIPPED, Reason.MERGED, f"part of {job.key.name}")
+            match self.worker.ledger.record(old.key, None, closed, self.worker.clock.now()):
+                case Held() as held:
+                    raise PartHeld(f"{held.why}, as {old.key.name}, which is a part of it")
+                case AlreadySubmitted(as_part=False):
+                    report.merged_late(job, old)
+                    return Settlement(State.SKIPPED, Reason.MERGED, f"submitted before as {old.key.name}")
+        return None
+
+    def _attempt(self, job: Job) -> Settlement:
+        try:
+            call = to_call(job.record, self.worker.rules)
+            if isinstance(call, NotLogged):
+                return Settlement(State.SKIPPED, call.reason)
+            accepted = self._send(call, job)
+        except PermanentError as exc:
+            self._check_limit(exc)
+            return Settlement(State.REJECTED, Reason(exc.reason), str(exc))
+        reason = Reason.KNOWN_BEFORE if accepted.earlier else Reason.CREATED
+        return Settlement(State.SUBMITTED, reason, "", accepted.entry_id)
+
+    def _send(self, call: Call, job: Job) -> Accepted:
+        """Past the breaker, which learns of what comes of it."""
+        breaker, now = self.worker.api_breaker, self.worker.clock.now
+        if now() + self.worker.longest_attempt > self.began + self.worker.budget:
+            raise StorageUnavailable("not sent: it took so long to come to it that too little of the claim is left")
+        is_probe = breaker.is_down(now())
+        if not breaker.may_try(now()):
+            raise ApiUnavailable(f"the API is known to be down: {breaker.last_failure}")
+        try:
+            accepted = self.worker.api.submit(call, give_up_at=self.began + self.worker.budget, patient=not is_probe)
+        except (ApiFailed, SubmissionUnknown) as exc:
+            breaker.failed_at(job.key, now(), str(exc))
+            raise
+        except ApiDenied as exc:
+            breaker.failed(now(), str(exc))
+            raise
+        except ApiUnavailable as exc:
+            breaker.failed(now(), str(exc), wait=exc.retry_after)
             raise
         except ApiRejected:
-            worker.watch.succeeded()  # it refuses this call, so it is there for others
+            breaker.succeeded()  # it refuses this call, so it is there for others
             raise
-        worker.watch.succeeded()
-        return Settlement(State.SUBMITTED, "known_before" if accepted.earlier else "created", "", accepted.entry_id)
-    except PermanentError as exc:
-        _check_limit(exc, worker)
-        return Settlement(State.REJECTED, exc.reason, str(exc))
+        breaker.succeeded()
+        return accepted
 
+    def _check_limit(self, exc: PermanentError) -> None:
+        if not self._is_known_cause(Reason(exc.reason)) and not self.worker.rejections.allows(self.worker.clock.now()):
+            raise TooManyRejections(f"not rejected for now: {exc}") from exc
 
-def _check_limit(exc: PermanentError, worker: Worker) -> None:
-    if not worker.rejections.allows(worker.clock.now()):
-        raise TooManyRejections(f"not rejected for now: {exc}") from exc
+    def _is_known_cause(self, reason: Reason) -> bool:
+        """It is no sign that something else is wrong, and no news."""
+        return reason is Reason.UNMAPPED_EXTENSION or self.message.replay_of is not None
 
-
-def _repeated(row: Row, key: CallKey, settled: Settled, message: str, worker: Worker) -> Outcome:
-    """The call is at the API. If another row of the same call brought it there, this one gets a record of its own."""
-    _leave_replayed(row, key, worker)
-    if settled.row_id is not None and settled.row_id != row.id:
-        own = row_key(key, row.id)
-        settlement = Settlement(State.SKIPPED, "same_pbx_call_id", f"row {settled.row_id} has the same pbxCallId")
-        worker.ledger.keep(own, row.id, message, settlement, worker.clock.now())
-        log.event("call.skipped", call=key.name, row_id=row.id, reason=settlement.reason)
-        return Outcome.SKIPPED
-    log.event("call.repeated", call=key.name, row_id=row.id)
-    return Outcome.REPEATED
-
-
-def _leave_replayed(row: Row, key: CallKey, worker: Worker) -> None:
-    """With another configuration a replayed call may stand elsewhere in the ledger; its old record says where."""
-    old = row.travels.replay_of
-    if old is not None and old != key:
-        settlement = Settlement(State.SKIPPED, "replayed", f"replayed as {key.name}")
-        worker.ledger.keep(old, row.id, "", settlement, worker.clock.now())
-
-
-def _put_back(message: str, row: Row, exc: PipelineError, worker: Worker) -> Outcome:
-    """Send the message again with a delay, in place of this one; or give the call up if it is too old."""
-    now, travels = worker.clock.now(), row.travels
-    since = travels.since or now
-    if now - since >= worker.plan.give_up_after and not isinstance(exc, StorageUnavailable | ClaimHeld):
+    def _close(self, claim: Claim, job: Job, settlement: Settlement) -> Outcome:
         try:
-            return _give_up(message, row, exc, worker)
-        except StorageUnavailable as hindrance:
-            exc = hindrance
-    delay = max(delay_before_next(travels.times_put_back, worker.random), _end_of_lease(exc, now, worker.plan))
-    again = Travels(travels.times_put_back + 1, since, travels.replay_of)
-    worker.queue.send_later(with_travels(message, again), delay)
-    _report_put_back(row, exc, again, delay, worker)
-    return Outcome.PUT_BACK
+            self.worker.ledger.settle(claim, settlement, self.worker.clock.now())
+            self._leave_replayed(job)
+        except StorageUnavailable as exc:
+            return self._put_back(job, exc)
+        is_old_news = report.is_warning(settlement) and self._is_known_cause(settlement.reason)
+        is_told = not is_old_news or self.worker.known_causes.is_due(self.began)
+        report.settled(job, claim, settlement, is_told=is_told)
+        return Outcome(settlement.state.value)
 
+    def _given_up(self, last_error: str) -> Settlement:
+        detail = f"given up after {self.worker.patience.give_up_after}; last: {last_error}"
+        return Settlement(State.REJECTED, Reason.GAVE_UP, detail)
 
-def _set_apart(message: str, row: Row, worker: Worker) -> Outcome:
-    """Send the message again, to come at a time that it does not share with those that it was delivered with."""
-    travels, delay = row.travels, LONGEST_DELAY * worker.random()
-    again = Travels(travels.times_put_back + 1, travels.since or worker.clock.now(), travels.replay_of)
-    worker.queue.send_later(with_travels(message, again), delay)
-    log.event(
-        "call.put_back",
-        level=logging.WARNING,
-        call=call_key(row, worker.plan.rules).name,
-        row_id=row.id,
-        reason="delivered several times without an outcome; tried again apart from the others",
-        times=again.times_put_back,
-        delay_s=round(delay.total_seconds()),
-    )
-    return Outcome.PUT_BACK
+    def _repeated(self, job: Job, found: AlreadySubmitted) -> Outcome:
+        try:
+            self._leave_replayed(job)
+            is_own = record_repeated(job, found, self.worker.ledger, self.worker.clock.now())
+        except StorageUnavailable as exc:
+            return self._put_back(job, exc)
+        return Outcome.REPEATED if is_own else Outcome.SKIPPED
 
+    def _leave_replayed(self, job: Job) -> None:
+        """With another configuration a replayed call may stand elsewhere in the ledger; its old record says where."""
+        old = self.message.replay_of
+        if old is not None and old != job.key:
+            settlement = Settlement(State.SKIPPED, Reason.REPLAYED, f"replayed as {job.key.name}")
+            self.worker.ledger.record(old, None, settlement, self.worker.clock.now())
 
-def delay_before_next(times_put_back: int, random: Callable[[], float]) -> timedelta:
-    """30 seconds, doubling to 5 minutes, less up to a fifth so that not all messages come back at once."""
-    doubled: timedelta = min(FIRST_DELAY * 2 ** min(times_put_back, 10), LONGEST_DELAY)
-    return doubled * (1 - random() / 5)
-
-
-def _end_of_lease(exc: PipelineError, now: datetime, plan: SubmitPlan) -> timedelta:
-    """Before the end of a claim's lease there is nothing to find out."""
-    if isinstance(exc, SubmissionUnknown):
-        return plan.claim_lease + AFTER_THE_LEASE
-    if isinstance(exc, ClaimHeld) and exc.until is not None:
-        return exc.until - now + AFTER_THE_LEASE
-    return timedelta()
-
-
-def _give_up(message: str, row: Row, exc: PipelineError, worker: Worker) -> Outcome:
-    key = call_key(row, worker.plan.rules)
-    detail = f"given up after {worker.plan.give_up_after}; last: {type(exc).__name__}: {exc}"
-    settlement = Settlement(State.REJECTED, "gave_up", detail)
-    if not worker.ledger.keep(key, row.id, message, settlement, worker.clock.now()):
-        return Outcome.REPEATED
-    log.event(
-        "call.rejected", level=logging.ERROR, call=key.name, row_id=row.id, reason="gave_up", detail=_masked(detail)
-    )
-    return Outcome.REJECTED
-
-
-def _keep_garbage(message: str, exc: InvalidMessage, worker: Worker) -> Outcome:
-    key = garbage_key(message)
-    try:
-        _check_limit(exc, worker)
-        worker.ledger.keep(key, None, message, Settlement(State.REJECTED, exc.reason, str(exc)), worker.clock.now())
-    except (TooManyRejections, StorageUnavailable) as hindrance:
-        worker.queue.send_later(message, LONGEST_DELAY)
-        log.event("call.put_back", level=logging.ERROR, call=key.name, reason=_masked(str(hindrance)))
+    def _put_back(self, job: Job, hindrance: Hindrance, verdict: Again | None = None) -> Outcome:
+        """Send the call again with a delay, in place of this message."""
+        delay = (verdict or self._again(hindrance)).delay
+        sent = self.message.only([job.record]).again(self.began)
+        self.worker.queue.send_later(sent, delay)
+        report.put_back(job, hindrance, sent.tries, delay)
         return Outcome.PUT_BACK
-    log.event("call.rejected", level=logging.WARNING, call=key.name, reason=exc.reason, detail=_masked(str(exc)))
+
+    def _decide(self, hindrance: Hindrance) -> Again | GiveUp:
+        worker, now = self.worker, self.worker.clock.now()
+        alone = not worker.api_breaker.is_down(now)
+        return decide(hindrance, self.message, now, worker.random, worker.patience, alone=alone)
+
+    def _again(self, hindrance: Hindrance) -> Again:
+        worker, now = self.worker, self.worker.clock.now()
+        alone = not worker.api_breaker.is_down(now)
+        return again(hindrance, self.message, now, worker.random, worker.patience, alone=alone)
+
+
+def _keep_unreadable(letter: Unreadable, worker: Worker) -> Outcome:
+    now = worker.clock.now()
+    settlement = Settlement(State.REJECTED, Reason.INVALID_MESSAGE, letter.problem)
+    if not worker.rejections.allows(now):
+        return _unreadable_put_back(letter, "too many rejections", worker)
+    try:
+        worker.ledger.record(letter.key, letter, settlement, now)
+    except StorageUnavailable as exc:
+        return _unreadable_put_back(letter, str(exc), worker)
+    report.unreadable_kept(letter)
     return Outcome.REJECTED
 
 
-def garbage_key(message: str) -> CallKey:
-    """A place in the ledger for a message that is no call: the same text has the same place."""
-    return CallKey(UNDATED, f"message-{sha256(message.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}")
-
-
-def _report(row: Row, claim: Claim, settlement: Settlement) -> None:
-    log.event(
-        f"call.{settlement.state}",
-        level=logging.WARNING if settlement.state is State.REJECTED else logging.INFO,
-        call=claim.key.name,
-        row_id=row.id,
-        attempts=claim.attempts,
-        reason=settlement.reason,
-        detail=_masked(settlement.detail),
-        entry_id=settlement.entry_id,
-    )
-
-
-def _report_put_back(row: Row, exc: PipelineError, travels: Travels, delay: timedelta, worker: Worker) -> None:
-    if isinstance(exc, ApiDenied):
-        log.event("api.denied", level=logging.ERROR, reason=str(exc))
-    if isinstance(exc, TooManyRejections):
-        log.event("rejections.stopped", level=logging.ERROR, reason=_masked(str(exc)))
-    log.event(
-        "call.unsettled" if isinstance(exc, SubmissionUnknown) else "call.put_back",
-        level=logging.INFO if isinstance(exc, ClaimHeld) else logging.WARNING,
-        call=call_key(row, worker.plan.rules).name,
-        row_id=row.id,
-        error=type(exc).__name__,
-        reason=_masked(str(exc)),
-        times=travels.times_put_back,
-        delay_s=round(delay.total_seconds()),
-    )
-
-
-def _masked(text: str) -> str | None:
-    return log.mask_numbers(text) or None
+def _unreadable_put_back(letter: Unreadable, why: str, worker: Worker) -> Outcome:
+    worker.queue.send_later(letter, worker.patience.longest_delay)
+    report.unreadable_put_back(letter, why)
+    return Outcome.PUT_BACK

@@ -8,13 +8,20 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from cdr.groups.check import check
+from cdr.intake.poll import poll
+from cdr.operations.reconcile import reconcile as compare_days
+from cdr.operations.rejected import list_rejected
+from cdr.operations.replay import replay
+from cdr.operations.status import status as overall_status
+from cdr.web.present import reconciliation_json, rejected_json, status_json
 from cdr.web.requests import BadRequest, answer, check_request, refusal
 from shared.errors import InvalidConfig, PipelineError
 
 if TYPE_CHECKING:
     import azure.functions as func
 
-    from cdr.wiring.parts import Pipeline
+    from cdr.wiring.parts import Parts
 
 LONGEST_RANGE = timedelta(days=31)
 LONGEST_PAGE = 500
@@ -25,85 +32,84 @@ Parameters = Mapping[str, Any]
 """Of the query and the JSON body together."""
 
 
-def health(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+def health(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     """200 if every part is usable, else 503. Anybody may ask: states and times only, no names, no reasons."""
 
     def look(_: Parameters) -> func.HttpResponse:
-        parts = pipeline.health.parts()
-        usable = all(part.state == "ok" for part in parts.values())
+        found = parts.health.parts()
+        usable = all(part.state == "ok" for part in found.values())
         body: dict[str, Any] = {
             "status": "ok" if usable else "unavailable",
-            "parts": {name: asdict(part) for name, part in parts.items()},
+            "parts": {name: asdict(part) for name, part in found.items()},
         }
-        if pipeline.configuration_mistakes:
-            body["configuration_mistakes"] = pipeline.configuration_mistakes
+        if parts.mistakes:
+            body["configuration_mistakes"] = len(parts.mistakes)
         return answer(body, 200 if usable else 503)
 
     return _answered(request, "GET", (), look)
 
 
-def status(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
-    return _answered(request, "GET", (), lambda _: answer(pipeline.status()))
+def status(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
+    return _answered(request, "GET", (), lambda _: answer(status_json(overall_status(parts.overview))))
 
 
-def trigger_poll(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+def trigger_poll(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     """200 with what the poll did, 409 while another one holds the lease, 503 if it could not do its work."""
 
-    def poll(_: Parameters) -> func.HttpResponse:
-        outcome = pipeline.poll()
+    def act(_: Parameters) -> func.HttpResponse:
+        outcome = poll(parts.poller)
         return answer(asdict(outcome), 200 if outcome.result == "finished" else 409)
 
-    return _answered(request, "POST", (), poll)
+    return _answered(request, "POST", (), act)
 
 
-def trigger_alerts(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+def trigger_alerts(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     """200 with what the check saw and did, 409 while another one is at work."""
 
-    def check(_: Parameters) -> func.HttpResponse:
-        outcome = pipeline.check_groups()
+    def act(_: Parameters) -> func.HttpResponse:
+        outcome = check(parts.watched_groups, parts.group_check)
         return answer(asdict(outcome), 200 if outcome.result == "finished" else 409)
 
-    return _answered(request, "POST", (), check)
+    return _answered(request, "POST", (), act)
 
 
-def rejected(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+def rejected(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     """A page of rejected calls, the newest first: ``limit`` (100), ``after`` from the page before, ``reveal``."""
 
     def look(given: Parameters) -> func.HttpResponse:
-        page = pipeline.rejected(
-            after=_text(given, "after"), limit=_number(given, "limit", 100, LONGEST_PAGE), reveal=_flag(given, "reveal")
-        )
-        return answer(asdict(page))
+        reveal, limit = _flag(given, "reveal"), _number(given, "limit", 100, LONGEST_PAGE)
+        page = list_rejected(parts.records, after=_text(given, "after"), limit=limit)
+        return answer(rejected_json(page, reveal=reveal))
 
     return _answered(request, "GET", ("after", "limit", "reveal"), look)
 
 
-def trigger_replay(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+def trigger_replay(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     """Replays ``{"all": true}``, ``{"reason": ...}`` or ``{"call": ...}``."""
 
-    def replay(given: Parameters) -> func.HttpResponse:
+    def act(given: Parameters) -> func.HttpResponse:
         chosen = [name for name in ("all", "reason", "call") if given.get(name)]
         if len(chosen) != 1 or (chosen == ["all"] and not _flag(given, "all")):
             raise BadRequest(400, 'say which calls: {"all": true}, {"reason": "..."} or {"call": "..."}')
-        return answer(asdict(pipeline.replay(reason=_text(given, "reason"), call=_text(given, "call"))))
+        return answer(asdict(replay(parts.replayer, reason=_text(given, "reason"), call=_text(given, "call"))))
 
-    return _answered(request, "POST", ("all", "reason", "call"), replay)
+    return _answered(request, "POST", ("all", "reason", "call"), act)
 
 
-def reconcile(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+def reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     """Compares the days ``from`` to ``to`` (UTC, both included) with the ledger."""
 
     def compare(given: Parameters) -> func.HttpResponse:
-        return answer(asdict(pipeline.reconcile(*_days(given), queue_missing=False)))
+        return answer(reconciliation_json(compare_days(parts.reconciler, *_days(given))))
 
     return _answered(request, "GET", ("from", "to"), compare)
 
 
-def trigger_reconcile(request: func.HttpRequest, pipeline: Pipeline) -> func.HttpResponse:
+def trigger_reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     """The same, and queues the rows that are missing."""
 
     def compare(given: Parameters) -> func.HttpResponse:
-        return answer(asdict(pipeline.reconcile(*_days(given), queue_missing=True)))
+        return answer(reconciliation_json(compare_days(parts.reconciler, *_days(given), queue_missing=True)))
 
     return _answered(request, "POST", ("from", "to"), compare)
 

@@ -1,46 +1,61 @@
-"""From the settings to the values that the use cases take."""
+"""From the settings to the plain values that the use cases take, each field by its name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import date, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from cdr.calls.call import CallRules
-from cdr.groups.alerts import GroupView
+from cdr.calls.rules import CallRules
+from cdr.groups.alerts import AlertPolicy
 from cdr.groups.hours import Hours, Span
 from cdr.groups.notices import WatchedGroup
-from cdr.intake.poll import PollPlan
-from shared.config.groups import BusinessHours, GroupHours, Holidays, NoMembers, Week
-from shared.config.settings import Settings, start_moment
+from cdr.intake.folded import FoldOptions
+from cdr.intake.id_order import Patience
+from cdr.intake.ports import StartFrom
+from cdr.intake.time_order import LegPatience
+from shared.config.calls import Calls
+from shared.config.groups import CallGroups, NoMembers
+from shared.config.hours import BusinessHours, GroupHours, Holidays, Week
+from shared.config.phone_system import ThreeCx, start_moment
+from shared.config.settings import Settings
 
-POLL_LEASE = timedelta(seconds=60)
-POLL_SHARE_OF_INTERVAL = 0.8
+
+def start_from(three_cx: ThreeCx) -> StartFrom:
+    start = three_cx.start_from
+    return start_moment(start, three_cx.timezone) if isinstance(start, datetime) else start
 
 
-def poll_plan(settings: Settings) -> PollPlan:
-    start = settings.three_cx.start_from
-    zone = settings.three_cx.cdr_database.timezone
-    return PollPlan(
-        time_budget=timedelta(seconds=settings.three_cx.polling_interval_seconds) * POLL_SHARE_OF_INTERVAL,
-        lease=POLL_LEASE,
-        start_from=start_moment(start, zone) if isinstance(start, datetime) else start,
-        gap_wait=settings.three_cx.gap_wait,
-        open_row_wait=settings.three_cx.open_row_wait,
-    )
+def patience(three_cx: ThreeCx) -> Patience:
+    return Patience(gap_wait=three_cx.gap_wait, open_row_wait=three_cx.open_row_wait)
+
+
+def leg_patience(three_cx: ThreeCx) -> LegPatience:
+    """What comes late is late by a quarter of an hour; into a replica by the schedule of what writes it, and that may
+    just have missed one."""
+    late = timedelta(minutes=15) + 2 * (three_cx.replica_delay or timedelta())
+    return LegPatience(overlap=late, open_row_wait=three_cx.open_row_wait)
+
+
+def fold_options(calls: Calls) -> FoldOptions:
+    return FoldOptions(owner=calls.owner, duration=calls.duration)
 
 
 def call_rules(settings: Settings) -> CallRules:
     calls = settings.calls
-    same = asdict(CallRules()).keys() & type(calls).model_fields.keys()
     return CallRules(
-        **{name: getattr(calls, name) for name in same},
+        include_internal=calls.include_internal,
+        include_unanswered=calls.include_unanswered,
         internal_digits=(calls.internal_number_digits.min, calls.internal_number_digits.max),
+        phone_format=calls.phone_format,
+        default_region=calls.default_region,
+        anonymous_number=calls.anonymous_number,
+        unmapped_extensions=calls.unmapped_extensions,
+        pbx_call_id=calls.pbx_call_id,
+        call_group=calls.call_group,
         emails=settings.extension_mapping,
         monitored_groups=frozenset(group.id for group in settings.call_groups.monitored_groups),
-        timezone=settings.three_cx.cdr_database.timezone,
+        timezone=settings.three_cx.timezone,
     )
 
 
@@ -53,6 +68,10 @@ def watched_groups(settings: Settings) -> list[WatchedGroup]:
         WatchedGroup(group.id, group.name, make_hours(settings.business_hours, group.business_hours))
         for group in groups.monitored_groups
     ]
+
+
+def alert_policy(groups: CallGroups) -> AlertPolicy:
+    return AlertPolicy(timedelta(minutes=groups.grace_minutes), groups.unknown_after, groups.remind_after)
 
 
 def make_hours(common: BusinessHours, own: GroupHours | None = None) -> Hours:
@@ -72,30 +91,3 @@ def holiday_rule(settings: Holidays) -> Callable[[date], bool]:
 
     public = holidays.country_holidays(settings.country, subdiv=settings.subdivision)
     return lambda day: day in own or day in public
-
-
-def hours_status(hours: Hours, now: datetime) -> dict[str, Any]:
-    changes = hours.next_change(now)
-    return {
-        "open": hours.is_open(now),
-        "changes_at": changes.astimezone(hours.zone).isoformat(timespec="minutes") if changes else None,
-        "timezone": hours.zone.key,
-    }
-
-
-def group_status(view: GroupView) -> dict[str, Any]:
-    if view.state is None:
-        return {"state": "not checked yet"}
-    return {
-        "state": view.state.value,
-        "since": _moment(view.since),
-        "members": view.members,
-        "available": view.available,
-        "alert_id": view.alert_id,
-        "last_check": _moment(view.last_check),
-        **({"resolved_by_hand": view.resolved_by_hand.value} if view.resolved_by_hand else {}),
-    }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return moment.isoformat(timespec="seconds") if moment else None

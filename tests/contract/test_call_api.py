@@ -19,12 +19,12 @@ from cdr.calls.rules import body_of
 from cdr.edges.call_logger.auth import make_auth
 from cdr.edges.call_logger.calls import RestCallApi, wait_before_next
 from cdr.submission.ports import CallApi
-from local.call_logger import server as call_logger
-from local.call_logger.server import CallLogger, Credential, Fault, FaultKind, RunningCallLogger
+from local import call_logger
+from local.call_logger import CallLogger, Credential, Fault, FaultKind, RunningCallLogger
 from shared.clock import HandMovedClock
-from shared.config.settings import ApiKeyAuth, BearerAuth, NoAuth
+from shared.config.call_logger import ApiKeyAuth, BearerAuth, NoAuth
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, ApiUnreachable, PipelineError, SubmissionUnknown
-from tests.fakes.twins import InMemoryCallApi
+from tests.fakes.call_api import InMemoryCallApi
 from tests.support.factories import make_call
 from tests.systems.conversation import answering, serving
 from tests.systems.raw_server import raw_server

@@ -13,7 +13,7 @@ from cdr.calls.call_queue import CallQueue
 from cdr.edges.storage.queue import StorageCallQueue
 from shared.clock import HandMovedClock
 from shared.errors import StorageUnavailable
-from tests.fakes.twins import InMemoryCallQueue
+from tests.fakes.call_queue import InMemoryCallQueue
 from tests.systems.storage import Line, Storage
 
 LARGEST = 49_152

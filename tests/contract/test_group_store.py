@@ -13,7 +13,7 @@ from cdr.edges.storage.groups import TableGroupStore
 from cdr.groups.alerts import AlertType, GroupRecord, GroupState, OpenAlert
 from cdr.groups.ports import GroupStore
 from shared.errors import LeaseHeld, StorageUnavailable
-from tests.fakes.twins import InMemoryGroupStore
+from tests.fakes.groups import InMemoryGroupStore
 from tests.systems.storage import Fault, Line, Storage
 
 NOW = datetime(2026, 11, 23, 8, 5, 3, 250_001, tzinfo=UTC)

@@ -5,30 +5,37 @@ Only the numbers are other ones; what is done when they run out is the product's
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import timedelta
-from types import ModuleType
+from pathlib import Path
+from typing import Any
 
-from cdr.groups import check
-from cdr.submission import submit
-from cdr.wiring import parts, plans
-from local.host import host
-from local.host.queue import QueueListener
+from cdr.wiring.parts import Parts
+from cdr.wiring.times import Times
+from local.host.host import Times as HostTimes
+from local.host.host import main
+
+HASTY = Times(
+    longest_attempt=timedelta(seconds=2),
+    submit_budget=timedelta(seconds=3),
+    claim_lease=timedelta(seconds=4),
+    redelivery=timedelta(seconds=5),
+    first_delay=timedelta(seconds=2),
+    longest_delay=timedelta(seconds=5),
+    longest_delay_alone=timedelta(seconds=5),
+    after_the_lease=timedelta(seconds=1),
+    poll_lease=timedelta(seconds=4),
+    groups_lease=timedelta(seconds=4),
+    groups_longest_step=timedelta(seconds=2),
+)
 
 
-def hurry(module: ModuleType, **seconds: int) -> None:
-    """Give a module's spans these lengths; one that is no longer there must not be missed in silence."""
-    for name, span_s in seconds.items():
-        assert isinstance(getattr(module, name), timedelta), name
-        setattr(module, name, timedelta(seconds=span_s))
+def hurry() -> None:
+    """Let the functions, which are imported by now, work with these times."""
+    functions: Any = sys.modules["function_app"]
+    functions.parts = Parts(os.environ, Path.cwd(), times=HASTY)
 
-
-hurry(plans, POLL_LEASE=4)
-hurry(parts, SUBMIT_BUDGET=3, CLAIM_LEASE=4)
-hurry(submit, FIRST_DELAY=2, LONGEST_DELAY=5, AFTER_THE_LEASE=1)
-hurry(check, LEASE=4, LONGEST_STEP=2)
-assert "lease" in QueueListener.__init__.__kwdefaults__
-QueueListener.__init__.__kwdefaults__["lease"] = timedelta(seconds=5)
 
 if __name__ == "__main__":
-    sys.exit(host.main())
+    sys.exit(main(times=HostTimes(queue_lease=timedelta(seconds=5)), prepare=hurry))

@@ -61,7 +61,7 @@ def connection_dropped(lab: Lab, rng: random.Random, *, n: int) -> tuple[Verdict
         site.add_mixed(ROWS)
         site.faults.add(is_command, site.faults.at(n, cut))
         site.start()
-        site.wait_for(lambda: late[0] in site.books.checkpoint_or_empty().open_rows)
+        site.wait_for(lambda: late[0] in site.books.position_or_empty().open_rows)
         site.phone_system.end_call(late[0])
         return site.settle(), site.faults.injected
 
@@ -74,7 +74,7 @@ def too_slow(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
         act = slow(lambda: STATEMENT_TIMEOUT_S + rng.choice([0.2, 6.0]))
         site.faults.add(lambda r: "SELECT cdr" in r.target, site.faults.at_most(2, act))
         site.start()
-        site.wait_for(lambda: late[0] in site.books.checkpoint_or_empty().open_rows, within_s=30)
+        site.wait_for(lambda: late[0] in site.books.position_or_empty().open_rows, within_s=30)
         site.phone_system.end_call(late[0])
         return site.settle(), site.faults.injected
 
@@ -130,12 +130,12 @@ def gaps_are_forgotten(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
         next_id = 1 + rng.choice([1_000, 10_000])
         site.add("good", first_id=next_id)
         site.start()
-        site.wait_for(lambda: site.books.checkpoint_or_empty().position == next_id)
+        site.wait_for(lambda: site.books.position_or_empty().last == next_id)
         site.faults.injected += 1
         time.sleep(wait_s / 30 * rng.uniform(0.1, 0.7))
         site.add("good", first_id=rng.randrange(2, next_id))
         site.books.missing_ids_are_kept = False
-        verdict = site.settle(also=lambda: not site.books.checkpoint_or_empty().gaps)
+        verdict = site.settle(also=lambda: not site.books.position_or_empty().gaps)
         return verdict, site.faults.injected
 
 

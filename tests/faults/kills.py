@@ -67,6 +67,6 @@ def _mixed_run(site: Site) -> tuple[Verdict, int]:
     late = site.add("good", ended=False)
     site.add_mixed(ROWS)
     site.start()
-    site.wait_for(lambda: late[0] in site.books.checkpoint_or_empty().open_rows)
+    site.wait_for(lambda: late[0] in site.books.position_or_empty().open_rows)
     site.phone_system.end_call(late[0])
     return site.settle(), site.faults.injected

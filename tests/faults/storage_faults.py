@@ -120,7 +120,7 @@ def _mixed_run(site: Site) -> tuple[Verdict, int]:
     late = site.add("good", ended=False)
     site.add_mixed(ROWS)
     site.start()
-    site.wait_for(lambda: late[0] in site.books.checkpoint_or_empty().open_rows, within_s=15)
+    site.wait_for(lambda: late[0] in site.books.position_or_empty().open_rows, within_s=15)
     site.phone_system.end_call(late[0])
     site.add("good")
     site.pause(site.rng.uniform(1, 4))

@@ -16,7 +16,9 @@ from cdr.calls.message import decode_row
 from cdr.intake.poll import PollPlan, poll
 from shared.clock import HandMovedClock
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable
-from tests.fakes.twins import InMemoryCallQueue, InMemoryCdrSource, InMemoryCheckpointStore
+from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.positions import InMemoryCheckpointStore
+from tests.fakes.row_table import InMemoryCdrSource
 from tests.support.factories import make_raw_row
 
 ROWS_IN_ALL = 10_000

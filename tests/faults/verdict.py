@@ -13,10 +13,11 @@ from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient
 
 from cdr.edges.storage.account import StorageAccount
-from cdr.edges.storage.positions import TableCheckpointStore
-from cdr.intake.id_order import Checkpoint
+from cdr.edges.storage.positions import TablePositionStore
+from cdr.intake import id_position
+from cdr.intake.id_position import IdPosition
 from cdr.wiring.parts import CALL_QUEUE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
-from local.call_logger.server import CallLogger
+from local.call_logger import CallLogger
 from shared.errors import StorageUnavailable
 from tests.faults.phone_system import pbx_call_id
 
@@ -54,7 +55,7 @@ class Books:
             for name in (CALL_QUEUE, POISON_QUEUE)
         )
         self.ledger = self._stack.enter_context(TableClient.from_connection_string(connection, LEDGER_TABLE, **options))
-        self._checkpoints = TableCheckpointStore(StorageAccount({"AzureWebJobsStorage": connection}), STATE_TABLE)
+        self._positions = TablePositionStore(StorageAccount({"AzureWebJobsStorage": connection}), STATE_TABLE)
 
     def close_if_quiet(self) -> Verdict | None:
         """None while something is under way, or the storage is out of reach."""
@@ -77,15 +78,16 @@ class Books:
     def entries(self) -> Counter[str]:
         return Counter(entry["pbxCallId"] for entry in self._call_logger.entries)
 
-    def checkpoint(self) -> Checkpoint:
-        return self._checkpoints.read()[0] or Checkpoint()
+    def position(self) -> IdPosition:
+        stored, _ = self._positions.read()
+        return id_position.from_text(stored.text) if stored else IdPosition()
 
-    def checkpoint_or_empty(self) -> Checkpoint:
+    def position_or_empty(self) -> IdPosition:
         """Also while there is none, or the storage is out of reach."""
         try:
-            return self.checkpoint()
+            return self.position()
         except (AzureError, StorageUnavailable):
-            return Checkpoint()
+            return IdPosition()
 
     def records(self) -> list[dict[str, Any]]:
         try:
@@ -109,7 +111,7 @@ class Books:
         for row_id, found in places.items():
             self._judge(row_id, found, verdict)
         self._judge_the_rest(rows, entries, records, verdict)
-        self._judge_checkpoint(rows, verdict)
+        self._judge_position(rows, verdict)
         return verdict
 
     def _judge(self, row_id: int, found: list[str], verdict: Verdict) -> None:
@@ -139,28 +141,27 @@ class Books:
         if absent := sorted(entries.keys() - without_record):
             verdict.problems.append(f"entries without a record in the ledger: {absent}")
 
-    def _judge_checkpoint(self, rows: dict[int, bool], verdict: Verdict) -> None:
+    def _judge_position(self, rows: dict[int, bool], verdict: Verdict) -> None:
         """It is at the newest row, and remembers just the rows that have not ended and the ids that are missing."""
-        checkpoint = self.checkpoint()
+        position = self.position()
         newest = max(rows, default=None)
-        if checkpoint.position != newest:
-            verdict.problems.append(f"the checkpoint is at {checkpoint.position}, the newest row is {newest}")
+        if position.last != newest:
+            verdict.problems.append(f"the position is at {position.last}, the newest row is {newest}")
         still_open = {row_id for row_id, has_ended in rows.items() if not has_ended}
-        if set(checkpoint.open_rows) != still_open:
-            verdict.problems.append(f"open rows {sorted(checkpoint.open_rows)}, should be {sorted(still_open)}")
-        kept = {row_id for gap in checkpoint.gaps for row_id in (gap.first, gap.last)}
+        if set(position.open_rows) != still_open:
+            verdict.problems.append(f"open rows {sorted(position.open_rows)}, should be {sorted(still_open)}")
+        kept = {row_id for gap in position.gaps for row_id in (gap.first, gap.last)}
         if wrong := sorted(kept & rows.keys()):
             verdict.problems.append(f"ids counted as missing that are there: {wrong}")
         if self.missing_ids_are_kept:
-            size = sum(gap.last - gap.first + 1 for gap in checkpoint.gaps)
             missing = (newest or 0) - sum(1 for row_id in rows if row_id >= 1)
-            if size != missing:
-                verdict.problems.append(f"{size} missing ids are remembered, should be {missing}")
+            if position.missing != missing:
+                verdict.problems.append(f"{position.missing} missing ids are remembered, should be {missing}")
 
     def describe(self) -> str:
         """Where everything is."""
         try:
-            lines = [f"queue {_depth(self.queue)}, poison {_depth(self.poison_queue)}, {self.checkpoint()}"]
+            lines = [f"queue {_depth(self.queue)}, poison {_depth(self.poison_queue)}, {self.position()}"]
             shown = ("row_id", "state", "reason", "detail", "attempts", "claimed_until", "last_error")
             lines += [str({name: record.get(name) for name in shown}) for record in self.records()]
         except (AzureError, StorageUnavailable) as exc:

@@ -94,14 +94,12 @@ def _be_a_worker(order: dict[str, Any]) -> None:
 
 
 def _make_host(speed: float, origin: datetime) -> Any:
-    import cdr.intake.poll
-    from cdr.wiring.parts import Pipeline
+    from cdr.wiring.parts import Parts
     from local.host.host import FunctionHost
 
-    cdr.intake.poll.PAGE_SIZE = ROWS_A_PAGE
     host = FunctionHost(PROJECT)
     functions: Any = sys.modules["function_app"]
-    functions.pipeline = Pipeline(os.environ, PROJECT, clock=FastClock(speed, origin))
+    functions.parts = Parts(os.environ, PROJECT, clock=FastClock(speed, origin), page_size=ROWS_A_PAGE)
     return host
 
 

@@ -1,6 +1,6 @@
 """Whatever comes in, from the configuration, the queue or a request: a reason, in little time, and never a crash.
 
-What one reader does with one input is shown beside it: tests/unit/test_config_file.py and test_message.py,
+What one reader does with one input is shown beside it: tests/unit/shared/config/ and tests/unit/test_message.py,
 tests/functions/test_http_requests.py. Here are the attacks that need more than that.
 """
 

@@ -23,11 +23,12 @@ from cdr.edges.call_logger.alerts import RestAlertApi
 from cdr.edges.call_logger.auth import make_auth
 from cdr.edges.call_logger.calls import RestCallApi
 from cdr.edges.webhooks import Webhook, WebhookNotifier
+from cdr.edges.xapi.client import XapiClient, XapiLogin
 from cdr.edges.xapi.members import XapiMemberSource
 from cdr.groups.alerts import AlertType
 from cdr.groups.ports import Notice
 from shared.clock import SystemClock
-from shared.config.settings import BearerAuth
+from shared.config.call_logger import BearerAuth
 from shared.errors import PipelineError
 from tests.support.factories import make_call
 from tests.systems import certificates
@@ -62,8 +63,8 @@ def raise_alert(url: str, ca_file: str | None = None) -> object:
 
 
 def ask_phone_system(url: str, ca_file: str | None = None) -> object:
-    source = XapiMemberSource(url, client_id="cdr", client_secret=CLIENT_SECRET, clock=SystemClock(), ca_file=ca_file)
-    return source.observe(["800"])
+    login = XapiLogin(url, "cdr", CLIENT_SECRET, "call_groups.members", ca_file)
+    return XapiMemberSource(XapiClient(login, SystemClock())).observe(["800"])
 
 
 def tell_webhook(url: str, _ca_file: str | None = None) -> object:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from cdr.calls.call import Call, CallRules, Direction, Row
-from cdr.calls.message import decode_row, encode_row
+from cdr.calls.call import Call, CallRecord, Direction, Job
+from cdr.calls.message import Message
+from cdr.calls.rules import CallRules, job_of
 from shared.config.file import parse_settings
-from shared.config.settings import CdrDatabase, Settings
+from shared.config.phone_system import CdrDatabase
+from shared.config.settings import Settings
 
 OUTSIDE = "+1 907 555 0142"
 """A caller from outside, as the phone system writes it."""
@@ -44,14 +46,19 @@ def make_raw_row(**changed: Any) -> dict[str, Any]:
     } | changed
 
 
-def make_row(**changed: Any) -> Row:
-    """The same as it comes from the queue."""
-    return decode_row(encode_row(make_raw_row(**changed)))
+def make_record(**changed: Any) -> CallRecord:
+    """The same as a call detail record."""
+    return CallRecord.from_row(make_raw_row(**changed))
 
 
-def make_message(**changed: Any) -> str:
+def make_message(**changed: Any) -> Message:
     """The same as it travels on the queue."""
-    return encode_row(make_raw_row(**changed))
+    return Message((make_record(**changed),))
+
+
+def make_job(rules: CallRules | None = None, **changed: Any) -> Job:
+    """The same in hand of a worker."""
+    return job_of(make_record(**changed), rules or make_rules())
 
 
 def make_rules(**changed: Any) -> CallRules:

@@ -62,6 +62,10 @@ class MariaDb:
             connection.commit()
             return list(cursor.fetchall())
 
+    @property
+    def certificate_pem(self) -> bytes:
+        return self.certificate.read_bytes()
+
     def stop(self) -> None:
         """Shut down in good order; returns when the server is gone. Clients find the port closed."""
         self._end(signal.SIGTERM)

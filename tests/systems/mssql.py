@@ -99,6 +99,11 @@ class MsSql:
         """Let the next query wait before it is answered; a client that cancels it or goes away ends the wait."""
         self._orders.append(seconds)
 
+    @property
+    def is_through(self) -> bool:
+        """Whether every failure and delay has befallen a query by now."""
+        return not self._orders
+
     def drop_connections(self) -> None:
         """Close every connection at once, in the middle of whatever it does. New ones are welcome."""
         self._server.drop_connections()
@@ -112,6 +117,15 @@ class MsSql:
     def latest_login_is_encrypted(self) -> bool | None:
         """Whether the session of the latest login is encrypted to its end; the login itself always is."""
         return self._server.latest_login_is_encrypted
+
+    @contextmanager
+    def admitting_anybody(self) -> Iterator[list[tuple[str, str]]]:
+        """Within: every login is good; yields users and passwords as they come."""
+        usual, self._server.logins = self._server.logins, _AnyLogin()
+        try:
+            yield self._server.logins.asked
+        finally:
+            self._server.logins = usual
 
     def stop(self) -> None:
         self._server.shutdown()
@@ -150,6 +164,17 @@ class _OneLogin:
 
     def admits(self, user: str, password: str) -> bool:
         return (user, password) == (READER, PASSWORD)
+
+
+class _AnyLogin:
+    configured = True
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def admits(self, user: str, password: str) -> bool:
+        self.asked.append((user, password))
+        return True
 
 
 @cache

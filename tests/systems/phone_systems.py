@@ -1,29 +1,30 @@
-"""The databases that a phone system may keep its calls in: the twin of them all, and each real one."""
+"""The databases that a phone system may keep its calls in: the fake of them all, and each real one."""
 
 from __future__ import annotations
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from cdr.calls.call import RawRow
-from cdr.edges.sql.row_table import SqlCdrSource, read_schema
-from cdr.intake.ports import CdrSource
-from shared.config.settings import CdrDatabase
-from tests.fakes.twins import InMemoryCdrSource
+from cdr.edges.sql.engines import Timeouts
+from cdr.edges.sql.row_table import SqlCallLog, read_schema
+from cdr.intake.id_order import Patience, RowTable
+from shared.clock import SystemClock
+from shared.config.phone_system import CdrDatabase
+from tests.fakes.row_table import InMemoryRowTable, RawRow
 from tests.systems import mariadb, mssql, postgresql
-from tests.systems.mariadb import MariaDb
-from tests.systems.mssql import MsSql
-from tests.systems.postgresql import PostgreSql
 
 CALLLOG = read_schema("calllog", Path(__file__).resolve().parents[2])
 WITH_GROUPS = CALLLOG.replace("AS hangup_cause", "AS hangup_cause, CallGroup AS call_group_id")
 
-PHONE_SYSTEMS = ("twin", "sqlite", "mariadb", "postgresql", "mssql-freetds", "mssql-microsoft")
+SERVERS = ("mariadb", "postgresql", "mssql-freetds", "mssql-microsoft")
+DATABASES = ("sqlite", *SERVERS)
+PHONE_SYSTEMS = ("fake", *DATABASES)
 """Names for ``make_phone_system``."""
 
 TABLE = {
@@ -42,6 +43,11 @@ TABLE = {
 }
 """The column of CallLog behind each canonical column."""
 
+OWNER = {"username": "owner_of_all", "password": "everything"}
+
+SHORT = Timeouts(connect_s=1, gone_after_s=0)
+"""For servers that are not there."""
+
 
 class PhoneSystem(ABC):
     """A phone system with an empty table of calls."""
@@ -51,34 +57,31 @@ class PhoneSystem(ABC):
         """Write rows by their canonical columns; columns that a row does not name stay NULL."""
 
     @abstractmethod
-    def source(self, *, timezone: str = "UTC", with_groups: bool = False) -> CdrSource: ...
-
-    def raw(self, moment: datetime) -> Any:
-        """What the driver makes of a stored moment."""
-        return moment
+    def connect(self, *, timezone: str = "UTC", with_groups: bool = False) -> AbstractContextManager[RowTable]: ...
 
 
-class TwinPhoneSystem(PhoneSystem):
+class FakePhoneSystem(PhoneSystem):
     def __init__(self) -> None:
-        self._source = InMemoryCdrSource()
+        self._table = InMemoryRowTable()
 
     def insert(self, *rows: RawRow) -> None:
-        self._source.put(*rows)
+        self._table.put(*rows)
 
-    def source(self, *, timezone: str = "UTC", with_groups: bool = False) -> InMemoryCdrSource:
-        self._source = InMemoryCdrSource(self._source.rows.values(), timezone=timezone)
-        return self._source
+    def connect(self, *, timezone: str = "UTC", with_groups: bool = False) -> AbstractContextManager[RowTable]:
+        self._table = InMemoryRowTable(self._table.rows.values(), timezone=timezone)
+        return self._table.connect()
 
     def drop_connections(self) -> None:
         """End every connection of the reader's, without a word."""
-        self._source.drop_connections()
+        self._table.drop_connections()
 
 
 class SqlPhoneSystem(PhoneSystem):
     """One with a real database. ``types`` are those of id, texts, moments and numbers in its table."""
 
-    engine: str
     types: tuple[str, str, str, str]
+    mark = "%s"
+    """How its own statements write a parameter."""
 
     @abstractmethod
     def settings(self, **changes: Any) -> CdrDatabase:
@@ -86,10 +89,10 @@ class SqlPhoneSystem(PhoneSystem):
 
     @abstractmethod
     def sql(self, text: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Run one statement as the administrator. Its parameters stand as ``?`` in SQLite's way, else as ``%s``."""
+        """Run one statement as the administrator."""
 
     @abstractmethod
-    def insert_values(self, columns: str, values: Sequence[Sequence[Any]]) -> None: ...
+    def insert_values(self, statement: str, values: Sequence[Sequence[Any]]) -> None: ...
 
     def create_table(self) -> None:
         key, text, moment, number = self.types
@@ -100,23 +103,31 @@ class SqlPhoneSystem(PhoneSystem):
         self.sql(f"CREATE TABLE CallLog ({columns})")
 
     def insert(self, *rows: RawRow) -> None:
+        marks = ", ".join([self.mark] * len(TABLE))
         values = [[self._stored(row.get(canonical)) for canonical in TABLE] for row in rows]
-        self.insert_values(", ".join(TABLE.values()), values)
+        self.insert_values(f"INSERT INTO CallLog ({', '.join(TABLE.values())}) VALUES ({marks})", values)
 
-    def source(self, *, timezone: str = "UTC", with_groups: bool = False) -> SqlCdrSource:
-        return self.source_of(WITH_GROUPS if with_groups else CALLLOG, timezone=timezone)
-
-    def source_of(self, schema: str, **changes: Any) -> SqlCdrSource:
+    def source_of(self, schema: str, *, timeouts: Timeouts | None = None, **changes: Any) -> SqlCallLog:
         """A source with a schema of its own and settings that are changed."""
-        return SqlCdrSource(self.settings(**changes), schema)
+        settings, clock = self.settings(**changes), SystemClock()
+        return SqlCallLog(settings, schema, clock, Patience(), timeouts=timeouts or Timeouts())
+
+    @contextmanager
+    def connect(
+        self, schema: str = CALLLOG, *, with_groups: bool = False, timeouts: Timeouts | None = None, **changes: Any
+    ) -> Iterator[RowTable]:
+        """The table as the product reads it, with a schema of its own and settings that are changed."""
+        source = self.source_of(WITH_GROUPS if with_groups else schema, timeouts=timeouts, **changes)
+        with source.connect() as reader:
+            yield reader.table
 
     def _stored(self, value: Any) -> Any:
-        return self.raw(value) if isinstance(value, datetime) else value
+        return value
 
 
 class SqlitePhoneSystem(SqlPhoneSystem):
-    engine = "sqlite"
     types = ("INTEGER PRIMARY KEY", "TEXT", "TEXT", "INTEGER")
+    mark = "?"
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -129,41 +140,64 @@ class SqlitePhoneSystem(SqlPhoneSystem):
         with closing(sqlite3.connect(self.file)) as connection, connection:
             return connection.execute(text, parameters).fetchall()
 
-    def insert_values(self, columns: str, values: Sequence[Sequence[Any]]) -> None:
-        marks = ", ".join("?" * len(TABLE))
+    def insert_values(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
         with closing(sqlite3.connect(self.file)) as connection, connection:
-            connection.executemany(f"INSERT INTO CallLog ({columns}) VALUES ({marks})", values)
+            connection.executemany(statement, values)
 
-    def raw(self, moment: datetime) -> str:
-        return moment.isoformat(" ")
+    def _stored(self, value: Any) -> Any:
+        return value.isoformat(" ") if isinstance(value, datetime) else value
 
 
-class MariaDbPhoneSystem(SqlPhoneSystem):
-    engine = "mysql"
-    types = ("BIGINT PRIMARY KEY", "TEXT", "DATETIME", "INT")
+class ServerPhoneSystem(SqlPhoneSystem):
+    """One with a database server. ``program`` knows the reader's login."""
 
-    def __init__(self, server: MariaDb) -> None:
+    engine: str
+    program: ModuleType
+
+    def __init__(self, server: Any) -> None:
         self.server = server
         self.create_table()
 
     def settings(self, **changes: Any) -> CdrDatabase:
-        login = {"username": mariadb.READER, "password": mariadb.PASSWORD, "database": mariadb.DATABASE}
-        where = {
-            "engine": "mysql",
+        usual = {
+            "engine": self.engine,
             "host": self.server.host,
             "port": self.server.port,
+            "username": self.program.READER,
+            "password": self.program.PASSWORD,
+            "database": self.program.DATABASE,
             "trust_server_certificate": True,
         }
-        return CdrDatabase(**where | login | changes)
+        return CdrDatabase(**usual | changes)
 
     def sql(self, text: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return self.server.sql(text, *parameters)
 
-    def insert_values(self, columns: str, values: Sequence[Sequence[Any]]) -> None:
-        marks = ", ".join(["%s"] * len(TABLE))
+
+class MariaDbPhoneSystem(ServerPhoneSystem):
+    engine = "mysql"
+    program = mariadb
+    types = ("BIGINT PRIMARY KEY", "TEXT", "DATETIME", "INT")
+
+    def insert_values(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
         with closing(self.server.connect()) as connection, connection.cursor() as cursor:
-            cursor.executemany(f"INSERT INTO CallLog ({columns}) VALUES ({marks})", values)
+            cursor.executemany(statement, values)
             connection.commit()
+
+    def add_owner(self) -> dict[str, str]:
+        """The login of one who may do everything. There is also a function that writes, and a counter."""
+        self.sql("CREATE OR REPLACE USER owner_of_all IDENTIFIED BY 'everything'")
+        self.sql("GRANT ALL ON *.* TO owner_of_all")
+        self.sql("CREATE OR REPLACE SEQUENCE counter START WITH 1 NOCACHE")
+        self.sql(
+            "CREATE OR REPLACE FUNCTION add_row() RETURNS INT MODIFIES SQL DATA "
+            "BEGIN INSERT INTO CallLog (Id) VALUES (99); RETURN 1; END"
+        )
+        return OWNER
+
+    def count(self) -> int:
+        """How far the counter is."""
+        return self.sql("SELECT next_not_cached_value FROM counter")[0][0]
 
     def drop_connections(self) -> None:
         listed = "SELECT id FROM information_schema.processlist WHERE user = %s"
@@ -171,53 +205,43 @@ class MariaDbPhoneSystem(SqlPhoneSystem):
             self.sql(f"KILL {connection_id}")
 
 
-class PostgreSqlPhoneSystem(SqlPhoneSystem):
+class PostgreSqlPhoneSystem(ServerPhoneSystem):
     engine = "postgresql"
+    program = postgresql
     types = ("BIGINT PRIMARY KEY", "TEXT", "TIMESTAMP", "INT")
 
-    def __init__(self, server: PostgreSql) -> None:
-        self.server = server
-        self.create_table()
+    def insert_values(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
+        with self.server.connect() as connection, connection.transaction(), connection.cursor() as cursor:
+            cursor.executemany(statement.encode(), values)
 
-    def settings(self, **changes: Any) -> CdrDatabase:
-        login = {"username": postgresql.READER, "password": postgresql.PASSWORD, "database": postgresql.DATABASE}
-        where = {
-            "engine": "postgresql",
-            "host": self.server.host,
-            "port": self.server.port,
-            "trust_server_certificate": True,
-        }
-        return CdrDatabase(**where | login | changes)
+    def add_owner(self) -> dict[str, str]:
+        """The login of one who may do everything. There is also a function that writes, and a counter."""
+        self.sql("DROP ROLE IF EXISTS owner_of_all")
+        self.sql("CREATE ROLE owner_of_all SUPERUSER LOGIN PASSWORD 'everything'")
+        self.sql("CREATE SEQUENCE IF NOT EXISTS counter")
+        adds = "INSERT INTO CallLog VALUES(99) RETURNING 1"
+        self.sql(f"CREATE OR REPLACE FUNCTION add_row() RETURNS INT LANGUAGE SQL AS '{adds}'")
+        return OWNER
 
-    def sql(self, text: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        return self.server.sql(text, *parameters)
-
-    def insert_values(self, columns: str, values: Sequence[Sequence[Any]]) -> None:
-        self.server.insert("CallLog", columns, values)
+    def count(self) -> int:
+        """How far the counter is."""
+        return self.sql("SELECT last_value FROM counter")[0][0]
 
     def drop_connections(self) -> None:
         self.sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s", postgresql.READER)
 
 
-class MsSqlPhoneSystem(SqlPhoneSystem):
+class MsSqlPhoneSystem(ServerPhoneSystem):
     engine = "sqlserver"
+    program = mssql
     types = ("BIGINT PRIMARY KEY", "NVARCHAR", "DATETIME2", "INT")
-
-    def __init__(self, server: MsSql) -> None:
-        self.server = server
-        self.create_table()
-
-    def settings(self, **changes: Any) -> CdrDatabase:
-        login = {"username": mssql.READER, "password": mssql.PASSWORD, "database": mssql.DATABASE}
-        where = {"host": self.server.host, "port": self.server.port, "trust_server_certificate": True}
-        return CdrDatabase(**{"engine": "sqlserver"} | where | login | changes)
+    mark = "?"
 
     def sql(self, text: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return self.server.execute(text, parameters)
 
-    def insert_values(self, columns: str, values: Sequence[Sequence[Any]]) -> None:
-        marks = ", ".join("?" * len(TABLE))
-        self.server.executemany(f"INSERT INTO CallLog ({columns}) VALUES ({marks})", values)
+    def insert_values(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
+        self.server.executemany(statement, values)
 
     def drop_connections(self) -> None:
         self.server.drop_connections()

@@ -78,6 +78,10 @@ class PostgreSql:
             connection.execute(sql.SQL("CREATE USER {} PASSWORD {}").format(user, sql.Literal(password)))
             connection.execute(sql.SQL("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {}").format(user))
 
+    @property
+    def certificate_pem(self) -> bytes:
+        return self.certificate.read_bytes()
+
     def stop(self) -> None:
         """Shut down in good order; returns when the server is gone. Clients find the port closed."""
         self._process.send_signal(signal.SIGINT)

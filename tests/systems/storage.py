@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -11,37 +12,23 @@ import requests
 from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
 
-from cdr.edges.storage.account import SETTING, StorageAccount
+from cdr.edges.storage.account import CONNECTIONS, SETTING, Patience, StorageAccount
 from local.azurite import Azurite
 
 Fault = Literal["sound", "not sent", "answer lost", "answered 503"]
 
-
-class Storage:
-    """A running Azurite. Tables and queues of different names know nothing of each other."""
-
-    def __init__(self, azurite: Azurite) -> None:
-        self.connection_string = azurite.connection_string
-        self.account = StorageAccount({SETTING: azurite.connection_string})
-
-    def new_name(self) -> str:
-        """One that nobody has used before, good for a table and for a queue."""
-        return f"t{uuid4().hex}"
-
-    def plain_queue(self, name: str) -> QueueClient:
-        """A client that neither writes nor reads Base64."""
-        return QueueClient.from_connection_string(self.connection_string, name)
-
-    def plain_table(self, name: str) -> TableClient:
-        return TableClient.from_connection_string(self.connection_string, name)
+AT_ONCE = Patience(pause_s=0)
+"""Second tries follow without a pause."""
+NEVER_AGAIN = Patience(retries=0)
 
 
-class Line:
+class Line(HTTPAdapter):
     """The line to storage: each fault befalls one of the next requests, in the order in which they are told."""
 
-    def __init__(self, send: Callable[..., requests.Response]) -> None:
-        self._send = send
+    def __init__(self) -> None:
+        super().__init__(pool_maxsize=CONNECTIONS)
         self._faults: deque[tuple[str, Fault | Callable[[], object]]] = deque()
 
     def fail_next(self, method: str, *faults: Fault) -> None:
@@ -62,20 +49,41 @@ class Line:
         """Whether every fault has befallen a request by now."""
         return not self._faults
 
-    def send(self, adapter: HTTPAdapter, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        if not self._faults or self._faults[0][0] != request.method:
-            return self._send(adapter, request, **options)
-        _, fault = self._faults.popleft()
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+        is_next = self._faults and self._faults[0][0] == request.method
+        fault = self._faults.popleft()[1] if is_next else "sound"
         if callable(fault):
             fault()
-            return self._send(adapter, request, **options)
-        if fault == "sound":
-            return self._send(adapter, request, **options)
         if fault == "not sent":
             raise requests.ConnectionError("no route")
-        response = self._send(adapter, request, **options)
+        response = super().send(request, *arguments, **options)
         if fault == "answer lost":
             response.close()
             raise requests.ReadTimeout("no answer")
-        response.status_code, response._content = 503, b""
+        if fault == "answered 503":
+            response.close()
+            return self.build_response(request, HTTPResponse(BytesIO(), status=503, preload_content=False))
         return response
+
+
+class Storage:
+    """A running Azurite. Tables and queues of different names know nothing of each other."""
+
+    def __init__(self, azurite: Azurite) -> None:
+        self.connection_string = azurite.connection_string
+        self.line = Line()
+        self.account = self.account_with(AT_ONCE)
+
+    def account_with(self, patience: Patience) -> StorageAccount:
+        return StorageAccount({SETTING: self.connection_string}, patience, self.line)
+
+    def new_name(self) -> str:
+        """One that nobody has used before, good for a table and for a queue."""
+        return f"t{uuid4().hex}"
+
+    def plain_queue(self, name: str) -> QueueClient:
+        """A client that neither writes nor reads Base64."""
+        return QueueClient.from_connection_string(self.connection_string, name)
+
+    def plain_table(self, name: str) -> TableClient:
+        return TableClient.from_connection_string(self.connection_string, name)

@@ -32,8 +32,8 @@ from enum import StrEnum
 from cdr.edges.http_client import Answer, HttpFailure, NeverSent
 from shared.errors import (
     ApiDenied,
+    ApiFailed,
     ApiRejected,
-    ApiUnavailable,
     ApiUnreachable,
     PipelineError,
     SubmissionUnknown,
@@ -95,7 +95,7 @@ def error_of(outcome: Answer | HttpFailure, now: datetime) -> PipelineError:  # 
         case Meaning.BUSY:
             return ApiUnreachable(f"{said}: too many requests", wait_asked_for(outcome, now))
         case Meaning.NOT_IN:
-            return ApiUnavailable(said)
+            return ApiFailed(said)
         case Meaning.MAYBE_IN:
             return SubmissionUnknown(f"{said}, or something before it did: it may be on its way in")
         case _:

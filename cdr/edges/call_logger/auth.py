@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
-from shared.config.settings import ApiKeyAuth, BearerAuth, EntraAuth, NoAuth
+from shared.config.call_logger import ApiKeyAuth, BearerAuth, EntraAuth, NoAuth
 from shared.errors import ApiDenied, ApiUnreachable, PipelineError
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from typing import Any
 
 from requests.auth import AuthBase
 
-from cdr.calls.call import Accepted, Call
+from cdr.calls.call import Call
 from cdr.calls.rules import body_of
 from cdr.edges.call_logger.answers import Meaning, error_of, error_of_harmless, meaning_of, object_in
 from cdr.edges.http_client import Answer, HttpClient, HttpFailure
+from cdr.submission.ports import Accepted
 from shared.clock import Clock
 
 FIRST_WAIT_S = 1.0

@@ -6,22 +6,32 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
-from shared.config.database import Database
+from shared.config.phone_system import Database
 from shared.errors import SourceMisconfigured
 
-CONNECT_TIMEOUT_S = 10
-GONE_AFTER_S = 5
-"""Beyond the statement timeout, which the server keeps: for a server that is gone without a word."""
 SQLITE_STEPS_BETWEEN_LOOKS = 10_000
 
 
-def make_engine(database: Database) -> Engine:
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Beside the statement timeout, which the server keeps: ``gone_after_s`` is added to it, for a server that is gone
+    without a word."""
+
+    connect_s: int = 10
+    gone_after_s: int = 5
+
+
+USUAL = Timeouts()
+
+
+def make_engine(database: Database, timeouts: Timeouts = USUAL) -> Engine:
     """An engine that has not connected yet.
 
     A read-only reader has nothing to commit, and FreeTDS hides an error behind that of the rollback after it, so every
@@ -30,7 +40,7 @@ def make_engine(database: Database) -> Engine:
     dialect, connect, prepare = _ENGINES[database.engine]
     engine = create_engine(
         f"{dialect}://",
-        creator=lambda: connect(database),
+        creator=lambda: connect(database, timeouts),
         poolclass=NullPool,
         pool_reset_on_return=None,
         isolation_level="AUTOCOMMIT",
@@ -39,12 +49,12 @@ def make_engine(database: Database) -> Engine:
     return engine
 
 
-def _connect_sqlserver(database: Database) -> Any:
+def _connect_sqlserver(database: Database, timeouts: Timeouts) -> Any:
     import pyodbc
 
     pyodbc.pooling = False
     parts = odbc_parts(database, choose_driver(pyodbc.drivers(), database.SETTING))
-    return pyodbc.connect(odbc_string(parts, database.SETTING), timeout=CONNECT_TIMEOUT_S)
+    return pyodbc.connect(odbc_string(parts, database.SETTING), timeout=timeouts.connect_s)
 
 
 def choose_driver(installed: Sequence[str], setting: str = Database.SETTING) -> str:
@@ -111,7 +121,7 @@ def _prepare_sqlserver(engine: Engine, database: Database) -> None:
         connection.timeout = database.statement_timeout_seconds
 
 
-def _connect_mysql(database: Database) -> Any:
+def _connect_mysql(database: Database, timeouts: Timeouts) -> Any:
     import pymysql
 
     return pymysql.connect(
@@ -121,8 +131,8 @@ def _connect_mysql(database: Database) -> Any:
         password=database.password.get_secret_value() if database.password else "",
         database=database.database,
         charset="utf8mb4",
-        connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=database.statement_timeout_seconds + GONE_AFTER_S,
+        connect_timeout=timeouts.connect_s,
+        read_timeout=database.statement_timeout_seconds + timeouts.gone_after_s,
         ssl=_tls(database) if database.encrypt else None,
         ssl_disabled=not database.encrypt,
     )
@@ -148,10 +158,10 @@ def _prepare_mysql(engine: Engine, database: Database) -> None:
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
 
 
-def _connect_postgresql(database: Database) -> Any:
+def _connect_postgresql(database: Database, timeouts: Timeouts) -> Any:
     import psycopg
 
-    patience = database.statement_timeout_seconds + GONE_AFTER_S
+    patience = database.statement_timeout_seconds + timeouts.gone_after_s
 
     class Connection(psycopg.Connection[Any]):
         def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
@@ -168,8 +178,8 @@ def _connect_postgresql(database: Database) -> Any:
         user=database.username,
         password=database.password.get_secret_value() if database.password else "",
         dbname=database.database,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        **_libpq_tls(database),
+        connect_timeout=timeouts.connect_s,
+        **libpq_tls(database),
         options=(
             f"-c statement_timeout={database.statement_timeout_seconds * 1000}"
             f" -c default_transaction_read_only=on -c timezone={database.timezone}"
@@ -177,7 +187,8 @@ def _connect_postgresql(database: Database) -> Any:
     )
 
 
-def _libpq_tls(database: Database) -> dict[str, Any]:
+def libpq_tls(database: Database) -> dict[str, Any]:
+    """What libpq is told of encryption. Without a ``ca_file`` the system's certificates count, or those of requests."""
     from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
     if not database.encrypt:
@@ -195,7 +206,7 @@ def _prepare_postgresql(engine: Engine, database: Database) -> None:
     """All of it is in the options of the connection."""
 
 
-def _connect_sqlite(database: Database) -> Any:
+def _connect_sqlite(database: Database, _timeouts: Timeouts) -> Any:
     import sqlite3
 
     uri = f"{Path(database.database).resolve().as_uri()}?mode=ro"
@@ -214,7 +225,7 @@ def _prepare_sqlite(engine: Engine, database: Database) -> None:
         )
 
 
-_ENGINES: Mapping[str, tuple[str, Callable[[Database], Any], Callable[[Engine, Database], None]]] = {
+_ENGINES: Mapping[str, tuple[str, Callable[[Database, Timeouts], Any], Callable[[Engine, Database], None]]] = {
     "sqlserver": ("mssql+pyodbc", _connect_sqlserver, _prepare_sqlserver),
     "mysql": ("mysql+pymysql", _connect_mysql, _prepare_mysql),
     "postgresql": ("postgresql+psycopg", _connect_postgresql, _prepare_postgresql),

@@ -13,11 +13,11 @@ from typing import Any
 
 from sqlalchemy import Engine, literal_column, select
 
-from cdr.edges.sql.engines import make_engine
+from cdr.edges.sql.engines import USUAL, Timeouts, make_engine
 from cdr.edges.sql.errors import translated
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.groups.alerts import Member, Observation
-from shared.config.database import Database
+from shared.config.phone_system import Database
 from shared.errors import SourceMisconfigured
 
 COLUMNS = ("group_id", "extension", "available")
@@ -36,9 +36,10 @@ def read_members(name: str, root: Path) -> str:
 class SqlMemberSource:
     """A MemberSource. A connection lives for one check."""
 
-    def __init__(self, database: Database, members_sql: str) -> None:
+    def __init__(self, database: Database, members_sql: str, timeouts: Timeouts = USUAL) -> None:
         self._database = database
         self._sql = members_sql
+        self._timeouts = timeouts
         self._engine: Engine | None = None
 
     def observe(self, group_ids: Collection[str]) -> Mapping[str, Observation]:
@@ -54,7 +55,7 @@ class SqlMemberSource:
         query: Any = select(literal_column("members.*")).select_from(source).limit(MOST_ROWS)
         with translated("call_groups.members.database", "call_groups.members.select"):
             if self._engine is None:
-                self._engine = make_engine(self._database)
+                self._engine = make_engine(self._database, self._timeouts)
             with self._engine.connect() as connection:
                 result = connection.execute(query)
                 names = [name.lower() for name in result.keys()]  # noqa: SIM118 - a result is no dict

@@ -6,7 +6,7 @@ table, which all engines dissolve into the query around it, so that a page costs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -27,13 +27,16 @@ from sqlalchemy import (
     select,
 )
 
-from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, RawRow
-from cdr.edges.sql.engines import make_engine
+from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
+from cdr.edges.sql.engines import USUAL, Timeouts, make_engine
 from cdr.edges.sql.errors import translated
 from cdr.edges.sql.selects import as_text, read_select
-from cdr.intake.id_order import Range
+from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Patience, Row, progress
+from cdr.intake.id_position import Range
+from cdr.intake.ports import Position, Progress
 from shared import log
-from shared.config.settings import CdrDatabase
+from shared.clock import Clock
+from shared.config.phone_system import CdrDatabase
 from shared.errors import SourceMisconfigured
 
 RANGES_A_STATEMENT = 200
@@ -44,28 +47,50 @@ def read_schema(name: str, root: Path) -> str:
     return read_select(name, root, "config/schemas", "3cx.schema")
 
 
-class SqlCdrSource:
-    """A CdrSource. A connection lives for one poll, so a lost one is replaced at the next."""
+class SqlCallLog:
+    """A CallSource on a table in which each row is a call.
 
-    def __init__(self, database: CdrDatabase, schema_sql: str) -> None:
+    A connection lives for one poll, so a lost one is replaced at the next.
+    """
+
+    name = "calllog"
+
+    def __init__(
+        self,
+        database: CdrDatabase,
+        schema_sql: str,
+        clock: Clock,
+        patience: Patience,
+        page_size: int = PAGE_SIZE,
+        *,
+        timeouts: Timeouts = USUAL,
+    ) -> None:
         self._database = database
         self._schema_sql = schema_sql
+        self._clock = clock
+        self._patience = patience
+        self._page_size = page_size
+        self._timeouts = timeouts
         self._engine: Engine | None = None
 
     @contextmanager
-    def connect(self) -> Iterator[SqlCdrReader]:
+    def connect(self) -> Iterator[IdOrderReader]:
         with translated():
             if self._engine is None:
-                self._engine = make_engine(self._database)
+                self._engine = make_engine(self._database, self._timeouts)
             connection = self._engine.connect()
+        table = SqlRowTable(connection, self._schema_sql, self._database)
         try:
-            yield SqlCdrReader(connection, self._schema_sql, self._database)
+            yield IdOrderReader(table, self._clock, self._patience, self._database.timezone, self._page_size)
         finally:
             connection.close()
 
+    def progress(self, position: Position) -> Progress:
+        return progress(position)
 
-class SqlCdrReader:
-    """A CdrReader on one connection."""
+
+class SqlRowTable:
+    """A RowTable on one connection."""
 
     def __init__(self, connection: Connection, schema_sql: str, database: CdrDatabase) -> None:
         self._connection = connection
@@ -73,12 +98,12 @@ class SqlCdrReader:
         self._zone = ZoneInfo(database.timezone)
         self._engine_name = database.engine
 
-    def rows_after(self, position: int | None, limit: int) -> list[RawRow]:
+    def rows_after(self, position: int | None, limit: int) -> list[Row]:
         beyond = [] if position is None else [self._cdr.c.id > position]
         return self._rows(*beyond, limit=limit)
 
-    def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[RawRow]:
-        rows: list[RawRow] = []
+    def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
+        rows: list[Row] = []
         left = [(first if after is None else max(first, after + 1), last) for first, last in ranges]
         left = [(first, last) for first, last in left if first <= last]
         for start in range(0, len(left), RANGES_A_STATEMENT):
@@ -95,7 +120,7 @@ class SqlCdrReader:
         started = self._cdr.c.started_at >= self._local(moment)
         return self._one_id(select(func.min(self._cdr.c.id)).where(started))
 
-    def rows_ended_between(self, start: datetime, end: datetime, after: int | None, limit: int) -> list[RawRow]:
+    def rows_ended_between(self, start: datetime, end: datetime, after: int | None, limit: int) -> list[Row]:
         ended = self._cdr.c.ended_at
         beyond = [] if after is None else [self._cdr.c.id > after]
         return self._rows(ended >= self._local(start), ended < self._local(end), *beyond, limit=limit)
@@ -115,7 +140,7 @@ class SqlCdrReader:
         first, last = span
         return self._cdr.c.id == first if first == last else self._cdr.c.id.between(first, last)
 
-    def _rows(self, *conditions: ColumnElement[bool], limit: int) -> list[RawRow]:
+    def _rows(self, *conditions: ColumnElement[bool], limit: int) -> list[Row]:
         query: Select[Any] = select(literal_column("cdr.*")).select_from(self._cdr).where(*conditions)
         with translated():
             result = self._connection.execute(query.order_by(self._cdr.c.id).limit(limit))
@@ -124,12 +149,17 @@ class SqlCdrReader:
         missing = [name for name in COLUMNS if name not in names and name not in OPTIONAL_COLUMNS]
         if missing:
             raise SourceMisconfigured(f"3cx.schema: the SELECT yields no column {', '.join(missing)}")
-        return [row | {"id": _whole_number(row["id"])} for row in rows]
+        return [_as_row(row | {"id": _whole_number(row["id"])}) for row in rows]
 
     def _one_id(self, query: Select[Any]) -> int | None:
         with translated():
             value = self._connection.execute(query).scalar()
         return None if value is None else _whole_number(value)
+
+
+def _as_row(row: Mapping[str, Any]) -> Row:
+    """Total, so that a strange row cannot hold up the others: whether its end makes sense is judged by the worker."""
+    return Row(row["id"], row.get("ended_at") is not None, (CallRecord.from_row(row),))
 
 
 def _whole_number(value: Any) -> int:

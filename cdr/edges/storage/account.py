@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import StorageUnavailable
@@ -12,13 +13,9 @@ from shared.errors import StorageUnavailable
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
     from azure.storage.queue import QueueClient
+    from requests.adapters import BaseAdapter
 
 SETTING = "AzureWebJobsStorage"
-
-# The SDK's own patience is minutes; a claim's lease is not.
-PATIENCE: Mapping[str, Any] = {"retry_total": 3, "retry_connect": 3, "retry_read": 3, "retry_status": 3}
-CONNECT_TIMEOUT_S = 5
-READ_TIMEOUT_S = 10
 
 CONNECTIONS = 32
 """The most worker threads that the Functions worker has."""
@@ -26,14 +23,32 @@ CONNECTIONS = 32
 RETRIED = frozenset({"GET", "PUT", "DELETE", "POST", "PATCH"})
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """With an account that does not do its work: how long for an answer, how often again, and the pause before that,
+    which doubles. The SDK's own patience is minutes; a claim's lease is not."""
+
+    connect_s: int = 5
+    read_s: int = 10
+    retries: int = 3
+    pause_s: int = 1
+
+
+USUAL = Patience()
+
+
 class StorageAccount:
     """Makes clients for the account that the app setting AzureWebJobsStorage names.
 
     A connection string, or, for a managed identity, the settings AzureWebJobsStorage__queueServiceUri and
-    __tableServiceUri (or __accountName), with __clientId for a user-assigned one.
+    __tableServiceUri (or __accountName), with __clientId for a user-assigned one. ``adapter`` carries the requests.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], patience: Patience = USUAL, adapter: BaseAdapter | None = None
+    ) -> None:
+        self._patience = patience
+        self._adapter = adapter
         self._connection_string = environment.get(SETTING, "")
         name = environment.get(f"{SETTING}__accountName")
         self._uris = {
@@ -47,10 +62,11 @@ class StorageAccount:
         from azure.storage.queue import QueueClient, TextBase64DecodePolicy, TextBase64EncodePolicy
 
         options = {
-            **PATIENCE,
-            "initial_backoff": 1,
-            "increment_base": 2,
-            "transport": _transport(),
+            **self._retries(),
+            "initial_backoff": self._patience.pause_s,
+            "increment_base": 2 * self._patience.pause_s,
+            "random_jitter_range": 3 * self._patience.pause_s,
+            "transport": self._transport(),
             "message_encode_policy": TextBase64EncodePolicy(),
             "message_decode_policy": TextBase64DecodePolicy(),
         }
@@ -72,15 +88,33 @@ class StorageAccount:
                 request.context.options["retry_on_methods"] = RETRIED
 
         options = {
-            **PATIENCE,
-            "retry_backoff_factor": 0.5,
-            "transport": _transport(),
+            **self._retries(),
+            "retry_backoff_factor": self._patience.pause_s / 2,
+            "transport": self._transport(),
             "per_call_policies": [RetriedWrites()],
         }
         if self._connection_string:
             with _described():
                 return TableClient.from_connection_string(self._connection_string, name, **options)
         return TableClient(self._uri("table"), name, credential=self._credential(), **options)
+
+    def _retries(self) -> Mapping[str, int]:
+        return {f"retry_{kind}": self._patience.retries for kind in ("total", "connect", "read", "status")}
+
+    def _transport(self) -> Any:
+        """With room for every worker thread (beyond it, a connection is made and thrown away for each request), and
+        with time-outs: a client that is given a transport does not hand its own on."""
+        import requests
+        from azure.core.pipeline.transport import RequestsTransport
+        from requests.adapters import HTTPAdapter
+
+        session = requests.Session()
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, self._adapter or HTTPAdapter(pool_maxsize=CONNECTIONS))
+        connect_s, read_s = self._patience.connect_s, self._patience.read_s
+        return RequestsTransport(
+            session=session, session_owner=False, connection_timeout=connect_s, read_timeout=read_s
+        )
 
     def _uri(self, service: str) -> str:
         uri = self._uris[service]
@@ -92,21 +126,6 @@ class StorageAccount:
         from azure.identity import DefaultAzureCredential
 
         return DefaultAzureCredential(managed_identity_client_id=self._client_id)
-
-
-def _transport() -> Any:
-    """With room for every worker thread (beyond it, a connection is made and thrown away for each request), and with
-    time-outs: a client that is given a transport does not hand its own on."""
-    import requests
-    from azure.core.pipeline.transport import RequestsTransport
-    from requests.adapters import HTTPAdapter
-
-    session = requests.Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
-    return RequestsTransport(
-        session=session, session_owner=False, connection_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S
-    )
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from shared.errors import (
     SourceUnavailable,
     StorageUnavailable,
 )
-from tests.fakes.twins import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
+from tests.fakes.groups import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
 
 NOBODY, BLIND = AlertType.NO_ASSIGNED_USERS.value, AlertType.MEMBERSHIP_UNKNOWN.value
 CHECK_INTERVAL, LEASE = timedelta(minutes=5), timedelta(minutes=3)

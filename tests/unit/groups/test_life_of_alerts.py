@@ -29,7 +29,7 @@ from shared.errors import (
     SourceMisconfigured,
     SourceUnavailable,
 )
-from tests.fakes.twins import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
+from tests.fakes.groups import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
 
 NOBODY = AlertType.NO_ASSIGNED_USERS
 OF_THE_API = ("active", "raise_alert", "resolve")

@@ -1,0 +1,16 @@
+"""Moments as parameters of a query on columns that hold UTC, with an offset or without one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BindParameter, DateTime, bindparam
+
+
+def moment_in_utc(moment: datetime, engine: str) -> BindParameter[Any]:
+    """Aware where the engine compares such with either kind of column, else without an offset; SQLite compares text."""
+    if engine == "postgresql":
+        return bindparam(None, moment, type_=DateTime(timezone=True))
+    naive = moment.astimezone(UTC).replace(tzinfo=None)
+    return bindparam(None, naive.isoformat(" ", "milliseconds") if engine == "sqlite" else naive)

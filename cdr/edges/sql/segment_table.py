@@ -1,0 +1,125 @@
+"""Calls of a V16 to V20 Update 5 phone system: ``cl_calls`` in order of their ids, each with its segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, column, func, literal_column, or_, select, table
+
+from cdr.edges.sql.connections import Connections
+from cdr.edges.sql.moments import moment_in_utc
+from cdr.edges.sql.selects import as_text, read_select
+from cdr.intake.folded import FoldedCall, FoldOptions, records_of
+from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Patience, Row, progress
+from cdr.intake.id_position import Range
+from cdr.intake.ports import Position, Progress
+from cdr.intake.v18_segments import calls_of
+from shared.clock import Clock
+from shared.config.phone_system import Database
+
+RANGES_A_STATEMENT = 200
+
+_CALLS = table("cl_calls", column("id"), column("start_time"), column("end_time"))
+
+
+def read_segments(engine: str, root: Path) -> str:
+    """The SELECT of segments for a kind of database; raises as read_select does."""
+    return read_select(f"v18-{'postgresql' if engine == 'sqlite' else engine}", root, "config/legs", "3cx.source")
+
+
+class SqlV18:
+    """A CallSource on the ``cl_*`` tables. Times without an offset are in UTC there, whatever is configured."""
+
+    name = "v18"
+
+    def __init__(
+        self,
+        database: Database,
+        segments_sql: str,
+        clock: Clock,
+        patience: Patience,
+        *,
+        options: FoldOptions,
+        page_size: int = PAGE_SIZE,
+    ) -> None:
+        self._connections = Connections(database.model_copy(update={"timezone": "UTC"}), "3cx.source")
+        self._sql = segments_sql
+        self._engine = database.engine
+        self._clock = clock
+        self._patience = patience
+        self._options = options
+        self._page_size = page_size
+
+    @contextmanager
+    def connect(self) -> Iterator[IdOrderReader]:
+        with self._connections.open() as connection:
+            rows = SqlSegmentTable(connection, self._sql, self._engine, self._options)
+            yield IdOrderReader(rows, self._clock, self._patience, "UTC", self._page_size)
+
+    def progress(self, position: Position) -> Progress:
+        return progress(position)
+
+
+class SqlSegmentTable:
+    """A RowTable on one connection. A call's row is there once it has ended; its segments may come a moment later."""
+
+    def __init__(self, connection: Connection, segments_sql: str, engine: str, options: FoldOptions) -> None:
+        self._connection = connection
+        self._engine = engine
+        self._options = options
+        self._segments = as_text(segments_sql).columns(column("call_id")).subquery("segments")
+
+    def rows_after(self, position: int | None, limit: int) -> list[Row]:
+        return self._rows(_CALLS.c.id > position if position is not None else None, limit=limit)
+
+    def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
+        rows: list[Row] = []
+        left = [(first if after is None else max(first, after + 1), last) for first, last in ranges]
+        left = [(first, last) for first, last in left if first <= last]
+        for start in range(0, len(left), RANGES_A_STATEMENT):
+            some = left[start : start + RANGES_A_STATEMENT]
+            rows += self._rows(or_(*(_CALLS.c.id.between(*span) for span in some)), limit=limit - len(rows))
+            if len(rows) >= limit:
+                break
+        return rows
+
+    def newest_id(self) -> int | None:
+        return self._one_id(select(func.max(_CALLS.c.id)))
+
+    def first_id_since(self, moment: datetime) -> int | None:
+        begun = _CALLS.c.start_time >= moment_in_utc(moment, self._engine)
+        return self._one_id(select(func.min(_CALLS.c.id)).where(begun))
+
+    def rows_ended_between(self, start: datetime, end: datetime, after: int | None, limit: int) -> list[Row]:
+        from_start, to_end = (moment_in_utc(moment, self._engine) for moment in (start, end))
+        beyond = [] if after is None else [_CALLS.c.id > after]
+        return self._rows(_CALLS.c.end_time >= from_start, _CALLS.c.end_time < to_end, *beyond, limit=limit)
+
+    def _one_id(self, query: Select[Any]) -> int | None:
+        value = self._connection.execute(query).scalar()
+        return None if value is None else int(value)
+
+    def _rows(self, *wanted: ColumnElement[bool] | None, limit: int) -> list[Row]:
+        conditions = [condition for condition in wanted if condition is not None]
+        query = select(_CALLS.c.id).where(*conditions).order_by(_CALLS.c.id).limit(limit)
+        ids = [int(number) for (number,) in self._connection.execute(query)]
+        if not ids:
+            return []
+        calls = {call.id: call for call in self._calls(ids)}
+        return [self._row(calls[str(number)]) for number in ids if str(number) in calls]
+
+    def _calls(self, ids: Sequence[int]) -> Sequence[FoldedCall]:
+        wanted: Any = select(literal_column("segments.*")).select_from(self._segments)
+        result = self._connection.execute(wanted.where(self._segments.c.call_id.in_(ids)))
+        names = [name.lower() for name in result.keys()]  # noqa: SIM118 - a result is no dict
+        return calls_of(dict(zip(names, row, strict=True)) for row in result)
+
+    def _row(self, call: FoldedCall) -> Row:
+        """What is not whole is told of as it is only once it is given up."""
+        waited = not call.is_complete
+        records = records_of(call, self._options, after_wait=waited, give_up=waited)
+        return Row(int(call.id), call.is_complete, tuple(records))

@@ -1,0 +1,167 @@
+"""A call, folded from whatever a phone system writes of it: whose it is, what is missing, and its records. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Literal
+
+from cdr.calls.call import CallRecord, Direction
+
+OwnerPolicy = Literal["last_answered", "first_answered", "longest", "each"]
+_INBOUND, _OUTBOUND, _INTERNAL = "0", "1", "2"  # column call_type
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one person has of a call. ``number`` is the other side's, as the phone system has it.
+
+    In a call in which nobody talked ``answered_at`` is None and ``talk`` nothing; then ``extension`` may be a queue's.
+    """
+
+    extension: str | None
+    direction: Direction
+    number: str | None
+    ended_at: datetime
+    talk: timedelta = timedelta()
+    answered_at: datetime | None = None
+    group: str | None = None
+    is_internal: bool = False
+    hangup_cause: str | None = None
+    leg: str | None = None
+    """The person's last talking leg; for explanation, not for keys."""
+
+    @property
+    def answered(self) -> bool:
+        return self.answered_at is not None
+
+
+class Lack(StrEnum):
+    """What a leg or segment lacks; without segments, the call itself."""
+
+    END = "has not ended"
+    SUCCESSOR = "goes on in a leg that is not there"
+    NAME_OF_SUCCESSOR = "goes on, but does not say in which leg"
+    ORIGIN = "comes from a leg that is not there"
+    PARTY = "has a party that is not there"
+    SEGMENTS = "has no segments"
+
+
+_MAY_STILL_BE_TALK = (Lack.END, Lack.SUCCESSOR, Lack.PARTY, Lack.SEGMENTS)
+"""Where one of these is missing there may be talk that nothing tells of yet, and it may go on for hours. The others may
+have been deleted, or never be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    leg: str
+    lack: Lack
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedCall:
+    """``flows`` and ``legs`` are in order of their start, and the first flow names the call.
+
+    ``ended_at`` is None while a leg has no end. Where nobody talked ``owners`` is empty, and ``unanswered`` is the
+    entry, unless nobody was addressed. As long as the call may not be logged there is neither.
+    """
+
+    id: str
+    flows: tuple[str, ...]
+    legs: tuple[str, ...]
+    missing: tuple[Missing, ...]
+    started_at: datetime | None
+    ended_at: datetime | None
+    owners: Mapping[OwnerPolicy, tuple[Entry, ...]] = field(default_factory=dict)
+    unanswered: Entry | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.missing
+
+    @property
+    def may_be_logged(self) -> bool:
+        """Once it has been waited for: what is missing will change nothing that anybody is told of the call."""
+        return not any(missing.lack in _MAY_STILL_BE_TALK for missing in self.missing)
+
+    @property
+    def answered(self) -> bool:
+        """A person of ours talked; false as long as the call is not complete."""
+        return self.is_complete and any(self.owners.values())
+
+
+@dataclass(frozen=True, slots=True)
+class FoldOptions:
+    """``talk``: duration and end are those of the owner's talks; ``call``: of the call, with waiting and all."""
+
+    owner: OwnerPolicy = "last_answered"
+    duration: Literal["talk", "call"] = "talk"
+
+
+def records_of(
+    call: FoldedCall, options: FoldOptions, *, after_wait: bool = False, give_up: bool = False
+) -> list[CallRecord]:
+    """The call's records; none while it has to be waited for.
+
+    ``after_wait`` makes do with what is there where that is all right, ``give_up`` also tells of a call that it is not.
+    Each record has the same id however often it is made.
+    """
+    if not (call.is_complete or after_wait or give_up):
+        return []
+    if not call.may_be_logged:
+        return [_record(call, {"problem": _problem(call.missing)})] if give_up else []
+    entries = call.owners.get(options.owner, ())
+    if entries and options.owner == "each":
+        return [_record(call, _values(call, entry, options), f"{call.id}/{entry.extension or ''}") for entry in entries]
+    if entry := next(iter(entries), call.unanswered):
+        return [_record(call, _values(call, entry, options))]
+    return [_record(call, {"answered": False, "duration_s": 0, "not_logged": "no_party"})]
+
+
+def _record(call: FoldedCall, values: Mapping[str, Any], record_id: str | None = None) -> CallRecord:
+    times = {"started_at": _text(call.started_at), "ended_at": _text(call.ended_at)}
+    return CallRecord.from_row({"id": record_id or call.id, "call_id": call.id, **times, **values})
+
+
+def _values(call: FoldedCall, entry: Entry, options: FoldOptions) -> dict[str, Any]:
+    caller, called = entry.number, entry.extension
+    if entry.direction is Direction.OUTBOUND:
+        caller, called = called, caller
+    duration, ended_at = entry.talk, entry.ended_at
+    if options.duration == "call" and call.started_at is not None and call.ended_at is not None:
+        duration, ended_at = call.ended_at - call.started_at, call.ended_at
+    outside = _OUTBOUND if entry.direction is Direction.OUTBOUND else _INBOUND
+    return {
+        "ended_at": _text(ended_at),
+        "duration_s": _whole_seconds(duration),
+        "caller_number": caller,
+        "dest_number": called,
+        "extension": entry.extension,
+        "call_type": _INTERNAL if entry.is_internal else outside,
+        "answered": entry.answered,
+        "hangup_cause": entry.hangup_cause,
+        "call_group_id": entry.group,
+    }
+
+
+def _whole_seconds(span: timedelta) -> int:
+    """Rounded half up; no clock that was put back makes it negative."""
+    return max(0, (span + timedelta(seconds=0.5)) // timedelta(seconds=1))
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _problem(missing: Sequence[Missing]) -> str:
+    """One sentence for people, with one leg of each kind as a way in."""
+    kinds = {lack: [each.leg for each in missing if each.lack is lack] for lack in _MAY_STILL_BE_TALK}
+    found = [
+        f"{'call' if lack is Lack.SEGMENTS else 'leg'} {legs[0]} {lack}"
+        + (f" (and {len(legs) - 1} more)" if legs[1:] else "")
+        for lack, legs in kinds.items()
+        if legs
+    ]
+    return f"The call never became whole: {', '.join(found)}"

@@ -1,0 +1,155 @@
+"""How far a table of legs has been read in order of their ends. Pure.
+
+Legs come late, in any order and twice, and a call's legs are spread over the time that it took. So the position keeps
+from when on ends are looked at (the newest one less an overlap), the calls that are not whole yet, and, so that those
+of the overlap are not queued at each poll again, the marks of what was queued.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any
+
+from shared.errors import PositionUnreadable
+
+MOST_MARKS = 20_000
+"""Beyond, the oldest are forgotten: then a call is queued once more, which the ledger absorbs."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR = timedelta(hours=1)
+
+Hour = int
+"""Since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimePosition:
+    """``read_from`` None: from the very beginning. Times are aware and in UTC.
+
+    A call is of no interest if it was over by ``ended_after``, or began before ``started_from``: where the first poll
+    was to start. ``waiting`` has a flow of each call that is not whole, with the moment it was first seen. ``done`` has
+    the marks of what was queued, by the hour in which its call ended.
+    """
+
+    read_from: datetime | None = None
+    newest_end: datetime | None = None
+    ended_after: datetime | None = None
+    started_from: datetime | None = None
+    waiting: Mapping[str, datetime] = field(default_factory=dict)
+    done: Mapping[Hour, frozenset[str]] = field(default_factory=dict)
+
+    def is_done(self, mark: str) -> bool:
+        return any(mark in marks for marks in self.done.values())
+
+
+def mark_of(flow: str, main_flow: str | None) -> str:
+    """Stands for a flow and what it was joined to: it is another one when it is joined to something later."""
+    text = flow if main_flow in (None, flow) else f"{flow}>{main_flow}"
+    return urlsafe_b64encode(blake2b(text.encode(), digest_size=9).digest()).decode()
+
+
+def mark_of_given_up(call: str) -> str:
+    """Stands for a call that was given up: should it become whole after all, it is queued as if it had not been."""
+    return mark_of(call, "given up")
+
+
+def read_up_to(position: TimePosition, newest: datetime, now: datetime, overlap: timedelta) -> TimePosition:
+    """The position after ends up to ``newest`` were looked at.
+
+    ``now`` is the phone system's own time: an end beyond it comes of a clock that was wrong, and must not keep the
+    calls from being seen that end until then.
+    """
+    seen = max(min(newest, now), position.newest_end or _EPOCH)
+    read_from = max(seen - overlap, position.read_from or _EPOCH)
+    kept = {hour: marks for hour, marks in position.done.items() if _EPOCH + (hour + 1) * _HOUR > read_from}
+    return replace(position, newest_end=seen, read_from=read_from, done=kept)
+
+
+def put_back(position: TimePosition, now: datetime, overlap: timedelta) -> TimePosition:
+    """The position after the phone system's clock was set back to ``now``: its legs end earlier again."""
+    earlier = now - overlap
+    return replace(position, newest_end=now, read_from=min(earlier, position.read_from or earlier))
+
+
+def queued(position: TimePosition, marks: Collection[str], ended_at: datetime, flows: Collection[str]) -> TimePosition:
+    """The position after a call was queued, or found to be of no interest."""
+    hour = (ended_at - _EPOCH) // _HOUR
+    done = {**position.done, hour: position.done.get(hour, frozenset()) | frozenset(marks)}
+    return replace(position, waiting=_without(position.waiting, flows), done=_newest(done))
+
+
+def _newest(done: Mapping[Hour, frozenset[str]]) -> Mapping[Hour, frozenset[str]]:
+    """Without the oldest hours where there are too many marks."""
+    left = MOST_MARKS
+    kept: dict[Hour, frozenset[str]] = {}
+    for hour in sorted(done, reverse=True):
+        left -= len(done[hour])
+        if left < 0 and kept:
+            break
+        kept[hour] = done[hour]
+    return kept
+
+
+def waits(position: TimePosition, flows: Collection[str], now: datetime) -> TimePosition:
+    """The position after a call was seen that is not whole: it keeps the moment of the first time."""
+    since = min([position.waiting[flow] for flow in flows if flow in position.waiting], default=now)
+    return replace(position, waiting={**_without(position.waiting, flows), next(iter(flows)): since})
+
+
+def vanished(position: TimePosition, flows: Iterable[str]) -> TimePosition:
+    """The position without calls that were waited for and are not in the table any more."""
+    return replace(position, waiting=_without(position.waiting, set(flows)))
+
+
+def _without(waiting: Mapping[str, datetime], flows: Collection[str]) -> Mapping[str, datetime]:
+    return {flow: since for flow, since in waiting.items() if flow not in flows}
+
+
+def to_text(position: TimePosition) -> str:
+    """Compact JSON, with times in milliseconds since 1970."""
+    state = {
+        "read_from": _milliseconds(position.read_from),
+        "newest_end": _milliseconds(position.newest_end),
+        "ended_after": _milliseconds(position.ended_after),
+        "started_from": _milliseconds(position.started_from),
+        "waiting": {flow: _milliseconds(since) for flow, since in position.waiting.items()},
+        "done": {str(hour): "".join(sorted(marks)) for hour, marks in sorted(position.done.items())},
+    }
+    return json.dumps(state, separators=(",", ":"))
+
+
+def from_text(text: str) -> TimePosition:
+    """:raises PositionUnreadable: to_text did not write it"""
+    try:
+        state = json.loads(text)
+        return TimePosition(
+            read_from=_moment(state["read_from"]),
+            newest_end=_moment(state["newest_end"]),
+            ended_after=_moment(state["ended_after"]),
+            started_from=_moment(state["started_from"]),
+            waiting={str(flow): _EPOCH + timedelta(milliseconds=since) for flow, since in state["waiting"].items()},
+            done={int(hour): _marks_in(marks) for hour, marks in state["done"].items()},
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as exc:
+        raise PositionUnreadable("the stored position is damaged: start over at a point of your choice") from exc
+
+
+_MARK = len(mark_of("", None))
+
+
+def _marks_in(text: str) -> frozenset[str]:
+    return frozenset(text[start : start + _MARK] for start in range(0, len(text), _MARK))
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    """Rounded down, so that nothing is passed over."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1) if moment is not None else None
+
+
+def _moment(milliseconds: Any) -> datetime | None:
+    return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds is not None else None

@@ -1,0 +1,58 @@
+"""What operators need of the ledger, beside what the submission does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol
+
+from cdr.calls.call import CallKey, State
+from cdr.calls.message import Letter
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedCall:
+    """A rejected call's record without its row. ``replayed_at`` is when it was last put on the queue again.
+
+    ``reason`` is a word of Reason, or one that a newer version of this app knows.
+    """
+
+    key: CallKey
+    reason: str
+    detail: str
+    settled_at: datetime
+    replayed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StateCounts:
+    """How many calls the ledger has in each state; ``complete`` is False where counting took too long."""
+
+    counts: Mapping[State, int]
+    complete: bool
+
+
+class LedgerRecords(Protocol):
+    """The ledger as operators see it. Every method may raise StorageUnavailable."""
+
+    def count_states(self) -> StateCounts: ...
+
+    def rejected(self) -> Iterator[RejectedCall]:
+        """Every call whose state is rejected, in no particular order."""
+
+    def letter(self, key: CallKey) -> Letter | None:
+        """The message of a call that was rejected; None if there is none any more."""
+
+    def mark_replayed(self, key: CallKey, now: datetime) -> None:
+        """Note that a rejected call is on the queue again. One that is gone or claimed meanwhile is left as it is."""
+
+    def record_ids(
+        self, first: date, last: date, *, undated: bool = True, stalled_before: datetime | None = None
+    ) -> set[str]:
+        """The call detail records that the ledger knows, of calls that ended on these days (UTC), and of those without
+        a day; without the claims that ran out before a moment, whose messages must have got lost."""
+
+    def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
+        """Remove the records of calls that were settled before a moment (rejected ones: before another one), never
+        one that is claimed. Works as it is iterated, and yields how many records each step removed."""

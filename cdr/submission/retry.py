@@ -1,0 +1,104 @@
+"""Whether and when a message is tried again. Pure: nothing sleeps, nothing is logged here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cdr.calls.message import Message
+from cdr.submission.ports import Held
+from shared.errors import ApiFailed, ApiUnavailable, PartHeld, PipelineError, StorageUnavailable, SubmissionUnknown
+
+Hindrance = PipelineError | Held
+"""Why a call could not be settled now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long is waited, and how long at most in all.
+
+    A delay starts at ``first_delay`` and doubles, to ``longest_delay`` where the API is at fault, and to
+    ``longest_delay_alone`` where it may be the call: what always fails by itself must not keep the workers busy.
+    """
+
+    give_up_after: timedelta
+    claim_lease: timedelta
+    first_delay: timedelta = timedelta(seconds=30)
+    longest_delay: timedelta = timedelta(minutes=5)
+    longest_delay_alone: timedelta = timedelta(minutes=30)
+    after_the_lease: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    delay: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    pass
+
+
+def decide(
+    hindrance: Hindrance,
+    message: Message,
+    now: datetime,
+    random: Callable[[], float],
+    patience: Patience,
+    *,
+    alone: bool = False,
+) -> Again | GiveUp:
+    """What becomes of a call that could not be settled.
+
+    ``random`` yields numbers from 0 up to 1. ``alone`` says that the API is not known to be down for others.
+    """
+    if _can_be_given_up(hindrance) and _age(message, now) >= patience.give_up_after:
+        return GiveUp()
+    return again(hindrance, message, now, random, patience, alone=alone)
+
+
+def again(
+    hindrance: Hindrance,
+    message: Message,
+    now: datetime,
+    random: Callable[[], float],
+    patience: Patience,
+    *,
+    alone: bool = False,
+) -> Again:
+    """The same for what is not given up, however old it is."""
+    may_be_the_call = alone and isinstance(hindrance, ApiFailed | SubmissionUnknown)
+    longest = patience.longest_delay_alone if may_be_the_call else patience.longest_delay
+    return Again(max(_delay(message.tries, longest, random, patience), _before_that_in_vain(hindrance, now, patience)))
+
+
+def is_over(message: Message, now: datetime, patience: Patience) -> bool:
+    """Whether a call that was sent without an answer is not even tried once more: it has had its last look."""
+    return _age(message, now) >= patience.give_up_after + patience.claim_lease
+
+
+def _can_be_given_up(hindrance: Hindrance) -> bool:
+    """Not what is no fault of the call's, nor what may be on its way in: first its claim has to run out."""
+    return not isinstance(hindrance, StorageUnavailable | SubmissionUnknown | PartHeld | Held)
+
+
+def _age(message: Message, now: datetime) -> timedelta:
+    return now - message.first_tried_at if message.first_tried_at else timedelta()
+
+
+def _delay(tries: int, longest: timedelta, random: Callable[[], float], patience: Patience) -> timedelta:
+    """Less up to a fifth, so that not all messages come back at once."""
+    doubled: timedelta = min(patience.first_delay * 2 ** min(tries, 10), longest)
+    return doubled * (1 - random() / 5)
+
+
+def _before_that_in_vain(hindrance: Hindrance, now: datetime, patience: Patience) -> timedelta:
+    match hindrance:
+        case SubmissionUnknown():
+            return patience.claim_lease + patience.after_the_lease
+        case Held(until=datetime() as until):
+            return until - now + patience.after_the_lease
+        case ApiUnavailable(retry_after=timedelta() as wait):
+            return min(wait, patience.longest_delay_alone)
+    return timedelta()

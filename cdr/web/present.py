@@ -1,0 +1,146 @@
+"""What people get to see of the use cases' answers: JSON, with phone numbers masked unless they are to be revealed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from cdr.calls.message import Letter, Message
+from cdr.operations.reconcile import Reconciliation
+from cdr.operations.rejected import RejectedEntry, RejectedPage
+from cdr.operations.status import GroupNow, HoursNow, Lagging, Problem, Status
+from shared import log
+
+Json = dict[str, Any]
+
+NUMBERS = ("caller_number", "dest_number")
+NEVER_NUMBERS = ("id", "call_id", "started_at", "ended_at")
+"""Digits in a record that give nobody away, and look like phone numbers."""
+
+
+def status_json(status: Status) -> Json:
+    return {
+        "version": status.version,
+        "uptime_seconds": status.uptime_s,
+        "source": _problem(status.source) if isinstance(status.source, Problem) else status.source,
+        **_progress(status),
+        "last_poll": _last_poll(status),
+        "lag": _problem(status.lag) if isinstance(status.lag, Problem) else _lag(status.lag),
+        "queue": _problem(status.queue)
+        if isinstance(status.queue, Problem)
+        else {"waiting": status.queue.waiting, "poison": status.queue.poison},
+        "ledger": _problem(status.ledger)
+        if isinstance(status.ledger, Problem)
+        else {**{state.value: n for state, n in status.ledger.counts.items()}, "complete": status.ledger.complete},
+        "business_hours": _hours(status.hours),
+        "monitored_groups": _problem(status.groups)
+        if isinstance(status.groups, Problem)
+        else [_group(group) for group in status.groups],
+    }
+
+
+def _problem(problem: Problem) -> Json:
+    return {"error": problem.error}
+
+
+def _progress(status: Status) -> Json:
+    progress = status.progress
+    if isinstance(progress, Problem):
+        return {"last_processed_cdr_id": _problem(progress)}
+    return {
+        "last_processed_cdr_id": progress.position,
+        "open_rows": progress.open_calls,
+        "missing_ids": progress.missing_ids,
+    }
+
+
+def _last_poll(status: Status) -> Json | None:
+    report = status.last_poll
+    if report is None or isinstance(report, Problem):
+        return _problem(report) if report else None
+    return {
+        "at": _seconds(report.at),
+        "result": report.result,
+        "queued": report.queued,
+        "duration_ms": report.duration_ms,
+        "error": report.error,
+    }
+
+
+def _lag(lagging: Lagging) -> Json:
+    return {
+        "newest_cdr_id": lagging.lag.newest,
+        "ids_behind": lagging.lag.behind,
+        "seconds_behind": lagging.seconds,
+    }
+
+
+def _hours(hours: HoursNow) -> Json:
+    changes = hours.changes_at.isoformat(timespec="minutes") if hours.changes_at else None
+    return {"open": hours.open, "changes_at": changes, "timezone": hours.timezone}
+
+
+def _group(group: GroupNow) -> Json:
+    named, view = {"id": group.id, "name": group.name}, group.view
+    if view is None:
+        return {**named, "state": "not checked: call_groups.members.source is none"}
+    if view.state is None:
+        return {**named, "state": "not checked yet"}
+    return {
+        **named,
+        "state": view.state.value,
+        "since": _seconds(view.since),
+        "members": view.members,
+        "available": view.available,
+        "alert_id": view.alert_id,
+        "last_check": _seconds(view.last_check),
+        **({"resolved_by_hand": view.resolved_by_hand.value} if view.resolved_by_hand else {}),
+    }
+
+
+def reconciliation_json(found: Reconciliation) -> Json:
+    ids = {name: [_as_id(text) for text in getattr(found, name)] for name in ("missing_ids", "only_in_ledger_ids")}
+    return {**asdict(found), **ids}
+
+
+def _as_id(text: str) -> int | str:
+    """A whole number as such, as it stands in the phone system's table."""
+    return int(text) if re.fullmatch("-?[0-9]{1,40}", text) else text
+
+
+def rejected_json(page: RejectedPage, *, reveal: bool) -> Json:
+    return {"calls": [_rejected(entry, reveal=reveal) for entry in page.calls], "next": page.next}
+
+
+def _rejected(entry: RejectedEntry, *, reveal: bool) -> Json:
+    call = entry.call
+    return {
+        "call": call.key.name,
+        "reason": call.reason,
+        "detail": call.detail if reveal else log.mask_numbers(call.detail),
+        "rejected_at": _seconds(call.settled_at),
+        "replayed_at": _seconds(call.replayed_at),
+        "row": _row(entry.letter, reveal=reveal),
+    }
+
+
+def _row(letter: Letter | None, *, reveal: bool) -> Any:
+    """The call detail record; of a message that is none of ours its text."""
+    if not isinstance(letter, Message):
+        text = letter.to_text() if letter else ""
+        return text if reveal else log.mask_numbers(text)
+    values: Mapping[str, Any] = letter.records[0].values
+    return dict(values) if reveal else {name: _masked(name, value) for name, value in values.items()}
+
+
+def _masked(column: str, value: Any) -> Any:
+    if column in NUMBERS:
+        return log.mask_number(str(value)) if value else value
+    return log.mask_numbers(value) if isinstance(value, str) and column not in NEVER_NUMBERS else value
+
+
+def _seconds(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="seconds") if moment else None

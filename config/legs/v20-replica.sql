@@ -1,0 +1,29 @@
+-- Legs of calls in a replica that the Data Connector of a 3CX V20 phone system writes, on PostgreSQL, MySQL or SQL Server.
+-- Whatever types the columns have there, they are read as what they stand for. offload_id tells which of two copies of a
+-- leg was sent last.
+SELECT
+  cdr_id,
+  call_history_id,
+  main_call_history_id,
+  source_entity_type,
+  source_dn_number,
+  source_participant_id,
+  source_participant_phone_number,
+  source_participant_is_incoming,
+  destination_entity_type,
+  destination_dn_number,
+  destination_participant_id,
+  destination_participant_phone_number,
+  destination_participant_is_incoming,
+  base_cdr_id,
+  originating_cdr_id,
+  continued_in_cdr_id,
+  creation_method,
+  creation_forward_reason,
+  termination_reason,
+  termination_reason_details,
+  cdr_started_at,
+  cdr_answered_at,
+  cdr_ended_at,
+  offload_id
+FROM cdroutput

@@ -1,0 +1,286 @@
+"""What a schema file of one's own may hold, that nothing is ever written, and what a page costs.
+
+That a file is one SELECT is shown in tests/unit/sql/test_selects.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import sqlalchemy as sa
+
+from cdr.calls.message import Message
+from cdr.edges.sql.engines import make_engine
+from cdr.intake.id_order import RowTable
+from shared.errors import SourceMisconfigured
+from tests.support.statements import statements
+from tests.systems.phone_systems import CALLLOG, DATABASES, PostgreSqlPhoneSystem, SqlPhoneSystem
+from tests.systems.plugin import MakePhoneSystem
+
+ID = "Id           AS id"
+"""As it stands in the schema file."""
+
+
+def on(*names: str) -> pytest.MarkDecorator:
+    """Which databases a test is about."""
+    return pytest.mark.parametrize("system", names, indirect=True)
+
+
+@pytest.fixture
+def system(request: pytest.FixtureRequest, make_phone_system: MakePhoneSystem) -> Any:
+    return make_phone_system(request.param)
+
+
+def values_of(system: SqlPhoneSystem, schema: str) -> list[Mapping[str, Any]]:
+    """The rows' values as they arrive at a worker."""
+    with system.connect(schema) as table:
+        rows = table.rows_after(0, 10)
+    return [Message.from_text(Message(tuple(row.records)).to_text()).records[0].values for row in rows]
+
+
+# Its text
+
+
+@on(*DATABASES)
+def test_colons_and_percent_signs_in_a_schema_are_text_and_no_parameters(system: SqlPhoneSystem) -> None:
+    system.insert({"id": 1, "call_id": "a:b 100%"}, {"id": 2, "call_id": "other"})
+    odd = "12:30:00 :id %s %(id)s 100%% ::x"
+    schema = CALLLOG.replace("HangupCause ", f"'{odd}' ") + " WHERE CallId LIKE '%a:b 1__|%' ESCAPE '|'"
+    assert [(row["id"], row["hangup_cause"]) for row in values_of(system, schema)] == [(1, odd)]
+
+
+@on(*DATABASES)
+def test_names_may_be_written_in_any_case_and_more_columns_than_the_canonical_ones_do_no_harm(
+    system: SqlPhoneSystem,
+) -> None:
+    system.insert({"id": 1, "call_id": "abc"})
+    upper = CALLLOG.replace("AS id", "AS ID").replace("AS call_id", "AS Call_Id")
+    (row,) = values_of(system, upper.replace("AS hangup_cause", "AS hangup_cause, Id AS recording"))
+    assert (row["id"], row["call_id"], "recording" in row) == (1, "abc", False)
+
+
+@on(*DATABASES)
+def test_a_schema_may_join_and_filter(system: SqlPhoneSystem) -> None:
+    system.insert({"id": 1, "answered": 1}, {"id": 2, "answered": 0}, {"id": 3, "answered": 1})
+    of_one = re.sub(r"(\w+ +AS )", r"c.\1", CALLLOG)
+    schema = f"{of_one} c JOIN CallLog other ON other.Id = c.Id WHERE other.Answered = 1"
+    assert [row["id"] for row in values_of(system, schema)] == [1, 3]
+
+
+# Ids
+
+
+@on("mariadb")
+def test_an_id_that_the_database_keeps_as_a_decimal_comes_as_a_whole_number(system: SqlPhoneSystem) -> None:
+    system.insert({"id": 2}, {"id": 10})
+    schema = CALLLOG.replace(ID, "CAST(Id AS DECIMAL(20, 0)) AS id")
+    assert [(type(row["id"]), row["id"]) for row in values_of(system, schema)] == [(int, 2), (int, 10)]
+
+
+@on("sqlite", "mariadb", "mssql-freetds", "mssql-microsoft")
+def test_an_id_of_text_is_refused_because_ten_would_come_before_nine(system: SqlPhoneSystem) -> None:
+    system.insert({"id": 9, "call_id": "9"}, {"id": 10, "call_id": "10"})
+    schema = CALLLOG.replace(ID, "CallId AS id").replace("CallId       AS call_id", "Id AS call_id")
+    with system.connect(schema) as table:
+        for read in (lambda: table.rows_after(None, 10), table.newest_id):
+            with pytest.raises(SourceMisconfigured, match=r"3cx\.schema.* id .*whole number"):
+                read()
+
+
+@on("sqlite")
+@pytest.mark.parametrize("value", ["1.5", "NULL", "'abc'"])
+def test_an_id_that_is_no_whole_number_is_refused(system: SqlPhoneSystem, value: str) -> None:
+    system.insert({"id": 1})
+    with (
+        system.connect(CALLLOG.replace(ID, f"{value} AS id")) as table,
+        pytest.raises(SourceMisconfigured, match=r"3cx\.schema.* id .*whole number"),
+    ):
+        table.rows_after(None, 10)
+
+
+# Values that only some engines have
+
+
+@on("sqlite")
+def test_text_in_sqlite_that_is_no_utf_8_passes_with_replacement_characters(system: SqlPhoneSystem) -> None:
+    system.insert({"id": 1}, {"id": 2})
+    system.sql("UPDATE CallLog SET CallId = CAST(X'61FF62' AS TEXT), HangupCause = X'00FF' WHERE Id = 1")
+    first, second = values_of(system, CALLLOG)
+    assert (first["call_id"], first["hangup_cause"], second["id"]) == ("a\ufffdb", "\x00\\xff", 2)
+
+
+@on("mariadb")
+def test_every_type_of_mariadb_can_travel(system: SqlPhoneSystem) -> None:
+    odd = {
+        "call_id": ("UNHEX('FF00')", "\\xff\x00"),
+        "started_at": ("CAST('2026-11-20 09:00:00.123456' AS DATETIME(6))", "2026-11-20T09:00:00.123456"),
+        "ended_at": ("CAST('2026-11-20' AS DATE)", "2026-11-20"),
+        "duration_s": ("CAST('00:05:00' AS TIME)", 300),
+        "caller_number": ("1.50", "1.50"),
+        "dest_number": ("1e300", 1e300),
+        "extension": ("b'1'", "\x01"),
+        "call_type": ("18446744073709551615", 18446744073709551615),
+        "answered": ("TRUE", 1),
+        "hangup_cause": ("JSON_OBJECT('a', 1)", '{"a": 1}'),
+    }
+    (row,) = values_of(system, f"SELECT 1 AS id, {', '.join(f'{sql} AS {name}' for name, (sql, _) in odd.items())}")
+    assert row == {"id": 1} | {name: value for name, (_, value) in odd.items()}
+
+
+# Nothing but SELECT
+
+
+@on("sqlite", "mariadb", "postgresql", "mssql-freetds")
+def test_a_session_writes_nothing_even_for_a_login_that_may_do_everything(system: Any) -> None:
+    system.insert({"id": 1})
+    login = system.add_owner() if hasattr(system, "add_owner") else {}
+    with make_engine(system.settings(**login)).connect() as connection:
+        for statement in ("INSERT INTO CallLog (Id) VALUES (2)", "DELETE FROM CallLog", "CREATE TABLE t (i INT)"):
+            with pytest.raises(sa.exc.DBAPIError, match=r"(?i)read.?only|denied"):
+                connection.exec_driver_sql(statement)
+    assert system.sql("SELECT Id FROM CallLog") == [(1,)]
+
+
+@on("mariadb", "postgresql")
+def test_a_select_that_calls_a_function_that_writes_is_the_schemas_fault(system: Any) -> None:
+    system.insert({"id": 1})
+    schema = CALLLOG.replace("HangupCause ", "add_row() ")
+    with (
+        system.connect(schema, **system.add_owner()) as table,
+        pytest.raises(SourceMisconfigured, match=r"3cx\.schema.*write"),
+    ):
+        table.rows_after(None, 10)
+    assert system.sql("SELECT Id FROM CallLog") == [(1,)]
+
+
+# What a page costs
+
+READINGS: dict[str, Callable[[RowTable], Any]] = {
+    "a page": lambda table: table.rows_after(4_990, 500),
+    "the first page": lambda table: table.rows_after(None, 500),
+    "ids again": lambda table: table.rows_in([(5, 5), (9, 12), *((i, i) for i in range(100, 900, 7))], 6, 500),
+    "the newest id": lambda table: table.newest_id(),
+}
+READ = pytest.mark.parametrize("reading", READINGS)
+
+
+def sent_by(reading: str, system: SqlPhoneSystem) -> tuple[str, Any]:
+    system.insert(*({"id": row_id, "call_id": "x" * 50} for row_id in range(1, 5_001)))
+    with system.connect() as table, statements() as sent:
+        READINGS[reading](table)
+    (only,) = sent
+    return only
+
+
+@on("sqlite")
+@READ
+def test_sqlite_finds_rows_by_their_key(system: SqlPhoneSystem, reading: str) -> None:
+    statement, parameters = sent_by(reading, system)
+    plan = [row[3] for row in system.sql(f"EXPLAIN QUERY PLAN {statement}", *parameters)]
+    if reading == "the first page":
+        assert plan == ["SCAN CallLog"]  # in the order of its key, and no sorting afterwards
+        return
+    steps = [step for step in plan if "CallLog" in step]
+    how = "SEARCH CallLog" if reading == "the newest id" else "SEARCH CallLog USING INTEGER PRIMARY KEY"
+    assert steps
+    assert all(step.startswith(how) for step in steps)
+    assert "B-TREE" not in " ".join(plan).upper() or reading == "ids again"
+
+
+@on("mariadb")
+@READ
+def test_mariadb_reads_no_more_than_the_page(system: Any, reading: str) -> None:
+    import pymysql.cursors
+
+    statement, parameters = sent_by(reading, system)
+    system.sql("ANALYZE TABLE CallLog")
+    with closing(system.server.connect()) as connection, connection.cursor(pymysql.cursors.DictCursor) as cursor:
+        cursor.execute(f"EXPLAIN {statement}", parameters)
+        (plan,) = cursor.fetchall()
+    if reading == "the newest id":
+        assert plan["Extra"] == "Select tables optimized away"
+        return
+    how, most_rows = {"a page": ("range", 20), "ids again": ("range", 300), "the first page": ("index", 500)}[reading]
+    assert (plan["type"], plan["key"]) == (how, "PRIMARY")
+    assert int(plan["rows"]) <= most_rows
+    assert "filesort" not in (plan["Extra"] or "")
+
+
+@on("postgresql")
+@READ
+def test_postgresql_finds_rows_by_their_key(system: Any, reading: str) -> None:
+    statement, parameters = sent_by(reading, system)
+    system.sql("ANALYZE CallLog")
+    with closing(system.server.connect()) as connection:
+        plan = "\n".join(line for (line,) in connection.execute(f"EXPLAIN {statement}", parameters))
+    assert "calllog_pkey" in plan
+    assert "Seq Scan" not in plan
+    assert "Sort" not in plan or reading == "ids again"
+
+
+@on(*DATABASES)
+def test_a_moment_is_sent_as_a_parameter_and_not_as_text_of_the_statement(system: SqlPhoneSystem) -> None:
+    with system.connect() as table, statements() as sent:
+        table.first_id_since(datetime(2026, 11, 20, 9, 0, tzinfo=UTC))
+    assert "2026" not in sent[0][0]
+
+
+# PostgreSQL's two types of timestamp
+
+BERLIN = "Europe/Berlin"
+TWICE = [datetime(2026, 10, 25, 0, 30, tzinfo=UTC) + n * timedelta(minutes=30) for n in range(4)]
+"""Moments in the hour that comes twice; the first is 02:30 in Berlin, for the first time."""
+
+
+@on("postgresql")
+@pytest.mark.parametrize("kind", ["timestamp", "timestamptz"])
+@pytest.mark.parametrize("timezone", ["UTC", BERLIN, "America/Anchorage"])
+def test_both_types_of_timestamp_are_compared_as_moments(
+    system: PostgreSqlPhoneSystem, kind: str, timezone: str
+) -> None:
+    moments = [datetime(2026, 7, 1, hour, tzinfo=UTC) for hour in (9, 10, 11)]
+    store(system, kind, timezone, moments)
+    with system.connect(timezone=timezone) as table:
+        assert table.first_id_since(moments[1]) == 2
+        first, second = table.rows_ended_between(moments[0], moments[2], None, 10)
+    assert (first.id, second.id) == (1, 2)
+    local = moments[0].astimezone(ZoneInfo(timezone))
+    ended = local if kind == "timestamptz" else local.replace(tzinfo=None)
+    assert first.records[0].values["ended_at"] == ended.isoformat()
+
+
+@on("postgresql")
+def test_the_hour_that_comes_twice_is_told_apart_where_the_column_can(system: PostgreSqlPhoneSystem) -> None:
+    store(system, "timestamptz", BERLIN, TWICE)
+    with system.connect(timezone=BERLIN) as table:
+        assert [table.first_id_since(moment) for moment in TWICE] == [1, 2, 3, 4]
+        between = table.rows_ended_between(TWICE[1], TWICE[3], None, 10)
+        rows = table.rows_after(None, 10)
+    assert [row.id for row in between] == [2, 3]
+    assert [datetime.fromisoformat(row.records[0].values["ended_at"]) for row in rows] == TWICE
+
+
+@on("postgresql")
+def test_no_row_is_lost_to_the_hour_that_comes_twice_where_the_column_has_no_offset(
+    system: PostgreSqlPhoneSystem,
+) -> None:
+    store(system, "timestamp", BERLIN, TWICE)
+    with system.connect(timezone=BERLIN) as table:
+        for row_id, moment in enumerate(TWICE, start=1):
+            first = table.first_id_since(moment)
+            assert first is not None
+            assert first <= row_id
+
+
+def store(system: PostgreSqlPhoneSystem, kind: str, timezone: str, moments: list[datetime]) -> None:
+    """Rows 1, 2 and so on that start and end at these moments, in columns of this type."""
+    system.sql(f"ALTER TABLE CallLog ALTER StartTime TYPE {kind}, ALTER EndTime TYPE {kind}")
+    local = [moment.astimezone(ZoneInfo(timezone)) for moment in moments]
+    values = [moment if kind == "timestamptz" else moment.replace(tzinfo=None) for moment in local]
+    system.insert(*({"id": n, "started_at": v, "ended_at": v} for n, v in enumerate(values, start=1)))

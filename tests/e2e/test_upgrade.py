@@ -1,0 +1,93 @@
+"""1.0.0 gives way to this version while calls are on their way, and comes back: no call is lost, none gets in twice.
+
+``tests/data/v1/app-1.0.0.zip`` is 1.0.0 itself, with the local host of its time: ``git archive --format=zip`` of the
+folders cdr, shared, local and config, of function_app.py and of host.json.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from local.call_logger.server import Fault
+from tests.e2e.conftest import Hosts
+from tests.functions.surroundings import RecordingCallLogger, Storage
+from tests.support.factories import make_raw_row
+from tests.support.waiting import wait_until
+from tests.systems.phone_systems import SqlitePhoneSystem
+
+ARCHIVE = Path(__file__).resolve().parents[1] / "data" / "v1" / "app-1.0.0.zip"
+SLOWLY = Fault(before_answer_s=0.15)
+LATER_MAPPED = "\n  199: late@example.com\n"
+
+
+@pytest.fixture(scope="module")
+def version_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("v1")
+    with ZipFile(ARCHIVE) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def rows(first: int, last: int) -> list[dict[str, object]]:
+    """Of each ten, one was not answered and one has an extension that nobody is mapped to."""
+    return [
+        make_raw_row(
+            id=number,
+            call_id=f"C-{number}",
+            answered=0 if number % 10 == 0 else 1,
+            extension="199" if number % 10 == 5 else "101",
+        )
+        for number in range(first, last + 1)
+    ]
+
+
+def wanted(last: int) -> list[str]:
+    """What must be at the Call Logger in the end, rows that were replayed included."""
+    return sorted(f"C-{number}-{number}" for number in range(1, last + 1) if number % 10 != 0)
+
+
+def work_until(storage: Storage, call_logger: RecordingCallLogger, calls: int) -> None:
+    wait_until(lambda: len(call_logger.bodies) >= calls)
+    assert storage.depth() > 0, "the roll must come in mid-flow"
+
+
+def test_rolling_forward_and_back_in_mid_flow_loses_nothing_and_doubles_nothing(
+    start_host: Hosts,
+    sqlite_system: SqlitePhoneSystem,
+    storage: Storage,
+    call_logger: RecordingCallLogger,
+    version_1: Path,
+) -> None:
+    call_logger.faults.stand(SLOWLY)
+
+    sqlite_system.insert(*rows(1, 80), make_raw_row(id=81, call_id="C-81", ended_at=None))
+    old = start_host(sqlite_system, root=version_1)
+    old.poll()
+    work_until(storage, call_logger, 15)
+    assert old.end() == 0
+
+    new = start_host(sqlite_system)
+    sqlite_system.sql("UPDATE CallLog SET EndTime = '2026-11-22 10:01:30' WHERE Id = 81")
+    sqlite_system.insert(*rows(82, 140))
+    assert new.poll()["position"] == 140
+    work_until(storage, call_logger, 60)
+    assert new.end() == 0
+
+    back = start_host(sqlite_system, root=version_1)
+    sqlite_system.insert(*rows(141, 180))
+    assert back.poll()["position"] == 180
+    work_until(storage, call_logger, 100)
+    assert back.end() == 0
+
+    call_logger.faults.clear()
+    again = start_host(sqlite_system, more=LATER_MAPPED)
+    wait_until(lambda: storage.depth() == 0 and "claimed" not in storage.states())
+    replayed = again.ask("POST", "/trigger/replay", json={"reason": "unmapped_extension"}).json()
+    assert replayed["queued"] + sum(1 for name in call_logger.call_ids if name.endswith("5")) >= 18
+    wait_until(lambda: storage.depth() == 0 and {"submitted", "skipped"} == set(storage.states()))
+    assert call_logger.call_ids == wanted(180)
+    assert call_logger.double_submissions == []
+    assert again.ask("GET", "/reconcile?from=2026-11-22&to=2026-11-22").json()["missing"] == 0

@@ -1,0 +1,180 @@
+"""A fake of the ledger, as the submission and as operators use it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+from cdr.calls.call import UNDATED, CallKey, Job, Reason, Settlement, State
+from cdr.calls.message import Letter, Message, letter_of
+from cdr.calls.rules import row_key
+from cdr.operations.ports import RejectedCall, StateCounts
+from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held, RecordAnswer, Recorded
+from tests.fakes.fake import LONG_AGO, Fake
+
+MAX_MESSAGE_IN_LEDGER = 60_000
+MAX_DETAIL = 2_000
+REMOVED_AT_ONCE = 100
+
+
+@dataclass(frozen=True)
+class LedgerRecord:
+    """What the ledger holds of one call; ``message`` is empty once nobody can need it any more."""
+
+    state: State
+    row_id: str | None
+    message: str
+    attempts: int = 0
+    claimed_until: datetime = LONG_AGO
+    reason: str = ""
+    detail: str = ""
+    entry_id: str | None = None
+    last_error: str | None = None
+    settled_at: datetime | None = None
+    replayed_at: datetime | None = None
+    in_hand: bool = field(default=False, compare=False)
+    """Whether the last claim was neither given back nor settled."""
+
+    @property
+    def final(self) -> AlreadySubmitted | None:
+        is_part = self.state is State.SKIPPED and self.reason == Reason.MERGED
+        is_known = self.state is State.SUBMITTED or is_part
+        return AlreadySubmitted(self.row_id, as_part=is_part) if is_known else None
+
+    def held(self, now: datetime) -> Held | None:
+        if self.state is not State.CLAIMED or self.claimed_until <= now:
+            return None
+        return Held(f"another worker has the call until {self.claimed_until:%H:%M:%S} UTC", self.claimed_until)
+
+
+class InMemoryLedger(Fake):
+    """A CallLedger and a LedgerRecords; ``records`` has what it knows of each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: dict[CallKey, LedgerRecord] = {}
+        self._versions: Counter[CallKey] = Counter()
+
+    def claim(self, jobs: Sequence[Job], now: datetime, lease: timedelta) -> Sequence[ClaimAnswer]:
+        return [self._claim(job, now, lease) for job in jobs]
+
+    def _claim(self, job: Job, now: datetime, lease: timedelta) -> ClaimAnswer:
+        key, row_id, message = job.key, job.record.id, Message((job.record,)).to_text()
+        with self.operation("claim"):
+            found = self.records.get(key) or LedgerRecord(State.CLAIMED, row_id, message)
+            if found.final is not None:
+                return found.final
+            if (held := found.held(now)) is not None:
+                return held
+            self._set_aside(key, row_id, found)
+            until, attempts = now + lease, found.attempts + 1
+            mine = replace(found, state=State.CLAIMED, row_id=row_id, message=message, attempts=attempts)
+            version = self._write(key, replace(mine, claimed_until=until, in_hand=True))
+            return Claim(key, version, until, attempts, found.last_error, is_unanswered=found.in_hand)
+
+    def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
+        with self.operation("settle"):
+            if settlement.state is State.SUBMITTED or self._is_current(claim):
+                found = self.records.get(claim.key) or LedgerRecord(State.CLAIMED, None, "")
+                self._write(claim.key, _settled(found, settlement, now))
+
+    def give_back(self, claim: Claim, error: str, now: datetime) -> None:
+        with self.operation("give_back"):
+            if self._is_current(claim):
+                found = self.records[claim.key]
+                given_back = replace(found, claimed_until=now, in_hand=False, last_error=error[:MAX_DETAIL])
+                self._write(claim.key, given_back)
+
+    def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
+        with self.operation("record"):
+            found = self.records.get(key)
+            if found is not None and found.final is not None:
+                return found.final
+            if found is not None and (held := found.held(now)) is not None:
+                return held
+            row_id = letter.records[0].id if isinstance(letter, Message) else found.row_id if found else None
+            if found is not None:
+                self._set_aside(key, row_id, found)
+            text = letter.to_text()[:MAX_MESSAGE_IN_LEDGER] if letter else ""
+            kept = replace(found or LedgerRecord(settlement.state, None, ""), message=text, row_id=row_id)
+            self._write(key, _settled(kept, settlement, now))
+            return Recorded()
+
+    def last_error(self, key: CallKey) -> str | None:
+        with self.operation("last_error"):
+            return self.records[key].last_error if key in self.records else None
+
+    def _set_aside(self, key: CallKey, row_id: str | None, found: LedgerRecord) -> None:
+        if found.row_id not in (None, row_id) and found.state in (State.SKIPPED, State.REJECTED):
+            self.records.setdefault(row_key(key, str(found.row_id)), found)
+
+    def count_states(self) -> StateCounts:
+        with self.operation("count_states"):
+            return StateCounts(Counter(record.state for record in self.records.values()), complete=True)
+
+    def rejected(self) -> Iterator[RejectedCall]:
+        with self.operation("rejected"):
+            found = {key: record for key, record in self.records.items() if record.state is State.REJECTED}
+        for key, record in found.items():
+            yield RejectedCall(key, record.reason, record.detail, record.settled_at or LONG_AGO, record.replayed_at)
+
+    def letter(self, key: CallKey) -> Letter | None:
+        with self.operation("letter"):
+            text = self.records[key].message if key in self.records else ""
+            return letter_of(text) if text else None
+
+    def mark_replayed(self, key: CallKey, now: datetime) -> None:
+        with self.operation("mark_replayed"):
+            found = self.records.get(key)
+            if found is not None and found.state is State.REJECTED:
+                self._write(key, replace(found, replayed_at=now))
+
+    def record_ids(
+        self, first: date, last: date, *, undated: bool = True, stalled_before: datetime | None = None
+    ) -> set[str]:
+        def is_wanted(key: CallKey, record: LedgerRecord) -> bool:
+            is_stalled = record.state is State.CLAIMED and bool(
+                stalled_before and record.claimed_until < stalled_before
+            )
+            return not is_stalled and (undated if key.day == UNDATED else f"{first}" <= key.day <= f"{last}")
+
+        with self.operation("record_ids"):
+            found = [record.row_id for key, record in self.records.items() if is_wanted(key, record)]
+            return {row_id for row_id in found if row_id is not None}
+
+    def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
+        def is_old(record: LedgerRecord) -> bool:
+            limit = rejected_before if record.state is State.REJECTED else before
+            return record.state is not State.CLAIMED and record.settled_at is not None and record.settled_at < limit
+
+        while True:
+            with self.operation("remove_settled"):
+                old = [key for key, record in self.records.items() if is_old(record)][:REMOVED_AT_ONCE]
+                for key in old:
+                    del self.records[key]
+            if not old:
+                return
+            yield len(old)
+
+    def _is_current(self, claim: Claim) -> bool:
+        return claim.version == str(self._versions[claim.key])
+
+    def _write(self, key: CallKey, record: LedgerRecord) -> str:
+        self.records[key] = record
+        self._versions[key] += 1
+        return str(self._versions[key])
+
+
+def _settled(record: LedgerRecord, settlement: Settlement, now: datetime) -> LedgerRecord:
+    return replace(
+        record,
+        state=settlement.state,
+        reason=settlement.reason,
+        detail=settlement.detail[:MAX_DETAIL],
+        entry_id=settlement.entry_id,
+        message=record.message if settlement.state is State.REJECTED else "",
+        settled_at=now,
+        in_hand=False,
+    )

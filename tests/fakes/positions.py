@@ -1,0 +1,60 @@
+"""A fake of where the position is kept."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from cdr.intake.ports import PollReport, Position, PositionLease, StoredPosition
+from shared.errors import LeaseHeld, LeaseLost, PositionFull
+from tests.fakes.fake import LONG_AGO, Fake
+
+
+class InMemoryPositionStore(Fake):
+    """A PositionStore with room for so many characters."""
+
+    def __init__(self, room: int = 420_000) -> None:
+        super().__init__()
+        self.stored: StoredPosition | None = None
+        self.report: PollReport | None = None
+        self.owner: str | None = None
+        self.leased_until = LONG_AGO
+        self._room = room
+        self._version = 0
+
+    def lease(self, owner: str, now: datetime, duration: timedelta) -> PositionLease:
+        with self.operation("lease"):
+            if self.owner != owner and self.leased_until > now:
+                raise LeaseHeld(f"another poll holds the lease until {self.leased_until:%H:%M:%S} UTC")
+            self.owner = owner
+            return self._renew(now + duration)
+
+    def check_size(self, position: Position) -> None:
+        if len(position) > self._room:
+            raise PositionFull(f"at most {self._room} characters fit")
+
+    def save(self, lease: PositionLease, stored: StoredPosition, now: datetime, duration: timedelta) -> PositionLease:
+        with self.operation("save"):
+            if not self._is_current(lease):
+                raise LeaseLost("another poll has taken over")
+            if len(stored.text) > self._room:
+                raise ValueError("nobody asked check_size")
+            self.stored = stored
+            return self._renew(now + duration)
+
+    def release(self, lease: PositionLease, report: PollReport) -> None:
+        with self.operation("release"):
+            if self._is_current(lease):
+                self.report = report
+                self._renew(LONG_AGO)
+
+    def read(self) -> tuple[StoredPosition | None, PollReport | None]:
+        with self.operation("read"):
+            return self.stored, self.report
+
+    def _is_current(self, lease: PositionLease) -> bool:
+        return lease.version == str(self._version)
+
+    def _renew(self, until: datetime) -> PositionLease:
+        self.leased_until = until
+        self._version += 1
+        return PositionLease(str(self.owner), str(self._version), self.stored)

@@ -1,0 +1,132 @@
+"""A fake of a phone system's table, in which each row is a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
+from cdr.intake.id_order import IdOrderReader, Patience, Row, progress
+from cdr.intake.id_position import Range
+from cdr.intake.ports import Position, Progress
+from shared.clock import Clock
+from shared.errors import SourceUnavailable
+from tests.fakes.fake import Fake
+
+RawRow = Mapping[str, Any]
+
+
+class InMemoryRowTable(Fake):
+    """Rows as a schema's SELECT would yield them; naive times are in ``timezone``. It is connected to through
+    ``connect``, which yields a RowTable."""
+
+    def __init__(self, rows: Iterable[RawRow] = (), *, timezone: str = "UTC") -> None:
+        super().__init__()
+        self.rows: dict[int, RawRow] = {}
+        self.zone = ZoneInfo(timezone)
+        self.connections: list[InMemoryRows] = []
+        self.put(*rows)
+
+    def put(self, *rows: RawRow) -> None:
+        """Insert rows, or replace those with the same id. Columns that a row does not name are NULL."""
+        for row in rows:
+            self.rows[row["id"]] = {column: None for column in COLUMNS if column not in OPTIONAL_COLUMNS} | row
+
+    def remove(self, row_id: int) -> None:
+        del self.rows[row_id]
+
+    def drop_connections(self) -> None:
+        """Every open connection is dead from now on; new ones are welcome."""
+        self.connections.clear()
+
+    @contextmanager
+    def connect(self) -> Iterator[InMemoryRows]:
+        reader = InMemoryRows(self)
+        with self.operation("connect"):
+            self.connections.append(reader)
+        try:
+            yield reader
+        finally:
+            if reader in self.connections:
+                self.connections.remove(reader)
+
+
+class InMemoryCallLog:
+    """A CallSource on such a table; ``page_size`` is small where a test wants many pages of few rows."""
+
+    name = "calllog"
+
+    def __init__(
+        self, table: InMemoryRowTable, clock: Clock, patience: Patience | None = None, page_size: int = 500
+    ) -> None:
+        self.table = table
+        self.patience = patience or Patience()
+        self.page_size = page_size
+        self._clock = clock
+
+    @contextmanager
+    def connect(self) -> Iterator[IdOrderReader]:
+        with self.table.connect() as rows:
+            yield IdOrderReader(rows, self._clock, self.patience, str(self.table.zone), self.page_size)
+
+    def progress(self, position: Position) -> Progress:
+        return progress(position)
+
+
+class InMemoryRows:
+    """A RowTable; its operations count as the table's."""
+
+    def __init__(self, source: InMemoryRowTable) -> None:
+        self._source = source
+
+    def rows_after(self, position: int | None, limit: int) -> list[Row]:
+        with self._look("rows_after") as rows:
+            return _page(rows, lambda row_id: position is None or row_id > position, limit)
+
+    def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
+        def is_wanted(row_id: int) -> bool:
+            return (after is None or row_id > after) and any(first <= row_id <= last for first, last in ranges)
+
+        with self._look("rows_in") as rows:
+            return _page(rows, is_wanted, limit)
+
+    def newest_id(self) -> int | None:
+        with self._look("newest_id") as rows:
+            return max(rows, default=None)
+
+    def first_id_since(self, moment: datetime) -> int | None:
+        with self._look("first_id_since") as rows:
+            began = ((row_id, self._moment(row["started_at"])) for row_id, row in rows.items())
+            return min((row_id for row_id, at in began if at is not None and at >= moment), default=None)
+
+    def rows_ended_between(self, start: datetime, end: datetime, after: int | None, limit: int) -> list[Row]:
+        with self._look("rows_ended_between") as rows:
+            ended = {row_id: self._moment(row["ended_at"]) for row_id, row in rows.items()}
+            wanted = {row_id for row_id, at in ended.items() if at is not None and start <= at < end}
+            return _page(rows, lambda row_id: row_id in wanted and (after is None or row_id > after), limit)
+
+    def _moment(self, value: Any) -> datetime | None:
+        """A raw value that is a time, or text that stands for one, as an aware moment."""
+        try:
+            moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        except ValueError:
+            return None
+        return moment.replace(tzinfo=self._source.zone) if isinstance(moment, datetime) else None
+
+    @contextmanager
+    def _look(self, operation: str) -> Iterator[Mapping[int, RawRow]]:
+        with self._source.operation(operation):
+            if self not in self._source.connections:
+                raise SourceUnavailable("the connection is closed")
+            yield self._source.rows
+
+
+def _page(rows: Mapping[int, RawRow], is_wanted: Callable[[int], bool], limit: int) -> list[Row]:
+    return [_row(rows[row_id]) for row_id in sorted(rows) if is_wanted(row_id)][:limit]
+
+
+def _row(raw: RawRow) -> Row:
+    return Row(raw["id"], raw["ended_at"] is not None, (CallRecord.from_row(raw),))

@@ -1,0 +1,78 @@
+"""When which row of a played call gets into a table: at a leg's start or end or its flow's end, late, twice, copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Literal
+
+from tests.support.v20_calls import PlayedCall
+from tests.support.v20_stage import Row
+
+When = Literal["leg start", "leg end", "flow end"]
+_NOT_KNOWN_YET = ("cdr_ended_at", "termination_reason", "termination_reason_details", "continued_in_cdr_id")
+
+
+@dataclass(frozen=True)
+class Writing:
+    """A row as it stands from a moment on. A phone system changes its row; a replica gets another copy of it."""
+
+    at: datetime
+    row: Row
+
+
+def writings(
+    call: PlayedCall,
+    random: Random,
+    when: When = "leg end",
+    *,
+    late: timedelta = timedelta(),
+    doubled: float = 0.0,
+    joined_late: timedelta = timedelta(),
+    copied_every: timedelta | None = None,
+) -> list[Writing]:
+    """In order of time.
+
+    :param late: one row in ten comes up to that much later
+    :param doubled: this part of the rows comes once more, a minute later
+    :param joined_late: up to so long after its rows a flow is told to belong to another one
+    :param copied_every: rows come with the runs of a copying job, whose number they bear
+    """
+    written = [
+        replace(each, at=each.at + random.random() * late) if late and random.random() < 0.1 else each
+        for row in call.rows
+        for each in _writings_of(row, call, when)
+    ]
+    if joined_late:
+        told = joined_late * random.random()
+        written = [part for each in written for part in _before_and_after(each, told)]
+    written += [replace(each, at=each.at + timedelta(minutes=1)) for each in written if random.random() < doubled]
+    if copied_every:
+        written = [_copied(each, copied_every) for each in written]
+    return sorted(written, key=lambda each: each.at)
+
+
+def _writings_of(row: Row, call: PlayedCall, when: When) -> Iterator[Writing]:
+    if when == "leg start":
+        unknown = row | dict.fromkeys(_NOT_KNOWN_YET)
+        yield Writing(row["cdr_started_at"], unknown | {"cdr_answered_at": None})
+        if row["cdr_answered_at"] is not None:
+            yield Writing(row["cdr_answered_at"], unknown)
+    flow = [each for each in call.rows if each["call_history_id"] == row["call_history_id"]]
+    yield Writing(max(each["cdr_ended_at"] for each in flow) if when == "flow end" else row["cdr_ended_at"], row)
+
+
+def _before_and_after(told: Writing, delay: timedelta) -> Iterator[Writing]:
+    own_flow = told.row["call_history_id"]
+    if told.row["main_call_history_id"] == own_flow:
+        yield told
+    else:
+        yield replace(told, row=told.row | {"main_call_history_id": own_flow})
+        yield replace(told, at=told.at + delay)
+
+
+def _copied(original: Writing, every: timedelta) -> Writing:
+    run = -(-original.at.timestamp() // every.total_seconds())
+    return Writing(datetime.fromtimestamp(run * every.total_seconds(), UTC), original.row | {"offload_id": int(run)})

@@ -1,0 +1,141 @@
+"""Phone systems in which a history happens, for the suite that every CallReader passes.
+
+To add a reader, write a class as ``Rows`` is and name it in EXCHANGES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from cdr.calls.call import CallRecord
+from cdr.edges.sql.row_table import SqlCallLog
+from cdr.intake.id_order import IdOrderReader, Patience
+from cdr.intake.ports import CallReader, CallSource, Position, Progress
+from shared.clock import Clock
+from tests.fakes.fake import Fake
+from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable, RawRow
+from tests.support.factories import make_raw_row
+from tests.systems.phone_systems import CALLLOG, SqlitePhoneSystem
+
+LONGEST_COMMIT = timedelta(minutes=15)
+"""What takes longer may never be seen by a reader."""
+
+
+class Exchange(Protocol):
+    """Calls are known by a number. What is written of one is seen by nobody before it is committed."""
+
+    source: CallSource
+    faults: Fake
+    """Each operation of the source counts as one of this fake's, so that it can be told to fail."""
+    tells_once: bool
+    """Whether a reader that goes on from where it was tells nothing twice."""
+
+    def write(self, call: int, *, over: bool) -> None: ...
+
+    def commit(self, call: int) -> None: ...
+
+    def roll_back(self, call: int) -> None: ...
+
+    def end(self, call: int) -> None:
+        """A call that went on when it was committed is over."""
+
+    def skip(self, ids: int) -> None:
+        """Use up so many ids for nothing."""
+
+    def call_of(self, record: CallRecord) -> int: ...
+
+
+class Rows:
+    """A table in which each row is a call, with ids that are given when it is written."""
+
+    tells_once = True
+
+    def __init__(self, source: CallSource, faults: Fake, put: Callable[[RawRow], None]) -> None:
+        self.source = source
+        self.faults = faults
+        self._put = put
+        self._rows: dict[int, RawRow] = {}
+        self._next_id = 1
+
+    def write(self, call: int, *, over: bool) -> None:
+        more: dict[str, Any] = {} if over else {"ended_at": None}
+        self._rows[call] = make_raw_row(id=self._next_id, call_id=f"{call}", **more)
+        self._next_id += 1
+
+    def commit(self, call: int) -> None:
+        self._put(self._rows[call])
+
+    def roll_back(self, call: int) -> None:
+        del self._rows[call]
+
+    def end(self, call: int) -> None:
+        self._put(make_raw_row(id=self._rows[call]["id"], call_id=f"{call}"))
+
+    def skip(self, ids: int) -> None:
+        self._next_id += ids
+
+    def call_of(self, record: CallRecord) -> int:
+        return int(record.values["call_id"])
+
+
+def rows_in_memory(clock: Clock, page_size: int, _folder: Path) -> Rows:
+    table = InMemoryRowTable()
+    patience = Patience(gap_wait=LONGEST_COMMIT)
+    return Rows(InMemoryCallLog(table, clock, patience, page_size), table, table.put)
+
+
+def rows_in_sqlite(clock: Clock, page_size: int, folder: Path) -> Rows:
+    system = SqlitePhoneSystem(folder / "pbx.db")
+    faults = Fake()
+
+    def put(row: RawRow) -> None:
+        system.sql("DELETE FROM CallLog WHERE Id = ?", row["id"])
+        system.insert(row)
+
+    source = SqlCallLog(system.settings(), CALLLOG, clock, Patience(gap_wait=LONGEST_COMMIT), page_size)
+    return Rows(_WatchedLog(source, faults), faults, put)
+
+
+@dataclass(frozen=True)
+class _WatchedLog:
+    """A real log whose table's operations count as a fake's."""
+
+    log: SqlCallLog
+    faults: Fake
+    name = SqlCallLog.name
+
+    @contextmanager
+    def connect(self) -> Iterator[CallReader]:
+        with self.faults.operation("connect"), self.log.connect() as reader:
+            watched: Any = _WatchedTable(reader, self.faults)
+            yield replace(reader, table=watched)
+
+    def progress(self, position: Position) -> Progress:
+        return self.log.progress(position)
+
+
+@dataclass(frozen=True)
+class _WatchedTable:
+    reader: IdOrderReader
+    faults: Fake
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def operate(*arguments: Any) -> Any:
+            with self.faults.operation(name):
+                return getattr(self.reader.table, name)(*arguments)
+
+        return operate
+
+
+MakeExchange = Callable[[Clock, int, Path], Exchange]
+
+EXCHANGES: dict[str, tuple[MakeExchange, int]] = {
+    "rows in memory": (rows_in_memory, 100),
+    "rows in sqlite": (rows_in_sqlite, 15),
+}
+"""How to make one for a clock, pages of a size and an empty folder, and how many histories it has time for."""

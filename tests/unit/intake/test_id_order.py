@@ -1,0 +1,312 @@
+"""How a table is read in order of id: page by page, with a look behind the position for what was not there or not over.
+
+That nothing is lost, whatever happens meanwhile, is shown for every reader in tests/contract/test_call_readers.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdr.intake import id_position
+from cdr.intake.id_order import IdOrderReader, Patience, Row
+from cdr.intake.id_position import Gap, IdPosition
+from cdr.intake.ports import Batch, CallReader, Lag, Position, Progress, StartFrom
+from shared.clock import HandMovedClock
+from shared.errors import PositionUnreadable
+from tests.fakes.row_table import InMemoryCallLog, InMemoryRows, InMemoryRowTable
+from tests.support.events import Events
+from tests.support.factories import make_raw_row, make_record
+from tests.support.raw_rows import OTHER_COLUMNS, values
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+PATIENCE = Patience(gap_wait=timedelta(minutes=15), open_row_wait=timedelta(hours=24))
+MOMENT = timedelta(milliseconds=1)
+UNDER_WAY = {"ended_at": None, "duration_s": None}
+
+
+@dataclass
+class Site:
+    """A table of calls, and a reader with pages of three who goes on from where he was."""
+
+    clock: HandMovedClock = field(default_factory=lambda: HandMovedClock(NOON))
+    table: InMemoryRowTable = field(default_factory=InMemoryRowTable)
+    text: Position | None = None
+    read: list[int] = field(default_factory=list)
+    meanwhile: Callable[[], None] = lambda: None
+    """Happens after each batch."""
+
+    @property
+    def log(self) -> InMemoryCallLog:
+        return InMemoryCallLog(self.table, self.clock, PATIENCE, page_size=3)
+
+    def look(self, start: StartFrom = "beginning") -> list[Batch]:
+        with self.log.connect() as reader:
+            self.text = self.text or reader.begin(start)
+            batches = []
+            for batch in reader.batches(self.text):
+                batches.append(batch)
+                self.read += [int(record.id) for record in batch.records]
+                self.text = batch.position
+                self.meanwhile()
+            return batches
+
+    @property
+    def position(self) -> IdPosition:
+        assert self.text is not None
+        return id_position.from_text(self.text)
+
+    def add(self, *ids: int, **columns: Any) -> None:
+        self.table.put(*(make_raw_row(id=row_id, **columns) for row_id in ids))
+
+    def begin(self, *ids: int) -> None:
+        self.add(*ids, **UNDER_WAY)
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+# Pages
+
+
+def test_pages_follow_each_other_and_the_last_full_one_is_followed_by_one_look_more(site: Site) -> None:
+    site.add(*range(1, 7))
+    first, second = site.look()
+    assert first == Batch([make_record(id=n) for n in (1, 2, 3)], id_position.to_text(IdPosition(3)), read=3)
+    assert [record.id for record in second.records] == ["4", "5", "6"]
+    assert site.table.operations == ["connect", "rows_after", "rows_after", "rows_after"]
+
+
+def test_reading_on_costs_the_same_however_many_rows_were_read_before(site: Site) -> None:
+    site.add(*range(1, 91))
+    site.look()
+    site.table.operations.clear()
+    assert site.look() == []
+    assert site.table.operations == ["connect", "rows_after"]
+
+
+@pytest.mark.parametrize("jump", [1_000, 10**12])
+def test_a_jump_of_ids_costs_one_look_more(site: Site, jump: int) -> None:
+    site.add(1, jump)
+    site.look()
+    site.table.operations.clear()
+    site.look()
+    assert site.table.operations == ["connect", "rows_in", "rows_after"]
+    assert site.position == IdPosition(jump, {}, (Gap(2, jump - 1, NOON),))
+
+
+def test_several_people_may_get_an_entry_of_one_row(clock: HandMovedClock) -> None:
+    class Transferred(InMemoryRows):
+        def rows_after(self, position: int | None, limit: int) -> list[Row]:
+            return (
+                [Row(7, ended=True, records=(make_record(id="7/1"), make_record(id="7/2")))] if position is None else []
+            )
+
+    reader = IdOrderReader(Transferred(InMemoryRowTable()), clock, PATIENCE)
+    (batch,) = reader.batches(reader.begin("beginning"))
+    assert ([record.id for record in batch.records], batch.read) == (["7/1", "7/2"], 1)
+
+
+@given(st.lists(st.fixed_dictionaries({column: values() for column in OTHER_COLUMNS}), max_size=5))
+def test_strange_rows_hold_up_nobody(rows: list[dict[str, Any]]) -> None:
+    site = Site()
+    site.table.put(*({"id": n, **row} for n, row in enumerate(rows, start=1)))
+    site.add(len(rows) + 1)
+    site.look()
+    assert site.read == [n for n, row in site.table.rows.items() if row["ended_at"] is not None]
+    assert len(site.position.open_rows) == len(rows) + 1 - len(site.read)
+
+
+# Rows that have not ended
+
+
+def test_a_row_that_has_not_ended_is_passed_and_comes_once_it_has(site: Site) -> None:
+    site.begin(1)
+    site.add(2)
+    site.look()
+    site.clock.move(timedelta(hours=1))
+    assert site.look() == []
+    assert (site.read, site.position) == ([2], IdPosition(2, {1: NOON}))
+    site.add(1)
+    site.look()
+    assert (site.read, site.position) == ([2, 1], IdPosition(2))
+
+
+def test_what_is_behind_comes_before_what_is_new_page_by_page(site: Site) -> None:
+    site.begin(*range(1, 9))
+    site.look()
+    site.add(*range(1, 10))
+    assert [len(batch.records) for batch in site.look()] == [3, 3, 2, 1]
+    assert site.read == list(range(1, 10))
+
+
+def test_a_row_that_never_ends_is_given_up_after_its_wait_as_a_record(site: Site) -> None:
+    site.begin(1)
+    site.look()
+    site.clock.move(PATIENCE.open_row_wait - MOMENT)
+    assert site.look() == []
+    site.clock.move(MOMENT)
+    (given_up,) = site.look()
+    assert given_up.records == [make_record(id=1, **UNDER_WAY)]
+    assert (site.position, site.look()) == (IdPosition(1), [])
+
+
+def test_a_row_that_becomes_overdue_during_the_look_is_not_forgotten_unread(site: Site) -> None:
+    site.begin(1, 2)
+    site.look()
+    site.clock.move(PATIENCE.open_row_wait - MOMENT)
+    site.add(2)
+    site.meanwhile = lambda: site.clock.move(timedelta(seconds=10))
+    site.look()
+    assert site.read == [2]
+    site.look()
+    assert site.read == [2, 1]
+
+
+def test_an_open_row_that_vanished_is_forgotten_after_its_wait_and_said_so(site: Site, events: Events) -> None:
+    site.begin(1)
+    site.look()
+    site.table.remove(1)
+    site.clock.move(PATIENCE.open_row_wait - MOMENT)
+    site.look()
+    assert events.names == []
+    site.clock.move(MOMENT)
+    (forgotten,) = site.look()
+    assert (forgotten.records, forgotten.read, site.position) == ([], 0, IdPosition(1))
+    assert events.only("row.vanished") == {"event": "row.vanished", "row_id": 1, "level": "WARNING"}
+
+
+# Ids that were missing
+
+
+def test_a_row_that_is_committed_after_a_higher_id_was_read_comes(site: Site) -> None:
+    site.add(1, 2, 5)
+    site.look()
+    site.add(3)
+    site.begin(4)
+    site.look()
+    assert (site.read, site.position) == ([1, 2, 5, 3], IdPosition(5, {4: NOON}))
+
+
+def test_missing_ids_are_looked_at_until_their_wait_is_over_and_a_last_time_then(site: Site) -> None:
+    site.add(1, 4)
+    site.look()
+    site.clock.move(PATIENCE.gap_wait - MOMENT)
+    site.look()
+    site.add(2)
+    site.clock.move(MOMENT)
+    site.look()
+    assert (site.read, site.position) == ([1, 4, 2], IdPosition(4))
+    site.table.operations.clear()
+    site.look()
+    assert "rows_in" not in site.table.operations
+
+
+def test_ids_whose_wait_ends_during_a_look_get_another_one(site: Site) -> None:
+    site.add(1, 3, 5)
+    site.look()
+    site.clock.move(PATIENCE.gap_wait - MOMENT)
+    site.add(2)
+    site.meanwhile = lambda: site.clock.move(timedelta(seconds=10))
+    site.look()
+    site.add(4)
+    site.look()
+    assert site.read == [1, 3, 5, 2, 4]
+
+
+# Where a first poll begins
+
+DAY = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("start", "there", "later", "read"),
+    [
+        pytest.param("beginning", [-3, 1, 2], [], [-3, 1, 2], id="the-beginning"),
+        pytest.param("beginning", [4], [1, 2], [4, 1, 2], id="the-beginning-with-lower-ids-that-come-late"),
+        pytest.param("now", [1, 2], [3], [3], id="now"),
+        pytest.param("now", [], [1], [1], id="now-with-an-empty-table"),
+        pytest.param(3, [1, 2, 3, 4, 5], [], [4, 5], id="an-id"),
+        pytest.param(10, [1], [2, 10, 11], [11], id="an-id-beyond-the-newest-row"),
+        pytest.param(DAY + timedelta(days=1), [1, 2], [3], [2, 3], id="a-moment"),
+        pytest.param(datetime(2027, 1, 1, tzinfo=UTC), [1, 2], [3], [3], id="a-moment-that-is-still-to-come"),
+        pytest.param(DAY, [], [5], [5], id="a-moment-with-an-empty-table"),
+    ],
+)
+def test_the_first_poll_begins_where_it_is_told(
+    site: Site, start: StartFrom, there: list[int], later: list[int], read: list[int]
+) -> None:
+    for row_id in there:
+        site.add(row_id, started_at=DAY.replace(tzinfo=None) + timedelta(hours=15 * row_id))
+    site.look(start)
+    site.add(*later)
+    site.look(start)
+    assert site.read == read
+
+
+# For people
+
+
+def test_a_position_says_how_far_and_what_is_remembered(site: Site) -> None:
+    site.begin(2, 3)
+    site.add(9)
+    site.look()
+    assert site.log.progress(site.text or "") == Progress(position=9, open_calls=2, missing_ids=6)
+    with site.log.connect() as reader:
+        passed = {row_id: reader.has_passed(site.text or "", make_record(id=row_id)) for row_id in (2, 9, 10, "9/2")}
+        assert passed == {2: True, 9: True, 10: False, "9/2": True}
+        assert not reader.has_passed(id_position.to_text(IdPosition()), make_record(id=1))
+
+
+@pytest.mark.parametrize(
+    ("position", "rows", "lag"),
+    [
+        pytest.param(IdPosition(4), {4: {}}, Lag(4, 0, None), id="none"),
+        pytest.param(IdPosition(4), {5: {}, 9: {}}, Lag(9, 5, NOON - timedelta(hours=2)), id="some-rows"),
+        pytest.param(None, {9: {}}, Lag(9, 9, NOON - timedelta(hours=2)), id="before-the-very-first-poll"),
+        pytest.param(IdPosition(4), {}, Lag(None, 0, None), id="an-empty-table"),
+        pytest.param(IdPosition(4), {2: {}}, Lag(2, 0, None), id="beyond-the-newest-row"),
+        pytest.param(IdPosition(4), {5: UNDER_WAY}, Lag(5, 1, None), id="a-row-that-has-not-ended"),
+    ],
+)
+def test_how_far_a_position_is_behind(site: Site, position: IdPosition | None, rows: dict[int, Any], lag: Lag) -> None:
+    site.table = InMemoryRowTable(timezone="Europe/Berlin")
+    for row_id, columns in rows.items():
+        ended = {"started_at": "2026-11-22 10:50", "ended_at": "2026-11-22 11:00:00"}
+        site.add(row_id, **ended | columns)
+    with site.log.connect() as reader:
+        assert reader.lag(position and id_position.to_text(position)) == lag
+
+
+def test_calls_that_ended_within_a_span_come_by_pages(site: Site) -> None:
+    site.add(*range(1, 6))
+    site.add(6, ended_at=datetime.fromisoformat("2026-11-22 11:00"))
+    start = NOON.replace(hour=10)
+    with site.log.connect() as reader:
+        pages = list(reader.ended_between(start, start + timedelta(hours=1)))
+        reader.check()
+    assert [[record.id for record in page] for page in pages] == [["1", "2", "3"], ["4", "5"]]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda reader: list(reader.batches("damaged")),
+        lambda reader: reader.has_passed("damaged", make_record()),
+        lambda reader: reader.lag("damaged"),
+    ],
+    ids=["batches", "has_passed", "lag"],
+)
+def test_a_position_that_is_none_is_unreadable(site: Site, use: Callable[[CallReader], Any]) -> None:
+    with site.log.connect() as reader, pytest.raises(PositionUnreadable):
+        use(reader)
+    with pytest.raises(PositionUnreadable):
+        site.log.progress("damaged")

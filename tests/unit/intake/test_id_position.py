@@ -1,0 +1,222 @@
+"""The arithmetic of ids: a position passes rows that have not ended and ids that are missing, and forgets neither."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdr.intake.id_position import (
+    Gap,
+    IdPosition,
+    Range,
+    Seen,
+    advance,
+    forget,
+    from_text,
+    look_again,
+    overdue,
+    to_look_at_again,
+    to_text,
+)
+from shared.errors import PositionUnreadable
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+LATER = NOON + timedelta(minutes=1)
+GAP_WAIT = timedelta(minutes=15)
+OPEN_ROW_WAIT = timedelta(hours=24)
+HIGHEST_ID = 2**63 - 1
+
+
+def _ended(*ids: int) -> list[Seen]:
+    return [Seen(row_id, ended=True) for row_id in ids]
+
+
+def _open(*ids: int) -> list[Seen]:
+    return [Seen(row_id, ended=False) for row_id in ids]
+
+
+def _gaps(*ranges: Range) -> tuple[Gap, ...]:
+    return tuple(Gap(first, last, NOON) for first, last in ranges)
+
+
+def _ids(ranges: Sequence[Range]) -> list[int]:
+    return [row_id for first, last in ranges for row_id in range(first, last + 1)]
+
+
+# A page beyond it
+
+
+@pytest.mark.parametrize(
+    ("last", "ids", "gaps"),
+    [
+        pytest.param(None, [1, 2, 3], [], id="from-the-first-row"),
+        pytest.param(None, [4, 5], [(1, 3)], id="something-may-be-missing-before-the-first-row"),
+        pytest.param(None, [-2, 0], [(-1, -1)], id="nothing-is-missing-before-a-first-row-below-1"),
+        pytest.param(7, [8, 9], [], id="without-a-gap"),
+        pytest.param(7, [8, 12, 20], [(9, 11), (13, 19)], id="many-missing-within-the-page"),
+        pytest.param(7, [10**18], [(8, 10**18 - 1)], id="a-jump-costs-one-gap"),
+    ],
+)
+def test_ids_that_a_page_skips_become_gaps(last: int | None, ids: list[int], gaps: list[Range]) -> None:
+    after = advance(IdPosition(last), _ended(*ids), NOON)
+    assert after == IdPosition(ids[-1], {}, _gaps(*gaps))
+    assert after.missing == sum(last - first + 1 for first, last in gaps)
+
+
+def test_rows_without_an_end_are_remembered_with_the_moment_they_were_first_seen() -> None:
+    before = IdPosition(7, {3: NOON}, _gaps((5, 6)))
+    after = advance(before, [*_open(8), *_ended(9), *_open(11)], LATER)
+    assert after == IdPosition(11, {3: NOON, 8: LATER, 11: LATER}, (*_gaps((5, 6)), Gap(10, 10, LATER)))
+    assert advance(after, [], LATER) == after
+
+
+# A look behind it
+
+
+@pytest.mark.parametrize(
+    ("open_ids", "gaps", "ranges"),
+    [
+        pytest.param([], [], [], id="nothing"),
+        pytest.param([7, 5], [], [(5, 5), (7, 7)], id="ascending"),
+        pytest.param([5, 9], [(6, 8)], [(5, 9)], id="a-row-a-gap-a-row"),
+        pytest.param([1], [(3, 4), (6, 9)], [(1, 1), (3, 4), (6, 9)], id="apart"),
+        pytest.param([], [(3, 4), (5, 9)], [(3, 9)], id="gaps-side-by-side"),
+    ],
+)
+def test_what_is_behind_is_asked_for_in_few_ranges(open_ids: list[int], gaps: list[Range], ranges: list[Range]) -> None:
+    assert to_look_at_again(IdPosition(10, dict.fromkeys(open_ids, NOON), _gaps(*gaps))) == ranges
+
+
+@pytest.mark.parametrize(
+    ("found", "left"),
+    [
+        pytest.param([], [(3, 8)], id="nothing"),
+        pytest.param([3], [(4, 8)], id="its-first"),
+        pytest.param([8], [(3, 7)], id="its-last"),
+        pytest.param([6, 4], [(3, 3), (5, 5), (7, 8)], id="two-in-the-middle-in-any-order"),
+        pytest.param([3, 4, 5, 6, 7, 8], [], id="all"),
+        pytest.param([2, 9], [(3, 8)], id="only-neighbours"),
+        pytest.param([5, 5], [(3, 4), (6, 8)], id="one-twice"),
+    ],
+)
+def test_a_late_row_fills_its_place_in_a_gap(found: list[int], left: list[Range]) -> None:
+    after = look_again(IdPosition(10, {2: NOON, 9: NOON}, _gaps((3, 8))), _ended(*found), LATER)
+    assert (after.last, after.gaps) == (10, _gaps(*left))
+
+
+def test_a_row_that_has_ended_leaves_the_position_and_a_late_one_that_has_not_is_remembered_from_now_on() -> None:
+    before = IdPosition(10, {5: NOON, 6: NOON}, _gaps((3, 3)))
+    assert look_again(before, iter([*_ended(5), *_open(6, 3)]), LATER) == IdPosition(10, {3: LATER, 6: NOON})
+
+
+POSITIONS = st.lists(st.sampled_from(["open", "missing", "ended"]), max_size=30).map(
+    lambda kinds: IdPosition(
+        len(kinds),
+        {row_id: NOON for row_id, kind in enumerate(kinds, 1) if kind == "open"},
+        _gaps(*((row_id, row_id) for row_id, kind in enumerate(kinds, 1) if kind == "missing")),
+    )
+)
+
+
+@given(POSITIONS, st.data())
+def test_exactly_what_is_remembered_is_asked_for_until_it_is_found(position: IdPosition, data: st.DataObject) -> None:
+    ranges = to_look_at_again(position)
+    asked = _ids(ranges)
+    assert asked == sorted({*position.open_rows, *(gap.first for gap in position.gaps)})
+    assert all(first[1] + 1 < second[0] for first, second in pairwise(ranges))
+    found = data.draw(st.lists(st.sampled_from(asked), unique=True) if asked else st.just([]))
+    after = look_again(position, _ended(*found), LATER)
+    assert _ids(to_look_at_again(after)) == [row_id for row_id in asked if row_id not in found]
+
+
+# What is not worth another look
+
+
+@pytest.mark.parametrize(
+    ("waited", "is_kept"),
+    [
+        pytest.param(GAP_WAIT - timedelta(microseconds=1), True, id="just-before"),
+        pytest.param(GAP_WAIT, False, id="at-the-end-of-the-wait"),
+        pytest.param(timedelta(days=-1), True, id="a-clock-that-goes-backwards"),
+    ],
+)
+def test_a_gap_is_forgotten_when_no_transaction_can_fill_it_any_more(waited: timedelta, is_kept: bool) -> None:  # noqa: FBT001
+    before = IdPosition(10, {}, _gaps((3, 4)))
+    assert forget(before, NOON + waited, GAP_WAIT, OPEN_ROW_WAIT) == (before if is_kept else IdPosition(10))
+
+
+def test_a_row_that_does_not_end_for_too_long_is_overdue_and_forgotten() -> None:
+    position = IdPosition(10, {3: NOON, 4: NOON + timedelta(seconds=1)})
+    at = NOON + OPEN_ROW_WAIT
+    assert overdue(position, at, OPEN_ROW_WAIT) == {3}
+    assert overdue(position, at - timedelta(seconds=1), OPEN_ROW_WAIT) == set()
+    assert forget(position, at, GAP_WAIT, OPEN_ROW_WAIT).open_rows.keys() == {4}
+
+
+# Its text
+
+MOMENTS = st.integers(0, 2**45).map(lambda n: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=n))
+IDS = st.integers(-(2**63), HIGHEST_ID)
+GAPS = st.lists(st.builds(Gap, IDS, IDS, MOMENTS), max_size=10).map(tuple)
+
+
+@given(st.builds(IdPosition, st.none() | IDS, st.dictionaries(IDS, MOMENTS, max_size=10), GAPS))
+def test_a_position_is_read_as_it_was_written(position: IdPosition) -> None:
+    assert from_text(to_text(position)) == position
+
+
+def test_times_are_kept_to_the_millisecond_and_never_become_later() -> None:
+    written = IdPosition(7, {7: NOON + timedelta(microseconds=1999)})
+    assert from_text(to_text(written)).open_rows == {7: NOON + timedelta(milliseconds=1)}
+
+
+def test_what_1_0_0_wrote_is_read_and_the_same_is_written_today() -> None:
+    quarter = Gap(7, 9, NOON + timedelta(milliseconds=250))
+    positions = [
+        IdPosition(),
+        IdPosition(12, {5: NOON, 3: NOON + timedelta(seconds=1)}, (*_gaps((1, 1)), quarter)),
+        IdPosition(HIGHEST_ID, {-7: NOON, 2**62: NOON}, _gaps((2**61, 2**62 - 1), (-3, 0))),
+    ]
+    texts = (Path(__file__).parents[2] / "data" / "v1" / "positions.jsonl").read_text().splitlines()
+    assert [from_text(text) for text in texts] == positions
+    assert [to_text(position) for position in positions] == texts
+
+
+def _state(**changed: object) -> str:
+    return json.dumps({"position": 7, "open": [3], "since": [0], "gaps": [5, 1, 0]} | changed)
+
+
+def test_the_text_that_the_next_ones_damage_is_sound() -> None:
+    assert from_text(_state()).gaps == (Gap(5, 6, datetime(1970, 1, 1, tzinfo=UTC)),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "7", "null", "[]", '"text"', "{}", "[" * 100_000),
+        *(_state(position=value) for value in ("7", 7.0, True, [7])),
+        *(_state(open=value) for value in ([], [3, 4], ["3"], [3.5], [True], None, "3")),
+        *(_state(since=value) for value in ([None], ["0"], [0.5], [10**18], [])),
+        *(_state(gaps=value) for value in ([5, 1], [5, 1, None], ["5", 1, 0], [5, 1.5, 0], {"5": 1}, None)),
+    ],
+    ids=lambda text: text[:70],
+)
+def test_a_damaged_text_is_unreadable(text: str) -> None:
+    with pytest.raises(PositionUnreadable, match="the stored position is damaged"):
+        from_text(text)
+
+
+def test_five_thousand_open_rows_and_a_thousand_gaps_have_room_in_a_table() -> None:
+    """Ids of 19 digits, as far apart as they can be, each row and gap with a moment of its own."""
+    step, gap_step = HIGHEST_ID // 5_001, HIGHEST_ID // 1_001
+    moments = (NOON + timedelta(milliseconds=i) for i in range(6_000))
+    opened = {i * step: next(moments) for i in range(1, 5_001)}
+    gaps = tuple(Gap(i * gap_step + 1, (i + 1) * gap_step - 1, next(moments)) for i in range(1, 1_001))
+    assert len(to_text(IdPosition(HIGHEST_ID, opened, gaps))) <= 420_000

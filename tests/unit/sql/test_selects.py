@@ -1,0 +1,118 @@
+"""SELECTs in files: what comes out of the file is one SELECT that can stand in brackets, and says what it said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS
+from cdr.edges.sql.row_table import read_schema
+from cdr.edges.sql.selects import as_text, read_select
+from shared.errors import SourceMisconfigured
+
+PROJECT = Path(__file__).parents[3]
+OUT = "AS cdr"
+"""How the derived table is called, so that what follows it would be well-formed."""
+
+
+def _read(tmp_path: Path, text: str) -> str:
+    (tmp_path / "own.sql").write_text(text, encoding="utf-8")
+    return read_select("own", tmp_path, ".", "some.setting")
+
+
+@pytest.mark.parametrize(
+    ("text", "select"),
+    [
+        pytest.param("\ufeffselect 1", "select 1", id="byte-order-mark"),
+        pytest.param("\n SELECT 1\n ;\n-- and an end", "SELECT 1", id="a-semicolon-at-the-end"),
+        pytest.param("SELECT 1 -- )", "SELECT 1", id="a-comment-at-the-end-would-swallow-the-bracket"),
+        pytest.param("/* a;\nb */ SELECT 1; -- c", "SELECT 1", id="comments-with-semicolons"),
+        pytest.param("SELECT/**/1", "SELECT 1", id="a-comment-between-words"),
+    ],
+)
+def test_comments_go_and_the_rest_stays(tmp_path: Path, text: str, select: str) -> None:
+    assert _read(tmp_path, text) == select
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        "SELECT 'it''s' AS a",
+        "SELECT '--', '/*', '*/', '; ) ('",
+        'SELECT "a--b", [c--d], `e/*f`, 1 AS ")", 2 AS [)], 3 AS `)`',
+        "SELECT Id AS id FROM (SELECT Id FROM CallLog) AS c WHERE (Id > 1)",
+        "SELECT pointo, intohouse FROM CallLog",
+    ],
+)
+def test_what_only_looks_like_a_comment_or_more_than_a_select_is_left_alone(tmp_path: Path, select: str) -> None:
+    assert _read(tmp_path, select) == select
+
+
+REFUSED = {
+    "nothing": "",
+    "only a comment": "-- SELECT 1",
+    "another word": "SELECTED",
+    "two statements": "SELECT 1 AS id; DELETE FROM CallLog",
+    "a write": "DELETE FROM CallLog",
+    "a call": "CALL add_row()",
+    "a procedure": "EXEC sp_who",
+    "an assignment": "SET GLOBAL read_only = 0",
+    "a bracket too many": f"SELECT 1 AS id) {OUT}; DROP TABLE CallLog; --",
+    "a bracket too many and no semicolon, as SQL Server takes it": (
+        f"SELECT 1 AS id) {OUT} DELETE FROM CallLog SELECT * FROM (SELECT 1 AS id"
+    ),
+    "brackets hidden in a text": f"SELECT '(' AS id) {OUT} DELETE FROM CallLog SELECT * FROM (SELECT ')' AS id",
+    "brackets hidden in a name": f"SELECT 1 AS [a]](]) {OUT} DELETE FROM CallLog SELECT * FROM (SELECT 1 AS id",
+    "a name that looks like the start of a text": (
+        f"SELECT 1 AS [a']) {OUT} DELETE FROM CallLog SELECT * FROM (SELECT 1 AS [b']"
+    ),
+    "a bracket hidden in a comment": f"SELECT 1 AS id /* ( */) {OUT} DELETE FROM CallLog SELECT * FROM (SELECT 1 AS id",
+    "comments within comments": f"/* /* */ SELECT 1 AS id) {OUT} DELETE FROM CallLog /* */ SELECT * FROM (SELECT 1",
+    "a comment that MySQL carries out": "/*! DELETE FROM CallLog */",
+    "into a table": "SELECT 1 AS id INTO stolen",
+    "into a file": "SELECT 1 AS id INTO OUTFILE '/tmp/stolen'",
+    "into a file, hidden by a backslash": f"SELECT '\\'' AS id) {OUT} INTO OUTFILE '/tmp/stolen' #'",
+    "into, in a comment that MySQL carries out": "SELECT '/*' AS id, '\\'' /*!50000INTO*/ OUTFILE '/tmp/x' #'",
+    "WITH": "WITH a AS (SELECT 1) SELECT * FROM a",
+    "a write within WITH": "WITH gone AS (DELETE FROM CallLog RETURNING Id) SELECT Id AS id FROM gone",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+def test_anything_but_one_select_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SourceMisconfigured, match=r"^some\.setting: own must be one SELECT and nothing else$"):
+        _read(tmp_path, text)
+
+
+@pytest.mark.parametrize("name", ["onw", "config/onw.sql", "../../../../etc/passwd", ".", "a\0b", "x" * 5000, "latin"])
+def test_a_file_that_cannot_be_read_is_named_with_those_that_can_and_nothing_of_it_shown(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "own.sql").touch()
+    (tmp_path / "config" / "latin.sql").write_bytes(b"SELECT '\xff' AS id")
+    with pytest.raises(SourceMisconfigured) as caught:
+        read_select(name, tmp_path, "config", "some.setting")
+    assert str(caught.value) in (
+        f"some.setting: {name} cannot be read; known names: latin, own",
+        f"some.setting: {name} must be one SELECT and nothing else",
+    )
+
+
+def test_a_name_with_a_dot_or_slash_is_a_path_below_the_root(tmp_path: Path) -> None:
+    (tmp_path / "mine.sql").write_text("SELECT 2")
+    assert read_select("mine.sql", tmp_path, "elsewhere", "some.setting") == "SELECT 2"
+    assert read_select(str(tmp_path / "mine.sql"), Path("/elsewhere"), "elsewhere", "some.setting") == "SELECT 2"
+
+
+def test_a_colon_in_a_select_is_no_parameter() -> None:
+    statement = as_text("SELECT '10:01' AS a, b::text, :c")
+    assert statement.compile().params == {}
+    assert str(statement) == "SELECT '10:01' AS a, b::text, :c"
+
+
+@pytest.mark.parametrize("file", sorted((PROJECT / "config" / "schemas").glob("*.sql")), ids=lambda file: file.stem)
+def test_a_schema_that_comes_with_the_app_yields_every_column(file: Path) -> None:
+    select = read_schema(file.stem, PROJECT).lower()
+    assert {column for column in set(COLUMNS) - OPTIONAL_COLUMNS if f" as {column}" not in select} == set()
