@@ -14,7 +14,7 @@ import pytest
 from cdr.edges.call_logger.auth import make_auth
 from cdr.edges.call_logger.calls import RestCallApi
 from shared.clock import HandMovedClock
-from shared.config.settings import EntraAuth
+from shared.config.call_logger import EntraAuth
 from shared.errors import ApiDenied, ApiUnreachable, PipelineError
 from tests.support.factories import make_call
 from tests.systems import identity as identity_program

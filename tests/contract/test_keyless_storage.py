@@ -14,6 +14,7 @@ from cdr.groups.alerts import GroupRecord, GroupState
 from local import azurite as azurite_program
 from local.azurite import ACCOUNT, Azurite, AzuriteError
 from shared.errors import LeaseHeld, StorageUnavailable
+from tests.support.factories import make_message
 from tests.support.requirements import need
 from tests.systems import certificates
 from tests.systems import identity as identity_program
@@ -68,8 +69,8 @@ def test_a_queue_and_a_table_are_used_with_tokens_of_the_identity(
     account = StorageAccount(settings)
     queue, store = StorageCallQueue(account, "keyless"), TableGroupStore(account, "keyless")
     account.queue_client("keyless").create_queue()
-    queue.send_all(["one", "two"])
-    queue.send_later("three", timedelta(hours=1))
+    queue.send_all([make_message(), make_message()])
+    queue.send_later(make_message(), timedelta(hours=1))
     assert queue.depth() == 3
     store.lease("first", NOW, timedelta(minutes=3))
     with pytest.raises(LeaseHeld):
