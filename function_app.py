@@ -8,7 +8,7 @@ from pathlib import Path
 import azure.functions as func
 
 from cdr.calls.message import letter_of, text_of_body
-from cdr.groups.check import check_groups
+from cdr.groups.check import check
 from cdr.intake.poll import poll
 from cdr.operations import retention
 from cdr.submission import poison
@@ -38,7 +38,7 @@ def poll_cdr(timer: func.TimerRequest) -> None:
 def check_call_groups(timer: func.TimerRequest) -> None:
     """Raise and resolve the alerts of call groups. A failed check has logged why; the next one tries again."""
     with suppress(PipelineError):
-        check_groups(parts.watched_groups, parts.watch)
+        check(parts.watched_groups, parts.group_check)
 
 
 @app.timer_trigger(arg_name="timer", schedule="0 17 3 * * *", run_on_startup=False)

@@ -14,6 +14,7 @@ PipelineError
         LeaseHeld            another poll, or check of call groups, is at work
         LeaseLost            another one has taken over
         ApiUnavailable       not reached, or not tried: certainly not in, so the claim can be given back
+            ApiUnreachable   not reached: an outage, and no matter of what it was asked for
             ApiFailed        the API itself answered that it failed at this call, and perhaps only at this one
         SubmissionUnknown    sent, but no answer: the claim is kept until its lease ends, because the API may still be
                              inserting, and two submissions of one call at the same moment can both get in
@@ -99,6 +100,10 @@ class ApiUnavailable(TransientError):
 
 class ApiFailed(ApiUnavailable):
     """The API's own answer is that it failed at this call, which is therefore not in."""
+
+
+class ApiUnreachable(ApiUnavailable):
+    """The API was not reached, or said nothing itself: an outage, and no matter of what it was asked for."""
 
 
 class SubmissionUnknown(TransientError):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
-import requests
-
-from cdr.edges.call_logger.auth import NoCredentials
+from cdr.edges.http_client import HttpClient, HttpFailure
 from cdr.groups.ports import Notice
 from shared.errors import NoticeFailed
 
-TIMEOUT_S = 5.0
-
-# At the level of debugging it writes every path and query, which of a webhook is the secret.
-logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+TIMEOUT = timedelta(seconds=5)
+REST = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,33 +25,44 @@ class Webhook:
 
 
 class WebhookNotifier:
-    """A Notifier. Every webhook is tried, whatever becomes of the others."""
+    """A Notifier. Every webhook is tried, whatever becomes of the others, each for no longer than ``timeout``; and one
+    that gave no answer has a ``rest``, so that it does not hold up one notice after the other."""
 
-    def __init__(self, webhooks: Sequence[Webhook]) -> None:
-        self._webhooks = webhooks
+    def __init__(
+        self,
+        webhooks: Sequence[Webhook],
+        *,
+        timeout: timedelta = TIMEOUT,
+        rest: timedelta = REST,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lines = [_Line(hook.kind, HttpClient(hook.url, timeout=timeout), rest, monotonic) for hook in webhooks]
 
     def tell(self, notice: Notice) -> int:
-        failed = [problem for hook in self._webhooks if (problem := _post(hook, notice)) is not None]
-        if failed:
+        told = [line.tell(notice) for line in self._lines]
+        if failed := [problem for problem in told if problem is not None]:
             raise NoticeFailed("; ".join(failed))
-        return len(self._webhooks)
+        return len(told)
 
 
-def _post(hook: Webhook, notice: Notice) -> str | None:
-    try:
-        # A stream, whose body nobody reads: it may be long. The URL is all the credential there is.
-        with requests.post(
-            hook.url,
-            json=payload(hook.kind, notice),
-            timeout=TIMEOUT_S,
-            allow_redirects=False,
-            stream=True,
-            auth=NoCredentials(),
-        ) as answer:
-            said = answer.status_code
-    except (requests.RequestException, ValueError) as exc:  # ValueError: a host name that cannot be one
-        return f"the {hook.kind} webhook was not reached ({type(exc).__name__})"
-    return None if said < requests.codes.multiple_choices else f"the {hook.kind} webhook answered {said}"
+@dataclass
+class _Line:
+    kind: str
+    http: HttpClient
+    rest: timedelta
+    monotonic: Callable[[], float]
+    _rests_until: float | None = None
+
+    def tell(self, notice: Notice) -> str | None:
+        """:returns: what went wrong, if anything"""
+        if self._rests_until is not None and self.monotonic() < self._rests_until:
+            return f"the {self.kind} webhook did not answer a moment ago"
+        try:
+            status = self.http.exchange("POST", json=payload(self.kind, notice), most_bytes=0).status
+        except HttpFailure as exc:
+            self._rests_until = self.monotonic() + self.rest.total_seconds()
+            return f"the {self.kind} webhook was not reached, or did not answer ({exc})"
+        return None if 200 <= status < 300 else f"the {self.kind} webhook answered {status}"  # noqa: PLR2004 - HTTP's own
 
 
 def payload(kind: str, notice: Notice) -> Mapping[str, Any]:

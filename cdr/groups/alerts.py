@@ -6,12 +6,10 @@ source that cannot say raises an alert of its own kind, after a while, so that b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-
-from shared.errors import PipelineError
 
 
 class GroupState(StrEnum):
@@ -81,6 +79,34 @@ class GroupRecord:
     members: int | None = None
     available: int | None = None
     checked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """What people see of a group; ``state`` None: it was not checked yet. Times are aware and in UTC."""
+
+    state: GroupState | None = None
+    since: datetime | None = None
+    members: int | None = None
+    available: int | None = None
+    alert_id: str | None = None
+    resolved_by_hand: AlertType | None = None
+    """The alert of this episode that somebody ended at the Call Logger: the group is as it was, and nobody is told."""
+    last_check: datetime | None = None
+
+
+def view_of(record: GroupRecord | None) -> GroupView:
+    if record is None:
+        return GroupView()
+    return GroupView(
+        state=record.state,
+        since=record.since,
+        members=record.members,
+        available=record.available,
+        alert_id=record.alert.id if record.alert else None,
+        resolved_by_hand=record.acknowledged,
+        last_check=record.checked_at,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,37 +232,14 @@ def compared_with_api(record: GroupRecord, at_api: OpenAlert | None) -> GroupRec
     """The record after a look at the alerts that the Call Logger has.
 
     An alert that it has and we do not know is adopted: it was raised just before a crash, or by an earlier integration.
-    One that we know and it has no longer was ended by somebody, so this episode is acknowledged.
+    One that we know and it has no longer was ended by somebody, so this episode is acknowledged; until somebody raises
+    another one of that type, because with it nothing is acknowledged any more, and it may be ended by hand as well.
     """
     if at_api is not None:
-        return replace(record, alert=at_api)
+        acknowledged = None if at_api.type is record.acknowledged else record.acknowledged
+        return replace(record, alert=at_api, acknowledged=acknowledged)
     if record.alert is None:
         return record
     # Without a reason for it, it was this app that ended it, just before a crash.
     by_hand = _outlasts(record.alert.type, record.state)
     return replace(record, alert=None, acknowledged=record.alert.type if by_hand else None)
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadableMembers:
-    """A MemberSource that could not be set up: nothing is known of any group, and that is what has to be told."""
-
-    problem: PipelineError
-
-    def observe(self, group_ids: Collection[str]) -> Mapping[str, Observation]:  # noqa: ARG002 - as the protocol says
-        raise self.problem
-
-
-@dataclass(frozen=True, slots=True)
-class StaticMemberSource:
-    """A MemberSource for groups without a switchboard to ask: whoever is listed counts as available."""
-
-    members: Mapping[str, Sequence[str]]
-
-    def observe(self, group_ids: Collection[str]) -> Mapping[str, Observation]:
-        return {name: self._observe(name) for name in group_ids}
-
-    def _observe(self, name: str) -> Observation:
-        if name not in self.members:
-            return Observation(None, "no members are listed for the group")
-        return Observation(tuple(Member(extension, available=True) for extension in self.members[name]))

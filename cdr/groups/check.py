@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal, TypeVar
 from uuid import uuid4
 
 from cdr.groups.alerts import (
@@ -26,14 +26,15 @@ from cdr.groups.alerts import (
     resolved,
     told,
 )
-from cdr.groups.hours import Hours
-from cdr.groups.ports import AlertApi, GroupStore, MemberSource, Notice, Notifier
+from cdr.groups.notices import WatchedGroup, notice_of, sentence_of
+from cdr.groups.ports import AlertApi, GroupStore, MemberSource, Notifier
 from shared import log
 from shared.clock import Clock
 from shared.errors import (
     ApiDenied,
     ApiRejected,
     ApiUnavailable,
+    ApiUnreachable,
     ConfigError,
     LeaseHeld,
     LeaseLost,
@@ -44,43 +45,17 @@ from shared.errors import (
 
 LEASE = timedelta(minutes=3)
 LONGEST_STEP = timedelta(seconds=150)
-"""What is left of the lease at least when a group's turn comes: enough for its requests, each with its time-out."""
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
-class WatchedGroup:
-    """``hours`` None: the group is not monitored any more, and only its alert is still to be resolved."""
+class GroupCheck:
+    """What groups are checked with.
 
-    id: str
-    name: str
-    hours: Hours | None
-
-    def is_open(self, now: datetime) -> bool:
-        return self.hours is not None and self.hours.is_open(now)
-
-
-@dataclass(frozen=True, slots=True)
-class GroupReport:
-    """What a check found out about a group and did for it."""
-
-    id: str
-    name: str
-    state: str
-    members: int | None
-    available: int | None
-    problem: str | None
-    done: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class GroupsOutcome:
-    result: Literal["finished", "held"]
-    groups: list[GroupReport] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """What groups are checked with."""
+    One check at a time, for which there is a ``lease``. ``longest_step`` of it is left at least when a group's turn
+    comes: enough for the requests of one group, each with its time-out.
+    """
 
     members: MemberSource
     alerts: AlertApi
@@ -88,120 +63,174 @@ class Watch:
     store: GroupStore
     clock: Clock
     policy: AlertPolicy
+    lease: timedelta = LEASE
+    longest_step: timedelta = LONGEST_STEP
 
 
-def check_groups(groups: Sequence[WatchedGroup], watch: Watch) -> GroupsOutcome:
+@dataclass(frozen=True, slots=True)
+class GroupReport:
+    """What a check found out about a group and did for it, in words."""
+
+    id: str
+    name: str
+    state: GroupState
+    members: int | None
+    available: int | None
+    problem: str | None
+    done: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsOutcome:
+    result: Literal["finished", "held"]
+    groups: tuple[GroupReport, ...] = ()
+
+
+def check(groups: Sequence[WatchedGroup], group_check: GroupCheck) -> GroupsOutcome:
     """Check every group once. What cannot be done now is decided again at the next check; a check that fails as a whole
     is one log line.
 
     :raises StorageUnavailable: the records of the groups are out of reach
     """
     try:
-        return _check(groups, watch)
+        return _check(groups, group_check)
     except Exception as exc:
         log.event("groups.failed", level=logging.ERROR, error=type(exc).__name__, reason=log.mask_numbers(str(exc)))
         raise
 
 
-def _check(groups: Sequence[WatchedGroup], watch: Watch) -> GroupsOutcome:
-    lease, reports = _Lease(watch), []
+def _check(groups: Sequence[WatchedGroup], group_check: GroupCheck) -> GroupsOutcome:
+    lease, reports = _Lease(group_check), []
     try:
         lease.take()
     except LeaseHeld as exc:
         log.event("groups.held", reason=str(exc))
         return GroupsOutcome("held")
     try:
-        records = watch.store.load()
-        active = _active_alerts(watch)
+        records = group_check.store.load()
+        alerts = _OneOutage(group_check.alerts)
+        active = _active_alerts(alerts)
         lease.keep()
-        seen = _observe(groups, watch)
+        seen = _observe(groups, group_check)
         for group in groups:
             lease.keep()
             record = records.get(group.id, GroupRecord())
-            reports.append(_GroupCheck(group, seen[group.id], watch, record).run(active))
+            reports.append(_OneGroup(group, seen[group.id], group_check, alerts, record).run(active))
         for group_id in sorted(records.keys() - {group.id for group in groups}):
             lease.keep()
-            _let_go(WatchedGroup(group_id, group_id, None), records[group_id], active, watch)
+            gone = WatchedGroup(group_id, group_id, None)
+            _let_go(_OneGroup(gone, NOT_MONITORED, group_check, alerts, records[group_id]), active)
     except (LeaseHeld, LeaseLost) as exc:
         log.event("groups.held", reason=str(exc))
-        return GroupsOutcome("held", reports)
+        return GroupsOutcome("held", tuple(reports))
     finally:
-        watch.store.release(lease.owner)
-    log.event("groups.checked", groups=len(reports), alerted=sum(r.state == GroupState.ALERTED for r in reports))
-    return GroupsOutcome("finished", reports)
+        group_check.store.release(lease.owner)
+    log.event("groups.checked", groups=len(reports), alerted=sum(r.state is GroupState.ALERTED for r in reports))
+    return GroupsOutcome("finished", tuple(reports))
+
+
+CLOSED = Observation(None, "outside of business hours")
+NOT_MONITORED = Observation(None, "not monitored any more")
 
 
 @dataclass
 class _Lease:
     """The right to check groups, renewed before it could run out: with many groups and a slow API a check is long."""
 
-    watch: Watch
+    group_check: GroupCheck
     owner: str = field(default_factory=lambda: uuid4().hex)
     _until: datetime | None = None
 
     def take(self) -> None:
-        now = self.watch.clock.now()
-        self.watch.store.lease(self.owner, now, LEASE)
-        self._until = now + LEASE
+        now = self.group_check.clock.now()
+        self.group_check.store.lease(self.owner, now, self.group_check.lease)
+        self._until = now + self.group_check.lease
 
     def keep(self) -> None:
         """:raises LeaseLost: it has run out, and what was loaded may have changed since"""
-        left = self._until - self.watch.clock.now() if self._until else timedelta()
+        left = self._until - self.group_check.clock.now() if self._until else timedelta()
         if left <= timedelta():
             raise LeaseLost("the check came to a halt for longer than its lease")
-        if left < LONGEST_STEP:
+        if left < self.group_check.longest_step:
             self.take()
 
 
-def _active_alerts(watch: Watch) -> Mapping[str, OpenAlert] | None:
+@dataclass
+class _OneOutage:
+    """An AlertApi that is asked until it turns out that nobody gets an answer from it now: with ten groups and an API
+    that hangs, a check would wait ten times for what it knows after the first."""
+
+    api: AlertApi
+    outage: ApiUnreachable | ApiDenied | None = None
+
+    def active(self) -> Mapping[str, OpenAlert]:
+        return self._ask(self.api.active)
+
+    def raise_alert(self, group_id: str, name: str, kind: AlertType, message: str) -> OpenAlert:
+        return self._ask(lambda: self.api.raise_alert(group_id, name, kind, message))
+
+    def resolve(self, alert_id: str) -> None:
+        self._ask(lambda: self.api.resolve(alert_id))
+
+    def _ask(self, ask: Callable[[], Found]) -> Found:
+        if self.outage is not None:
+            raise ApiUnavailable(f"not asked again in this check: {self.outage}")
+        try:
+            return ask()
+        except (ApiUnreachable, ApiDenied) as exc:
+            self.outage = exc
+            raise
+
+
+def _active_alerts(alerts: AlertApi) -> Mapping[str, OpenAlert] | None:
     try:
-        return watch.alerts.active()
+        return alerts.active()
     except PipelineError as exc:
         log.event("alert.failed", level=logging.WARNING, reason=log.mask_numbers(str(exc)))
         return None
 
 
-def _observe(groups: Sequence[WatchedGroup], watch: Watch) -> dict[str, Observation]:
+def _observe(groups: Sequence[WatchedGroup], group_check: GroupCheck) -> dict[str, Observation]:
     """Outside of business hours nobody is asked."""
-    closed = Observation(None, "outside of business hours")
-    now = watch.clock.now()
+    now = group_check.clock.now()
     wanted = [group.id for group in groups if group.is_open(now)]
     try:
-        found = watch.members.observe(wanted) if wanted else {}
+        found = group_check.members.observe(wanted) if wanted else {}
     except (ConfigError, TransientError) as exc:
         log.event("groups.unknown", level=logging.WARNING, error=type(exc).__name__, reason=str(exc))
         found = {group_id: Observation(None, str(exc)) for group_id in wanted}
-    return {group.id: found.get(group.id, closed) for group in groups}
+    return {group.id: found.get(group.id, CLOSED) for group in groups}
 
 
 @dataclass
-class _GroupCheck:
+class _OneGroup:
     """The check of one group under way."""
 
     group: WatchedGroup
     seen: Observation
-    watch: Watch
+    group_check: GroupCheck
+    alerts: AlertApi
     record: GroupRecord
     done: list[str] = field(default_factory=list)
 
     def run(self, active: Mapping[str, OpenAlert] | None) -> GroupReport:
-        before, now = self.record.state, self.watch.clock.now()
+        before, now = self.record.state, self.group_check.clock.now()
         if active is not None:
             self.record = compared_with_api(self.record, active.get(self.group.id))
         is_open = self.group.is_open(now)
-        decision = decide(self.record, self.seen, is_open=is_open, now=now, policy=self.watch.policy)
+        decision = decide(self.record, self.seen, is_open=is_open, now=now, policy=self.group_check.policy)
         self._save(decision.record)
         for action in decision.actions:
             self._act(action)
         self._report_change(before)
         counts = self.record.members, self.record.available
         return GroupReport(
-            self.group.id, self.group.name, self.record.state.value, *counts, self.seen.problem or None, self.done
+            self.group.id, self.group.name, self.record.state, *counts, self.seen.problem or None, tuple(self.done)
         )
 
     def _save(self, record: GroupRecord) -> None:
         """After each step, and before the first: so a crash leaves behind what was done by us and what was not."""
-        self.watch.store.save(self.group.id, record)
+        self.group_check.store.save(self.group.id, record)
         self.record = record
 
     def _act(self, action: Action) -> None:
@@ -218,23 +247,23 @@ class _GroupCheck:
             log.event("alert.failed", level=logging.ERROR, group=self.group.id, reason=log.mask_numbers(str(exc)))
 
     def _raise(self, kind: AlertType) -> None:
-        sentence = _sentence(self.group, kind, self.seen)
-        alert = self.watch.alerts.raise_alert(self.group.id, self.group.name, kind, sentence)
+        sentence = sentence_of(self.group, kind, self.seen)
+        alert = self.alerts.raise_alert(self.group.id, self.group.name, kind, sentence)
         log.event("alert.raised", level=logging.WARNING, group=self.group.id, type=kind.value, alert_id=alert.id)
         self.done.append(f"raised {kind.value}")
         self._save(raised(self.record, alert))
 
     def _resolve(self, alert_id: str) -> None:
-        self.watch.alerts.resolve(alert_id)
+        self.alerts.resolve(alert_id)
         log.event("alert.resolved", group=self.group.id, alert_id=alert_id)
         self.done.append("resolved")
         self._save(resolved(self.record))
 
     def _tell(self, action: Tell) -> None:
         """A webhook that fails is not asked again: it must not hold up the alert, nor tell of it twice."""
-        notice = _notice(self.group, action, self.record, self.seen, self.watch.clock.now())
+        notice = notice_of(self.group, action, self.record, self.seen, self.group_check.clock.now())
         try:
-            if self.watch.notifier.tell(notice):
+            if self.group_check.notifier.tell(notice):
                 self.done.append(f"told ({notice.event})")
         except NoticeFailed as exc:
             self.done.append(f"not told: {exc}")
@@ -254,44 +283,8 @@ class _GroupCheck:
             )
 
 
-def _let_go(group: WatchedGroup, record: GroupRecord, active: Mapping[str, OpenAlert] | None, watch: Watch) -> None:
+def _let_go(gone: _OneGroup, active: Mapping[str, OpenAlert] | None) -> None:
     """A group that is not monitored any more keeps no alert; its record goes once that is certain."""
-    check = _GroupCheck(group, Observation(None, "not monitored any more"), watch, record)
-    check.run(active)
-    if active is not None and check.record.alert is None:
-        watch.store.remove(group.id)
-
-
-def _notice(group: WatchedGroup, action: Tell, record: GroupRecord, seen: Observation, now: datetime) -> Notice:
-    kind = action.type or record.told
-    if action.type is None:
-        event, title, text = "resolved", f"Call group {_label(group)}: resolved", "The alert is over."
-    else:
-        event = "reminder" if action.reminder else "raised"
-        title, text = f"Call group {_label(group)}: alert", _sentence(group, action.type, seen)
-    return Notice(event, title, text, group.id, group.name, kind.value if kind else "", now)
-
-
-def _label(group: WatchedGroup) -> str:
-    return f"{group.id} ({group.name})" if group.name else group.id
-
-
-def _sentence(group: WatchedGroup, kind: AlertType, seen: Observation) -> str:
-    if kind is AlertType.NO_ASSIGNED_USERS:
-        count = len(seen.members or ())
-        return f"Call group {_label(group)} has no available user; it has {count} member{'s' * (count != 1)}."
-    return f"It is not known whether call group {_label(group)} has an available user: {seen.problem or 'no answer'}."
-
-
-def group_status(record: GroupRecord | None) -> dict[str, Any]:
-    """A group's record for ``status``."""
-    if record is None:
-        return {"state": "not checked yet"}
-    return {
-        "state": record.state.value,
-        "since": record.since.isoformat(timespec="seconds") if record.since else None,
-        "members": record.members,
-        "available": record.available,
-        "alert_id": record.alert.id if record.alert else None,
-        "last_check": record.checked_at.isoformat(timespec="seconds") if record.checked_at else None,
-    }
+    gone.run(active)
+    if active is not None and gone.record.alert is None:
+        gone.group_check.store.remove(gone.group.id)

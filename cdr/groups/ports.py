@@ -43,7 +43,8 @@ class MemberSource(Protocol):
 
 
 class AlertApi(Protocol):
-    """The Call Logger's alerts. Every method raises ApiUnavailable, ApiDenied or ApiRejected."""
+    """The Call Logger's alerts. Every method raises ApiUnavailable, ApiDenied or ApiRejected; ApiUnreachable, of the
+    first, where nobody else would get an answer either."""
 
     def active(self) -> Mapping[str, OpenAlert]:
         """The active alert of each group that has one of ours."""

@@ -47,9 +47,11 @@ class LedgerRecords(Protocol):
     def mark_replayed(self, key: CallKey, now: datetime) -> None:
         """Note that a rejected call is on the queue again. One that is gone or claimed meanwhile is left as it is."""
 
-    def record_ids(self, first: date, last: date, *, undated: bool = True) -> set[str]:
+    def record_ids(
+        self, first: date, last: date, *, undated: bool = True, stalled_before: datetime | None = None
+    ) -> set[str]:
         """The call detail records that the ledger knows, of calls that ended on these days (UTC), and of those without
-        a day."""
+        a day; without the claims that ran out before a moment, whose messages must have got lost."""
 
     def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
         """Remove the records of calls that were settled before a moment (rejected ones: before another one), never

@@ -8,21 +8,25 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import pack
-from cdr.intake.ports import CallSource, PositionStore
+from cdr.intake.ports import CallSource, Position, PositionStore
 from cdr.operations.ports import LedgerRecords
 from shared import log
+from shared.clock import Clock
+from shared.errors import PositionOfAnotherSource
 
 SHOWN_IDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """What is compared, and where missing calls go."""
+    """What is compared, and where missing calls go. A claim that ran out ``stalled_after`` ago has lost its message."""
 
     source: CallSource
     positions: PositionStore
     records: LedgerRecords
     queue: CallQueue
+    clock: Clock
+    stalled_after: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,11 @@ def reconcile(reconciler: Reconciler, first: date, last: date, *, queue_missing:
 
     One that is still on the queue from its poll counts as missing, and sending it twice does no harm.
 
-    :raises SourceUnavailable, SourceMisconfigured, StorageUnavailable: nothing can be said
+    :raises SourceUnavailable, SourceMisconfigured, PositionOfAnotherSource, StorageUnavailable: nothing can be said
     """
-    stored, _ = reconciler.positions.read()
-    recorded = reconciler.records.record_ids(first - timedelta(days=1), last + timedelta(days=1))
+    position = _position(reconciler)
+    around, stalled_before = timedelta(days=1), reconciler.clock.now() - reconciler.stalled_after
+    recorded = reconciler.records.record_ids(first - around, last + around, stalled_before=stalled_before)
     of_these_days = reconciler.records.record_ids(first, last, undated=False)
     seen: set[str] = set()
     missing: list[str] = []
@@ -60,7 +65,7 @@ def reconcile(reconciler: Reconciler, first: date, last: date, *, queue_missing:
     with reconciler.source.connect() as reader:
         for page in reader.ended_between(start, end):
             seen.update(record.id for record in page)
-            polled = [record for record in page if stored is not None and reader.has_passed(stored.text, record)]
+            polled = [record for record in page if position is not None and reader.has_passed(position, record)]
             waiting += len(page) - len(polled)
             absent = [record for record in polled if record.id not in recorded]
             missing += [record.id for record in absent]
@@ -79,6 +84,15 @@ def reconcile(reconciler: Reconciler, first: date, last: date, *, queue_missing:
         only_in_ledger_ids=surplus[:SHOWN_IDS],
         queued=queued,
     )
+
+
+def _position(reconciler: Reconciler) -> Position | None:
+    stored, _ = reconciler.positions.read()
+    if stored is not None and stored.source != reconciler.source.name:
+        raise PositionOfAnotherSource(
+            f"3cx.source is {reconciler.source.name}, but what was polled so far is of {stored.source}"
+        )
+    return stored.text if stored is not None else None
 
 
 def _in_order(record_id: str) -> tuple[int, int, str]:

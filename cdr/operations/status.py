@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from cdr.calls.call_queue import CallQueue
-from cdr.groups.alerts import GroupRecord
+from cdr.groups.alerts import GroupView, view_of
 from cdr.groups.hours import Hours
 from cdr.groups.ports import GroupStore
 from cdr.intake.ports import CallSource, Lag, PollReport, PositionStore, Progress, StoredPosition
@@ -45,15 +45,11 @@ class HoursNow:
 
 @dataclass(frozen=True, slots=True)
 class GroupNow:
-    """A monitored group, and what is remembered of it: None before its first check.
-
-    ``is_checked`` False: nobody can be asked about it.
-    """
+    """A monitored group. ``view`` None: it is not checked, since nobody can be asked about it."""
 
     id: str
     name: str
-    is_checked: bool
-    record: GroupRecord | None = None
+    view: GroupView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +142,9 @@ def _hours_now(hours: Hours, now: datetime) -> HoursNow:
 
 def _groups_now(overview: Overview) -> Sequence[GroupNow]:
     if overview.group_store is None:
-        return [GroupNow(number, name, is_checked=False) for number, name in overview.groups.items()]
+        return [GroupNow(number, name, None) for number, name in overview.groups.items()]
     records = overview.group_store.load()
-    return [
-        GroupNow(number, name, is_checked=True, record=records.get(number)) for number, name in overview.groups.items()
-    ]
+    return [GroupNow(number, name, view_of(records.get(number))) for number, name in overview.groups.items()]
 
 
 def _or_problem(look: Callable[[], Found]) -> Found | Problem:

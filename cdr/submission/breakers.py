@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from cdr.calls.call import CallKey
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -17,14 +19,16 @@ class ApiBreaker:
     It is down when it was not reached, refuses us, or failed at ``strangers`` different calls in a row: one call that
     always fails says nothing about the others. While it is down one message every ``probe_every`` may try; the first
     that succeeds opens the way for all. A failure that nobody has seen again for ``forget_after`` says nothing more.
+    However long the API asks not to be asked, after ``longest_wait`` it is.
     """
 
     probe_every: timedelta = timedelta(seconds=5)
     forget_after: timedelta = timedelta(minutes=6)
+    longest_wait: timedelta = timedelta(minutes=30)
     strangers: int = 5
     _lock: Lock = field(default_factory=Lock, repr=False)
-    _failed_at: datetime | None = None
-    _next_probe: datetime | None = None
+    _next_probe: datetime = LONG_AGO
+    _forget_at: datetime = LONG_AGO
     _suspects: set[CallKey] = field(default_factory=set)
     _last_failure: str = ""
 
@@ -33,7 +37,7 @@ class ApiBreaker:
         with self._lock:
             if not self._is_down(now):
                 return True
-            if self._next_probe is not None and now < self._next_probe:
+            if now < self._next_probe:
                 return False
             self._next_probe = now + self.probe_every
             return True
@@ -45,7 +49,7 @@ class ApiBreaker:
     def failed(self, now: datetime, why: str, *, wait: timedelta | None = None) -> None:
         """The API was not reached, or will have nothing of us; ``wait`` is how long it asked not to be asked."""
         with self._lock:
-            self._fail(now, why, max(self.probe_every, wait or timedelta()))
+            self._fail(now, why, min(max(self.probe_every, wait or timedelta()), self.longest_wait))
 
     def failed_at(self, call: CallKey, now: datetime, why: str) -> None:
         """The API failed at one call, or never answered: which of the two is at fault, others will tell."""
@@ -56,7 +60,7 @@ class ApiBreaker:
 
     def succeeded(self) -> None:
         with self._lock:
-            self._failed_at = self._next_probe = None
+            self._next_probe = self._forget_at = LONG_AGO
             self._suspects.clear()
 
     @property
@@ -66,13 +70,12 @@ class ApiBreaker:
             return self._last_failure
 
     def _fail(self, now: datetime, why: str, wait: timedelta) -> None:
-        self._failed_at, self._last_failure = now, why
-        self._next_probe = max(self._next_probe or now, now + wait)
+        self._last_failure = why
+        self._next_probe = max(self._next_probe, now + wait)
+        self._forget_at = now + self.forget_after
 
     def _is_down(self, now: datetime) -> bool:
-        if self._next_probe is not None and now < self._next_probe:
-            return self._failed_at is not None
-        return self._failed_at is not None and now - self._failed_at < self.forget_after
+        return now < max(self._next_probe, self._forget_at)
 
 
 class RejectionBreaker:

@@ -9,8 +9,9 @@ from datetime import timedelta
 from cdr.calls.call import Job, Reason, Settlement, State
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message, Unreadable
-from cdr.calls.rules import CallRules, job_of, row_key, same_call
+from cdr.calls.rules import CallRules, job_of
 from cdr.submission.ports import AlreadySubmitted, CallLedger, Held, Recorded
+from cdr.submission.repeated import record_repeated
 from shared import log
 from shared.clock import Clock
 from shared.errors import StorageUnavailable
@@ -70,15 +71,11 @@ def _keep_call(job: Job, keeper: PoisonKeeper) -> bool:
     ledger, now = keeper.ledger, keeper.clock.now()
     detail = f"given up after too many deliveries; last: {ledger.last_error(job.key) or 'no error recorded'}"
     settlement = Settlement(State.REJECTED, Reason.GAVE_UP, detail)
-    letter = Message((job.record,))
-    match ledger.record(job.key, letter, settlement, now):
+    match ledger.record(job.key, Message((job.record,)), settlement, now):
         case Held():
             return False
-        case AlreadySubmitted(record_id) if record_id not in (None, job.record.id):
-            ledger.record(row_key(job.key, job.record.id), letter, same_call(str(record_id)), now)
-            log.event("call.skipped", call=job.key.name, row_id=job.record.id, reason=Reason.SAME_PBX_CALL_ID)
-        case AlreadySubmitted():
-            log.event("call.repeated", call=job.key.name, row_id=job.record.id)
+        case AlreadySubmitted() as found:
+            record_repeated(job, found, ledger, now)
         case Recorded():
             shown = log.mask_numbers(detail)
             log.event("poison.kept", level=logging.ERROR, call=job.key.name, row_id=job.record.id, detail=shown)

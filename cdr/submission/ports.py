@@ -15,7 +15,8 @@ from cdr.calls.message import Letter
 class Claim:
     """The right to submit one call; ``version`` is what the ledger compares.
 
-    ``attempts`` counts this one too; ``last_error`` is what the attempt before it failed of.
+    ``attempts`` counts this one too; ``last_error`` is what an attempt before it failed of. ``is_unanswered``: the last
+    one ended without a word, so it may have been sent.
     """
 
     key: CallKey
@@ -23,6 +24,7 @@ class Claim:
     until: datetime
     attempts: int
     last_error: str | None = None
+    is_unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,10 @@ def settled(job: Job, claim: Claim, settlement: Settlement, *, is_told: bool) ->
     )
 
 
+def is_warning(settlement: Settlement) -> bool:
+    return _level(settlement) == logging.WARNING
+
+
 def _level(settlement: Settlement) -> int:
     if settlement.reason is Reason.GAVE_UP:
         return logging.ERROR

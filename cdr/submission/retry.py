@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from cdr.calls.message import Message
 from cdr.submission.ports import Held
-from shared.errors import ApiFailed, ApiUnavailable, PipelineError, StorageUnavailable, SubmissionUnknown
+from shared.errors import ApiFailed, ApiUnavailable, PartHeld, PipelineError, StorageUnavailable, SubmissionUnknown
 
 Hindrance = PipelineError | Held
 """Why a call could not be settled now."""
@@ -55,20 +55,32 @@ def decide(
     """
     if _can_be_given_up(hindrance) and _age(message, now) >= patience.give_up_after:
         return GiveUp()
+    return again(hindrance, message, now, random, patience, alone=alone)
+
+
+def again(
+    hindrance: Hindrance,
+    message: Message,
+    now: datetime,
+    random: Callable[[], float],
+    patience: Patience,
+    *,
+    alone: bool = False,
+) -> Again:
+    """The same for what is not given up, however old it is."""
     may_be_the_call = alone and isinstance(hindrance, ApiFailed | SubmissionUnknown)
     longest = patience.longest_delay_alone if may_be_the_call else patience.longest_delay
-    delay = max(_delay(message.tries, longest, random, patience), _before_that_in_vain(hindrance, now, patience))
-    return Again(delay)
+    return Again(max(_delay(message.tries, longest, random, patience), _before_that_in_vain(hindrance, now, patience)))
 
 
 def is_over(message: Message, now: datetime, patience: Patience) -> bool:
-    """Whether it is not even tried once more: so old that what was sent without an answer has had its last look."""
+    """Whether a call that was sent without an answer is not even tried once more: it has had its last look."""
     return _age(message, now) >= patience.give_up_after + patience.claim_lease
 
 
 def _can_be_given_up(hindrance: Hindrance) -> bool:
     """Not what is no fault of the call's, nor what may be on its way in: first its claim has to run out."""
-    return not isinstance(hindrance, StorageUnavailable | SubmissionUnknown | Held)
+    return not isinstance(hindrance, StorageUnavailable | SubmissionUnknown | PartHeld | Held)
 
 
 def _age(message: Message, now: datetime) -> timedelta:

@@ -16,12 +16,13 @@ from enum import StrEnum
 from cdr.calls.call import Call, Job, NotLogged, Reason, Settlement, State
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message, Unreadable
-from cdr.calls.rules import CallRules, job_of, row_key, same_call, to_call
+from cdr.calls.rules import CallRules, job_of, to_call
 from cdr.submission import report
 from cdr.submission.breakers import ApiBreaker, OnceAMinute, RejectionBreaker
 from cdr.submission.ports import Accepted, AlreadySubmitted, CallApi, CallLedger, Claim, ClaimAnswer, Held
+from cdr.submission.repeated import record_repeated
 from cdr.submission.report import named
-from cdr.submission.retry import Again, GiveUp, Hindrance, Patience, decide, is_over
+from cdr.submission.retry import Again, GiveUp, Hindrance, Patience, again, decide, is_over
 from shared.clock import Clock
 from shared.errors import (
     ApiDenied,
@@ -33,7 +34,6 @@ from shared.errors import (
     StorageUnavailable,
     SubmissionUnknown,
     TooManyRejections,
-    UnmappedExtension,
 )
 
 DELIVERIES_TOGETHER = 2
@@ -59,8 +59,9 @@ class Outcome(StrEnum):
 class Worker:
     """What one message after the other is worked with.
 
-    ``budget``, shorter than the claim's lease in ``patience``, is how long a worker may try. ``random`` yields numbers
-    from 0 up to 1.
+    ``budget``, shorter than the claim's lease in ``patience``, is how long a worker may try; nothing is sent that could
+    take, with ``longest_attempt``, beyond that. ``random`` yields numbers from 0 up to 1. ``known_causes`` says when a
+    person is told once more of rejections that are no surprise.
     """
 
     ledger: CallLedger
@@ -72,8 +73,9 @@ class Worker:
     random: Callable[[], float]
     patience: Patience
     budget: timedelta
+    longest_attempt: timedelta
     rules: CallRules = field(repr=False)
-    unmapped: OnceAMinute = field(default_factory=OnceAMinute)
+    known_causes: OnceAMinute = field(default_factory=OnceAMinute)
 
 
 def submit(letter: Letter, worker: Worker, *, deliveries: int = 1) -> list[Outcome]:
@@ -128,18 +130,19 @@ class _Delivery:
                 return self._use(answer, job)
 
     def _use(self, claim: Claim, job: Job) -> Outcome:
-        if is_over(self.message, self.began, self.worker.patience):
-            return self._close(claim, job, self._given_up(claim.last_error or "sent, and no answer came"))
+        if claim.is_unanswered and is_over(self.message, self.began, self.worker.patience):
+            return self._close(claim, job, self._given_up("sent, and no answer came"))
         try:
             settlement = self._close_parts(job) or self._attempt(job)
         except SubmissionUnknown as exc:
             return self._put_back(job, exc)
         except NOT_ON_ITS_WAY as exc:
-            if isinstance(self._decide(exc), GiveUp):
+            verdict = self._decide(exc)
+            if isinstance(verdict, GiveUp):
                 return self._close(claim, job, self._given_up(named(exc)))
             with suppress(StorageUnavailable):  # then the claim ends by itself
                 self.worker.ledger.give_back(claim, named(exc), self.worker.clock.now())
-            return self._put_back(job, exc)
+            return self._put_back(job, exc, verdict)
         return self._close(claim, job, settlement)
 
     def _close_parts(self, job: Job) -> Settlement | None:
@@ -170,6 +173,8 @@ class _Delivery:
     def _send(self, call: Call, job: Job) -> Accepted:
         """Past the breaker, which learns of what comes of it."""
         breaker, now = self.worker.api_breaker, self.worker.clock.now
+        if now() + self.worker.longest_attempt > self.began + self.worker.budget:
+            raise StorageUnavailable("not sent: it took so long to come to it that too little of the claim is left")
         is_probe = breaker.is_down(now())
         if not breaker.may_try(now()):
             raise ApiUnavailable(f"the API is known to be down: {breaker.last_failure}")
@@ -191,10 +196,12 @@ class _Delivery:
         return accepted
 
     def _check_limit(self, exc: PermanentError) -> None:
-        """What has a known cause is no sign that something else is wrong."""
-        is_known = isinstance(exc, UnmappedExtension) or self.message.replay_of is not None
-        if not is_known and not self.worker.rejections.allows(self.worker.clock.now()):
+        if not self._is_known_cause(Reason(exc.reason)) and not self.worker.rejections.allows(self.worker.clock.now()):
             raise TooManyRejections(f"not rejected for now: {exc}") from exc
+
+    def _is_known_cause(self, reason: Reason) -> bool:
+        """It is no sign that something else is wrong, and no news."""
+        return reason is Reason.UNMAPPED_EXTENSION or self.message.replay_of is not None
 
     def _close(self, claim: Claim, job: Job, settlement: Settlement) -> Outcome:
         try:
@@ -202,7 +209,8 @@ class _Delivery:
             self._leave_replayed(job)
         except StorageUnavailable as exc:
             return self._put_back(job, exc)
-        is_told = settlement.reason is not Reason.UNMAPPED_EXTENSION or self.worker.unmapped.is_due(self.began)
+        is_old_news = report.is_warning(settlement) and self._is_known_cause(settlement.reason)
+        is_told = not is_old_news or self.worker.known_causes.is_due(self.began)
         report.settled(job, claim, settlement, is_told=is_told)
         return Outcome(settlement.state.value)
 
@@ -211,17 +219,11 @@ class _Delivery:
         return Settlement(State.REJECTED, Reason.GAVE_UP, detail)
 
     def _repeated(self, job: Job, found: AlreadySubmitted) -> Outcome:
-        """The call is at the API. If another row brought it there, this one has a record of its own."""
-        ledger, now = self.worker.ledger, self.worker.clock.now()
-        is_own = found.record_id in (None, job.record.id)
         try:
             self._leave_replayed(job)
-            if not is_own:
-                own, letter = row_key(job.key, job.record.id), Message((job.record,))
-                ledger.record(own, letter, same_call(str(found.record_id)), now)
+            is_own = record_repeated(job, found, self.worker.ledger, self.worker.clock.now())
         except StorageUnavailable as exc:
             return self._put_back(job, exc)
-        report.repeated(job, is_own=is_own)
         return Outcome.REPEATED if is_own else Outcome.SKIPPED
 
     def _leave_replayed(self, job: Job) -> None:
@@ -231,19 +233,23 @@ class _Delivery:
             settlement = Settlement(State.SKIPPED, Reason.REPLAYED, f"replayed as {job.key.name}")
             self.worker.ledger.record(old, None, settlement, self.worker.clock.now())
 
-    def _put_back(self, job: Job, hindrance: Hindrance) -> Outcome:
+    def _put_back(self, job: Job, hindrance: Hindrance, verdict: Again | None = None) -> Outcome:
         """Send the call again with a delay, in place of this message."""
-        verdict = self._decide(hindrance)
-        delay = verdict.delay if isinstance(verdict, Again) else timedelta()
-        again = self.message.only([job.record]).again(self.began)
-        self.worker.queue.send_later(again, delay)
-        report.put_back(job, hindrance, again.tries, delay)
+        delay = (verdict or self._again(hindrance)).delay
+        sent = self.message.only([job.record]).again(self.began)
+        self.worker.queue.send_later(sent, delay)
+        report.put_back(job, hindrance, sent.tries, delay)
         return Outcome.PUT_BACK
 
     def _decide(self, hindrance: Hindrance) -> Again | GiveUp:
         worker, now = self.worker, self.worker.clock.now()
         alone = not worker.api_breaker.is_down(now)
         return decide(hindrance, self.message, now, worker.random, worker.patience, alone=alone)
+
+    def _again(self, hindrance: Hindrance) -> Again:
+        worker, now = self.worker, self.worker.clock.now()
+        alone = not worker.api_breaker.is_down(now)
+        return again(hindrance, self.message, now, worker.random, worker.patience, alone=alone)
 
 
 def _keep_unreadable(letter: Unreadable, worker: Worker) -> Outcome:

@@ -84,20 +84,20 @@ def _hours(hours: HoursNow) -> Json:
 
 
 def _group(group: GroupNow) -> Json:
-    named = {"id": group.id, "name": group.name}
-    if not group.is_checked:
+    named, view = {"id": group.id, "name": group.name}, group.view
+    if view is None:
         return {**named, "state": "not checked: call_groups.members.source is none"}
-    if group.record is None:
+    if view.state is None:
         return {**named, "state": "not checked yet"}
-    record = group.record
     return {
         **named,
-        "state": record.state.value,
-        "since": _seconds(record.since),
-        "members": record.members,
-        "available": record.available,
-        "alert_id": record.alert.id if record.alert else None,
-        "last_check": _seconds(record.checked_at),
+        "state": view.state.value,
+        "since": _seconds(view.since),
+        "members": view.members,
+        "available": view.available,
+        "alert_id": view.alert_id,
+        "last_check": _seconds(view.last_check),
+        **({"resolved_by_hand": view.resolved_by_hand.value} if view.resolved_by_hand else {}),
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from cdr.groups.check import check_groups
+from cdr.groups.check import check
 from cdr.intake.poll import poll
 from cdr.operations.reconcile import reconcile as compare_days
 from cdr.operations.rejected import list_rejected
@@ -67,7 +67,7 @@ def trigger_alerts(request: func.HttpRequest, parts: Parts) -> func.HttpResponse
     """200 with what the check saw and did, 409 while another one is at work."""
 
     def act(_: Parameters) -> func.HttpResponse:
-        outcome = check_groups(parts.watched_groups, parts.watch)
+        outcome = check(parts.watched_groups, parts.group_check)
         return answer(asdict(outcome), 200 if outcome.result == "finished" else 409)
 
     return _answered(request, "POST", (), act)

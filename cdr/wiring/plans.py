@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 
 from cdr.calls.rules import CallRules
 from cdr.groups.alerts import AlertPolicy
-from cdr.groups.check import WatchedGroup
 from cdr.groups.hours import Hours, Span
+from cdr.groups.notices import WatchedGroup
 from cdr.intake.id_order import Patience
 from cdr.intake.ports import StartFrom
-from shared.config.groups import BusinessHours, CallGroups, GroupHours, Holidays, NoMembers, Week
-from shared.config.settings import Settings, ThreeCx, start_moment
+from shared.config.groups import CallGroups, NoMembers
+from shared.config.hours import BusinessHours, GroupHours, Holidays, Week
+from shared.config.phone_system import ThreeCx, start_moment
+from shared.config.settings import Settings
 
 
 def start_from(three_cx: ThreeCx) -> StartFrom:

@@ -31,6 +31,7 @@ class Times:
     after_the_lease: timedelta = timedelta(seconds=5)
     api_probe_every: timedelta = timedelta(seconds=5)
     api_forget_after: timedelta = timedelta(minutes=6)
+    stalled_after: timedelta = timedelta(hours=1)
     unconfigured_delay: timedelta = timedelta(minutes=5)
     poll_lease: timedelta = timedelta(seconds=60)
     poll_share_of_interval: float = 0.8
@@ -46,6 +47,7 @@ class Times:
             "a failed message comes after the claim": self.claim_lease < self.redelivery,
             "delays grow": self.first_delay <= self.longest_delay <= self.longest_delay_alone,
             "the breaker remembers for longer than a message waits": self.longest_delay < self.api_forget_after,
+            "a message comes back before its claim counts as stalled": self.longest_delay_alone < self.stalled_after,
             "a group's turn fits into the lease": self.groups_longest_step < self.groups_lease,
         }
         if broken := [rule for rule, holds in rules.items() if not holds]:
@@ -62,4 +64,8 @@ class Times:
         )
 
     def api_breaker(self) -> ApiBreaker:
-        return ApiBreaker(probe_every=self.api_probe_every, forget_after=self.api_forget_after)
+        return ApiBreaker(
+            probe_every=self.api_probe_every,
+            forget_after=self.api_forget_after,
+            longest_wait=self.longest_delay_alone,
+        )

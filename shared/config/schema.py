@@ -23,6 +23,7 @@ Schema = dict[str, Any]
 
 VARIABLE: Schema = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"}
 A_VARIABLE: Schema = {"$ref": "#/$defs/Variable"}
+NOTHING: Schema = {"type": "null"}
 ANNOTATIONS = ("description", "default")
 LEFT_OUT = ("title", "discriminator", "writeOnly")
 
@@ -34,6 +35,8 @@ def config_schema() -> Schema:
     root = _as_written(schema)
     for path in ENVIRONMENT:
         _may_be_absent(path, root, definitions)
+    for section in (root, *definitions.values()):
+        section |= {"properties": {key: _or_nothing(part) for key, part in section["properties"].items()}}
     definitions["Variable"] = VARIABLE
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "$defs": definitions}
 
@@ -44,10 +47,10 @@ class _Generator(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
         if isinstance(dft, Section):
             return None
-        return _span_as_written(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+        return span_as_written(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
 
 
-def _span_as_written(span: timedelta) -> str:
+def span_as_written(span: timedelta) -> str:
     """In the largest unit of which there are several."""
     for unit in ("days", "hours", "minutes"):
         number, rest = divmod(span, timedelta(**{unit: 1}))
@@ -95,6 +98,20 @@ def _may_be_absent(path: tuple[str, ...], schema: Schema, definitions: Schema) -
         schema = schema["properties"][key]
         if "$ref" in schema:
             schema = definitions[schema["$ref"].rpartition("/")[2]]
+
+
+def _or_nothing(schema: Schema) -> Schema:
+    """A section, list or mapping may have everything in it commented out."""
+    annotations = {key: value for key, value in schema.items() if key in ANNOTATIONS}
+    rules = {key: value for key, value in schema.items() if key not in annotations}
+    choices = rules.get("anyOf", [rules])
+    if NOTHING in choices or not any(map(_is_container, choices)):
+        return schema
+    return annotations | {"anyOf": [*choices, NOTHING]}
+
+
+def _is_container(schema: Schema) -> bool:
+    return schema.get("type") in ("array", "object") or ("$ref" in schema and schema != A_VARIABLE)
 
 
 if __name__ == "__main__":

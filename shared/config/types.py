@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, time, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    SecretStr,
-    ValidationInfo,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, model_validator
+
+LONGEST_LABEL, LONGEST_HOST = 63, 253  # of DNS
+HIGHEST_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class ShownIf:
+    """Marks a kind of value that people write a login into: a mistake shows one only if all of it fits the pattern."""
+
+    pattern: str
+
+
+def types_in(annotation: Any) -> tuple[Any, ...]:
+    """A type with all that it is made of: the members of a union, the arguments of a container, marks of a value."""
+    inner = (*getattr(annotation, "__args__", ()), *getattr(annotation, "__metadata__", ()))
+    return (annotation, *(part for arg in inner for part in types_in(arg)))
 
 
 def _zone(name: str) -> str:
@@ -28,60 +37,76 @@ def _zone(name: str) -> str:
     return name
 
 
-_HOST = r"(\[[0-9A-Fa-f:.]+\]|[\w-]{1,63}(\.[\w-]{1,63})*)"
+def _host(host: str) -> str:
+    """Of a database. PostgreSQL also takes several, and the folder of a socket."""
+    if "\\" in host:
+        raise ValueError("names an instance, which is not looked up; write its server as host and its own port as port")
+    if re.fullmatch(r"(tcp:)?(\[.*\]|[^:,]+)[:,] *\d+", host):
+        raise ValueError("has a port in it; write the port as port")
+    if not host.startswith("/"):
+        for name in host.removeprefix("tcp:").split(","):
+            _check_host_name(name)
+    return host
+
+
+def _check_host_name(name: str) -> None:
+    """As far as it can be told without asking anybody; what a resolver would refuse is no outage that passes."""
+    if ":" in name:
+        try:
+            IPv6Address(name.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            raise ValueError("is no host name and no address") from None
+        return
+    if not re.fullmatch(r"[\w.()-]+", name):
+        raise ValueError("is no host name and no address")
+    labels = name.removesuffix(".").split(".")
+    if not all(labels):
+        raise ValueError("is no host name: there is nothing between two of its dots, or before the first")
+    if not all(_is_label(label) for label in labels):
+        raise ValueError(f"is no host name: a part between its dots is longer than the {LONGEST_LABEL} that fit")
+    if len(name) > LONGEST_HOST:
+        raise ValueError(f"is no host name: it has more than {LONGEST_HOST} characters")
+
+
+def _is_label(label: str) -> bool:
+    try:
+        return len(label if label.isascii() else label.encode("idna")) <= LONGEST_LABEL
+    except UnicodeError:  # also too long, in the form that it is looked up in
+        return False
 
 
 def http_url(url: str) -> str:
-    if not re.fullmatch(rf"https?://{_HOST}(:[0-9]{{1,5}})?(/[^\s?#]*)?", url):
-        raise ValueError("is not an http or https address without query")
+    """An http or https address without a slash at its end.
+
+    :raises ValueError: for anything else, in words that show nothing of it
+    """
+    if re.match(r"([a-z]+:)?(//)?[^/?#]*@", url, re.IGNORECASE):
+        raise ValueError("has a login in it; write the address without user and password")
+    found = re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]{1,5})?(/[^\s?#]*)?", url)
+    if found is None:
+        raise ValueError("is not an http or https address")
+    _check_host_name(found[1])
+    if found[2] and not 1 <= int(found[2][1:]) <= HIGHEST_PORT:
+        raise ValueError(f"is not an http or https address: its port is not in 1 to {HIGHEST_PORT}")
     return url.rstrip("/")
 
 
+def _base_url(url: str) -> str:
+    """To which paths are added."""
+    if "?" in url:
+        raise ValueError("is not an http or https address without query")
+    return http_url(url)
+
+
+MAX_EMAIL = 255
 _ATOM, _LABEL = r"[\w!#$%&'*+/=?^`{|}~-]+", r"[^\W_]+(-+[^\W_]+)*"
 
 
-def _email(address: str) -> str:
+def email_address(address: str) -> str:
     """Not stricter than the Call Logger, and not laxer: it would refuse every call of the person."""
     if not re.fullmatch(rf"(?=[^@]{{1,64}}@){_ATOM}(\.{_ATOM})*@{_LABEL}(\.{_LABEL})+", address):
         raise ValueError("is not an e-mail address")
     return address
-
-
-def _milliseconds_from_1000(value: Any) -> Any:
-    """The earlier integration's API_TIMEOUT_MS is in milliseconds; no time-out in seconds is that large."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return value
-    return number / 1000 if number >= 1000 else value  # noqa: PLR2004 - the bound that the docstring explains
-
-
-def _fits_a_header(secret: SecretStr) -> SecretStr:
-    """A line break, as files of secrets have at their end, would fail each request with the secret in the error."""
-    if not re.fullmatch("[!-~]([ -~]*[!-~])?", secret.get_secret_value()):
-        raise ValueError("is empty, or has a blank or line break at an end, or a character that no HTTP header takes")
-    return secret
-
-
-def call_id_template(template: str) -> str:
-    if not re.fullmatch(r"[^{}]*((\{call_id\}|\{id\})[^{}]*)+", template):
-        raise ValueError("must be made of {call_id} and {id}")
-    return template
-
-
-def _start_from(value: Any) -> Literal["beginning", "now"] | int | datetime:
-    match value:
-        case "beginning":
-            return "beginning"
-        case "now":
-            return "now"
-        case int() | datetime():
-            return value
-        case str() if re.fullmatch(r"-?\d{1,19}", value):
-            return int(value)
-        case str() if re.match(r"\d{4}-\d\d-\d\d", value):
-            return datetime.fromisoformat(value)
-    raise ValueError("is none of the allowed values")
 
 
 _DURATION = "^([1-9][0-9]{0,5}) *(s|m|h|d|seconds?|minutes?|hours?|days?)$"
@@ -94,17 +119,6 @@ def _duration(value: Any) -> timedelta:
     if found is None:
         raise ValueError("is no number above 0 with a unit")
     return int(found[1]) * timedelta(**{_UNITS[found[2][0]]: 1})
-
-
-_CLOCK_TIME = "^([01]?[0-9]|2[0-3]):[0-5][0-9]$"
-
-
-def _clock_time(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if not re.fullmatch(_CLOCK_TIME, value):
-        raise ValueError("is no time of the form hh:mm")
-    return value.zfill(len("08:00"))
 
 
 def _existing_file(path: str, info: ValidationInfo) -> str:
@@ -123,26 +137,41 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 Duration = Annotated[
     timedelta, PlainValidator(_duration, json_schema_input_type=Annotated[str, Field(pattern=_DURATION)])
 ]
-ClockTime = Annotated[
-    time, BeforeValidator(_clock_time, json_schema_input_type=Annotated[str, Field(pattern=_CLOCK_TIME)])
-]
 ExistingFile = Annotated[str, AfterValidator(_existing_file)]
-Seconds = Annotated[
-    float,
-    BeforeValidator(
-        _milliseconds_from_1000,
-        json_schema_input_type=Annotated[float, Field(ge=1, le=60)] | Annotated[float, Field(ge=1000, le=60_000)],
-    ),
-]
 Zone = Annotated[str, AfterValidator(_zone)]
-HttpUrl = Annotated[str, Field(json_schema_extra={"format": "uri"}), AfterValidator(http_url)]
-Email = Annotated[str, Field(max_length=255, json_schema_extra={"format": "email"}), AfterValidator(_email)]
-HeaderSecret = Annotated[SecretStr, AfterValidator(_fits_a_header)]
-StartFrom = Annotated[
-    Literal["beginning", "now"] | int | datetime, PlainValidator(_start_from, json_schema_input_type=str | int)
+Host = Annotated[
+    str, Field(min_length=1), ShownIf(r"(tcp:)?[\w.,()\\ -]+([:,] *\d{1,5})?|[\[\]0-9A-Fa-f:.]+"), AfterValidator(_host)
 ]
-"""A naive date and time is meant in the database's own time zone."""
+HttpUrl = Annotated[
+    str,
+    Field(json_schema_extra={"format": "uri"}),
+    ShownIf(r"(\w+://)?[\w.-]*(:\d{0,5})?(/[\w./-]*)?"),
+    AfterValidator(_base_url),
+]
+Email = Annotated[
+    str, Field(max_length=MAX_EMAIL, json_schema_extra={"format": "email"}), AfterValidator(email_address)
+]
 
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_absent(cls, data: Any) -> Any:
+        """A section, list or mapping of which everything is commented out is as good as none."""
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in data.items() if value is not None or not cls.holds_more(key)}
+
+    @classmethod
+    def holds_more(cls, key: str) -> bool:
+        """Whether a section, list or mapping stands under this key."""
+        return any(
+            (info.alias or name) == key and any(_is_container(part) for part in types_in(info.annotation))
+            for name, info in cls.model_fields.items()
+        )
+
+
+def _is_container(part: Any) -> bool:
+    return getattr(part, "__origin__", None) in (tuple, dict) or (isinstance(part, type) and issubclass(part, Section))

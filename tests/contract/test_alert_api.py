@@ -16,8 +16,9 @@ from cdr.groups.alerts import AlertType, OpenAlert
 from cdr.groups.ports import AlertApi
 from local.call_logger import server as call_logger_program
 from local.call_logger.server import CallLogger, Credential, RunningCallLogger
-from shared.config.settings import BearerAuth, NoAuth
-from shared.errors import ApiDenied, ApiRejected, ApiUnavailable
+from shared.clock import HandMovedClock
+from shared.config.call_logger import BearerAuth, NoAuth
+from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, ApiUnreachable
 from tests.fakes.groups import InMemoryAlertApi
 from tests.systems import receiver as receiver_program
 from tests.systems.receiver import Answer, Receiver
@@ -56,7 +57,7 @@ def behind(both: tuple[AlertApi, CallLogger]) -> CallLogger:
 
 def rest_api(url: str, *, timeout_s: float = 5, token: str | None = None) -> RestAlertApi:
     auth = make_auth(BearerAuth(type="bearer", token=SecretStr(token)) if token else NoAuth())
-    return RestAlertApi(url, timeout=timedelta(seconds=timeout_s), auth=auth)
+    return RestAlertApi(url, timeout=timedelta(seconds=timeout_s), auth=auth, clock=HandMovedClock(NOW))
 
 
 def raise_empty(api: AlertApi, group: str = "800") -> OpenAlert:
@@ -187,49 +188,52 @@ def test_without_the_credential_or_with_a_wrong_one_a_person_is_needed(call: Cal
         assert rest_api(running.base_url, token=TOKEN).active() == {}
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504, 429, 408])
-def test_a_failure_that_may_pass_is_unavailable(
-    receiver: Receiver, call: Callable[[AlertApi], Any], status: int
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (Answer(500), ApiUnavailable, "500"),
+        (Answer(500, "<html>\nno</html>"), ApiUnreachable, "500"),
+        (Answer(502, "<html>\nno</html>"), ApiUnreachable, "502"),
+        (Answer(429, headers={"Retry-After": "7"}), ApiUnreachable, "429"),
+        (Answer(404), ApiDenied, "api.base_url"),
+        (Answer(302, headers={"Location": "/login"}), ApiDenied, "api.base_url"),
+        (Answer(400, "<html>TLS?</html>"), ApiDenied, "api.base_url"),
+        (Answer(delay_s=1.0), ApiUnreachable, "no whole answer"),
+    ],
+    ids=["500", "500 of a gateway", "502", "429", "404", "302", "400 of a gateway", "silence"],
+)
+def test_a_failure_is_told_apart_from_a_wrong_address(
+    receiver: Receiver, call: Callable[[AlertApi], Any], answer: Answer, kind: type[Exception], words: str
 ) -> None:
-    receiver.usual = Answer(status, "<html>\nno</html>")
-    assert str(status) in failure_of(call, rest_api(receiver.url, token=TOKEN), ApiUnavailable)
+    receiver.usual = answer
+    assert words in failure_of(call, rest_api(receiver.url, timeout_s=0.3, token=TOKEN), kind)
+    assert [sent.path for sent in receiver.received if sent.path == "/login"] == []
     assert len(receiver.received) == 1
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 404, 405])
-def test_an_answer_that_is_not_the_apis_points_to_its_address(
-    receiver: Receiver, call: Callable[[AlertApi], Any], status: int
-) -> None:
-    receiver.usual = Answer(status, headers={"Location": receiver.url + "/login"})
-    assert "api.base_url" in failure_of(call, rest_api(receiver.url, token=TOKEN), ApiDenied)
-    assert [sent.path for sent in receiver.received if sent.path == "/login"] == []
+def test_a_backend_that_is_down_was_not_reached(backend: RunningCallLogger, call: Callable[[AlertApi], Any]) -> None:
+    backend.stop()
+    assert "api.base_url" in failure_of(call, rest_api(backend.base_url, token=TOKEN), ApiUnreachable)
 
 
 @pytest.mark.parametrize("body", ["<html>welcome</html>", "", "{}", "null", '{"error": "x"}', '"x"', "7", "[" * 50_000])
 def test_an_answer_that_is_no_list_never_means_that_no_alert_is_active(receiver: Receiver, body: str) -> None:
     receiver.usual = Answer(200, body)
-    failure_of(CALLS["active"], rest_api(receiver.url), ApiUnavailable)
+    assert "api.base_url" in failure_of(CALLS["active"], rest_api(receiver.url), ApiDenied)
 
 
 @pytest.mark.parametrize("body", ["<html>welcome</html>", "", "{}", "[]", '{"alertType": "NO_ASSIGNED_USERS"}'])
 def test_an_answer_without_an_alert_is_no_alert_that_was_raised(receiver: Receiver, body: str) -> None:
     receiver.usual = Answer(201, body)
-    failure_of(CALLS["raise"], rest_api(receiver.url), ApiUnavailable)
+    assert "api.base_url" in failure_of(CALLS["raise"], rest_api(receiver.url), ApiDenied)
 
 
-def test_resolving_needs_no_body_in_the_answer(receiver: Receiver) -> None:
+def test_resolving_needs_no_body_in_the_answer_and_an_id_leads_nowhere_else(receiver: Receiver) -> None:
     receiver.usual = Answer(204)
-    rest_api(receiver.url).resolve("7d1c")
-    assert [(sent.method, sent.path) for sent in receiver.received] == [("PUT", "/alerts/call-groups/7d1c/resolve")]
-
-
-def test_a_backend_that_is_down_or_silent_is_unavailable(
-    backend: RunningCallLogger, receiver: Receiver, call: Callable[[AlertApi], Any]
-) -> None:
-    receiver.usual = Answer(delay_s=1.0)
-    assert "api.base_url" in failure_of(call, rest_api(receiver.url, timeout_s=0.2, token=TOKEN), ApiUnavailable)
-    backend.stop()
-    assert "api.base_url" in failure_of(call, rest_api(backend.base_url, token=TOKEN), ApiUnavailable)
+    for name in ("7d1c", "../../calls?x#"):
+        rest_api(receiver.url).resolve(name)
+    paths = ["/alerts/call-groups/7d1c/resolve", "/alerts/call-groups/..%2F..%2Fcalls%3Fx%23/resolve"]
+    assert [(sent.method, sent.path) for sent in receiver.received] == [("PUT", path) for path in paths]
 
 
 def test_an_alert_whose_answer_was_lost_is_not_raised_twice(backend: RunningCallLogger, line: Line) -> None:
@@ -248,6 +252,8 @@ def test_an_alert_whose_answer_was_lost_is_not_raised_twice(backend: RunningCall
         ("2026-11-23T08:05:03.25", NOW),
         ("2026-11-23T09:05:03.250000000+01:00", NOW),
         ("2026-11-23T08:05:03", NOW.replace(microsecond=0)),
+        ("yesterday", NOW),  # it is of no use to refuse the alert for it
+        ("0001-01-01T00:00:00+14:00", NOW),
     ],
 )
 def test_the_time_of_an_alert_may_be_written_in_several_ways(receiver: Receiver, written: str, meant: datetime) -> None:

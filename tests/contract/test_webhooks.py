@@ -7,7 +7,8 @@ import logging
 import socket
 import traceback
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,8 @@ def receiver() -> Iterator[Receiver]:
         yield running
 
 
-def notifier(*urls: str, kind: str = "json") -> WebhookNotifier:
-    return WebhookNotifier([Webhook(kind, url) for url in urls])
+def notifier(*urls: str, kind: str = "json", timeout_s: float = 5) -> WebhookNotifier:
+    return WebhookNotifier([Webhook(kind, url) for url in urls], timeout=timedelta(seconds=timeout_s))
 
 
 # What is sent
@@ -115,10 +116,10 @@ def test_no_password_of_a_netrc_file_is_sent_along(
 # What goes wrong
 
 
-def failure_of(broken: str, receiver: Receiver) -> str:
+def failure_of(broken: str, receiver: Receiver, **options: float) -> str:
     """The message about one broken webhook, after it was seen that the ones beside it were told."""
     with pytest.raises(NoticeFailed) as caught:
-        notifier(receiver.url + "/before", broken, receiver.url + "/after").tell(NOTICE)
+        notifier(receiver.url + "/before", broken, receiver.url + "/after", **options).tell(NOTICE)
     assert [sent.path for sent in receiver.received if sent.path in ("/before", "/after")] == ["/before", "/after"]
     shown = "".join(traceback.format_exception(caught.value))
     assert "very-secret-signature" not in shown
@@ -145,20 +146,32 @@ def test_one_that_is_not_there_does_not_keep_the_others_from_the_notice(receiver
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}{SECRET_PATH}"
-        assert failure_of(url, receiver) == "the json webhook was not reached (ConnectionError)"
+        assert failure_of(url, receiver) == "the json webhook was not reached, or did not answer (Connection refused)"
 
 
-def test_one_that_is_slow_is_not_waited_for(
-    receiver: Receiver, broken: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cdr.edges.webhooks.TIMEOUT_S", 0.2)
+def test_one_that_is_slow_is_not_waited_for(receiver: Receiver, broken: Receiver) -> None:
     broken.usual = Answer(delay_s=1.0)
-    assert failure_of(broken.url + SECRET_PATH, receiver) == "the json webhook was not reached (ReadTimeout)"
+    told = failure_of(broken.url + SECRET_PATH, receiver, timeout_s=0.2)
+    assert told == "the json webhook was not reached, or did not answer (timed out)"
+
+
+def test_one_that_gave_no_answer_is_left_alone_for_a_minute(receiver: Receiver, broken: Receiver) -> None:
+    now = 1_000.0
+    hooks = [Webhook("slack", broken.url), Webhook("json", receiver.url)]
+    notifier = WebhookNotifier(hooks, timeout=timedelta(seconds=0.2), monotonic=lambda: now)
+    broken.answers.append(Answer(delay_s=1.0))
+    asked = []
+    for passed_s, problem in ((0, r"\(timed out\)"), (59, "slack webhook did not answer a moment ago"), (1, None)):
+        now += passed_s
+        with pytest.raises(NoticeFailed, match=problem) if problem else nullcontext():
+            notifier.tell(NOTICE)
+        asked.append((len(broken.received), len(receiver.received)))
+    assert asked == [(1, 1), (1, 2), (2, 3)]
 
 
 @pytest.mark.parametrize("url", ["http://no-such-host.invalid", "http://", "http://[::1", "ftp://x", "http://a..b"])
 def test_an_address_that_leads_nowhere_is_one_line_like_the_others(receiver: Receiver, url: str) -> None:
-    assert failure_of(url + SECRET_PATH, receiver).startswith("the json webhook was not reached (")
+    assert failure_of(url + SECRET_PATH, receiver).startswith("the json webhook was not reached, or did not answer (")
 
 
 def test_every_webhook_that_failed_is_named(broken: Receiver) -> None:

@@ -1,4 +1,4 @@
-"""Version 1.0.0 gives way to this one while calls are on their way, and comes back: no call is lost, none gets in twice.
+"""1.0.0 gives way to this version while calls are on their way, and comes back: no call is lost, none gets in twice.
 
 ``tests/data/v1/app-1.0.0.zip`` is 1.0.0 itself, with the local host of its time: ``git archive --format=zip`` of the
 folders cdr, shared, local and config, of function_app.py and of host.json.

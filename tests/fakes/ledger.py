@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from cdr.calls.call import UNDATED, CallKey, Job, Reason, Settlement, State
@@ -34,6 +34,8 @@ class LedgerRecord:
     last_error: str | None = None
     settled_at: datetime | None = None
     replayed_at: datetime | None = None
+    in_hand: bool = field(default=False, compare=False)
+    """Whether the last claim was neither given back nor settled."""
 
     @property
     def final(self) -> AlreadySubmitted | None:
@@ -68,10 +70,9 @@ class InMemoryLedger(Fake):
                 return held
             self._set_aside(key, row_id, found)
             until, attempts = now + lease, found.attempts + 1
-            claimed = replace(
-                found, state=State.CLAIMED, row_id=row_id, message=message, attempts=attempts, claimed_until=until
-            )
-            return Claim(key, self._write(key, claimed), until, attempts, found.last_error)
+            mine = replace(found, state=State.CLAIMED, row_id=row_id, message=message, attempts=attempts)
+            version = self._write(key, replace(mine, claimed_until=until, in_hand=True))
+            return Claim(key, version, until, attempts, found.last_error, is_unanswered=found.in_hand)
 
     def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
         with self.operation("settle"):
@@ -83,7 +84,8 @@ class InMemoryLedger(Fake):
         with self.operation("give_back"):
             if self._is_current(claim):
                 found = self.records[claim.key]
-                self._write(claim.key, replace(found, claimed_until=now, last_error=error[:MAX_DETAIL]))
+                given_back = replace(found, claimed_until=now, in_hand=False, last_error=error[:MAX_DETAIL])
+                self._write(claim.key, given_back)
 
     def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
         with self.operation("record"):
@@ -129,13 +131,18 @@ class InMemoryLedger(Fake):
             if found is not None and found.state is State.REJECTED:
                 self._write(key, replace(found, replayed_at=now))
 
-    def record_ids(self, first: date, last: date, *, undated: bool = True) -> set[str]:
+    def record_ids(
+        self, first: date, last: date, *, undated: bool = True, stalled_before: datetime | None = None
+    ) -> set[str]:
+        def is_wanted(key: CallKey, record: LedgerRecord) -> bool:
+            is_stalled = record.state is State.CLAIMED and bool(
+                stalled_before and record.claimed_until < stalled_before
+            )
+            return not is_stalled and (undated if key.day == UNDATED else f"{first}" <= key.day <= f"{last}")
+
         with self.operation("record_ids"):
-            return {
-                record.row_id
-                for key, record in self.records.items()
-                if record.row_id is not None and (undated if key.day == UNDATED else f"{first}" <= key.day <= f"{last}")
-            }
+            found = [record.row_id for key, record in self.records.items() if is_wanted(key, record)]
+            return {row_id for row_id in found if row_id is not None}
 
     def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
         def is_old(record: LedgerRecord) -> bool:
@@ -169,4 +176,5 @@ def _settled(record: LedgerRecord, settlement: Settlement, now: datetime) -> Led
         entry_id=settlement.entry_id,
         message=record.message if settlement.state is State.REJECTED else "",
         settled_at=now,
+        in_hand=False,
     )

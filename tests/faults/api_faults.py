@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping
 
@@ -14,6 +15,7 @@ from tests.faults.verdict import Verdict
 ROWS = 7
 CLIENT_PATIENCE_S = 1.0
 """api.timeout_seconds of the workers."""
+GATEWAY_PATIENCE_S = 0.05
 
 
 def is_submission(request: Request) -> bool:
@@ -53,6 +55,21 @@ def one_of(*statuses: int) -> Callable[[random.Random], Treatment]:
     return make
 
 
+def not_the_api(rng: random.Random) -> Treatment:
+    """Answers that look like the API's and are not: a delivery network's, a TLS port's, a page's for everybody."""
+    found = [
+        (409, "text/plain", b"error code: 1001"),
+        (400, "text/html", b"<html>The plain HTTP request was sent to HTTPS port</html>"),
+        (201, "text/html", b"<html>welcome</html>"),
+    ]
+
+    async def treat(request: Request, forward: Forward) -> Answer:
+        status, kind, body = rng.choice(found)
+        return await refuse(status, headers={"content-type": kind}, body=body)(request, forward)
+
+    return treat
+
+
 def late_insert(rng: random.Random) -> Treatment:
     """The insert comes after the client has given up, and before its claim on the call ends."""
     return slow(lambda: CLIENT_PATIENCE_S + rng.uniform(0.05, 1.5))
@@ -67,6 +84,7 @@ FAULTS: Mapping[str, Callable[[random.Random], Treatment]] = {
     "inserted after the client gave up": late_insert,
     "inserted at once, answered after the client gave up": lambda _: slow_answer(CLIENT_PATIENCE_S + 0.5),
     "401 and 403": one_of(401, 403),
+    "answers that are not the API's": not_the_api,
     "404, 405 and redirects": one_of(404, 405, 302),
 }
 
@@ -112,6 +130,25 @@ def goes_down(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
         return site.settle(), site.faults.injected
 
 
+def gateway_gives_up(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
+    """The API takes a while between looking a call up and inserting it; a gateway before it has less patience, and says
+    so in one of the ways that gateways have. Who sends the call again meanwhile has it entered twice."""
+    at_work: set[asyncio.Task[Answer]] = set()
+
+    async def act(request: Request, forward: Forward) -> Answer:
+        task = asyncio.ensure_future(forward())
+        at_work.add(task)
+        task.add_done_callback(at_work.discard)
+        await asyncio.sleep(GATEWAY_PATIENCE_S)
+        return await refuse(rng.choice([408, 500, 502, 503, 504]), body=b"<html>no</html>")(request, forward)
+
+    with Site(lab, rng, workers=2) as site:
+        site.api.call_logger.race_window_s = CLIENT_PATIENCE_S * 0.7
+        site.faults.add(is_submission, site.faults.at_most(rng.randint(2, 4), act))
+        site.add_mixed(ROWS)
+        return site.settle(), site.faults.injected
+
+
 def everything_is_rejected(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
     """The API refuses every call with 400, as after a change of its rules. Past the limit of rejections a minute, calls
     are put back; when the API is mended, those are logged."""
@@ -120,8 +157,9 @@ def everything_is_rejected(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
         rows = site.add(*["good"] * (limit + ROWS))
         for row_id in rows:
             site.books.expected[row_id] = "submitted|rejected"
+        refusal = refuse(400, headers={"content-type": "application/json"}, body=b'{"status": 400}')
         # No minute passes for the limit: it opens again by the workers' clock, after two seconds of ours.
-        site.faults.add(is_submission, site.faults.counted(refuse(400)))
+        site.faults.add(is_submission, site.faults.counted(refusal))
         site.start()
         site.wait_for(lambda: site.faults.injected > limit)
         site.faults.clear()

@@ -56,6 +56,7 @@ KINDS: Mapping[str, Kind] = {
         *(_plain(f"API: {fault}", partial(api_faults.misbehaves, fault=fault)) for fault in api_faults.FAULTS),
         _plain("API: 10 % resets", partial(api_faults.resets_by_lot, share=0.1)),
         _plain("API: down", api_faults.goes_down),
+        _plain("API: a gateway gives up, the API goes on", api_faults.gateway_gives_up),
         _plain("API: rejects everything", api_faults.everything_is_rejected),
         *(
             _plain(f"storage: {fault}", partial(storage_faults.misbehaves, fault=fault))

@@ -122,13 +122,11 @@ def refuse(status: int, code: str = "", headers: dict[str, str] | None = None, *
     text = body or (
         f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>x</Message></Error>".encode() if code else b""
     )
-    lines = [
-        ("content-type", "application/xml"),
-        *((headers or {}) | ({"x-ms-error-code": code} if code else {})).items(),
-    ]
+    named = {"x-ms-error-code": code} if code else {}
+    lines = {"content-type": "application/xml"} | (headers or {}) | named
 
     async def treat(_: Request, __: Forward) -> Answer:
-        return Answer(status, lines, text)
+        return Answer(status, list(lines.items()), text)
 
     return treat
 

@@ -19,7 +19,7 @@ from cdr.edges.storage.table import unescape_key
 from cdr.wiring.parts import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
 from local.azurite import ACCOUNT_KEY
 from local.call_logger import server as call_logger
-from shared.config.settings import CdrDatabase
+from shared.config.phone_system import CdrDatabase
 
 TOKEN = "call-logger-token-92hx"
 """What the Call Logger demands of everybody."""

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from shared.config.settings import CdrDatabase
+from shared.config.phone_system import CdrDatabase
 from tests.functions.loaded_app import ROOT, LoadedApp
 from tests.functions.surroundings import SECRETS, write_config
 from tests.support.factories import make_raw_row

@@ -17,7 +17,7 @@ from cdr.edges.storage import account as storage_account
 from cdr.operations import status
 from local.azurite import ACCOUNT, ACCOUNT_KEY
 from shared.clock import HandMovedClock
-from shared.config.settings import CdrDatabase
+from shared.config.phone_system import CdrDatabase
 from tests.functions.loaded_app import LoadedApp
 from tests.functions.surroundings import SECRETS, write_config
 

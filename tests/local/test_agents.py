@@ -13,7 +13,7 @@ import pytest
 from cdr.edges.sql.members import SqlMemberSource, read_members
 from local.phone_system.agents import MEMBERS, SALES, SUPPORT, AgentEvent, Agents
 from local.phone_system.script import EXTENSIONS
-from shared.config.database import Database
+from shared.config.phone_system import Database
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -1,14 +1,13 @@
 """What stands on the wire between us and others: nothing is sent to whom it is not meant for, nothing is read for ever.
 
-That certificates are verified, and which are accepted, is shown in tests/contract/test_call_api.py (the API),
-tests/contract/test_cdr_source_failures.py (databases) and tests/unit/test_sql_engines.py (Microsoft's ODBC driver and
-FreeTDS); that a submission follows no redirection, in test_call_api.py too. Here is everybody else that we talk to.
+That databases' certificates are verified is shown in tests/contract/test_cdr_source_failures.py and
+tests/unit/test_sql_engines.py (Microsoft's ODBC driver and FreeTDS), that an answer has a deadline in
+tests/contract/test_http_client.py. Here is everybody that we talk to over HTTP.
 """
 
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 import time
 import tracemalloc
@@ -24,13 +23,16 @@ from cdr.edges.call_logger.alerts import RestAlertApi
 from cdr.edges.call_logger.auth import make_auth
 from cdr.edges.call_logger.calls import RestCallApi
 from cdr.edges.webhooks import Webhook, WebhookNotifier
+from cdr.edges.xapi.client import XapiClient, XapiLogin
 from cdr.edges.xapi.members import XapiMemberSource
 from cdr.groups.alerts import AlertType
 from cdr.groups.ports import Notice
 from shared.clock import SystemClock
-from shared.config.settings import BearerAuth
+from shared.config.call_logger import BearerAuth
 from shared.errors import PipelineError
 from tests.support.factories import make_call
+from tests.systems import certificates
+from tests.systems.certificates import OwnCertificate
 from tests.systems.raw_server import RawServer, raw_server
 
 TOKEN = "api-token-7fk3"
@@ -42,9 +44,9 @@ NOTICE = Notice("raised", "title", "text", "800", "Sales", "NO_ASSIGNED_USERS", 
 Talk = Callable[..., object]
 
 
-def submit(url: str, ca_file: str | None = None, *, timeout_s: float = 5) -> object:
+def submit(url: str, ca_file: str | None = None) -> object:
     auth = make_auth(BearerAuth(type="bearer", token=TOKEN))
-    timeout = timedelta(seconds=timeout_s)
+    timeout = timedelta(seconds=5)
     api = RestCallApi(f"{url}/api", timeout=timeout, attempts=1, auth=auth, clock=SystemClock(), ca_file=ca_file)
     return api.submit(make_call(), give_up_at=datetime.now(UTC) + timedelta(seconds=60), patient=False)
 
@@ -61,17 +63,21 @@ def raise_alert(url: str, ca_file: str | None = None) -> object:
 
 
 def ask_phone_system(url: str, ca_file: str | None = None) -> object:
-    source = XapiMemberSource(url, client_id="cdr", client_secret=CLIENT_SECRET, clock=SystemClock(), ca_file=ca_file)
-    return source.observe(["800"])
+    login = XapiLogin(url, "cdr", CLIENT_SECRET, "call_groups.members", ca_file)
+    return XapiMemberSource(XapiClient(login, SystemClock())).observe(["800"])
 
 
 def tell_webhook(url: str, _ca_file: str | None = None) -> object:
     return WebhookNotifier([Webhook("json", f"{url}/hook")]).tell(NOTICE)
 
 
-TALKS = {"alerts": look_for_alerts, "raising": raise_alert, "phone system": ask_phone_system, "webhook": tell_webhook}
-ALL = TALKS | {"submission": submit}
-WITH_CA_FILE = {name: talk for name, talk in ALL.items() if name != "webhook"}
+WITH_CA_FILE: dict[str, Talk] = {
+    "submission": submit,
+    "alerts": look_for_alerts,
+    "raising": raise_alert,
+    "phone system": ask_phone_system,
+}
+TALKS = WITH_CA_FILE | {"webhook": tell_webhook}
 
 
 def each(talks: dict[str, Talk]) -> pytest.MarkDecorator:
@@ -79,15 +85,8 @@ def each(talks: dict[str, Talk]) -> pytest.MarkDecorator:
 
 
 @pytest.fixture(scope="module")
-def own_certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
-    """What a server needs to show a self-signed certificate, and the certificate's file."""
-    made = self_signed("localhost")
-    folder = tmp_path_factory.mktemp("tls")
-    (folder / "certificate.pem").write_bytes(made.cert_pem)
-    (folder / "key.pem").write_bytes(made.key_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
-    return context, str(folder / "certificate.pem")
+def own(tmp_path_factory: pytest.TempPathFactory) -> OwnCertificate:
+    return certificates.make(tmp_path_factory.mktemp("tls"))
 
 
 def said_to(server: RawServer) -> bytes:
@@ -98,42 +97,40 @@ def said_to(server: RawServer) -> bytes:
 
 
 @each(TALKS)
-def test_nothing_is_said_to_a_server_whose_certificate_nobody_vouches_for(talk: Talk, own_certificate) -> None:
-    with raw_server(tls=own_certificate[0]) as server:
+def test_nothing_is_said_to_a_server_whose_certificate_nobody_vouches_for(talk: Talk, own: OwnCertificate) -> None:
+    with raw_server(tls=own.context) as server:
         with pytest.raises(PipelineError):
             talk(f"https://localhost:{server.port}")
         assert server.requests == []
 
 
 @each(WITH_CA_FILE)
-def test_a_certificate_is_good_for_its_own_names_only(talk: Talk, own_certificate, monkeypatch) -> None:
-    context, certificate = own_certificate
+def test_a_certificate_is_good_for_its_own_names_only(talk: Talk, own: OwnCertificate, monkeypatch) -> None:
     found = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _host, *rest, **more: found("127.0.0.1", *rest, **more))
-    with raw_server(tls=context) as server:
+    with raw_server(tls=own.context) as server:
         with pytest.raises(PipelineError):
-            talk(f"https://elsewhere.test:{server.port}", certificate)
+            talk(f"https://elsewhere.test:{server.port}", str(own.file))
         assert server.requests == []
         with suppress(PipelineError):
-            talk(f"https://localhost:{server.port}", certificate)
+            talk(f"https://localhost:{server.port}", str(own.file))
         assert server.requests != []
 
 
 @each(WITH_CA_FILE)
 def test_certificates_of_the_environment_do_not_replace_the_configured_ones(
-    talk: Talk, own_certificate, tmp_path: Path, monkeypatch
+    talk: Talk, own: OwnCertificate, tmp_path: Path, monkeypatch
 ) -> None:
-    context, certificate = own_certificate
     other = tmp_path / "other.pem"
     other.write_bytes(self_signed("localhost").cert_pem)
-    with raw_server(tls=context) as server:
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate)
+    with raw_server(tls=own.context) as server:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(own.file))
         with pytest.raises(PipelineError):
             talk(f"https://localhost:{server.port}", str(other))
         assert server.requests == []
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
         with suppress(PipelineError):
-            talk(f"https://localhost:{server.port}", certificate)
+            talk(f"https://localhost:{server.port}", str(own.file))
         assert server.requests != []
 
 
@@ -172,7 +169,7 @@ def test_a_password_of_the_developers_netrc_goes_to_nobody(talk: Talk, netrc: No
         assert b"authorization: basic" not in said_to(server).lower()
 
 
-@each(ALL)
+@each(TALKS)
 def test_a_proxy_of_the_environment_is_used_but_learns_only_the_host_where_the_address_is_https(
     talk: Talk, netrc: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +189,7 @@ CHUNK = b"1000\r\n" + b"x" * 0x1000 + b"\r\n"
 
 
 @contextmanager
-def endless(head: bytes, piece: bytes, pause_s: float = 0.0) -> Iterator[int]:
+def endless(head: bytes, piece: bytes) -> Iterator[int]:
     """A server that answers each request with this head and the same piece for ever; yields its port."""
     over = threading.Event()
 
@@ -203,7 +200,7 @@ def endless(head: bytes, piece: bytes, pause_s: float = 0.0) -> Iterator[int]:
             while b"\r\n\r\n" not in received:
                 received += connection.recv(65_536)
             connection.sendall(head)
-            while not over.wait(pause_s):
+            while not over.is_set():
                 connection.sendall(piece)
 
     def serve() -> None:
@@ -222,7 +219,7 @@ def endless(head: bytes, piece: bytes, pause_s: float = 0.0) -> Iterator[int]:
             thread.join(5)
 
 
-@each(ALL)
+@each(TALKS)
 @pytest.mark.parametrize("status", ["200 OK", "201 Created", "400 Bad Request", "503 Busy"])
 def test_an_endless_answer_is_cut_off(talk: Talk, status: str) -> None:
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
@@ -235,11 +232,3 @@ def test_an_endless_answer_is_cut_off(talk: Talk, status: str) -> None:
     finally:
         tracemalloc.stop()
     assert time.monotonic() - started < 30
-
-
-def test_an_answer_that_comes_byte_by_byte_holds_no_worker() -> None:
-    head = b"HTTP/1.1 201 Created\r\nContent-Length: 60000\r\n\r\n"
-    started = time.monotonic()
-    with endless(head, b"x", pause_s=0.1) as port:
-        submit(f"http://127.0.0.1:{port}", timeout_s=1)
-    assert time.monotonic() - started < 10

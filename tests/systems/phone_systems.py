@@ -15,7 +15,7 @@ from cdr.edges.sql.engines import Timeouts
 from cdr.edges.sql.row_table import SqlCallLog, read_schema
 from cdr.intake.id_order import Patience, RowTable
 from shared.clock import SystemClock
-from shared.config.settings import CdrDatabase
+from shared.config.phone_system import CdrDatabase
 from tests.fakes.row_table import InMemoryRowTable, RawRow
 from tests.systems import mariadb, mssql, postgresql
 

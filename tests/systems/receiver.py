@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,6 +42,13 @@ class Receiver:
     answers: deque[Answer] = field(default_factory=deque)
     """Of the next requests; then it is ``usual`` again."""
     usual: Answer = field(default_factory=Answer)
+    answer_with: Callable[[Received], Answer] | None = None
+    """Makes the answer to a request where none is queued, in place of ``usual``."""
+
+    def answer_to(self, request: Received) -> Answer:
+        if self.answers:
+            return self.answers.popleft()
+        return self.answer_with(request) if self.answer_with else self.usual
 
 
 @contextmanager
@@ -52,8 +59,9 @@ def start() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            receiver.received.append(Received(self.command, self.path, dict(self.headers), body))
-            answer = receiver.answers.popleft() if receiver.answers else receiver.usual
+            request = Received(self.command, self.path, dict(self.headers), body)
+            receiver.received.append(request)
+            answer = receiver.answer_to(request)
             time.sleep(answer.delay_s)
             with suppress(ConnectionError):  # whoever was kept waiting may be gone
                 self.send(answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Literal
 from uuid import uuid4
@@ -28,12 +29,16 @@ class Line(HTTPAdapter):
 
     def __init__(self) -> None:
         super().__init__(pool_maxsize=CONNECTIONS)
-        self._faults: deque[tuple[str, Fault]] = deque()
+        self._faults: deque[tuple[str, Fault | Callable[[], object]]] = deque()
 
     def fail_next(self, method: str, *faults: Fault) -> None:
         """Let the next requests of this method have these faults. With one whose answer is lost, storage has done its
         work and nobody knows."""
         self._faults.extend((method, fault) for fault in faults)
+
+    def interrupt_next(self, method: str, action: Callable[[], object]) -> None:
+        """Let something happen right before the next request of this method goes out."""
+        self._faults.append((method, action))
 
     def forget(self) -> None:
         """Drop the faults that have not befallen a request yet."""
@@ -47,6 +52,8 @@ class Line(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
         is_next = self._faults and self._faults[0][0] == request.method
         fault = self._faults.popleft()[1] if is_next else "sound"
+        if callable(fault):
+            fault()
         if fault == "not sent":
             raise requests.ConnectionError("no route")
         response = super().send(request, *arguments, **options)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
+import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
+
 from cdr.edges.sql.members import SqlMemberSource, read_members
+from cdr.edges.xapi.client import XapiClient, XapiLogin
 from cdr.edges.xapi.members import XapiMemberSource
-from cdr.groups.alerts import Member, StaticMemberSource
+from cdr.groups.alerts import Member
+from cdr.groups.members import StaticMemberSource
 from cdr.groups.ports import MemberSource
 from shared.config.groups import MemberDatabase
+from shared.errors import SourceMisconfigured, SourceUnavailable
 from tests.fakes.groups import InMemoryMemberSource
 from tests.systems import mariadb, postgresql, xapi
 from tests.systems.mariadb import MariaDb
@@ -268,5 +275,25 @@ def xapi_user(id_: int, extension: Extension) -> dict[str, Any]:
 
 
 def xapi_source(server: Xapi, **changes: Any) -> XapiMemberSource:
-    login = {"client_id": xapi.CLIENT_ID, "client_secret": xapi.CLIENT_SECRET}
-    return XapiMemberSource(**{"url": server.url, "clock": server.clock, "ca_file": None} | login | changes)
+    return XapiMemberSource(xapi_client(server, **changes))
+
+
+def xapi_client(
+    server: Xapi, *, timeout: timedelta = timedelta(seconds=20), most_pages: int = 500, **changes: Any
+) -> XapiClient:
+    login = {"url": server.url, "client_id": xapi.CLIENT_ID, "client_secret": xapi.CLIENT_SECRET}
+    login["setting"] = "call_groups.members"
+    return XapiClient(XapiLogin(**login | changes), server.clock, timeout=timeout, most_pages=most_pages)
+
+
+def failure_of(action: Callable[[], object], kind: type[Exception]) -> str:
+    """The message of the one error: a line that names the settings, without the secret or a token anywhere."""
+    with pytest.raises((SourceMisconfigured, SourceUnavailable)) as caught:
+        action()
+    assert isinstance(caught.value, kind)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert xapi.CLIENT_SECRET not in shown
+    assert "token-" not in shown
+    assert "\n" not in str(caught.value)
+    assert "call_groups.members" in str(caught.value)
+    return str(caught.value)

@@ -1,7 +1,9 @@
-"""A stand-in for the REST API of 3CX V20 (XAPI): one token at a time, OData lists, and misbehaviour on demand."""
+"""A stand-in for the REST API of 3CX V20 (XAPI), with its vices: one valid token at a time, lists in pages, keys that
+are left out, a call log that is cut short without a word; and misbehaviour on demand."""
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
@@ -31,7 +33,21 @@ FIELDS = {
     "RingGroups": {"Id", "Number", "Name"},
     "Agents": {"Id", "Number", "Name", "SkillGroup", "Tags"},
     "Members": {"Id", "Number", "Name", "Tags"},
+    "ActiveCalls": {"Id", "Caller", "Callee", "Status", "LastChangeStatus", "EstablishedAt", "ServerNow"},
+    "LastCdrAndChatMessageTimestamp": {"LastCdrStartedAt"},
 }
+CALL_LOG = re.compile(
+    r"/xapi/v1/ReportCallLogData/Pbx\.GetCallLogData\(periodFrom=(?P<start>[^,]+),periodTo=(?P<end>[^,]+),sourceType=0,"
+    r"sourceFilter='',destinationType=0,destinationFilter='',callsType=0,callTimeFilterType=0,"
+    r"callTimeFilterFrom='0:00:0',callTimeFilterTo='0:00:0',hidePcalls=true\)"
+)
+SPELLINGS = {
+    "encoded": r"\d{4}-\d\d-\d\dT\d\d%3A\d\d%3A\d\dZ",
+    "encoded, with a fraction": r"\d{4}-\d\d-\d\dT\d\d%3A\d\d%3A\d\d\.\d{3}Z",
+    "plain": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
+    "plain, with a fraction": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",
+}
+"""How releases of the phone system want the moments of a period."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,20 @@ class Xapi:
     ring_groups: list[Item] = field(default_factory=list)
     agents: dict[int, list[Item]] = field(default_factory=dict)
     members: dict[int, list[Item]] = field(default_factory=dict)
+    role: str = "System Owner"
+    """Of the API client; with another one the call log is forbidden."""
+    calls: list[tuple[datetime, Item]] = field(default_factory=list)
+    """Rows of the call log, and from when on each can be seen: its call's end."""
+    active_calls: list[Item] = field(default_factory=list)
+    row_limit: int = 20_000
+    """Of the call log, for one period: the newest ones, and no word of the others."""
+    spelling: str = "encoded"
+    slow_beyond: timedelta | None = None
+    """Periods longer than this are answered with 504."""
+    arriving: deque[Item] = field(default_factory=deque)
+    """Each request for the call log finds one of these rows more."""
+    drip_s: float = 0.0
+    """How long each byte of an answer takes, those of its headers too."""
     most_items: int | None = None
     """The largest page that the server hands out, with a link to the next, whatever it is asked for."""
     expires_in: Any = int(TOKEN_LIFE.total_seconds())
@@ -125,6 +155,33 @@ class Xapi:
             body["@odata.nextLink"] = f"{self.url}/xapi/v1/{kind}?$skip={skip + size}"
         return jsonify(body)
 
+    def call_log(self) -> Response:
+        """Newest first, the limit before the page, and if sorting is asked for, the newest rows are missing."""
+        self.asked.append(request.environ["RAW_URI"].removeprefix("/xapi/v1/"))
+        self.check_token()
+        self.fault("data")
+        if self.role != "System Owner":
+            abort(403)
+        start, end = self.period(request.environ["RAW_URI"])
+        if self.slow_beyond is not None and end - start > self.slow_beyond:
+            abort(504)
+        now = self.clock.now()
+        if self.arriving:
+            self.calls.append((now, self.arriving.popleft()))
+        seen = [row for visible_from, row in self.calls if visible_from <= now and start <= started(row) < end]
+        rows = sorted(seen, key=started, reverse=True)[: self.row_limit]
+        if "$orderby" in request.args:
+            rows = rows[1:]
+        skip, top = int(request.args.get("$skip", 0)), int(request.args.get("$top", self.row_limit))
+        return jsonify({"value": [_written(row, set(row)) for row in rows[skip : skip + top]]})
+
+    def period(self, uri: str) -> tuple[datetime, datetime]:
+        found = CALL_LOG.fullmatch(uri.partition("?")[0])
+        if found is None or not all(re.fullmatch(SPELLINGS[self.spelling], text) for text in found.groups()):
+            abort(404)
+        start, end = (datetime.fromisoformat(text.replace("%3A", ":")) for text in found.groups())
+        return start, end
+
     @contextmanager
     def one_more(self) -> Iterator[None]:
         with self._lock:
@@ -139,6 +196,10 @@ class Xapi:
 
 def _written(item: Item, names: set[str]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name in names and value is not None}
+
+
+def started(row: Item) -> datetime:
+    return datetime.fromisoformat(row["StartTime"])
 
 
 def create_app(xapi: Xapi) -> Flask:
@@ -160,6 +221,19 @@ def create_app(xapi: Xapi) -> Flask:
     def ring_groups() -> Response:
         return xapi.page("RingGroups", xapi.ring_groups)
 
+    @app.get("/xapi/v1/ReportCallLogData/<path:_function>")
+    def call_log(_function: str) -> Response:
+        return xapi.call_log()
+
+    @app.get("/xapi/v1/LastCdrAndChatMessageTimestamp")
+    def newest() -> Response:
+        newest = max((row["StartTime"] for _, row in xapi.calls), default=None)
+        return xapi.page("LastCdrAndChatMessageTimestamp", [{"LastCdrStartedAt": newest}])
+
+    @app.get("/xapi/v1/ActiveCalls")
+    def active_calls() -> Response:
+        return xapi.page("ActiveCalls", xapi.active_calls)
+
     @app.get("/xapi/v1/Queues(<int:group>)/Agents")
     def agents(group: int) -> Response:
         return xapi.page("Agents", xapi.agents[group]) if group in xapi.agents else abort(404)
@@ -171,9 +245,34 @@ def create_app(xapi: Xapi) -> Flask:
     return app
 
 
-class _QuietHandler(WSGIRequestHandler):
-    def log(self, *_: object, **__: object) -> None:
-        """No line per request."""
+class _Dripping:
+    """The way to a client, byte by byte where the phone system is in that mood."""
+
+    def __init__(self, out: Any, xapi: Xapi) -> None:
+        self._out, self._xapi = out, xapi
+
+    def write(self, data: bytes) -> None:
+        if not self._xapi.drip_s:
+            self._out.write(data)
+            return
+        for byte in bytes(data):
+            self._out.write(bytes([byte]))
+            time.sleep(self._xapi.drip_s)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
+
+
+def _handler(xapi: Xapi) -> type[WSGIRequestHandler]:
+    class Handler(WSGIRequestHandler):
+        def setup(self) -> None:
+            super().setup()
+            self.wfile = _Dripping(self.wfile, xapi)
+
+        def log(self, *_: object, **__: object) -> None:
+            """No line per request."""
+
+    return Handler
 
 
 @contextmanager
@@ -195,7 +294,7 @@ def start(clock: Clock, *, certificate: Path | None = None) -> Iterator[Xapi]:
             return app(environ, start_response)
 
     server = make_server(
-        HOST, 0, counted, threaded=True, request_handler=_QuietHandler, ssl_context=_certificate(certificate)
+        HOST, 0, counted, threaded=True, request_handler=_handler(xapi), ssl_context=_certificate(certificate)
     )
     xapi.url = f"{'https://localhost' if certificate else f'http://{HOST}'}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)

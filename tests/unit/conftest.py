@@ -1,19 +1,23 @@
-"""What the tests of the use cases share: the fakes, and a worker made of them."""
+"""What the tests of the use cases share: the fakes, a worker among them, and parts made of them."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable, Collection
+from pathlib import Path
 
 import pytest
 
-from cdr.submission.breakers import RejectionBreaker
-from cdr.submission.submit import Worker
+from cdr.wiring.parts import Parts
 from cdr.wiring.times import Times
 from shared.clock import HandMovedClock
 from tests.fakes.call_api import InMemoryCallApi
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.groups import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
 from tests.fakes.ledger import InMemoryLedger
-from tests.support.factories import make_rules
+from tests.fakes.positions import InMemoryPositionStore
+from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
+from tests.support.factories import CONFIG
+from tests.support.workshop import Workshop
 
 
 @pytest.fixture
@@ -32,18 +36,39 @@ def api() -> InMemoryCallApi:
 
 
 @pytest.fixture
-def worker(ledger: InMemoryLedger, api: InMemoryCallApi, queue: InMemoryCallQueue, clock: HandMovedClock) -> Worker:
-    """Works on one message after the other as in production, but always with the longest delays."""
-    times = Times()
-    return Worker(
-        ledger,
-        api,
-        queue,
-        clock,
-        times.api_breaker(),
-        RejectionBreaker(60),
-        lambda: 0.0,
-        times.patience(timedelta(days=7)),
-        times.submit_budget,
-        make_rules(),
-    )
+def shop(clock: HandMovedClock) -> Workshop:
+    return Workshop(clock)
+
+
+MAPPED = CONFIG + "extension_mapping: {101: alice@example.com}\n"
+
+
+@pytest.fixture
+def make_parts(tmp_path: Path, clock: HandMovedClock) -> Callable[..., Parts]:
+    """Parts with this configuration file (None: there is none), and a fake for each port but those ``without``."""
+
+    def make(
+        config: str | bytes | None = MAPPED, *, without: Collection[str] = (), times: Times | None = None, **env: str
+    ) -> Parts:
+        (tmp_path / "config").mkdir(exist_ok=True)
+        if config is not None:
+            raw = config.encode() if isinstance(config, str) else config
+            (tmp_path / "config" / "3cx-config.yml").write_bytes(raw)
+        ledger = InMemoryLedger()
+        fakes = {
+            "source": InMemoryCallLog(InMemoryRowTable(), clock),
+            "positions": InMemoryPositionStore(),
+            "queue": InMemoryCallQueue(clock),
+            "poison_queue": InMemoryCallQueue(clock),
+            "ledger": ledger,
+            "records": ledger,
+            "api": InMemoryCallApi(),
+            "members": InMemoryMemberSource(),
+            "alerts": InMemoryAlertApi(),
+            "notifier": InMemoryNotifier(),
+            "group_store": InMemoryGroupStore(),
+        }
+        chosen = {name: fake for name, fake in fakes.items() if name not in without}
+        return Parts(env, tmp_path, clock=clock, times=times, **chosen)
+
+    return make

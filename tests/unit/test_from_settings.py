@@ -10,8 +10,9 @@ import pytest
 from cdr.calls.call import CallRules
 from cdr.intake.poll import PollPlan
 from cdr.wiring.plans import call_rules, poll_plan
+from shared.config.calls import Calls
 from shared.config.file import parse_settings
-from shared.config.settings import Calls, Settings
+from shared.config.settings import Settings
 from tests.support.factories import CONFIG, make_settings
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
-import requests
 from requests.auth import AuthBase
 
-from cdr.edges.call_logger.calls import CONNECT_TIMEOUT_S, failure, limited_body, make_session, never_reached
+from cdr.edges.call_logger.answers import error_of_harmless
+from cdr.edges.http_client import Answer, HttpClient, HttpFailure
 from cdr.groups.alerts import AlertType, OpenAlert
-from shared.errors import ApiUnavailable, SubmissionUnknown
+from shared.clock import Clock, SystemClock
+from shared.errors import ApiDenied, ApiUnavailable
 
 MAX_MESSAGE = 1_000
 MOST_BYTES = 4_000_000
@@ -20,19 +21,25 @@ MOST_BYTES = 4_000_000
 
 
 class RestAlertApi:
-    """An AlertApi. No retries in place: the next check is the retry."""
+    """An AlertApi. No retries in place: the next check is the retry. To ask for anything twice does no harm."""
 
-    def __init__(self, base_url: str, *, timeout: timedelta, auth: AuthBase, ca_file: str | None = None) -> None:
-        self._url = f"{base_url}/alerts/call-groups"
-        seconds = timeout.total_seconds()
-        self._timeouts = (min(CONNECT_TIMEOUT_S, seconds), seconds)
-        self._session = make_session(auth, ca_file)
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout: timedelta,
+        auth: AuthBase,
+        ca_file: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._http = HttpClient(f"{base_url}/alerts/call-groups", timeout=timeout, auth=auth, ca_file=ca_file)
+        self._clock = clock or SystemClock()
 
     def active(self) -> Mapping[str, OpenAlert]:
-        found = self._request("GET", self._url, params={"active": "true"})
+        found = self._asked("GET", params={"active": "true"})
         if not isinstance(found, list):
-            raise ApiUnavailable("the API's answer is no list of alerts; check api.base_url")
-        alerts = [(_text(item, "callGroupId"), _alert_in(item)) for item in found if isinstance(item, dict)]
+            raise ApiDenied("the API's answer is no list of alerts; check api.base_url")
+        alerts = [(_text(item, "callGroupId"), self._alert_in(item)) for item in found if isinstance(item, dict)]
         return {group_id: alert for group_id, alert in alerts if alert is not None}
 
     def raise_alert(self, group_id: str, name: str, kind: AlertType, message: str) -> OpenAlert:
@@ -42,50 +49,51 @@ class RestAlertApi:
             "alertType": kind.value,
             "alertMessage": message[:MAX_MESSAGE],
         }
-        alert = _alert_in(self._request("POST", self._url, json=body))
+        found = self._asked("POST", json=body)
+        if not isinstance(found, dict) or not _text(found, "id"):
+            raise ApiDenied("the API's answer is no alert; check api.base_url")
+        alert = self._alert_in(found)
         if alert is None or alert.type is not kind:
             raise ApiUnavailable("the group has an active alert of another type, which must end first")
         return alert
 
     def resolve(self, alert_id: str) -> None:
-        self._request("PUT", f"{self._url}/{alert_id}/resolve")
+        self._asked("PUT", f"/{quote(alert_id, safe='')}/resolve")
 
-    def _request(self, method: str, url: str, **options: Any) -> Any:
+    def _asked(self, method: str, path: str = "", **options: Any) -> Any:
+        """What a successful answer holds; None for an empty one."""
         try:
-            with self._session.request(
-                method, url, timeout=self._timeouts, allow_redirects=False, stream=True, **options
-            ) as answer:
-                body = limited_body(answer, MOST_BYTES)
-        except requests.RequestException as exc:
-            raise ApiUnavailable(never_reached(exc)) from exc
-        if not answer.ok or answer.is_redirect:
-            error = failure(answer.status_code, body.decode("utf-8", "replace")[:500], None)
-            if isinstance(error, SubmissionUnknown):  # of a call that would matter; an alert is only raised once anyhow
-                error = ApiUnavailable(f"the API answered {answer.status_code}")
-            raise error
-        try:
-            return json.loads(body) if body else None
-        except (ValueError, RecursionError) as exc:
-            raise ApiUnavailable("the API's answer is not JSON; check api.base_url") from exc
+            answer = self._http.exchange(method, path, most_bytes=MOST_BYTES, **options)
+        except HttpFailure as exc:
+            raise error_of_harmless(exc, self._clock.now()) from exc
+        if not 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's own numbers
+            raise error_of_harmless(answer, self._clock.now())
+        return _json_in(answer)
+
+    def _alert_in(self, item: Mapping[str, Any]) -> OpenAlert | None:
+        """The alert of an answer, if it is one of ours."""
+        kind = _text(item, "alertType")
+        if item.get("isActive") is False or not _text(item, "id") or kind not in set(AlertType):
+            return None
+        raised_at = _moment(item.get("createdAt")) or self._clock.now()
+        return OpenAlert(_text(item, "id"), AlertType(kind), raised_at)
 
 
-def _alert_in(item: Any) -> OpenAlert | None:
-    """The alert of an answer, if it is one of ours."""
-    if not isinstance(item, dict) or item.get("isActive") is False or not _text(item, "id"):
-        return None
-    if _text(item, "alertType") not in set(AlertType):
-        return None
-    return OpenAlert(_text(item, "id"), AlertType(item["alertType"]), _moment(item.get("createdAt")))
+def _json_in(answer: Answer) -> Any:
+    try:
+        return answer.json() if answer.body else None
+    except ValueError as exc:
+        raise ApiDenied("the API's answer is not JSON; check api.base_url") from exc
 
 
 def _text(item: Mapping[str, Any], name: str) -> str:
     return str(item.get(name) or "")
 
 
-def _moment(value: Any) -> datetime:
+def _moment(value: Any) -> datetime | None:
     """The backend writes its times with or without an offset, depending on how it was set up; without, UTC is meant."""
     try:
         moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        return datetime.now(UTC)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

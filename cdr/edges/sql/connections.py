@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 
 from cdr.edges.sql.engines import make_engine
 from cdr.edges.sql.errors import translated
-from shared.config.database import Database
+from shared.config.phone_system import Database
 
 
 class Connections:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
-from shared.config.database import Database
+from shared.config.phone_system import Database
 from shared.errors import SourceMisconfigured
 
 SQLITE_STEPS_BETWEEN_LOOKS = 10_000

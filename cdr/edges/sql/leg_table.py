@@ -33,7 +33,7 @@ from cdr.intake.ports import Position, Progress
 from cdr.intake.time_order import PAGE_SIZE, LegPatience, TimeOrderReader, Touched, progress
 from shared import log
 from shared.clock import Clock
-from shared.config.database import Database
+from shared.config.phone_system import Database
 from shared.errors import InvalidRow, SourceMisconfigured
 
 NEEDED = frozenset(COLUMNS) - {"offload_id"}

@@ -17,7 +17,7 @@ from cdr.edges.sql.engines import USUAL, Timeouts, make_engine
 from cdr.edges.sql.errors import translated
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.groups.alerts import Member, Observation
-from shared.config.database import Database
+from shared.config.phone_system import Database
 from shared.errors import SourceMisconfigured
 
 COLUMNS = ("group_id", "extension", "available")

@@ -36,7 +36,7 @@ from cdr.intake.id_position import Range
 from cdr.intake.ports import Position, Progress
 from shared import log
 from shared.clock import Clock
-from shared.config.settings import CdrDatabase
+from shared.config.phone_system import CdrDatabase
 from shared.errors import SourceMisconfigured
 
 RANGES_A_STATEMENT = 200

@@ -19,7 +19,7 @@ from cdr.intake.id_position import Range
 from cdr.intake.ports import Position, Progress
 from cdr.intake.v18_segments import calls_of
 from shared.clock import Clock
-from shared.config.database import Database
+from shared.config.phone_system import Database
 
 RANGES_A_STATEMENT = 200
 

@@ -59,11 +59,12 @@ class TableCallLedger:
         if (held := _held(found, wish.now)) is not None:
             return held
         self._set_aside(wish.job.key, wish.job.record.id, found)
+        is_unanswered = found["state"] == State.CLAIMED and bool(found.get("owner"))
         attempts = found.get("attempts", 0) + 1
         version = self._table.merge({**wish.fields, "attempts": attempts}, version_of(found))
         if version is None:
             return Held("another worker claimed the call at the same moment")
-        return wish.granted(version, attempts, found.get("last_error"))
+        return wish.granted(version, attempts, found.get("last_error"), is_unanswered=is_unanswered)
 
     def _set_aside(self, key: CallKey, record_id: str | None, found: Mapping[str, Any]) -> None:
         """Another row's record of this call, if it says why that row is not logged, goes on under the row's own key."""
@@ -80,7 +81,8 @@ class TableCallLedger:
             self._merge_while_ours(claim, fields)
 
     def give_back(self, claim: Claim, error: str, now: datetime) -> None:
-        self._merge_while_ours(claim, {**_address(claim.key), "claimed_until": now, "last_error": error[:MAX_DETAIL]})
+        fields = {**_address(claim.key), "owner": "", "claimed_until": now, "last_error": error[:MAX_DETAIL]}
+        self._merge_while_ours(claim, fields)
 
     def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
         row_id = {"row_id": letter.records[0].id} if isinstance(letter, Message) else {}
@@ -150,8 +152,10 @@ class _Wish:
     def as_new(self) -> Mapping[str, Any]:
         return {**self.fields, "first_claimed_at": self.now, "attempts": 1}
 
-    def granted(self, version: str, attempts: int, last_error: str | None = None) -> Claim:
-        return Claim(self.job.key, version, self.until, attempts, last_error)
+    def granted(
+        self, version: str, attempts: int, last_error: str | None = None, *, is_unanswered: bool = False
+    ) -> Claim:
+        return Claim(self.job.key, version, self.until, attempts, last_error, is_unanswered)
 
 
 def _final(found: Mapping[str, Any]) -> AlreadySubmitted | None:

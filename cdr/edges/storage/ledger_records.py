@@ -22,15 +22,15 @@ from shared import log
 if TYPE_CHECKING:
     from azure.data.tables import TableEntity
 
-COUNTING_TIME_S = 5.0
 ONE_TRANSACTION = 100
 
 
 class TableLedgerRecords:
-    """A LedgerRecords on the ledger's table, which is created if it is missing."""
+    """A LedgerRecords on the ledger's table, which is created if it is missing. Counting ends after ``counting_s``."""
 
-    def __init__(self, account: StorageAccount, table: str) -> None:
+    def __init__(self, account: StorageAccount, table: str, counting_s: float = 5.0) -> None:
         self._table = Table(account, table)
+        self._counting_s = counting_s
 
     def count_states(self) -> StateCounts:
         """Counts the newest days first, so that what is left out, if it takes too long, is the oldest."""
@@ -38,7 +38,7 @@ class TableLedgerRecords:
         started = time.monotonic()
         for state in self._states():
             counts[State(state)] += 1
-            if time.monotonic() - started > COUNTING_TIME_S:
+            if time.monotonic() - started > self._counting_s:
                 return StateCounts(counts, complete=False)
         return StateCounts(counts, complete=True)
 
@@ -70,10 +70,17 @@ class TableLedgerRecords:
             mark = {"PartitionKey": key.day, "RowKey": escape_key(key.name), "replayed_at": now}
             self._table.merge(mark, version_of(found))
 
-    def record_ids(self, first: date, last: date, *, undated: bool = True) -> set[str]:
+    def record_ids(
+        self, first: date, last: date, *, undated: bool = True, stalled_before: datetime | None = None
+    ) -> set[str]:
         days = f"PartitionKey ge '{first}' and PartitionKey le '{last}'"
         within = f"({days}) or PartitionKey eq '{UNDATED}'" if undated else days
-        return {str(entity["row_id"]) for entity in self._table.query(within, ["row_id"]) if entity.get("row_id")}
+        found = self._table.query(within, ["row_id", "state", "claimed_until"])
+        return {
+            str(entity["row_id"])
+            for entity in found
+            if entity.get("row_id") and not (stalled_before and _is_stalled(entity, stalled_before))
+        }
 
     def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
         for day, batch in self._removable(before, rejected_before):
@@ -95,3 +102,7 @@ class TableLedgerRecords:
             for day, entities in groupby(found, key=itemgetter("PartitionKey")):
                 while batch := list(islice(entities, ONE_TRANSACTION)):
                     yield day, batch
+
+
+def _is_stalled(entity: TableEntity, before: datetime) -> bool:
+    return bool(entity["state"] == State.CLAIMED and entity["claimed_until"] < before)

@@ -1,0 +1,138 @@
+"""What an answer to a submission means for the call. Pure, and total: whatever comes has one meaning.
+
+Certain is only what the Call Logger says itself: 201 with the entry, 409 with nothing, 400 with JSON, and 500 (the work
+was rolled back) with nothing or with its framework's report, which has ``timestamp``, ``status``, ``error``, ``path``.
+All else was said by something in between, which does not know what the Call Logger did, or is doing still.
+
+    never sent    NOT_IN: nobody has seen the call
+    unanswered    MAYBE_IN: it may be in, or on its way in; also where an answer began and broke off
+
+    status        no body    own report  other JSON {}  anything else
+    201           ELSEWHERE  IN          IN             ELSEWHERE     a page that welcomes everybody is no entry
+    409           IN_BEFORE  ELSEWHERE   ELSEWHERE      ELSEWHERE     said by delivery networks of a lost origin
+    400 422       ELSEWHERE  REFUSED     REFUSED        ELSEWHERE     as HTML: TLS is spoken on that port, and the like
+    401 403       DENIED     DENIED      DENIED         DENIED        whoever says so, no call is to blame
+    429           BUSY       BUSY        BUSY           BUSY          turned away at a door before the Call Logger's
+    500           NOT_IN     NOT_IN      MAYBE_IN       MAYBE_IN      gateways say 500 too, and some say it in JSON
+    408 425       MAYBE_IN   MAYBE_IN    MAYBE_IN       MAYBE_IN      never its own; whose patience ended, not the work
+    501-999       MAYBE_IN   MAYBE_IN    MAYBE_IN       MAYBE_IN      the same
+    the rest      ELSEWHERE  ELSEWHERE   ELSEWHERE      ELSEWHERE     wrong path, method or host: redirections, 404, 200
+
+ELSEWHERE is a wrong address: it neither rejects a call nor settles it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+
+from cdr.edges.http_client import Answer, HttpFailure, NeverSent
+from shared.errors import (
+    ApiDenied,
+    ApiFailed,
+    ApiRejected,
+    ApiUnreachable,
+    PipelineError,
+    SubmissionUnknown,
+)
+
+OWN_REPORT = frozenset({"timestamp", "status", "error", "path"})
+
+
+class Meaning(StrEnum):
+    IN = "in"
+    """The call is in, by this submission."""
+    IN_BEFORE = "in before"
+    NOT_IN = "not in"
+    """Certainly, so that it may be sent again at once."""
+    BUSY = "busy"
+    """Not in, and not to be sent again before the time that was asked for."""
+    MAYBE_IN = "maybe in"
+    """In, or on its way in: not to be sent again before the claim's lease has ended."""
+    REFUSED = "refused"
+    """The Call Logger will never take this call."""
+    DENIED = "denied"
+    ELSEWHERE = "elsewhere"
+
+
+def meaning_of(outcome: Answer | HttpFailure) -> Meaning:  # noqa: PLR0911 - a table
+    if isinstance(outcome, HttpFailure):
+        return Meaning.NOT_IN if isinstance(outcome, NeverSent) else Meaning.MAYBE_IN
+    said = object_in(outcome)
+    match outcome.status:
+        case 201:
+            return Meaning.ELSEWHERE if said is None else Meaning.IN
+        case 409:
+            return Meaning.ELSEWHERE if outcome.body else Meaning.IN_BEFORE
+        case 400 | 422:
+            return Meaning.ELSEWHERE if said is None else Meaning.REFUSED
+        case 401 | 403:
+            return Meaning.DENIED
+        case 429:
+            return Meaning.BUSY
+        case 500 if not outcome.body or (said is not None and said.keys() >= OWN_REPORT):
+            return Meaning.NOT_IN
+        case 408 | 425:
+            return Meaning.MAYBE_IN
+    return Meaning.MAYBE_IN if outcome.status >= 500 else Meaning.ELSEWHERE  # noqa: PLR2004 - HTTP's own number
+
+
+def error_of(outcome: Answer | HttpFailure, now: datetime) -> PipelineError:  # noqa: PLR0911 - a table
+    """What a submission raises that did not get in, or did not for certain."""
+    if isinstance(outcome, NeverSent):
+        return ApiUnreachable(f"the API was not reached; check api.base_url and the network ({outcome})")
+    if isinstance(outcome, HttpFailure):
+        return SubmissionUnknown(f"it was sent, but no whole answer came ({outcome})")
+    said = f"the API answered {outcome.status}"
+    match meaning_of(outcome):
+        case Meaning.REFUSED:
+            return ApiRejected(f"{said}: {outcome.words}")
+        case Meaning.DENIED:
+            return ApiDenied(f"{said}: check api.auth")
+        case Meaning.BUSY:
+            return ApiUnreachable(f"{said}: too many requests", wait_asked_for(outcome, now))
+        case Meaning.NOT_IN:
+            return ApiFailed(said)
+        case Meaning.MAYBE_IN:
+            return SubmissionUnknown(f"{said}, or something before it did: it may be on its way in")
+        case _:
+            return ApiDenied(f"{said}: check api.base_url (the Call Logger does not say so with {_kind_of(outcome)})")
+
+
+def error_of_harmless(outcome: Answer | HttpFailure, now: datetime) -> PipelineError:
+    """The same of what may be asked for as often as one likes."""
+    error = error_of(outcome, now)
+    return ApiUnreachable(str(error)) if isinstance(error, SubmissionUnknown) else error
+
+
+def object_in(answer: Answer) -> Mapping[str, object] | None:
+    """The JSON object that an answer holds. One that is said to be of another type is none, whatever it looks like."""
+    if answer.content_type not in ("", "application/json") and not answer.content_type.endswith("+json"):
+        return None
+    try:
+        found = answer.json()
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def wait_asked_for(answer: Answer, now: datetime) -> timedelta | None:
+    """``Retry-After``: seconds, or an HTTP date; anything else is as good as nothing."""
+    header = answer.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", header):
+        return timedelta(seconds=int(header))
+    try:
+        moment = parsedate_to_datetime(header)
+    except (ValueError, OverflowError):
+        return None
+    return max(timedelta(), (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now)
+
+
+def _kind_of(answer: Answer) -> str:
+    if not answer.body:
+        return "no body"
+    found = re.fullmatch(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,40}", answer.content_type)
+    return found[0] if found else "such a body"

@@ -1,0 +1,191 @@
+"""One HTTP exchange: a request and its whole answer, before a deadline. Every HTTP edge goes through here.
+
+What fails is one of two things, because they decide whether the same may be sent again:
+
+    NeverSent     no connection came about, or it is no request at all: nobody has seen it
+    Unanswered    it went out, in part at least, and no whole answer came back: nobody knows what became of it
+"""
+
+from __future__ import annotations
+
+import json as json_codec
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from http.client import HTTPException
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from requests.adapters import BaseAdapter
+from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError
+
+from cdr.edges.http_connection import Adapter, Progress, of_exchange
+
+MAX_ANSWER_BYTES = 65_536
+LONGEST_WORDS = 1_000
+
+FOREIGN = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
+"""Whatever requests, urllib3, http.client, ssl and the codec of host names raise."""
+
+# At the level of debugging it writes every path and query, which of a webhook is the secret.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+
+
+class HttpFailure(Exception):
+    """No whole answer. The message says why, on one line and without the address; ``timed_out``: it took too long."""
+
+    def __init__(self, why: str, *, timed_out: bool = False) -> None:
+        self.timed_out = timed_out
+        super().__init__(why)
+
+
+class NeverSent(HttpFailure):
+    """Nobody has seen the request."""
+
+
+class Unanswered(HttpFailure):
+    """The request went out, and no whole answer came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, but for what of its body was beyond the limit. The headers' names are without case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def content_type(self) -> str:
+        """Without parameters, in small letters; empty if there is none."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    @property
+    def words(self) -> str:
+        """The body for people: on one line, and not all of a long one."""
+        text = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", self.body.decode("utf-8", "replace")).strip()
+        return text if len(text) <= LONGEST_WORDS else f"{text[:LONGEST_WORDS]}…"
+
+    def json(self) -> Any:
+        """:raises ValueError: the body is not JSON"""
+        try:
+            return json_codec.loads(self.body)
+        except RecursionError as exc:
+            raise ValueError("nested too deeply") from exc
+
+
+class HttpClient:
+    """Exchanges with one address (scheme, host and what every path begins with), over a pool of connections.
+
+    Redirections are answers like any other, and never followed. Proxies, NO_PROXY and a bundle of certificates come
+    from the environment, which is asked once; a ``ca_file`` goes before that bundle. A netrc file's passwords are for
+    nobody, and cookies are not kept.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: timedelta,
+        auth: AuthBase | None = None,
+        ca_file: str | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        adapter: BaseAdapter | None = None,
+    ) -> None:
+        """:param timeout: of each whole exchange, from the look-up of the name to the last byte of the answer
+        :param monotonic: the clock that this is measured by, in seconds
+        """
+        self._address = address
+        self._timeout = timeout
+        self._auth = auth
+        self._ca_file = ca_file
+        self._monotonic = monotonic
+        self._adapter = adapter
+
+    def exchange(
+        self,
+        method: str,
+        path: str = "",
+        *,
+        params: Mapping[str, str | int] | None = None,
+        json: Any = None,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: timedelta | None = None,
+        most_bytes: int = MAX_ANSWER_BYTES,
+    ) -> Answer:
+        """Send a request and read its answer; of a body that is longer than ``most_bytes``, so much.
+
+        :param timeout: of this exchange, instead of the client's
+        :raises NeverSent, Unanswered: and what the credentials raise that are put on the request
+        """
+        within_s = (self._timeout if timeout is None else timeout).total_seconds()
+        progress = Progress(self._monotonic, self._monotonic() + within_s)
+        try:
+            with (
+                of_exchange(progress),
+                self._session.request(
+                    method,
+                    self._address + path,
+                    params=params,
+                    json=json,
+                    data=form,
+                    headers=headers,
+                    timeout=max(within_s, 0.001),
+                    allow_redirects=False,
+                    stream=True,
+                ) as answer,
+            ):
+                return Answer(answer.status_code, answer.headers, _body(answer, most_bytes))
+        except FOREIGN as exc:
+            root = _root_of(exc)
+            kind = Unanswered if progress.is_sent else NeverSent
+            raise kind(_reason(root), timed_out=isinstance(root, TimeoutError)) from exc
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        session = _Session()
+        session.auth = self._auth
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        found = session.merge_environment_settings(self._address, {}, None, self._ca_file, None)
+        session.proxies, session.verify, session.trust_env = found["proxies"], found["verify"], False
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, self._adapter or Adapter())
+        return session
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Never any: a Location is taken apart also where it is not to be followed, and a broken one raises."""
+
+
+def _body(answer: requests.Response, most_bytes: int) -> bytes:
+    raw = bytearray()
+    if not most_bytes:
+        return b""
+    for piece in answer.iter_content(65_536):
+        raw += piece
+        if len(raw) >= most_bytes:
+            break
+    return bytes(raw[:most_bytes])
+
+
+def _root_of(error: BaseException) -> BaseException:
+    """What was raised first, from within the exceptions that the libraries wrapped it in."""
+    wrapped = (error.__cause__, getattr(error, "reason", None), getattr(error, "original_error", None), *error.args)
+    inner = next((each for each in wrapped if isinstance(each, BaseException)), None)
+    return _root_of(inner) if inner else error
+
+
+def _reason(root: BaseException) -> str:
+    """The system's words, in which there is no address; of a library, whose words may hold one, the error's name."""
+    if not isinstance(root, OSError) or isinstance(root, requests.RequestException):
+        return type(root).__name__
+    words = getattr(root, "verify_message", None) or root.strerror or str(root)
+    return re.sub(r"\s+", " ", words)[:200] or type(root).__name__

@@ -1,0 +1,185 @@
+"""What the use cases need of the outside: each port, made when it is first used and kept.
+
+Drivers and SDKs are imported where they are first needed, for the sake of cold starts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cdr.intake.id_order import PAGE_SIZE
+from cdr.wiring import plans
+from cdr.wiring.times import Times
+from shared import log
+from shared.clock import Clock, SystemClock
+from shared.config.file import load_settings
+from shared.config.groups import DatabaseMembers, XapiMembers
+from shared.config.settings import Settings
+from shared.errors import InvalidConfig, SourceMisconfigured
+
+if TYPE_CHECKING:
+    from cdr.calls.call_queue import CallQueue
+    from cdr.edges.storage.account import StorageAccount
+    from cdr.groups.ports import AlertApi, GroupStore, MemberSource, Notifier
+    from cdr.intake.ports import CallSource, PositionStore
+    from cdr.operations.ports import LedgerRecords
+    from cdr.submission.ports import CallApi, CallLedger
+
+CALL_QUEUE = "cdr-calls"
+POISON_QUEUE = f"{CALL_QUEUE}-poison"
+LEDGER_TABLE = "CdrCalls"
+STATE_TABLE = "CdrState"
+GROUPS_TABLE = "CallGroups"
+CONFIG_FILE = "config/3cx-config.yml"
+
+
+class Ports:
+    """Making it reads the configuration and never fails. What is cached is replaced by handing it in under its name."""
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        root: Path,
+        *,
+        clock: Clock | None = None,
+        times: Times | None = None,
+        page_size: int = PAGE_SIZE,
+        **replacements: Any,
+    ) -> None:
+        self.environment = environment
+        self.root = root
+        self.clock = clock or SystemClock()
+        self.times = times or Times()
+        self.page_size = page_size
+        self.started_at = self.clock.now()
+        self.mistakes: Sequence[str] = ()
+        self._settings: Settings | None = None
+        try:
+            self._settings = load_settings(root / environment.get("CONFIG_FILE", CONFIG_FILE), environment, root)
+        except InvalidConfig as exc:
+            self.mistakes = exc.mistakes
+        for name, part in replacements.items():
+            if not isinstance(getattr(type(self), name, None), cached_property):
+                raise TypeError(f"there is no part {name}")
+            setattr(self, name, part)
+
+    @property
+    def settings(self) -> Settings:
+        """:raises InvalidConfig: after writing every mistake to the log"""
+        if self._settings is None:
+            log.event("config.invalid", level=logging.ERROR, count=len(self.mistakes), mistakes=self.mistakes)
+            raise InvalidConfig(self.mistakes)
+        return self._settings
+
+    @property
+    def is_configured(self) -> bool:
+        return self._settings is not None
+
+    @cached_property
+    def source(self) -> CallSource:
+        from cdr.edges.sql.row_table import SqlCallLog, read_schema
+
+        three_cx = self.settings.three_cx
+        sql = read_schema(three_cx.schema_, self.root)
+        return SqlCallLog(three_cx.cdr_database, sql, self.clock, plans.patience(three_cx), self.page_size)
+
+    @cached_property
+    def api(self) -> CallApi:
+        from cdr.edges.call_logger.auth import make_auth
+        from cdr.edges.call_logger.calls import RestCallApi
+
+        api = self.settings.api
+        return RestCallApi(
+            api.base_url,
+            timeout=timedelta(seconds=api.timeout_seconds),
+            attempts=api.retry_attempts,
+            auth=make_auth(api.auth),
+            ca_file=api.ca_file,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def alerts(self) -> AlertApi:
+        from cdr.edges.call_logger.alerts import RestAlertApi
+        from cdr.edges.call_logger.auth import make_auth
+
+        api = self.settings.api
+        timeout = timedelta(seconds=api.timeout_seconds)
+        return RestAlertApi(api.base_url, timeout=timeout, auth=make_auth(api.auth), ca_file=api.ca_file)
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        from cdr.edges.webhooks import Webhook, WebhookNotifier
+
+        hooks = self.settings.call_groups.notify
+        return WebhookNotifier([Webhook(hook.type, hook.url.get_secret_value()) for hook in hooks])
+
+    @cached_property
+    def members(self) -> MemberSource:
+        from cdr.groups.members import StaticMemberSource, UnreadableMembers
+
+        groups = self.settings.call_groups
+        match groups.members:
+            case DatabaseMembers() as chosen:
+                from cdr.edges.sql.members import SqlMemberSource, read_members
+
+                try:
+                    return SqlMemberSource(chosen.database, read_members(chosen.select, self.root))
+                except SourceMisconfigured as exc:
+                    return UnreadableMembers(exc)
+            case XapiMembers() as chosen:
+                from cdr.edges.xapi.client import XapiClient, XapiLogin
+                from cdr.edges.xapi.members import XapiMemberSource
+
+                secret = chosen.client_secret.get_secret_value()
+                login = XapiLogin(chosen.url, chosen.client_id, secret, "call_groups.members", chosen.ca_file)
+                return XapiMemberSource(XapiClient(login, self.clock))
+            case _:
+                return StaticMemberSource({group.id: group.members or () for group in groups.monitored_groups})
+
+    @cached_property
+    def account(self) -> StorageAccount:
+        from cdr.edges.storage.account import StorageAccount
+
+        return StorageAccount(self.environment)
+
+    @cached_property
+    def queue(self) -> CallQueue:
+        from cdr.edges.storage.queue import StorageCallQueue
+
+        return StorageCallQueue(self.account, CALL_QUEUE)
+
+    @cached_property
+    def poison_queue(self) -> CallQueue:
+        from cdr.edges.storage.queue import StorageCallQueue
+
+        return StorageCallQueue(self.account, POISON_QUEUE)
+
+    @cached_property
+    def positions(self) -> PositionStore:
+        from cdr.edges.storage.positions import TablePositionStore
+
+        return TablePositionStore(self.account, STATE_TABLE)
+
+    @cached_property
+    def ledger(self) -> CallLedger:
+        from cdr.edges.storage.ledger import TableCallLedger
+
+        return TableCallLedger(self.account, LEDGER_TABLE)
+
+    @cached_property
+    def records(self) -> LedgerRecords:
+        from cdr.edges.storage.ledger_records import TableLedgerRecords
+
+        return TableLedgerRecords(self.account, LEDGER_TABLE)
+
+    @cached_property
+    def group_store(self) -> GroupStore:
+        from cdr.edges.storage.groups import TableGroupStore
+
+        return TableGroupStore(self.account, GROUPS_TABLE)

@@ -1,0 +1,137 @@
+"""What is wrong with the settings, in sentences: the path in the file, what stands there, and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+from shared.config.settings import Settings
+from shared.config.types import ShownIf, types_in
+from shared.config.variables import Path
+from shared.config.yaml_text import Plain
+
+LONGEST_NAME = 200
+LONGEST_VALUE = 80
+
+_CREDENTIALS = re.compile(r"://|\b(pwd|password|secret|token|key|sig)\s*[=:]", re.IGNORECASE)
+"""Somebody may have written a connection string where something else belongs."""
+
+
+def name_of(path: Path) -> str:
+    """As it is written in a mistake: on one line, whatever the file has for a key."""
+    name = "".join(char if char.isprintable() else repr(char)[1:-1] for char in ".".join(path))
+    return name[:LONGEST_NAME] or "the file"
+
+
+def mistakes_in(
+    exc: ValidationError,
+    data: Plain,
+    *,
+    variables: Mapping[Path, str],
+    unset: Mapping[Path, str],
+    told: Collection[Path],
+) -> Iterator[str]:
+    """A sentence for each mistake, but none for what follows from one that has been told of already.
+
+    ``variables`` is which variable is read for a setting that the file does not name, ``unset`` which one left a value
+    empty, ``told`` the paths that have been told of.
+    """
+    for error in exc.errors(include_url=False, include_context=False):
+        at = _locate(error["loc"])
+        if at.path in told or (error["type"].startswith("union_tag") and any(path[:-1] == at.path for path in told)):
+            continue
+        name, message = name_of(at.path), error["msg"].removeprefix("Value error, ")
+        if error["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(at.path[-1][:LONGEST_NAME], at.known_keys, n=1, cutoff=0)
+            yield f"{name}: unknown key; the nearest known one is {near[0]}"
+        elif error["type"] == "missing" or message.startswith("missing"):
+            because = "" if error["type"] == "missing" else message.removeprefix("missing")
+            yield f"{name}: missing{_variable_of(at.path, variables, unset)}{because}{at.allowed}"
+        else:
+            yield f"{name}: {_held(data, at)}{message}{at.allowed}"
+
+
+def may_be_secret(path: Path) -> bool:
+    """Whether a value may be one; also where no setting is known."""
+    found = _locate(path, with_tags=False).field
+    return found is None or _is_secret(found.annotation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Location:
+    """Where in the file a mistake is: its path, its field, and the keys that may stand beside it."""
+
+    path: Path
+    field: FieldInfo | None
+    known_keys: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        return f"; allowed: {self.field.description}" if self.field and self.field.description else ""
+
+
+def _locate(location: Iterable[int | str], *, with_tags: bool = True) -> _Location:
+    """Follow a location through the settings.
+
+    pydantic's own also has a tag for the chosen member of a union, which the file has not.
+    """
+    models: list[type[BaseModel]] = [Settings]
+    field: FieldInfo | None = None
+    path: list[str] = []
+    known: dict[str, FieldInfo] = {}
+    for part in map(str, location):
+        if len(models) > 1 and with_tags:
+            models = [model for model in models if part in _tags(model)] or models[:1]
+            continue
+        known = {info.alias or key: info for model in models for key, info in model.model_fields.items()}
+        path.append(part)
+        if part in known:
+            field = known[part]
+            models = [t for t in types_in(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel)]
+    return _Location(tuple(path), field, tuple(known))
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    """What the first key of a union's member, type or source, may hold."""
+    return types_in(next(iter(model.model_fields.values())).annotation)
+
+
+def _variable_of(path: Path, variables: Mapping[Path, str], unset: Mapping[Path, str]) -> str:
+    name = unset.get(path) or variables.get(path)
+    return f" (the environment variable {name} is not set)" if name else ""
+
+
+def _held(data: Plain, at: _Location) -> str:
+    for key in at.path:
+        data = data[int(key)] if isinstance(data, list) else data.get(key) if isinstance(data, dict) else None
+    if not isinstance(data, str) or at.field is None:
+        return ""
+    return f"holds {data!r:.{LONGEST_VALUE}}: " if _may_be_shown(data, at.field) else "holds ***: "
+
+
+def _may_be_shown(text: str, field: FieldInfo) -> bool:
+    if _is_secret(field.annotation):
+        return False
+    wholly = [mark.pattern for mark in (*field.metadata, *types_in(field.annotation)) if isinstance(mark, ShownIf)]
+    if wholly:
+        return all(re.fullmatch(pattern, text) for pattern in wholly)
+    return "@" not in text.partition(":")[2] and not _CREDENTIALS.search(text)
+
+
+def _is_secret(annotation: Any) -> bool:
+    """Also a section with a secret in it: somebody may have written the bare secret in its place."""
+    return any(
+        part is SecretStr
+        or (
+            isinstance(part, type)
+            and issubclass(part, BaseModel)
+            and any(_is_secret(field.annotation) for field in part.model_fields.values())
+        )
+        for part in types_in(annotation)
+    )

@@ -1,0 +1,159 @@
+"""What can be configured about the phone system: how to get to its database, and what to read of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
+from typing import Annotated, Any, ClassVar, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, PlainValidator, SecretStr, ValidationInfo, field_validator
+
+from shared.config.types import Duration, ExistingFile, Host, Section, Zone
+
+Engine = Literal["sqlserver", "mysql", "postgresql", "sqlite"]
+DEFAULT_PORTS: Mapping[str, int] = {"sqlserver": 1433, "mysql": 3306, "postgresql": 5432}
+HIGHEST_ID = 2**63 - 1
+YEARS = range(1900, 2200)
+"""In which eight digits are taken for a day."""
+TAKE_A_CA_FILE = ("mysql", "postgresql")
+
+
+class Database(Section):
+    """A server, or for sqlite a file."""
+
+    SETTING: ClassVar[str] = "3cx.cdr_database"
+    """Where it stands in the configuration file."""
+
+    engine: Engine = Field("sqlserver", description="sqlserver, mysql (MariaDB too), postgresql or sqlite")
+    host: Host | None = Field(None, description="name or address of the server; not for sqlite")
+    port: int | None = Field(
+        None, ge=1, le=65535, description="1 to 65535; if not given 1433 (sqlserver), 3306 (mysql) or 5432 (postgresql)"
+    )
+    database: str = Field(
+        description="name of the database; for sqlite the path of its file, which is all that it needs", min_length=1
+    )
+    username: str | None = Field(None, description="a login with nothing but SELECT; not for sqlite", min_length=1)
+    password: SecretStr | None = Field(None, description="its password; not for sqlite")
+    timezone: Zone = Field(
+        "UTC", description="IANA time zone of timestamps without an offset, for example Europe/Berlin"
+    )
+    encrypt: bool = Field(True, description="true or false: TLS to the server")
+    trust_server_certificate: bool = Field(
+        False,
+        description="true or false: true takes any certificate, such as a self-signed one; false verifies it, "
+        "for which sqlserver needs Microsoft's ODBC driver, because FreeTDS cannot",
+    )
+    ca_file: ExistingFile | None = Field(
+        None,
+        description="for mysql and postgresql: a file with the certificates to trust; sqlserver takes the system's "
+        "own, or those of the file that the environment variable SSL_CERT_FILE names",
+    )
+    statement_timeout_seconds: int = Field(20, ge=1, le=45, description="1 to 45 seconds for one SELECT")
+
+    @field_validator("host", "username", "password")
+    @classmethod
+    def _a_server_needs_it(cls, value: Any, info: ValidationInfo) -> Any:
+        engine = info.data.get("engine", "sqlite")
+        if value is None and engine != "sqlite":
+            raise ValueError(f"missing, engine {engine} needs it")
+        return value
+
+    @field_validator("ca_file")
+    @classmethod
+    def _some_take_it(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("engine", "mysql") not in TAKE_A_CA_FILE:
+            raise ValueError("cannot be used with this engine")
+        return value
+
+    @property
+    def effective_port(self) -> int:
+        return self.port or DEFAULT_PORTS[self.engine]
+
+
+class CdrDatabase(Database):
+    """Where the call detail records are."""
+
+
+def _start_from(value: Any) -> Literal["beginning", "now"] | int | datetime:
+    match value:
+        case "beginning":
+            return "beginning"
+        case "now":
+            return "now"
+        case str() if re.fullmatch(r"-?[0-9]+", value):
+            return _row_id(value)
+        case str() if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+            return _start_date(datetime.fromisoformat(value))
+    raise ValueError("is none of the allowed values")
+
+
+def _row_id(digits: str) -> int:
+    if day := _as_day(digits):
+        raise ValueError(f"is it a day or an id? write {day:%Y-%m-%d} for a day, 0{digits} for the id")
+    if len(digits.lstrip("-0")) > len(str(HIGHEST_ID)) or abs(number := int(digits)) > HIGHEST_ID:
+        raise ValueError(f"is no id: the highest is {HIGHEST_ID}")
+    return number
+
+
+def _as_day(digits: str) -> datetime | None:
+    """Eight digits that are a day in one of the usual orders, also with a time after them."""
+    for form in ("%Y%m%d", "%d%m%Y", "%m%d%Y", "%Y%m%d%H%M", "%Y%m%d%H%M%S"):
+        try:
+            day = datetime.strptime(digits, form)  # noqa: DTZ007 - only its date is shown
+        except ValueError:
+            continue
+        if day.year in YEARS and len(digits) == len(day.strftime(form)):
+            return day
+    return None
+
+
+def _start_date(moment: datetime) -> datetime:
+    """In any time zone."""
+    if not MINYEAR < moment.year < MAXYEAR:
+        raise ValueError("is at the end of the calendar")
+    return moment
+
+
+StartFrom = Annotated[
+    Literal["beginning", "now"] | int | datetime, PlainValidator(_start_from, json_schema_input_type=str | int)
+]
+"""A naive date and time is meant in the database's own time zone."""
+
+
+class ThreeCx(Section):
+    """The phone system."""
+
+    integration_method: Literal["cdr_polling"] = Field("cdr_polling", description="cdr_polling, the only one")
+    polling_interval_seconds: int = Field(
+        30,
+        ge=5,
+        le=3600,
+        description="5 to 3600 seconds; polled at the next shorter interval that divides a minute or an hour",
+    )
+    start_from: StartFrom = Field(
+        "beginning",
+        description="beginning, now, an id (rows after it) or a date such as 2026-11-01; for the very first poll",
+    )
+    schema_: str = Field(
+        "calllog",
+        alias="schema",
+        min_length=1,
+        description="name of a file in config/schemas without .sql, or the path of a file of your own: the SELECT that "
+        "yields call detail records",
+    )
+    gap_wait: Duration = Field(
+        timedelta(minutes=15),
+        description="such as 15 minutes: how long missing ids may still appear, that is, the phone system's longest "
+        "transaction",
+    )
+    open_row_wait: Duration = Field(
+        timedelta(hours=24), description="such as 24 hours: when a row without an end is given up"
+    )
+    cdr_database: CdrDatabase = Field(description="where the call detail records are, and how to get there")
+
+
+def start_moment(value: datetime, zone: str) -> datetime:
+    """The configured start as an aware UTC moment; without an offset it is meant in the database's time zone."""
+    return (value if value.tzinfo else value.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)

@@ -1,0 +1,119 @@
+"""The API's token on the platform: asked for where the platform hands out those of the app's managed identity."""
+
+from __future__ import annotations
+
+import base64
+import json
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cdr.edges.call_logger.auth import make_auth
+from cdr.edges.call_logger.calls import RestCallApi
+from shared.clock import HandMovedClock
+from shared.config.settings import EntraAuth
+from shared.errors import ApiDenied, ApiUnreachable, PipelineError
+from tests.support.factories import make_call
+from tests.systems import identity as identity_program
+from tests.systems.conversation import Server, answering
+from tests.systems.identity import Identity
+from tests.systems.receiver import Answer
+
+AUDIENCE = "api://call-logger"
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+CREATED = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.fixture
+def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[Identity]:
+    """The app runs where it has an identity that may call the Call Logger."""
+    with identity_program.start(AUDIENCE) as running:
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture
+def call_logger() -> Iterator[Server]:
+    with answering(CREATED) as server:
+        yield server
+
+
+def submit(call_logger: Server, audience: str = AUDIENCE, times: int = 1) -> None:
+    auth = make_auth(EntraAuth(type="entra", audience=audience), token_patience=timedelta(seconds=0.3))
+    clock = HandMovedClock(NOW)
+    api = RestCallApi(call_logger.url, timeout=timedelta(seconds=20), attempts=1, auth=auth, clock=clock)
+    for _ in range(times):
+        api.submit(make_call(), give_up_at=NOW + timedelta(minutes=2))
+
+
+def claims_of(request: bytes) -> Any:
+    """What the bearer token of a request says."""
+    (token,) = [line for line in request.split(b"\r\n") if line.startswith(b"Authorization: Bearer ")]
+    part = token.split(b".")[1]
+    return json.loads(base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)))
+
+
+@pytest.mark.parametrize("written", [AUDIENCE, f"{AUDIENCE}/"])
+def test_a_call_is_sent_with_a_token_for_the_configured_audience(
+    identity: Identity, call_logger: Server, written: str
+) -> None:
+    submit(call_logger, written, times=3)
+    assert [claims_of(request)["aud"] for request in call_logger.requests] == [AUDIENCE] * 3
+    (asked,) = identity.asked  # it is good for an hour
+    assert asked == {"resource": AUDIENCE, "api-version": "2019-08-01", "client_id": identity_program.CLIENT_ID}
+
+
+def test_a_token_that_has_run_out_is_replaced(identity: Identity, call_logger: Server) -> None:
+    identity.life_s = -1
+    submit(call_logger, times=2)
+    assert len(identity.asked) == 2
+
+
+def failure_of(call_logger: Server, audience: str = AUDIENCE) -> PipelineError:
+    with pytest.raises(PipelineError) as caught:
+        submit(call_logger, audience)
+    assert call_logger.requests == []
+    assert str(caught.value).startswith("api.auth: ")
+    assert identity_program.SECRET not in "".join(traceback.format_exception(caught.value))
+    return caught.value
+
+
+def test_an_identity_that_may_not_have_a_token_is_for_a_person_to_mend(
+    identity: Identity, call_logger: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(failure_of(call_logger, "api://another"), ApiDenied)
+    monkeypatch.setenv("AZURE_CLIENT_ID", "00000000-0000-0000-0000-000000000000")
+    assert isinstance(failure_of(call_logger), ApiDenied)
+    monkeypatch.setenv("IDENTITY_HEADER", "another")
+    assert isinstance(failure_of(call_logger), ApiDenied)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Answer(400, '{"statusCode": 400, "message": "no"}', identity_program.JSON), ApiDenied),
+        (Answer(401), ApiDenied),
+        (Answer(403, "<html>no</html>"), ApiDenied),
+        (Answer(500, '{"statusCode": 500, "message": "oops"}', identity_program.JSON), ApiUnreachable),
+        (Answer(503), ApiUnreachable),
+        (Answer(200, "<html>welcome</html>"), ApiUnreachable),
+        (Answer(200, "{}", identity_program.JSON), ApiUnreachable),
+        (Answer(200, ""), ApiUnreachable),
+        (Answer(delay_s=1.0), ApiUnreachable),
+    ],
+    ids=["400", "401", "403", "500", "503", "a page", "no token", "nothing", "too late"],
+)
+def test_a_refusal_is_for_a_person_to_mend_and_an_outage_is_not(
+    identity: Identity, call_logger: Server, answer: Answer, kind: type[PipelineError]
+) -> None:
+    identity.receiver.answer_with = lambda _: answer
+    assert type(failure_of(call_logger)) is kind
+
+
+def test_an_endpoint_that_is_not_there_is_an_outage(identity: Identity, call_logger: Server, monkeypatch: Any) -> None:
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1/msi/token")
+    assert isinstance(failure_of(call_logger), ApiUnreachable)

@@ -1,0 +1,163 @@
+"""What was rejected comes back once its cause is gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cdr.calls.call import Reason, Settlement, State
+from cdr.calls.message import letter_of
+from cdr.operations.replay import UNDER_WAY_FOR, Replayer, ReplayOutcome, replay
+from cdr.submission.submit import Outcome
+from shared.clock import HandMovedClock
+from shared.errors import StorageUnavailable
+from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.ledger import InMemoryLedger
+from tests.support.events import Events
+from tests.support.factories import ALICE, make_job, make_message
+from tests.support.workshop import KEY, NOON, TIMES, Workshop
+
+BUDGET, SECOND = TIMES.http_budget, timedelta(seconds=1)
+NOBODYS = {"extension": "999"}
+
+pytestmark = pytest.mark.usefixtures("events")
+
+
+def replay_now(shop: Workshop, **chosen: str) -> ReplayOutcome:
+    return replay(Replayer(shop.ledger, shop.queue, shop.clock, BUDGET), **chosen)
+
+
+def reject(shop: Workshop, *ids: int, **columns: Any) -> None:
+    for row_id in ids:
+        assert shop.submit_row(id=row_id, call_id="call", **columns or NOBODYS) is Outcome.REJECTED
+
+
+def queued_ids(shop: Workshop) -> list[str]:
+    return sorted(letter.records[0].id for letter in shop.queue.letters)
+
+
+def test_rejected_calls_are_logged_once_the_configuration_is_mended_and_no_others(
+    shop: Workshop, events: Events
+) -> None:
+    reject(shop, 1, 2, 3)
+    shop.submit_row(id=4)
+    shop.submit_row(id=5, answered=False)
+    shop.ledger.claim([make_job(id=6)], NOON, BUDGET)
+    assert replay_now(shop) == ReplayOutcome(queued=3, under_way=0, complete=True)
+    shop.go_by(emails={"999": ALICE})
+    assert shop.deliver_visible() == [Outcome.SUBMITTED] * 3
+    assert shop.api.submitted[1:] == ["call-1", "call-2", "call-3"]
+    finished = {"event": "replay.finished", "level": "INFO", "queued": 3, "under_way": 0, "complete": True}
+    assert events.only("replay.finished") == finished
+
+
+@pytest.mark.parametrize(
+    ("chosen", "ids"),
+    [
+        ({}, ["1", "2", "3"]),
+        ({"reason": "unmapped_extension"}, ["1", "2"]),
+        ({"reason": "gave_up"}, []),
+        ({"call": "call-2"}, ["2"]),
+        ({"call": "call-9"}, []),
+    ],
+    ids=["all", "by reason", "by a reason without calls", "by name", "by a name that nobody knows"],
+)
+def test_calls_can_be_chosen(shop: Workshop, events: Events, chosen: dict[str, str], ids: list[str]) -> None:
+    reject(shop, 1, 2)
+    reject(shop, 3, duration_s=-1)
+    assert replay_now(shop, **chosen) == ReplayOutcome(queued=len(ids), under_way=0, complete=True)
+    assert queued_ids(shop) == ids
+    assert events.only("replay.finished").items() >= chosen.items()
+
+
+def test_a_replayed_call_begins_anew_and_remembers_where_it_stood(shop: Workshop) -> None:
+    old = replace(make_message(), tries=40, first_tried_at=NOON - timedelta(days=7))
+    shop.ledger.record(KEY, old, Settlement(State.REJECTED, Reason.GAVE_UP), NOON)
+    replay_now(shop)
+    assert shop.queue.letters == [replace(make_message(), replay_of=KEY)]
+    assert shop.deliver_visible() == [Outcome.SUBMITTED]
+
+
+def test_garbage_is_replayed_as_it_is_and_stays_one_record(shop: Workshop) -> None:
+    shop.submit(letter_of("no JSON"))
+    assert replay_now(shop).queued == 1
+    assert shop.queue.texts == ["no JSON"]
+    shop.deliver_visible()
+    assert len(shop.ledger.records) == 1
+
+
+def test_repeating_a_replay_queues_nothing_twice_until_the_message_must_have_got_lost(shop: Workshop) -> None:
+    reject(shop, 1, 2)
+    replay_now(shop)
+    shop.clock.move(UNDER_WAY_FOR - SECOND)
+    assert replay_now(shop) == ReplayOutcome(queued=0, under_way=2, complete=True)
+    assert len(shop.queue.texts) == 2
+    shop.clock.move(SECOND)
+    assert replay_now(shop).queued == 2
+
+
+def test_a_call_that_was_rejected_again_may_be_replayed_again_at_once(shop: Workshop) -> None:
+    reject(shop, 1)
+    shop.clock.move(SECOND)
+    replay_now(shop)
+    shop.clock.move(SECOND)
+    assert shop.deliver_visible() == [Outcome.REJECTED]
+    assert replay_now(shop).queued == 1
+
+
+def test_replaying_twice_at_once_logs_each_call_once(shop: Workshop) -> None:
+    reject(shop, 1)
+    replay_now(shop)
+    shop.queue.send_all(shop.queue.letters)
+    shop.go_by(emails={"999": ALICE})
+    assert shop.deliver_visible() == [Outcome.SUBMITTED, Outcome.REPEATED]
+    assert shop.api.submitted == ["call-1"]
+
+
+def test_a_call_that_is_settled_while_the_replay_runs_is_left_out() -> None:
+    class BusyLedger(InMemoryLedger):
+        def letter(self, key: Any) -> Any:
+            self.record(key, None, Settlement(State.SKIPPED, Reason.REPLAYED), NOON)
+            return super().letter(key)
+
+    shop = Workshop(ledger=BusyLedger())
+    reject(shop, 1)
+    assert replay_now(shop).queued == 0
+    assert shop.queue.texts == []
+
+
+def test_a_replay_whose_time_is_over_says_so_and_the_next_one_goes_on(clock: HandMovedClock, events: Events) -> None:
+    class SlowQueue(InMemoryCallQueue):
+        def send_all(self, letters: Any) -> None:
+            super().send_all(letters)
+            clock.move(BUDGET / 2)
+
+    shop = Workshop(clock, queue=SlowQueue(clock))
+    reject(shop, 1, 2, 3, 4, 5)
+    assert replay_now(shop) == ReplayOutcome(queued=2, under_way=0, complete=False)
+    assert replay_now(shop) == ReplayOutcome(queued=2, under_way=2, complete=False)
+    assert replay_now(shop) == ReplayOutcome(queued=1, under_way=4, complete=True)
+    assert queued_ids(shop) == ["1", "2", "3", "4", "5"]
+    assert [event["complete"] for event in events.named("replay.finished")] == [False, False, True]
+
+
+def test_a_replay_that_fails_halfway_can_be_repeated(shop: Workshop) -> None:
+    reject(shop, 1, 2, 3)
+    shop.queue.fail_at(3, StorageUnavailable("503"))
+    with pytest.raises(StorageUnavailable):
+        replay_now(shop)
+    assert replay_now(shop) == ReplayOutcome(queued=1, under_way=2, complete=True)
+    assert queued_ids(shop) == ["1", "2", "3"]
+
+
+def test_a_replay_that_could_not_be_noted_queues_a_duplicate_that_does_no_harm(shop: Workshop) -> None:
+    reject(shop, 1)
+    shop.ledger.fail_at(3, StorageUnavailable("503"))  # after rejected and letter
+    with pytest.raises(StorageUnavailable):
+        replay_now(shop)
+    assert replay_now(shop).queued == 1
+    shop.go_by(emails={"999": ALICE})
+    assert shop.deliver_visible() == [Outcome.SUBMITTED, Outcome.REPEATED]

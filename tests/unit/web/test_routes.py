@@ -1,0 +1,344 @@
+"""What each route answers: its status codes, and the whole JSON of each once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cdr.calls.call import CallKey, Reason, Settlement, State
+from cdr.calls.message import Unreadable
+from cdr.submission.submit import submit
+from cdr.wiring.parts import Parts
+from shared.clock import HandMovedClock
+from shared.errors import ApiDenied, PipelineError, SourceUnavailable, StorageUnavailable
+from tests.support.factories import OUTSIDE, make_message, make_raw_row
+from tests.support.workshop import NOON
+from tests.unit.conftest import MAPPED
+from tests.unit.web.asking import ask
+
+MINUTE = timedelta(minutes=1)
+DAY = {"from": "2026-11-22", "to": "2026-11-22"}
+DOWN = StorageUnavailable("table CdrState: 503")
+GROUPS = MAPPED + (
+    "call_groups:\n  members: {source: static}\n"
+    "  monitored_groups: [{id: 800, name: Sales, members: [101]}, {id: 801, members: [102]}]\n"
+    'business_hours: {timezone: Europe/Berlin, sunday: {start: "10:00", end: "14:00"}}\n'
+)
+
+pytestmark = pytest.mark.usefixtures("events")
+
+MakeParts = Callable[..., Parts]
+
+
+@pytest.fixture
+def parts(make_parts: MakeParts) -> Parts:
+    return make_parts()
+
+
+# health
+
+
+def test_health_says_of_each_part_only_whether_it_is_usable_and_how_long_that_took(parts: Parts) -> None:
+    fine = {"state": "ok", "duration_ms": 0}
+    names = ("configuration", "storage", "database", "api")
+    assert ask(parts, "health").body == {"status": "ok", "parts": dict.fromkeys(names, fine)}
+
+
+@pytest.mark.parametrize(
+    ("part", "error", "name", "state"),
+    [
+        ("source.table", SourceUnavailable("pbx.example.internal"), "database", "unavailable"),
+        ("queue", DOWN, "storage", "unavailable"),
+        ("positions", DOWN, "storage", "unavailable"),
+        ("api", ApiDenied("401"), "api", "misconfigured"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_health_is_unavailable_with_one_part_that_is_not(
+    parts: Parts, part: str, error: PipelineError, name: str, state: str
+) -> None:
+    fake: Any = parts.source.table if part == "source.table" else getattr(parts, part)
+    fake.fail_at(1, error)
+    answer = ask(parts, "health")
+    assert (answer.status, answer.body["status"]) == (503, "unavailable")
+    states = {key: value["state"] for key, value in answer.body["parts"].items()}
+    assert states == dict.fromkeys(states, "ok") | {name: state}
+
+
+def test_health_counts_the_mistakes_of_the_configuration_and_looks_at_storage_all_the_same(
+    make_parts: MakeParts,
+) -> None:
+    answer = ask(make_parts(MAPPED + "unknown_section: {}\n"), "health")
+    assert (answer.status, answer.body["configuration_mistakes"]) == (503, 1)
+    states = {key: value["state"] for key, value in answer.body["parts"].items()}
+    assert states == {"configuration": "misconfigured", "storage": "ok"}
+
+
+def test_health_asks_the_api_itself_whatever_the_workers_remember(parts: Parts) -> None:
+    parts.worker.api_breaker.failed(NOON, "503")
+    assert ask(parts, "health").status == 200
+    assert parts.api.operations == ["check_health"]
+
+
+# status
+
+
+def test_status_shows_everything_at_a_glance(make_parts: MakeParts, clock: HandMovedClock) -> None:
+    parts = make_parts(GROUPS)
+    parts.source.table.put(*(make_raw_row(id=n, ended_at=None if n == 3 else NOON - MINUTE) for n in (1, 3, 6)))
+    ask(parts, "trigger_poll")
+    submit(parts.queue.take(), parts.worker)
+    parts.poison_queue.send_all([make_message()])
+    parts.members.put("800", {"101": True})
+    ask(parts, "trigger_alerts")
+    clock.move(timedelta(hours=2))
+    parts.source.table.put(make_raw_row(id=8, ended_at=NOON + 30 * MINUTE))
+    checked = {"since": "2026-11-22T12:00:00+00:00", "last_check": "2026-11-22T12:00:00+00:00", "alert_id": None}
+    assert ask(parts, "status").body == {
+        "version": "1.0.0",
+        "uptime_seconds": 7200,
+        "source": "calllog",
+        "last_processed_cdr_id": 6,
+        "open_rows": 1,
+        "missing_ids": 3,
+        "last_poll": {
+            "at": "2026-11-22T12:00:00+00:00",
+            "result": "finished",
+            "queued": 2,
+            "duration_ms": 0,
+            "error": None,
+        },
+        "lag": {"newest_cdr_id": 8, "ids_behind": 2, "seconds_behind": 5400},
+        "queue": {"waiting": 1, "poison": 1},
+        "ledger": {"submitted": 1, "complete": True},
+        "business_hours": {"open": False, "changes_at": "2026-11-29T10:00+01:00", "timezone": "Europe/Berlin"},
+        "monitored_groups": [
+            {"id": "800", "name": "Sales", "state": "ok", "members": 1, "available": 1, **checked},
+            {"id": "801", "name": "", "state": "unknown", "members": None, "available": None, **checked},
+        ],
+    }
+
+
+def test_status_before_anything_happened_and_without_anybody_to_ask_about_groups(make_parts: MakeParts) -> None:
+    body = ask(make_parts(MAPPED + "call_groups: {monitored_groups: [{id: 800, name: Sales}]}\n"), "status").body
+    assert (body["last_processed_cdr_id"], body["last_poll"], body["open_rows"]) == (None, None, 0)
+    assert body["lag"] == {"newest_cdr_id": None, "ids_behind": 0, "seconds_behind": 0}
+    assert body["business_hours"] == {"open": False, "changes_at": None, "timezone": "UTC"}
+    not_checked = "not checked: call_groups.members.source is none"
+    assert body["monitored_groups"] == [{"id": "800", "name": "Sales", "state": not_checked}]
+    assert ask(make_parts(GROUPS), "status").body["monitored_groups"][0]["state"] == "not checked yet"
+
+
+@pytest.mark.parametrize(
+    ("part", "places"),
+    [
+        ("positions", ["last_processed_cdr_id", "last_poll", "lag"]),
+        ("queue", ["queue"]),
+        ("records", ["ledger"]),
+        ("group_store", ["monitored_groups"]),
+    ],
+)
+def test_status_has_the_reason_in_the_place_of_what_cannot_be_read(
+    make_parts: MakeParts, part: str, places: list[str]
+) -> None:
+    parts = make_parts(GROUPS)
+    getattr(parts, part).fail_at(1, DOWN)
+    answer = ask(parts, "status")
+    problem = {"error": "StorageUnavailable: table CdrState: 503"}
+    assert [name for name, value in answer.body.items() if value == problem] == places
+    assert answer.status == 200
+
+
+# trigger_poll, trigger_alerts
+
+
+def test_a_poll_tells_what_it_did_and_whether_another_one_is_at_work(parts: Parts, clock: HandMovedClock) -> None:
+    parts.source.table.put(*(make_raw_row(id=n, ended_at=None if n == 4 else NOON) for n in (1, 2, 4, 7)))
+    done = {"rows_read": 4, "queued": 3, "open_rows": 1, "missing_ids": 3, "position": 7, "caught_up": True}
+    answer = ask(parts, "trigger_poll")
+    assert (answer.status, answer.body) == (200, {"result": "finished"} | done)
+    parts.positions.lease("another", clock.now(), MINUTE)
+    answer = ask(parts, "trigger_poll")
+    assert (answer.status, answer.body["result"], answer.body["queued"]) == (409, "held", 0)
+    clock.move(MINUTE)
+    parts.source.table.fail_at(1, SourceUnavailable("the server does not answer"))
+    answer = ask(parts, "trigger_poll")
+    assert (answer.status, answer.body) == (503, {"error": "the server does not answer"})
+
+
+def test_a_check_of_groups_tells_what_it_saw_and_did_and_whether_another_one_is_at_work(
+    make_parts: MakeParts, clock: HandMovedClock
+) -> None:
+    parts = make_parts(GROUPS)
+    parts.members.put("800", {"101": True, "102": False})
+    parts.members.put("801", {})
+    sales = {"id": "800", "name": "Sales", "state": "ok", "members": 2, "available": 1, "problem": None, "done": []}
+    other = {"id": "801", "name": "", "state": "alerted", "members": 0, "available": 0, "problem": None}
+    answer = ask(parts, "trigger_alerts")
+    done = ["raised NO_ASSIGNED_USERS", "told (raised)"]
+    assert (answer.status, answer.body) == (200, {"result": "finished", "groups": [sales, other | {"done": done}]})
+    parts.group_store.lease("another", clock.now(), MINUTE)
+    answer = ask(parts, "trigger_alerts")
+    assert (answer.status, answer.body) == (409, {"result": "held", "groups": []})
+    clock.move(MINUTE)
+    parts.group_store.fail_at(1, DOWN)
+    assert ask(parts, "trigger_alerts").status == 503
+    assert ask(make_parts(), "trigger_alerts").body == {"result": "finished", "groups": []}, "nobody says who is there"
+
+
+# rejected, trigger_replay
+
+
+@pytest.fixture
+def rejecting(parts: Parts, clock: HandMovedClock) -> Parts:
+    """Three calls are rejected, one a second."""
+    for n, row in enumerate(({"extension": "199"}, {"extension": "198"}, {"duration_s": -1}), start=1):
+        submit(make_message(id=n, call_id="call", hangup_cause=f"to {OUTSIDE}", **row), parts.worker)
+        clock.sleep(1)
+    return parts
+
+
+def test_rejected_calls_are_listed_page_by_page_with_masked_numbers_the_newest_first(rejecting: Parts) -> None:
+    first = ask(rejecting, "rejected", limit="2").body
+    second = ask(rejecting, "rejected", limit="2", after=first["next"]).body
+    assert [call["call"] for page in (first, second) for call in page["calls"]] == ["call-3", "call-2", "call-1"]
+    assert (first["next"] is None, second["next"]) == (False, None)
+    assert first["calls"][0] == {
+        "call": "call-3",
+        "reason": "invalid_row",
+        "detail": "duration_s: is negative",
+        "rejected_at": "2026-11-22T12:00:02+00:00",
+        "replayed_at": None,
+        "row": {
+            "id": 3,
+            "call_id": "call",
+            "started_at": "2026-11-22T10:00:00",
+            "ended_at": "2026-11-22T10:01:30",
+            "duration_s": -1,
+            "caller_number": "***42",
+            "dest_number": "***",
+            "extension": "101",
+            "call_type": 0,
+            "answered": True,
+            "hangup_cause": "to ***42",
+            "call_group_id": None,
+        },
+    }
+
+
+def test_numbers_are_shown_only_on_demand_wherever_they_stand(parts: Parts) -> None:
+    submit(make_message(extension=OUTSIDE, hangup_cause=f"transferred to {OUTSIDE}"), parts.worker)
+    submit(Unreadable(f"garbage about {OUTSIDE}", "the message is not JSON"), parts.worker)
+    assert "0142" not in str(ask(parts, "rejected", reveal="false").body)
+    call, garbage = sorted(ask(parts, "rejected", reveal="true").body["calls"], key=lambda call: call["call"])
+    assert (call["row"]["caller_number"], call["row"]["extension"]) == (OUTSIDE, OUTSIDE)
+    assert OUTSIDE in call["detail"]
+    assert (garbage["reason"], garbage["row"]) == ("invalid_message", f"garbage about {OUTSIDE}")
+
+
+def test_a_rejected_call_whose_message_is_gone_has_an_empty_row(parts: Parts) -> None:
+    parts.ledger.record(CallKey("2026-11-22", "call"), None, Settlement(State.REJECTED, Reason.GAVE_UP), NOON)
+    assert [call["row"] for call in ask(parts, "rejected").body["calls"]] == [""]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"limit": "0"}, "limit must be a number from 1 to 500"),
+        ({"limit": "501"}, "limit must be a number from 1 to 500"),
+        ({"limit": "x"}, "limit must be a number from 1 to 500"),
+        ({"limit": "1" * 10}, "limit must be a number from 1 to 500"),
+        ({"reveal": "perhaps"}, "reveal must be true or false"),
+        ({"after": 7}, "after must be text"),
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_refused_by_its_name(parts: Parts, wrong: dict[str, Any], reason: str) -> None:
+    answer = ask(parts, "rejected", wrong)
+    assert (answer.status, answer.body) == (400, {"error": reason})
+
+
+@pytest.mark.parametrize(
+    ("chosen", "queued"), [({"all": True}, 3), ({"reason": "unmapped_extension"}, 2), ({"call": "call-3"}, 1)], ids=str
+)
+def test_a_replay_tells_how_many_calls_are_on_the_queue_again(
+    rejecting: Parts, chosen: dict[str, Any], queued: int
+) -> None:
+    answer = ask(rejecting, "trigger_replay", chosen)
+    assert (answer.status, answer.body) == (200, {"queued": queued, "under_way": 0, "complete": True})
+    assert ask(rejecting, "trigger_replay", chosen).body == {"queued": 0, "under_way": queued, "complete": True}
+    listed = ask(rejecting, "rejected").body["calls"]
+    assert [call["replayed_at"] for call in listed if call["replayed_at"]] == ["2026-11-22T12:00:03+00:00"] * queued
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (None, "say which calls"),
+        ({"all": False}, "say which calls"),
+        ({"all": True, "reason": "x"}, "say which calls"),
+        ({"all": "perhaps"}, "all must be true or false"),
+        ({"call": ["x"]}, "call must be text, a number, true or false"),
+        ({"reason": 1}, "reason must be text"),
+    ],
+    ids=str,
+)
+def test_a_replay_that_does_not_say_which_calls_is_refused(rejecting: Parts, body: object, reason: str) -> None:
+    answer = ask(rejecting, "trigger_replay", body)
+    assert (answer.status, answer.body["error"].startswith(reason)) == (400, True)
+    assert rejecting.queue.texts == []
+
+
+# reconcile, trigger_reconcile
+
+
+def test_missing_rows_are_told_and_when_triggered_queued(parts: Parts) -> None:
+    parts.source.table.put(*(make_raw_row(id=n) for n in (1, 2)))
+    ask(parts, "trigger_poll")
+    submit(parts.queue.take(), parts.worker)
+    parts.queue.take()
+    parts.source.table.put(make_raw_row(id=3))
+    submit(make_message(id=9), parts.worker)
+    found = {
+        "rows": 3,
+        "recorded": 1,
+        "not_polled_yet": 1,
+        "missing": 1,
+        "missing_ids": [2],
+        "only_in_ledger": 1,
+        "only_in_ledger_ids": [9],
+        "queued": 0,
+    }
+    answer = ask(parts, "reconcile", **DAY)
+    assert (answer.status, answer.body, parts.queue.texts) == (200, found, [])
+    assert ask(parts, "trigger_reconcile", DAY).body == found | {"queued": 1}
+    submit(parts.queue.take(), parts.worker)
+    assert ask(parts, "reconcile", **DAY).body["missing"] == 0
+
+
+def test_ids_that_are_texts_are_told_as_such(parts: Parts) -> None:
+    message = make_message().only([replace(make_message().records[0], id="a7")])
+    submit(message, parts.worker)
+    assert ask(parts, "reconcile", **DAY).body["only_in_ledger_ids"] == ["a7"]
+
+
+@pytest.mark.parametrize(
+    ("days", "reason"),
+    [
+        ({}, "from must be a day such as 2026-11-01"),
+        ({"from": "2026-11-22"}, "to must be a day such as 2026-11-01"),
+        ({"from": "yesterday", "to": "2026-11-22"}, "from must be a day such as 2026-11-01"),
+        ({"from": "2026-11-22", "to": "2026-11-21"}, "from is after to"),
+        ({"from": "2026-10-01", "to": "2026-11-01"}, "at most 31 days at a time"),
+        ({"from": "1969-12-31", "to": "1970-01-01"}, "from and to must be within 1970-01-01 and 2999-12-31"),
+        ({"from": "2999-12-31", "to": "3000-01-01"}, "from and to must be within 1970-01-01 and 2999-12-31"),
+    ],
+    ids=str,
+)
+def test_days_that_make_no_sense_are_refused_with_a_reason(parts: Parts, days: dict[str, str], reason: str) -> None:
+    answer = ask(parts, "reconcile", **days)
+    assert (answer.status, answer.body) == (400, {"error": reason})
