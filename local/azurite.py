@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
 
+PROJECT = Path(__file__).resolve().parents[1]
+
 ACCOUNT = "devstoreaccount1"
 # Published by Microsoft and the same in every Azurite: it protects nothing.
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -78,10 +80,10 @@ class Azurite:
         self.stop()
 
 
-def default_folder() -> Path:
+def default_folder(project: Path = PROJECT) -> Path:
     """The npm folder with Azurite in it: AZURITE_DIR, else `.local/azurite` in the project."""
     chosen = os.environ.get("AZURITE_DIR")
-    return Path(chosen) if chosen else Path(__file__).resolve().parent.parent / ".local" / "azurite"
+    return Path(chosen) if chosen else project / ".local" / "azurite"
 
 
 def find_entry(folder: Path | None = None) -> Path | None:
@@ -174,7 +176,7 @@ def _failure(said: list[str]) -> AzuriteError:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    process.terminate()
+    # No signal beside: Azurite takes the second request to end as one to end at once, before all is on disk.
     if process.stdin is not None:
         process.stdin.close()
     try:

@@ -15,8 +15,8 @@ from cdr.edges.call_logger.alerts import RestAlertApi
 from cdr.edges.call_logger.auth import make_auth
 from cdr.groups.alerts import AlertType, OpenAlert
 from cdr.groups.ports import AlertApi
-from local.call_logger import server as call_logger_program
-from local.call_logger.server import CallLogger, Credential, RunningCallLogger
+from local import call_logger as call_logger_program
+from local.call_logger import CallLogger, Credential, RunningCallLogger
 from shared.clock import HandMovedClock
 from shared.config.call_logger import BearerAuth, NoAuth
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, ApiUnreachable

@@ -19,8 +19,8 @@ from cdr.calls.rules import body_of
 from cdr.edges.call_logger.auth import make_auth
 from cdr.edges.call_logger.calls import RestCallApi, wait_before_next
 from cdr.submission.ports import CallApi
-from local.call_logger import server as call_logger
-from local.call_logger.server import CallLogger, Credential, Fault, FaultKind, RunningCallLogger
+from local import call_logger
+from local.call_logger import CallLogger, Credential, Fault, FaultKind, RunningCallLogger
 from shared.clock import HandMovedClock
 from shared.config.call_logger import ApiKeyAuth, BearerAuth, NoAuth
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, ApiUnreachable, PipelineError, SubmissionUnknown

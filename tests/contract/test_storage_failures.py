@@ -1,55 +1,59 @@
-"""Storage that is down, refuses us or is not configured: every operation of every port on it says so in one line."""
+"""Storage that is down, refuses us, is not configured or loses a table: every operation on it says so in one line."""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from cdr.calls.call import CallKey, Settlement, State
 from cdr.edges.storage.account import SETTING, StorageAccount
 from cdr.edges.storage.ledger import TableCallLedger
-from cdr.edges.storage.positions import TableCheckpointStore
+from cdr.edges.storage.ledger_records import TableLedgerRecords
+from cdr.edges.storage.positions import TablePositionStore
 from cdr.edges.storage.queue import StorageCallQueue
-from cdr.intake.id_order import Checkpoint
-from cdr.intake.ports import CheckpointLease, PollReport
+from cdr.intake.ports import PollReport, PositionLease, StoredPosition
 from cdr.submission.ports import Claim
 from shared.errors import StorageUnavailable
-from tests.systems.storage import Fault, Line, Storage
+from tests.contract.ledgers import KEY, LEASE, NOW, REJECTED, SKIPPED, SUBMITTED, claimed, make_job
+from tests.support.events import Events
+from tests.support.factories import make_message
+from tests.systems.storage import NEVER_AGAIN, Fault, Line, Storage
 
-NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-KEY = CallKey("2026-11-20", "call-7")
-LEASE = CheckpointLease("me", 'W/"1"', None)
+HELD = PositionLease("me", 'W/"1"', None)
 CLAIM = Claim(KEY, 'W/"1"', NOW, 1)
-SUBMITTED = Settlement(State.SUBMITTED, "created")
-SKIPPED = Settlement(State.SKIPPED, "unanswered")
+DAY = date(2026, 1, 1)
 
 Operation = Callable[[StorageAccount, str], Any]
 
 OPERATIONS: Mapping[str, Operation] = {
-    "queue.send_all": lambda account, name: StorageCallQueue(account, name).send_all(["a", "b"]),
-    "queue.send_later": lambda account, name: StorageCallQueue(account, name).send_later("a", MINUTE),
+    "queue.send_all": lambda account, name: StorageCallQueue(account, name).send_all([make_message()] * 2),
+    "queue.send_later": lambda account, name: StorageCallQueue(account, name).send_later(make_message(), MINUTE),
     "queue.depth": lambda account, name: StorageCallQueue(account, name).depth(),
-    "checkpoint.lease": lambda account, name: TableCheckpointStore(account, name).lease("me", NOW, MINUTE),
-    "checkpoint.save": lambda account, name: TableCheckpointStore(account, name).save(LEASE, Checkpoint(), NOW, MINUTE),
-    "checkpoint.release": lambda account, name: TableCheckpointStore(account, name).release(LEASE, PollReport(NOW, "")),
-    "checkpoint.read": lambda account, name: TableCheckpointStore(account, name).read(),
-    "ledger.claim": lambda account, name: TableCallLedger(account, name).claim(KEY, 7, "{}", NOW, MINUTE),
+    "positions.lease": lambda account, name: TablePositionStore(account, name).lease("me", NOW, MINUTE),
+    "positions.save": lambda account, name: TablePositionStore(account, name).save(
+        HELD, StoredPosition("calllog", "7"), NOW, MINUTE
+    ),
+    "positions.release": lambda account, name: TablePositionStore(account, name).release(HELD, PollReport(NOW, "")),
+    "positions.read": lambda account, name: TablePositionStore(account, name).read(),
+    "ledger.claim": lambda account, name: TableCallLedger(account, name).claim([make_job()], NOW, LEASE),
+    "ledger.claim of several": lambda account, name: TableCallLedger(account, name).claim(
+        [make_job(1), make_job(2)], NOW, LEASE
+    ),
     "ledger.settle submitted": lambda account, name: TableCallLedger(account, name).settle(CLAIM, SUBMITTED, NOW),
     "ledger.settle skipped": lambda account, name: TableCallLedger(account, name).settle(CLAIM, SKIPPED, NOW),
     "ledger.give_back": lambda account, name: TableCallLedger(account, name).give_back(CLAIM, "why", NOW),
-    "ledger.keep": lambda account, name: TableCallLedger(account, name).keep(KEY, 7, "{}", SKIPPED, NOW),
+    "ledger.record": lambda account, name: TableCallLedger(account, name).record(KEY, None, SKIPPED, NOW),
     "ledger.last_error": lambda account, name: TableCallLedger(account, name).last_error(KEY),
-    "ledger.count_states": lambda account, name: TableCallLedger(account, name).count_states(),
-    "ledger.rejected": lambda account, name: list(TableCallLedger(account, name).rejected()),
-    "ledger.message": lambda account, name: TableCallLedger(account, name).message(KEY),
-    "ledger.mark_replayed": lambda account, name: TableCallLedger(account, name).mark_replayed(KEY, NOW),
-    "ledger.row_ids": lambda account, name: TableCallLedger(account, name).row_ids(date(2026, 1, 1), date(2026, 1, 2)),
-    "ledger.remove_settled": lambda account, name: list(TableCallLedger(account, name).remove_settled(NOW, NOW)),
+    "records.count_states": lambda account, name: TableLedgerRecords(account, name).count_states(),
+    "records.rejected": lambda account, name: list(TableLedgerRecords(account, name).rejected()),
+    "records.letter": lambda account, name: TableLedgerRecords(account, name).letter(KEY),
+    "records.mark_replayed": lambda account, name: TableLedgerRecords(account, name).mark_replayed(KEY, NOW),
+    "records.record_ids": lambda account, name: TableLedgerRecords(account, name).record_ids(DAY, DAY),
+    "records.remove_settled": lambda account, name: list(TableLedgerRecords(account, name).remove_settled(NOW, NOW)),
 }
 
 CONNECTION = "DefaultEndpointsProtocol=http;AccountName=calls;AccountKey=c2VjcmV0a2V5;"
@@ -63,24 +67,21 @@ def operation(request: pytest.FixtureRequest) -> Operation:
 def unavailable(operation: Operation, settings: Mapping[str, str], name: str = "calls") -> str:
     """What the operation says; it is one line, and no key is in it nor in what caused it."""
     with pytest.raises(StorageUnavailable) as caught:
-        operation(StorageAccount(settings), name)
+        operation(StorageAccount(settings, NEVER_AGAIN), name)
     assert "\n" not in str(caught.value)
     key = settings.get(SETTING, "").partition("AccountKey=")[2].partition(";")[0]
     assert not key or key not in "".join(traceback.format_exception(caught.value))
     return str(caught.value)
 
 
-@pytest.mark.usefixtures("no_second_try")
 def test_storage_that_is_down_is_unavailable(operation: Operation) -> None:
     nowhere = "".join(f"{service}Endpoint=http://127.0.0.1:9/calls;" for service in ("Queue", "Table"))
-    message = unavailable(operation, {SETTING: CONNECTION + nowhere})
-    assert "calls: storage was not reached" in message
+    assert "calls: storage was not reached" in unavailable(operation, {SETTING: CONNECTION + nowhere})
 
 
 def test_a_key_that_storage_does_not_know_names_the_setting(operation: Operation, storage: Storage) -> None:
     key = storage.connection_string.partition("AccountKey=")[2].partition(";")[0]
-    wrong = storage.connection_string.replace(key, "d3Jvbmcga2V5")
-    message = unavailable(operation, {SETTING: wrong})
+    message = unavailable(operation, {SETTING: storage.connection_string.replace(key, "d3Jvbmcga2V5")})
     assert "403" in message
     assert SETTING in message
 
@@ -90,19 +91,44 @@ def test_a_setting_that_is_missing_or_no_connection_string_is_named(operation: O
     assert SETTING in unavailable(operation, {SETTING: value})
 
 
-def test_a_table_that_was_deleted_under_us_is_unavailable(storage: Storage) -> None:
-    name = storage.new_name()
-    ledger = TableCallLedger(storage.account, name)
-    ledger.last_error(KEY)
-    storage.plain_table(name).delete_table()
-    with pytest.raises(StorageUnavailable):
-        ledger.claim(KEY, 7, "{}", NOW, MINUTE)
-
-
 @pytest.mark.parametrize("fault", ["not sent", "answered 503"])
-@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - {"checkpoint.save", "checkpoint.release"}))
+@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - {"positions.save", "positions.release"}))
 def test_a_short_failure_is_sat_out(name: str, fault: Fault, storage: Storage, line: Line) -> None:
     for method in ("POST", "GET", "PATCH", "PUT"):
         line.fail_next(method, fault)
         OPERATIONS[name](storage.account, storage.new_name())
         line.forget()
+
+
+GONE = {
+    "claim": lambda ledger, claim: claimed(ledger).attempts == 1,
+    "claim of several": lambda ledger, claim: len(ledger.claim([make_job(1), make_job(2)], NOW, LEASE)) == 2,
+    "settle": lambda ledger, claim: ledger.settle(claim, SUBMITTED, NOW) is None,
+    "give_back": lambda ledger, claim: ledger.give_back(claim, "why", NOW) is None,
+    "record": lambda ledger, claim: bool(ledger.record(KEY, None, SKIPPED, NOW)),
+    "last_error": lambda ledger, claim: ledger.last_error(KEY) is None,
+}
+
+
+@pytest.mark.parametrize("use", GONE.values(), ids=GONE)
+def test_a_ledger_that_was_deleted_under_us_is_made_anew_and_said_so(
+    storage: Storage, events: Events, use: Callable[[TableCallLedger, Claim], bool]
+) -> None:
+    name = storage.new_name()
+    ledger = TableCallLedger(storage.account, name)
+    claim = claimed(ledger)
+    storage.plain_table(name).delete_table()
+    assert use(ledger, claim)
+    made = events.only("storage.made_anew")
+    assert (made["level"], made["what"]) == ("ERROR", f"table {name}")
+    assert {type(answer) for answer in ledger.claim([make_job(8)], NOW, LEASE)} == {Claim}
+
+
+def test_of_a_ledger_that_was_deleted_under_us_nothing_is_listed(storage: Storage, events: Events) -> None:
+    name = storage.new_name()
+    records = TableLedgerRecords(storage.account, name)
+    TableCallLedger(storage.account, name).record(KEY, None, REJECTED, NOW)
+    assert len(list(records.rejected())) == 1
+    storage.plain_table(name).delete_table()
+    assert list(records.rejected()) == []
+    assert events.names == ["storage.made_anew"]

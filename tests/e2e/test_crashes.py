@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import requests
 
-from local.call_logger.server import Fault
+from local.call_logger import Fault
 from tests.e2e.host_process import wait_until
 from tests.support.factories import make_raw_row
 

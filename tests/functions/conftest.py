@@ -10,24 +10,17 @@ from typing import Any
 
 import pytest
 
-from local import azurite
-from local.azurite import AzuriteError
+from local.azurite import Azurite
 from tests.functions.loaded_app import LoadedApp
 from tests.functions.surroundings import RecordingCallLogger, Storage, write_config
-from tests.support.requirements import need
 from tests.systems.phone_systems import SqlitePhoneSystem
 
 
 @pytest.fixture(scope="session")
-def storage_account() -> Iterator[Storage]:
-    try:
-        server = azurite.start()
-    except AzuriteError as exc:
-        need(str(exc))
-    with server:
-        storage = Storage(server.connection_string)
-        yield storage
-        storage.close()
+def storage_account(azurite: Azurite) -> Iterator[Storage]:
+    storage = Storage(azurite.connection_string)
+    yield storage
+    storage.close()
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import azure.functions as func
 from azure.functions.queue import QueueMessage
 from azure.functions.timer import TimerRequest
 
-from cdr.wiring.parts import Pipeline
+from cdr.calls.message import Letter
+from cdr.wiring.parts import Parts
 from shared.clock import Clock
 from tests.functions.surroundings import Storage
 
@@ -43,20 +44,21 @@ class LoadedApp:
         self.declared = {item.get_function_name(): item for item in self.module.app.get_functions()}
 
     @property
-    def pipeline(self) -> Pipeline:
-        return self.module.pipeline
+    def parts(self) -> Parts:
+        return self.module.parts
 
     def run_by(self, clock: Clock, environment: dict[str, str]) -> None:
-        """Let another pipeline do the work, one that has its time from a test."""
-        self.module.pipeline = Pipeline(environment, ROOT, clock)
+        """Let other parts do the work, which have their time from a test."""
+        self.module.parts = Parts(environment, ROOT, clock=clock)
 
     def tick(self, function: str) -> Any:
         """What the function returns to a timer."""
         return self._call(function, TimerRequest(past_due=False))
 
-    def deliver(self, function: str, body: str | bytes, dequeue_count: int = 1) -> Any:
+    def deliver(self, function: str, body: Letter | str | bytes, dequeue_count: int = 1) -> Any:
         """What the function returns to a queue. Text comes in Base64, as the app sends it; bytes as they are."""
-        raw = body if isinstance(body, bytes) else b64encode(body.encode())
+        text = body if isinstance(body, str | bytes) else body.to_text()
+        raw = text if isinstance(text, bytes) else b64encode(text.encode())
         message = QueueMessage(id="1b7c", body=raw, dequeue_count=dequeue_count, pop_receipt="AgAAAA==")
         return self._call(function, message)
 

@@ -15,10 +15,11 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
 
-from cdr.edges.storage.table import unescape_key
+from cdr.calls.message import Letter
+from cdr.edges.storage.table import from_pieces, unescape_key
 from cdr.wiring.parts import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
+from local import call_logger
 from local.azurite import ACCOUNT_KEY
-from local.call_logger import server as call_logger
 from shared.config.phone_system import CdrDatabase
 
 TOKEN = "call-logger-token-92hx"
@@ -96,7 +97,7 @@ class Record:
     """A call in the ledger."""
 
     name: str
-    row_id: int | None
+    row_id: str | None
     state: str
     reason: str
     detail: str
@@ -128,7 +129,8 @@ class Storage:
         for table in (LEDGER_TABLE, STATE_TABLE, GROUPS_TABLE):
             self._tables.delete_table(table)
 
-    def send(self, text: str, queue: str = CALL_QUEUE) -> None:
+    def send(self, letter: Letter | str, queue: str = CALL_QUEUE) -> None:
+        text = letter if isinstance(letter, str) else letter.to_text()
         self.send_raw(b64encode(text.encode("utf-8", "surrogatepass")).decode(), queue)
 
     def send_raw(self, content: str, queue: str = CALL_QUEUE) -> None:
@@ -151,7 +153,9 @@ class Storage:
         return self._queues[queue].get_queue_properties().approximate_message_count or 0
 
     def ledger(self) -> list[Record]:
-        return sorted(map(_record, self._entities(LEDGER_TABLE)), key=lambda record: (record.row_id or 0, record.name))
+        """In order of the rows' numbers."""
+        records = map(_record, self._entities(LEDGER_TABLE))
+        return sorted(records, key=lambda record: (len(record.row_id or ""), record.row_id or "", record.name))
 
     def states(self) -> list[str]:
         """The ledger's states, by row."""
@@ -177,9 +181,9 @@ class Storage:
 def _record(entity: Any) -> Record:
     return Record(
         name=unescape_key(entity["RowKey"]),
-        row_id=int(entity["row_id"]) if entity.get("row_id") else None,
+        row_id=entity.get("row_id"),
         state=entity["state"],
         reason=entity.get("reason", ""),
         detail=entity.get("detail", ""),
-        message=entity.get("row_0", ""),
+        message=from_pieces("row", entity, 2),
     )

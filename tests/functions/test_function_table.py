@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.functions.loaded_app import ROOT, LoadedApp
+from tests.functions.loaded_app import LoadedApp
 
 EVERY_METHOD = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 
@@ -89,8 +89,3 @@ def test_a_timer_keeps_to_the_interval_that_is_configured(monkeypatch, tmp_path,
     monkeypatch.setenv("CONFIG_FILE", str(file))
     monkeypatch.setenv(*interval)
     assert bindings(LoadedApp(), function)[0]["schedule"] == schedule
-
-
-def test_routes_have_no_prefix():
-    host = json.loads((ROOT / "host.json").read_text())
-    assert host["extensions"]["http"]["routePrefix"] == ""

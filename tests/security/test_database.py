@@ -47,7 +47,7 @@ def test_hostile_values_in_every_column_of_a_row_stay_values(app_on, make_phone_
         assert app.ask("reconcile", **{"from": "2026-11-22", "to": "2026-11-22"}).body["missing"] == 0
     assert sent
     assert not [text for text, _ in sent if MARK in text or "DROP" in text]
-    assert {str(record.row_id) for record in storage.ledger()} == {str(row["id"]) for row in rows}
+    assert {record.row_id for record in storage.ledger()} == {str(row["id"]) for row in rows}
     kept = system.sql("SELECT Id, CallId, CallerNumber, DestNumber, Extension, HangupCause FROM CallLog ORDER BY Id")
     assert [tuple(row) for row in kept] == [(row["id"], *(row[column] for column in TEXT_COLUMNS)) for row in rows]
 

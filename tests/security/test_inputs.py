@@ -125,7 +125,7 @@ def test_every_hostile_message_ends_in_the_ledger_or_comes_again_and_none_stays_
         before = len(storage.ledger()), storage.depth()
         assert app.deliver("submit_call", text.replace('"id":7', f'"id":{number}', 1)) is None, name
         assert (len(storage.ledger()), storage.depth()) != before, name
-    app.deliver("submit_call", make_message(id=70, call_id="plain").to_text())
+    app.deliver("submit_call", make_message(id=70, call_id="plain"))
     states = storage.states()
     assert "claimed" not in states or api == "down"
     assert storage.depth(POISON_QUEUE) == 0

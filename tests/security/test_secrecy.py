@@ -128,7 +128,7 @@ def collected() -> Iterator[Collected]:
 
 
 def usable(app: LoadedApp) -> LoadedApp:
-    assert app.module.parts.mistakes == ()
+    assert app.parts.mistakes == ()
     return app
 
 
@@ -175,8 +175,7 @@ def test_calls_of_every_kind(load, collected, storage, call_logger):
     collected.run(app, storage)
     assert {"submitted", "rejected", "skipped"} <= set(storage.states())
     for extension in (THIRD, "101"):
-        message = make_message(id=90, caller_number=CALLER, extension=extension)
-        collected.deliver(app, "keep_poisoned", message.to_text())
+        collected.deliver(app, "keep_poisoned", make_message(id=90, caller_number=CALLER, extension=extension))
     assert any("***74" in text for text in collected.texts)
 
 
@@ -194,7 +193,7 @@ def test_more_rejections_than_the_limit_allows(load, collected, storage):
     app = usable(load(limit=1))
     for number in range(3):
         app.deliver("submit_call", json.dumps({"version": f"x{CALLER}", "n": number}))
-        app.deliver("submit_call", make_message(id=number, extension=THIRD).to_text())
+        app.deliver("submit_call", make_message(id=number, extension=THIRD))
     collected.run(app, storage)
     assert any("rejections.stopped" in text for text in collected.texts)
 
@@ -258,7 +257,7 @@ def test_a_schema_that_does_not_fit(load, collected, storage, tmp_path, select):
     own = tmp_path / "own.sql"
     own.write_text(select)
     app = load(replaced=("3cx:\n", f"3cx:\n  schema: {own}\n"))
-    app.deliver("submit_call", make_message(caller_number=CALLER).to_text())
+    app.deliver("submit_call", make_message(caller_number=CALLER))
     collected.run(app, storage)
     assert any("poll.failed" in text for text in collected.texts)
 
@@ -341,7 +340,7 @@ def test_a_broken_configuration(load, collected, storage, config_file):
     for right, wrong in BROKEN:
         app = load(replaced=(right, wrong))
         assert wrong in config_file.read_text()
-        assert app.module.parts.mistakes
+        assert app.parts.mistakes
         collected.run(app, storage)
         assert any("config.invalid" in text for text in collected.texts)
         assert collected.secrets(*SECRETS) == [], wrong
@@ -354,8 +353,8 @@ def test_a_secret_with_a_line_break_is_a_mistake_and_fails_no_request(
     """As the file of a secret has one at its end. It would stand in full in the error of each request."""
     monkeypatch.setenv("CALL_LOGGER_TOKEN", TOKEN + line_break)
     app = load(replaced=(f"token: {TOKEN}", "token: '${CALL_LOGGER_TOKEN}'"))
-    assert app.module.parts.mistakes[0].startswith("api.auth.token: holds ***: ")
-    app.deliver("submit_call", make_message().to_text())
+    assert app.parts.mistakes[0].startswith("api.auth.token: holds ***: ")
+    app.deliver("submit_call", make_message())
     collected.run(app, storage)
 
 
@@ -415,8 +414,7 @@ def test_no_value_of_a_record_or_a_message_forges_a_line_of_the_log(load, collec
     columns = ("call_id", "caller_number", "extension", "duration_s", "id")
     for number, text in enumerate(FORGING):
         for place, column in enumerate(columns):
-            message = make_message(**{"id": number * 100 + place, column: text})
-            app.deliver("submit_call", message.to_text())
+            app.deliver("submit_call", make_message(**{"id": number * 100 + place, column: text}))
         app.deliver("submit_call", text)
         app.deliver("keep_poisoned", json.dumps({"version": text}))
     for text in FORGING[:3]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cdr.calls.call import CallKey, Reason, Settlement, State
-from cdr.groups.alerts import GroupRecord
+from cdr.groups.alerts import GroupRecord, GroupView, view_of
 from cdr.intake.id_position import Gap, IdPosition, to_text
 from cdr.intake.ports import Lag, PollReport, Progress, StoredPosition
 from cdr.operations.ports import StateCounts
@@ -75,7 +75,7 @@ def test_before_the_first_poll_there_is_no_progress_and_no_error(site: Site) -> 
         queue=Depths(0, 0),
         ledger=StateCounts({}, complete=True),
         hours=HoursNow(open=True, changes_at=datetime(2026, 11, 22, 12, 30, tzinfo=UTC), timezone="Europe/Berlin"),
-        groups=[GroupNow("800", "Sales", is_checked=True), GroupNow("801", "Support", is_checked=True)],
+        groups=[GroupNow("800", "Sales", GroupView()), GroupNow("801", "Support", GroupView())],
     )
     assert site.status.hours.changes_at.isoformat() == "2026-11-22T13:30:00+01:00", "in the hours' own time zone"
 
@@ -120,12 +120,12 @@ def test_it_counts_messages_and_calls_by_state_and_shows_what_is_remembered_of_g
     found = site.status
     assert found.queue == Depths(waiting=3, poison=1)
     assert found.ledger == StateCounts({State.REJECTED: 1, State.SKIPPED: 2}, complete=True)
-    assert [group.record for group in found.groups] == [None, GroupRecord(members=2, available=1)]
+    assert [group.view for group in found.groups] == [GroupView(), view_of(GroupRecord(members=2, available=1))]
 
 
 def test_without_anybody_to_ask_about_groups_they_are_not_checked(site: Site) -> None:
     site.overview = replace(site.overview, group_store=None)
-    assert [group.is_checked for group in site.status.groups] == [False, False]
+    assert [group.view for group in site.status.groups] == [None, None]
 
 
 def test_a_position_of_another_source_is_a_problem_and_all_waits_for_a_first_poll(site: Site) -> None:

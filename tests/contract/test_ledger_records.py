@@ -1,0 +1,176 @@
+"""What operators can ask of every ledger: the fake, and a table in Azurite."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
+from cdr.calls.message import Message, Unreadable
+from cdr.operations.ports import LedgerRecords, RejectedCall
+from cdr.submission.ports import CallLedger
+from tests.contract.ledgers import (
+    DAY,
+    EXPIRED,
+    KEY,
+    LATER,
+    LEASE,
+    NOW,
+    REJECTED,
+    SKIPPED,
+    SUBMITTED,
+    AzuriteBench,
+    Bench,
+    claimed,
+    make_job,
+)
+from tests.support.events import Events
+
+GARBAGE = Unreadable("no JSON", "the message is not JSON")
+
+
+@pytest.fixture
+def records(bench: Bench) -> LedgerRecords:
+    return bench.records
+
+
+# Counting and finding
+
+
+def test_calls_are_counted_by_state_over_all_days(ledger: CallLedger, records: LedgerRecords) -> None:
+    for number, day in enumerate(("2019-01-01", f"{datetime.now(UTC):%Y-%m-%d}", "2099-12-31", UNDATED)):
+        for settlement in (SUBMITTED, SKIPPED, REJECTED)[: number or 3]:
+            ledger.settle(claimed(ledger, make_job(1, settlement.reason, day)), settlement, NOW)
+        claimed(ledger, make_job(1, "under way", day))
+    counted = records.count_states()
+    assert counted.complete
+    assert counted.counts == {State.CLAIMED: 4, State.SUBMITTED: 4, State.SKIPPED: 3, State.REJECTED: 2}
+
+
+def test_counting_that_takes_too_long_says_so(azurite_bench: AzuriteBench) -> None:
+    ledger = azurite_bench.open()
+    ledger.claim([make_job(n) for n in range(3)], NOW, LEASE)
+    counted = azurite_bench.records_that_count_for(0.0).count_states()
+    assert (counted.complete, counted.counts) == (False, {State.CLAIMED: 1})
+
+
+def test_an_empty_ledger_has_nothing_to_tell(records: LedgerRecords) -> None:
+    counted = records.count_states()
+    assert (dict(counted.counts), counted.complete) == ({}, True)
+    assert list(records.rejected()) == []
+    assert records.record_ids(date(2026, 1, 1), date(2026, 12, 31)) == set()
+    assert records.letter(KEY) is None
+
+
+def test_rejected_calls_are_listed_with_their_reasons_and_messages(ledger: CallLedger, records: LedgerRecords) -> None:
+    other = CallKey(UNDATED, "message-1/2")
+    ledger.settle(claimed(ledger), REJECTED, NOW)
+    ledger.record(other, GARBAGE, Settlement(State.REJECTED, Reason.INVALID_MESSAGE), LATER)
+    ledger.settle(claimed(ledger, make_job(8)), SKIPPED, NOW)
+    assert sorted(records.rejected(), key=lambda rejected: rejected.settled_at) == [
+        RejectedCall(KEY, "invalid_row", "ended_at: missing", NOW, None),
+        RejectedCall(other, "invalid_message", "", LATER, None),
+    ]
+    assert records.letter(KEY) == Message((make_job().record,))
+    assert records.letter(other) == GARBAGE
+    assert records.letter(make_job(8).key) is None
+
+
+def test_the_records_of_calls_are_found_by_the_days_on_which_they_ended(
+    ledger: CallLedger, records: LedgerRecords
+) -> None:
+    for row_id, day in enumerate(("2026-11-18", "2026-11-19", "2026-11-20", "2026-11-21", UNDATED), start=1):
+        claimed(ledger, make_job(row_id, day=day))
+    ledger.record(CallKey(UNDATED, "garbage"), GARBAGE, REJECTED, NOW)
+    days = date(2026, 11, 19), date(2026, 11, 20)
+    assert records.record_ids(*days) == {"2", "3", "5"}
+    assert records.record_ids(*days, undated=False) == {"2", "3"}
+
+
+def test_claims_that_ran_out_before_a_moment_can_be_left_out(ledger: CallLedger, records: LedgerRecords) -> None:
+    claimed(ledger, make_job(1))
+    claimed(ledger, make_job(2), NOW + timedelta(seconds=1))
+    ledger.give_back(claimed(ledger, make_job(3)), "why", EXPIRED)
+    ledger.give_back(claimed(ledger, make_job(4)), "why", LATER)
+    ledger.settle(claimed(ledger, make_job(5)), SKIPPED, NOW)
+    ledger.record(CallKey(DAY, "recorded"), Message((make_job(6).record,)), REJECTED, NOW)
+    day = date(2026, 11, 20)
+    assert records.record_ids(day, day, stalled_before=EXPIRED) == {"1", "2", "3", "5", "6"}
+    later = EXPIRED + timedelta(milliseconds=1)
+    assert records.record_ids(day, day, stalled_before=later) == {"2", "5", "6"}
+    assert len(records.record_ids(day, day)) == 6
+
+
+# Replays
+
+
+def test_a_rejected_call_that_is_replayed_says_when_and_stays_rejected(bench: Bench, ledger: CallLedger) -> None:
+    ledger.settle(claimed(ledger), REJECTED, NOW)
+    before = bench.record()
+    bench.records.mark_replayed(KEY, LATER)
+    assert bench.record() == replace(before, replayed_at=LATER)
+
+
+def test_marking_a_call_that_is_gone_as_replayed_is_no_error(bench: Bench) -> None:
+    bench.records.mark_replayed(KEY, NOW)
+    assert bench.record() is None
+
+
+# Removing what is old
+
+
+def test_records_that_were_settled_long_ago_are_removed_and_claims_never(bench: Bench, ledger: CallLedger) -> None:
+    def settled(number: int, settlement: Settlement | None, days_ago: int, day: str | None = None) -> CallKey:
+        then = NOW - timedelta(days=days_ago)
+        job = make_job(number, day=day or f"{then:%Y-%m-%d}")
+        claim = claimed(ledger, job, then)
+        if settlement:
+            ledger.settle(claim, settlement, then)
+        return job.key
+
+    old = {
+        settled(1, SUBMITTED, 91),
+        settled(2, SKIPPED, 91),
+        settled(3, SKIPPED, 91, UNDATED),
+        settled(4, REJECTED, 366),
+    }
+    young = {
+        settled(5, SUBMITTED, 89),
+        settled(6, SKIPPED, 89, UNDATED),
+        settled(7, REJECTED, 364),
+        settled(8, None, 400),
+    }
+    before, rejected_before = NOW - timedelta(days=90), NOW - timedelta(days=365)
+    assert sum(bench.records.remove_settled(before, rejected_before)) == len(old)
+    assert {key for key in old | young if bench.record(key)} == young
+    assert sum(bench.records.remove_settled(before, rejected_before)) == 0
+
+
+def test_hundreds_of_records_of_one_day_are_removed_in_steps(ledger: CallLedger, records: LedgerRecords) -> None:
+    for n in range(0, 230, 100):
+        jobs = [make_job(i, day="2026-01-01") for i in range(n, min(n + 100, 230))]
+        for claim in ledger.claim(jobs, NOW - timedelta(days=300), LEASE):
+            ledger.settle(claim, SKIPPED, NOW - timedelta(days=300))
+    steps = records.remove_settled(NOW, NOW)
+    assert 0 < next(steps) < 230
+    assert records.count_states().counts[State.SKIPPED] > 0
+    sum(steps)
+    assert records.count_states().counts.get(State.SKIPPED, 0) == 0
+
+
+def test_a_batch_of_which_one_record_is_claimed_meanwhile_waits_for_the_next_time(
+    azurite_bench: AzuriteBench, events: Events
+) -> None:
+    ledger, then = azurite_bench.open(), NOW - timedelta(days=300)
+    jobs = [make_job(n, day="2026-01-01") for n in range(100, 250)]
+    for job in jobs:
+        ledger.record(job.key, None, REJECTED, then)
+    steps = azurite_bench.records.remove_settled(NOW, NOW)
+    assert next(steps) == 100
+    claim = claimed(ledger, next(job for job in jobs if azurite_bench.record(job.key)))
+    assert list(steps) == [0]
+    assert events.only("ledger.kept").items() >= {"level": "WARNING", "day": "2026-01-01", "records": 50}.items()
+    ledger.settle(claim, SKIPPED, NOW)
+    assert azurite_bench.record(claim.key).state is State.SKIPPED

@@ -1,0 +1,286 @@
+"""Each function once through, called as the worker does, between real parts. What it decides is tested below."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdr.wiring.parts import POISON_QUEUE
+from local.azurite import ACCOUNT_KEY
+from local.call_logger.server import Fault, FaultKind
+from shared.clock import HandMovedClock
+from tests.functions.group_surroundings import Members, clear_groups, with_groups
+from tests.functions.loaded_app import LoadedApp
+from tests.functions.surroundings import SECRETS, TOKEN, RecordingCallLogger, Storage
+from tests.support.factories import OUTSIDE, make_message, make_raw_row
+from tests.systems.phone_systems import SqlitePhoneSystem
+
+PLAIN = "0000017F-7-7"
+"""The plain row's pbxCallId."""
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+DAY = {"from": "2026-11-22", "to": "2026-11-22"}
+BROKEN = "calls: {phone_format: wrong}\nunknown_section: {}\n"
+HTTP_FUNCTIONS = {
+    "health": ("GET", {}),
+    "status": ("GET", {}),
+    "rejected": ("GET", {}),
+    "reconcile": ("GET", DAY),
+    "trigger_poll": ("POST", {}),
+    "trigger_alerts": ("POST", {}),
+    "trigger_replay": ("POST", {"all": "true"}),
+    "trigger_reconcile": ("POST", DAY),
+}
+
+Events = Callable[..., list[dict[str, Any]]]
+
+
+def names(events: Events) -> list[str]:
+    return [event["event"] for event in events()]
+
+
+@pytest.fixture
+def broken(storage: Storage, config_file: Path) -> LoadedApp:
+    """The functions with two mistakes in their configuration."""
+    config_file.write_text(config_file.read_text() + BROKEN)
+    return LoadedApp()
+
+
+# Timers
+
+
+def test_poll_cdr_queues_calls_that_ended_and_says_in_one_line_how_it_failed(
+    app: LoadedApp, phone_system: SqlitePhoneSystem, storage: Storage, events: Events
+) -> None:
+    phone_system.insert(*(make_raw_row(id=n, call_id=f"C{n}", ended_at=None if n == 2 else NOON) for n in (1, 2, 3)))
+    assert app.tick("poll_cdr") is None
+    assert sorted(json.loads(text)["row"]["call_id"] for text in storage.take()) == ["C1", "C3"]
+    phone_system.sql("ALTER TABLE CallLog RENAME TO Elsewhere")
+    assert app.tick("poll_cdr") is None
+    phone_system.sql("ALTER TABLE Elsewhere RENAME TO CallLog")
+    phone_system.sql("UPDATE CallLog SET EndTime = '2026-11-22 10:05:00' WHERE Id = 2")
+    app.tick("poll_cdr")
+    assert [json.loads(text)["row"]["id"] for text in storage.take()] == [2]
+    assert names(events) == ["poll.finished", "poll.failed", "poll.finished"]
+    assert events("poll.failed")[0]["reason"].startswith("check 3cx.schema: ")
+    assert (storage.position, storage.lease_is_free) == (3, True)
+
+
+def test_check_call_groups_raises_an_alert_tells_of_it_and_resolves_it(
+    storage: Storage, config_file: Path, call_logger: RecordingCallLogger, tmp_path: Path, events: Events
+) -> None:
+    clear_groups(storage)
+    members, clock = Members(tmp_path), HandMovedClock(NOON)
+    members.put("800", e101=True)
+    config_file.write_text(with_groups(config_file.read_text(), members))
+    app = LoadedApp()
+    app.run_by(clock, dict(os.environ))
+    for available, active in ((True, []), (False, [True]), (False, [True]), (True, [False])):
+        members.put("801", e103=available)
+        assert app.tick("check_call_groups") is None
+        assert [alert["isActive"] for alert in call_logger.running.call_logger.alerts] == active
+        clock.move(timedelta(minutes=5))
+    assert [event["group"] for name in ("alert.raised", "alert.resolved") for event in events(name)] == ["801"] * 2
+    members.select.unlink()
+    restarted = LoadedApp()
+    restarted.run_by(clock, dict(os.environ))
+    assert restarted.tick("check_call_groups") is None
+    assert "call_groups.members.select" in events("groups.unknown")[0]["reason"]
+    states = {group["id"]: group["state"] for group in restarted.ask("status").body["monitored_groups"]}
+    assert states == {"800": "unknown", "801": "unknown"}
+
+
+@pytest.mark.parametrize(("days", "left"), [(89, 3), (91, 1), (366, 0)])
+def test_clean_ledger_removes_what_is_older_than_the_configuration_says(
+    app: LoadedApp, storage: Storage, days: int, left: int
+) -> None:
+    for n, row in enumerate(({}, {"answered": 0}, {"extension": "199"})):
+        app.deliver("submit_call", make_message(id=n, **row))
+    app.run_by(HandMovedClock(datetime.now(UTC) + timedelta(days=days)), dict(os.environ))
+    assert app.tick("clean_ledger") is None
+    assert len(storage.ledger()) == left
+
+
+@pytest.mark.parametrize("timer", ["poll_cdr", "check_call_groups"])
+def test_a_timer_with_a_broken_configuration_says_every_mistake_and_does_nothing(
+    broken: LoadedApp, storage: Storage, events: Events, timer: str
+) -> None:
+    assert broken.tick(timer) is None
+    (event,) = events()
+    assert (event["event"], event["count"]) == ("config.invalid", 2)
+    assert [mistake.split(":")[0] for mistake in event["mistakes"]] == ["calls.phone_format", "unknown_section"]
+    assert storage.position is None
+
+
+# Queues
+
+
+def test_submit_call_brings_a_call_to_the_call_logger_once_and_settles_it(
+    app: LoadedApp, call_logger: RecordingCallLogger, storage: Storage
+) -> None:
+    for deliveries in (1, 2):
+        assert app.deliver("submit_call", make_message(), deliveries) is None
+    assert call_logger.bodies == [
+        {
+            "phoneNumber": "19075550142",
+            "callDuration": 90,
+            "callOwnerExtension": "101",
+            "callOwnerEmail": "alice@example.com",
+            "callDirection": "INBOUND",
+            "callGroupId": None,
+            "timestamp": "2026-11-22T10:01:30.000Z",
+            "pbxCallId": PLAIN,
+        }
+    ]
+    assert call_logger.faults.requests == 1
+    (record,) = storage.ledger()
+    assert (record.name, record.row_id, record.state, record.reason) == (PLAIN, "7", "submitted", "created")
+
+
+def test_submit_call_knows_how_often_a_message_was_delivered(app: LoadedApp, storage: Storage) -> None:
+    assert app.deliver("submit_call", make_message(), 3) is None
+    assert (storage.depth(), storage.ledger()) == (1, []), "sent apart"
+
+
+GARBAGE: dict[str, tuple[str | bytes, str]] = {
+    "text": ("good day", "good day"),
+    "not in Base64": (b"good day", "good day"),
+    "another version": (b'{"version": 3}', '{"version": 3}'),
+    "empty": (b"", ""),
+    "no text": (b"\xff\xfe", "��"),
+    "longer than there is room": (b"x" * 65_536, "x" * 60_000),
+}
+
+
+@pytest.mark.parametrize("function", ["submit_call", "keep_poisoned"])
+@pytest.mark.parametrize(("body", "text"), GARBAGE.values(), ids=GARBAGE)
+def test_garbage_is_kept_in_the_ledger_with_its_text(
+    app: LoadedApp, storage: Storage, function: str, body: str | bytes, text: str
+) -> None:
+    assert app.deliver(function, body) is None
+    (record,) = storage.ledger()
+    assert (record.state, record.message) == ("rejected", text)
+    assert record.reason == ("gave_up" if function == "keep_poisoned" else "invalid_message")
+    assert storage.depth() == 0
+
+
+def test_while_the_api_refuses_us_the_message_goes_back_to_the_queue(
+    app: LoadedApp, call_logger: RecordingCallLogger, storage: Storage, events: Events
+) -> None:
+    call_logger.faults.stand(Fault(kind=FaultKind.ANSWER, status=401))
+    assert app.deliver("submit_call", make_message()) is None
+    assert (storage.depth(), storage.states()) == (1, ["claimed"])
+    assert names(events) == ["api.denied", "call.put_back"]
+    assert TOKEN not in json.dumps(events())
+
+
+def test_keep_poisoned_records_what_the_host_gave_up_on_unless_the_api_has_it(
+    app: LoadedApp, storage: Storage, events: Events
+) -> None:
+    app.deliver("submit_call", make_message(id=8))
+    for row_id in (7, 8):
+        assert app.deliver("keep_poisoned", make_message(id=row_id)) is None
+    given_up, submitted = storage.ledger()
+    assert (given_up.state, given_up.reason, given_up.message) == ("rejected", "gave_up", make_message().to_text())
+    assert submitted.state == "submitted"
+    assert names(events) == ["call.submitted", "poison.kept", "call.repeated"]
+
+
+@pytest.mark.parametrize(("function", "queue"), [("submit_call", "cdr-calls"), ("keep_poisoned", POISON_QUEUE)])
+def test_with_a_broken_configuration_a_message_goes_back_on_its_queue(
+    broken: LoadedApp, storage: Storage, function: str, queue: str
+) -> None:
+    assert broken.deliver(function, make_message()) is None
+    assert (storage.depth(queue), storage.ledger()) == (1, [])
+
+
+# HTTP
+
+
+@pytest.mark.parametrize(("function", "request_"), HTTP_FUNCTIONS.items(), ids=HTTP_FUNCTIONS)
+def test_an_http_function_answers_its_own_method_and_no_other(
+    app: LoadedApp, phone_system: SqlitePhoneSystem, function: str, request_: tuple[str, dict[str, str]]
+) -> None:
+    method, query = request_
+    phone_system.insert(make_raw_row())
+    answer = app.ask(function, method, **query)
+    assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-store")
+    refused = app.ask(function, "DELETE", **query)
+    assert (refused.status, refused.headers["Allow"]) == (405, method)
+    assert not [secret for secret in SECRETS if secret in answer.text]
+
+
+@pytest.mark.parametrize("function", ["trigger_poll", "trigger_alerts", "trigger_reconcile", "status"])
+def test_an_http_function_is_unavailable_with_a_broken_configuration(broken: LoadedApp, function: str) -> None:
+    method, query = HTTP_FUNCTIONS[function]
+    answer = broken.ask(function, method, **query)
+    assert (answer.status, len(answer.body["mistakes"])) == (503, 2)
+
+
+def test_what_was_rejected_and_what_is_missing_is_listed_and_brought_back(
+    app: LoadedApp,
+    phone_system: SqlitePhoneSystem,
+    storage: Storage,
+    call_logger: RecordingCallLogger,
+    config_file: Path,
+) -> None:
+    phone_system.insert(*(make_raw_row(id=n, call_id="C", extension="199" if n == 1 else "101") for n in (1, 2)))
+    assert app.ask("trigger_poll", "POST").body["queued"] == 2
+    for text in storage.take():
+        if json.loads(text)["row"]["id"] == 1:
+            app.deliver("submit_call", text)
+    listed = app.ask("rejected")
+    assert [call["reason"] for call in listed.body["calls"]] == ["unmapped_extension"]
+    assert OUTSIDE not in listed.text
+    config_file.write_text(config_file.read_text() + "  199: carol@example.com\n")
+    mended = LoadedApp()
+    assert mended.ask("trigger_replay", "POST", {"reason": "unmapped_extension"}).body["queued"] == 1
+    assert mended.ask("reconcile", **DAY).body["missing_ids"] == [2]
+    assert mended.ask("trigger_reconcile", "POST", DAY).body["queued"] == 1
+    mended.submit_all(storage)
+    assert call_logger.call_ids == ["C-1", "C-2"]
+    assert mended.ask("status").body["ledger"] == {"submitted": 2, "complete": True}
+
+
+def stop_the_api(call_logger: RecordingCallLogger, **_: Any) -> None:
+    call_logger.stop()
+
+
+def lose_the_database(phone_system: SqlitePhoneSystem, **_: Any) -> None:
+    phone_system.file.unlink()
+
+
+def forget_the_token(config_file: Path, **_: Any) -> None:
+    config_file.write_text(config_file.read_text().replace(TOKEN, "another token"))
+
+
+def lose_the_storage(monkeypatch: pytest.MonkeyPatch, **_: Any) -> None:
+    monkeypatch.setenv("AzureWebJobsStorage", f"AccountKey={ACCOUNT_KEY}")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "part", "state"),
+    [
+        (lose_the_database, "database", "misconfigured"),
+        (stop_the_api, "api", "unavailable"),
+        (forget_the_token, "api", "misconfigured"),
+        (lose_the_storage, "storage", "unavailable"),
+    ],
+)
+@pytest.mark.usefixtures("storage")
+def test_health_tells_which_part_is_broken_and_gives_nobody_away(
+    request: pytest.FixtureRequest, break_it: Callable[..., None], part: str, state: str
+) -> None:
+    fixtures = ("config_file", "phone_system", "call_logger", "monkeypatch")
+    break_it(**{name: request.getfixturevalue(name) for name in fixtures})
+    answer = LoadedApp().ask("health")
+    assert (answer.status, answer.body["status"]) == (503, "unavailable")
+    states = {name: found["state"] for name, found in answer.body["parts"].items()}
+    assert states == {"configuration": "ok", "database": "ok", "storage": "ok", "api": "ok"} | {part: state}
+    assert not [told for told in ("127.0.0.1", "devstore", "sqlite", *SECRETS) if told in answer.text]
