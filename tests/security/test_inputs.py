@@ -59,11 +59,6 @@ def test_laughs_by_the_billion_are_refused_before_they_are_counted() -> None:
     assert time.process_time() - started < 2
 
 
-def test_a_mapping_that_merges_itself_is_refused() -> None:
-    with pytest.raises(InvalidConfig, match="alias"):
-        parse_settings("a: &a\n  b: *a\n  <<: *a\n", {})
-
-
 def test_what_a_variable_holds_is_text_and_neither_yaml_nor_another_variable() -> None:
     held = "!!python/name:os.system '' # ${OTHER}\n  *x"
     settings = make_settings("calls: {anonymous_number: '${HELD}'}\n", {"HELD": held, "OTHER": "no"})

@@ -10,13 +10,13 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from cdr.edges.storage.account import StorageAccount
+from cdr.edges.storage.account import SETTING, StorageAccount
 from cdr.wiring.parts import Parts
 from local.azurite import ACCOUNT, ACCOUNT_KEY
 from local.call_logger.faults import Fault, FaultKind
@@ -105,16 +105,17 @@ def load(pbx, config_file: Path, call_logger, closed_port, clock) -> Callable[..
         text = text.replace("source: xapi", "  source: xapi").replace("members: {", "  members: {", 1)
         config_file.write_text(text.replace(*replaced))
         app = LoadedApp()
-        run_by(app, HandMovedClock(clock.now()))
+        run_by(app, clock)
         return app
 
     return load
 
 
-def run_by(app: LoadedApp, clock: HandMovedClock) -> None:
+def run_by(app: LoadedApp, clock: HandMovedClock, changed: Mapping[str, str] | None = None) -> None:
     """On a clock that nobody waits for, with storage that is not asked twice."""
-    account = StorageAccount(os.environ, NEVER_AGAIN)
-    app.module.parts = Parts(os.environ, ROOT, clock=clock, account=account)
+    environment = {**os.environ, **(changed or {})}
+    account = StorageAccount(environment, NEVER_AGAIN)
+    app.module.parts = Parts(environment, ROOT, clock=clock, account=account)
 
 
 @pytest.fixture
@@ -205,11 +206,12 @@ def test_an_api_that_fails(load, collected, storage, call_logger, status):
     assert any("call.put_back" in text or "call.unsettled" in text for text in collected.texts)
 
 
-def test_an_api_that_cuts_off_or_is_gone(load, collected, storage, call_logger):
+def test_an_api_that_cuts_off_or_is_gone(load, collected, storage, call_logger, clock):
     call_logger.faults.stand(Fault(kind=FaultKind.RESET_AFTER_WORK))
     app = load()
     collected.run(app, storage)
     call_logger.stop()
+    clock.move(timedelta(minutes=1))
     collected.run(app, storage)
     assert 503 in collected.statuses
 
@@ -284,29 +286,29 @@ def gone(request, closed_port) -> str:
     return f"DefaultEndpointsProtocol=http;{request.param}{where}"
 
 
-def test_storage_that_is_gone(load, collected, storage, monkeypatch, gone):
+def test_storage_that_is_gone(load, collected, storage, gone, clock):
     app = load()
     app.tick("poll_cdr")
     waiting = list(storage.take())
-    monkeypatch.setenv("AzureWebJobsStorage", gone)
-    run_by(app, HandMovedClock(datetime(2026, 11, 22, tzinfo=UTC)))
+    run_by(app, clock, {SETTING: gone})
     collected.run(app, None)
     for text in waiting:
         collected.deliver(app, "submit_call", text)
     assert any("StorageUnavailable" in text for text in collected.texts)
 
 
-@pytest.mark.parametrize("setting", ["", f"no connection string {ACCOUNT_KEY}", f"AccountKey={ACCOUNT_KEY}", "="])
-def test_a_storage_setting_that_is_none(load, collected, storage, monkeypatch, setting):
-    monkeypatch.setenv("AzureWebJobsStorage", setting)
-    collected.run(load(), None)
+WRONG_KEY = ACCOUNT_KEY.replace("Eby8", "AAAA")
 
 
-def test_a_key_that_storage_refuses(load, collected, storage, monkeypatch):
-    wrong = ACCOUNT_KEY.replace("Eby8", "AAAA")
-    monkeypatch.setenv("AzureWebJobsStorage", storage.connection_string.replace(ACCOUNT_KEY, wrong))
-    collected.run(load(), None)
-    assert collected.secrets(wrong) == []
+@pytest.mark.parametrize(
+    "setting", ["", f"no connection string {ACCOUNT_KEY}", f"AccountKey={ACCOUNT_KEY}", "=", "with a wrong key"]
+)
+def test_a_storage_setting_that_is_none_or_a_key_that_is_refused(load, collected, storage, clock, setting):
+    app = load()
+    refused = storage.connection_string.replace(ACCOUNT_KEY, WRONG_KEY)
+    run_by(app, clock, {SETTING: refused if setting == "with a wrong key" else setting})
+    collected.run(app, None)
+    assert collected.secrets(WRONG_KEY) == []
 
 
 BROKEN = [
@@ -359,11 +361,10 @@ def test_a_secret_with_a_line_break_is_a_mistake_and_fails_no_request(
 
 
 def test_a_webhook_and_a_phone_system_that_fail(load, collected, storage, clock):
-    app, moved = load(), HandMovedClock(clock.now())
-    run_by(app, moved)
+    app = load()
     for _ in range(3):
         collected.run(app, storage)
-        moved.move(timedelta(hours=1))
+        clock.move(timedelta(hours=1))
     assert any("notice.failed" in text for text in collected.texts)
     assert any("groups.unknown" in text for text in collected.texts)
 
