@@ -1,6 +1,6 @@
 """The whole pipeline in good days and bad: all that it logs and answers is searched for secrets and phone numbers.
 
-That /health says nothing but states is shown in tests/functions/test_health.py, what a log line may hold in
+That /health says nothing but states is shown in tests/unit/web/test_routes.py, what a log line may hold in
 tests/unit/shared.
 """
 
