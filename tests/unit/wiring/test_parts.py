@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from cdr.intake.poll import poll
-from cdr.wiring.late_source import LateSource
 from cdr.wiring.parts import Parts
+from cdr.wiring.sources import LateSource
 from cdr.wiring.times import Times
 from shared.clock import HandMovedClock
 from shared.errors import InvalidConfig, SourceMisconfigured
