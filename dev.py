@@ -21,6 +21,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 OLDEST_PYTHON = (3, 11)
@@ -62,17 +63,40 @@ class Refusal(Exception):
     """Why this cannot go on; one line for the person at the terminal."""
 
 
-def main(arguments: list[str]) -> int:
+@dataclass(frozen=True)
+class Machine:
+    """What setting up depends on: the project's folder, a Python to make environments with, and what is allowed."""
+
+    root: Path
+    python: str
+    makes_venvs: bool
+    is_debian: bool
+    """Or what comes of it, such as Ubuntu."""
+    is_root: bool
+
+
+def this_machine() -> Machine:
+    return Machine(
+        root=ROOT,
+        python=sys.executable,
+        makes_venvs=importlib.util.find_spec("ensurepip") is not None,
+        is_debian=Path("/etc/debian_version").exists() and shutil.which("apt-get") is not None,
+        is_root=hasattr(os, "geteuid") and os.geteuid() == 0,
+    )
+
+
+def main(arguments: list[str], machine: Machine | None = None) -> int:
+    machine = machine or this_machine()
     try:
         refuse_old_python(sys.version_info[:2])
         options, rest = parse(arguments)
         if options.command == "run":
-            return run(options)
+            return run(options, machine)
         if options.command == "test":
-            return test(["-m", "pytest", *IN_PARALLEL, *rest])
+            return test(["-m", "pytest", *IN_PARALLEL, *rest], machine)
         if options.command == "faults":
-            return test(["-m", "tests.faults", *rest])
-        return check()
+            return test(["-m", "tests.faults", *rest], machine)
+        return check(machine)
     except Refusal as refusal:
         print(f"dev.py: {refusal}", file=sys.stderr)
         return 1
@@ -105,7 +129,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return options, rest
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, machine: Machine) -> int:
     from local.run.options import PortRefused, refuse_taken_port
 
     refuse_missing_node()
@@ -113,39 +137,40 @@ def run(options: argparse.Namespace) -> int:
         refuse_taken_port(options.port)
     except PortRefused as exc:
         raise Refusal(str(exc)) from exc
-    azurite = provide_azurite()
-    provide_requirements(FOR_RUNNING)
+    azurite = provide_azurite(machine)
+    provide_requirements(FOR_RUNNING, machine)
     duration = [] if options.seconds is None else ["--for", str(options.seconds)]
-    return hand_over(["-m", "local.run", "--port", str(options.port), *duration], azurite)
+    return hand_over(["-m", "local.run", "--port", str(options.port), *duration], azurite, machine)
 
 
-def test(command: list[str]) -> int:
+def test(command: list[str], machine: Machine) -> int:
     refuse_missing_node()
-    azurite = provide_azurite()
-    provide_requirements(FOR_TESTING)
-    provide_debian_packages()
-    return hand_over(command, azurite)
+    azurite = provide_azurite(machine)
+    provide_requirements(FOR_TESTING, machine)
+    provide_debian_packages(machine)
+    return hand_over(command, azurite, machine)
 
 
-def check() -> int:
-    provide_requirements(FOR_TESTING)
+def check(machine: Machine) -> int:
+    provide_requirements(FOR_TESTING, machine)
     commands = (
         ["ruff", "format", *(["--check"] if os.environ.get("CI") else [])],
         ["ruff", "check"],
         ["mypy", *TYPE_CHECKED],
     )
     # All of them, also after a failure: who mends one wants to know of the others.
+    python = venv_python(machine)
     statuses = [
-        subprocess.run([venv_python(), "-m", *command], cwd=ROOT, check=False).returncode for command in commands
+        subprocess.run([python, "-m", *command], cwd=machine.root, check=False).returncode for command in commands
     ]
     return int(any(statuses))
 
 
-def hand_over(arguments: list[str], azurite: Path) -> int:
+def hand_over(arguments: list[str], azurite: Path, machine: Machine) -> int:
     """Go on as the virtual environment's Python; on Windows, which knows no such thing, wait for it instead."""
-    command = [str(venv_python()), *arguments]
+    command = [str(venv_python(machine)), *arguments]
     environment = {**os.environ, "AZURITE_DIR": str(azurite)}
-    os.chdir(ROOT)
+    os.chdir(machine.root)
     sys.stdout.flush()
     if os.name == "posix":
         os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
@@ -165,11 +190,11 @@ def refuse_missing_node() -> None:
         raise Refusal(f"Node.js {OLDEST_NODE} or newer is needed, `node --version` says {said!r}")
 
 
-def provide_azurite() -> Path:
+def provide_azurite(machine: Machine) -> Path:
     """The npm folder with Azurite in it, installed there if need be. One that AZURITE_DIR names is taken as it is."""
     from local.azurite import default_folder, find_entry
 
-    folder = default_folder().absolute()
+    folder = default_folder(machine.root).absolute()
     record = folder / "installed.txt"  # written last: an installation that was cut short has none
     is_settled = "AZURITE_DIR" in os.environ or (record.is_file() and record.read_text(encoding="utf-8") == AZURITE)
     if is_settled and find_entry(folder):
@@ -180,74 +205,64 @@ def provide_azurite() -> Path:
     say(f"Installing {AZURITE}, the storage emulator, into {folder} (once; half a minute)")
     folder.mkdir(parents=True, exist_ok=True)
     patience = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]
-    execute("npm", [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", *patience, AZURITE])
+    execute("npm", [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", *patience, AZURITE], machine)
     record.write_text(AZURITE, encoding="utf-8")
     return folder
 
 
-def provide_requirements(files: tuple[str, ...]) -> None:
+def provide_requirements(files: tuple[str, ...], machine: Machine) -> None:
     """A virtual environment with what the files ask for. Those that were installed as they are now are left alone."""
-    provide_venv()
-    record = ROOT / ".venv" / "installed.json"
+    provide_venv(machine)
+    record = machine.root / ".venv" / "installed.json"
     installed = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    wanted = {name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in files}
+    wanted = {name: hashlib.sha256((machine.root / name).read_bytes()).hexdigest() for name in files}
     if wanted.items() <= installed.items():
         return
     say(f"Installing {', '.join(files)} into .venv (once; about a minute)")
-    options = ["--quiet", "--disable-pip-version-check", *(part for name in files for part in ("-r", str(ROOT / name)))]
-    execute("pip", [str(venv_python()), "-m", "pip", "install", *options])
+    lists = [part for name in files for part in ("-r", str(machine.root / name))]
+    options = ["--quiet", "--disable-pip-version-check", *lists]
+    execute("pip", [str(venv_python(machine)), "-m", "pip", "install", *options], machine)
     record.write_text(json.dumps({**installed, **wanted}, indent=2), encoding="utf-8")
 
 
-def provide_venv() -> None:
+def provide_venv(machine: Machine) -> None:
     """Any environment that works is kept; one that was cut short, or whose Python is gone, is made anew."""
     probe = f"import sys, pip; sys.exit(sys.version_info < {OLDEST_PYTHON})"
-    if (
-        venv_python().exists()
-        and not subprocess.run([venv_python(), "-c", probe], stderr=subprocess.DEVNULL, check=False).returncode
-    ):
+    python = venv_python(machine)
+    if python.exists() and not subprocess.run([python, "-c", probe], stderr=subprocess.DEVNULL, check=False).returncode:
         return
-    if importlib.util.find_spec("ensurepip") is None:
-        provide_debian_venv()
+    if not machine.makes_venvs:
+        provide_debian_venv(machine)
     say("Making the virtual environment .venv")
-    execute("python -m venv", [sys.executable, "-m", "venv", "--clear", str(ROOT / ".venv")])
+    execute("python -m venv", [machine.python, "-m", "venv", "--clear", str(machine.root / ".venv")], machine)
 
 
-def venv_python() -> Path:
-    return ROOT / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+def venv_python(machine: Machine) -> Path:
+    return machine.root / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def provide_debian_venv() -> None:
+def provide_debian_venv(machine: Machine) -> None:
     package = "python{}.{}-venv".format(*sys.version_info)
-    if not (is_debian() and is_root()):
+    if not (machine.is_debian and machine.is_root):
         raise Refusal(f"this Python cannot make virtual environments: `sudo apt-get install {package}` mends that")
-    apt_install([package])
+    apt_install([package], machine)
 
 
-def provide_debian_packages() -> None:
+def provide_debian_packages(machine: Machine) -> None:
     """Install what tests of the databases need where that is allowed, else say what will be skipped and why."""
-    if not is_debian():
+    if not machine.is_debian:
         say("Tests that need MariaDB, PostgreSQL or FreeTDS's ODBC driver are skipped where these are not installed")
         return
     missing = missing_packages()
     if not missing:
         return
-    if is_root():
+    if machine.is_root:
         try:
-            apt_install(missing)
+            apt_install(missing, machine)
         except Refusal as refusal:
             say(f"{refusal}; the tests that need {', '.join(missing)} are skipped")
     else:
         say(f"Tests are skipped, because {', '.join(missing)} are missing: `sudo apt-get install {' '.join(missing)}`")
-
-
-def is_debian() -> bool:
-    """Debian, or what comes of it, such as Ubuntu."""
-    return Path("/etc/debian_version").exists() and shutil.which("apt-get") is not None
-
-
-def is_root() -> bool:
-    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def missing_packages() -> list[str]:
@@ -256,22 +271,22 @@ def missing_packages() -> list[str]:
     return [package for package in DEBIAN_PACKAGES if f"{package} installed" not in shown.splitlines()]
 
 
-def apt_install(packages: list[str]) -> None:
+def apt_install(packages: list[str], machine: Machine) -> None:
     say(f"Installing {', '.join(packages)} with apt (once)")
-    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-    execute("apt-get", ["apt-get", "update", "--quiet"])
-    execute("apt-get", ["apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *packages])
+    execute("apt-get", ["apt-get", "update", "--quiet"], machine)
+    execute("apt-get", ["apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *packages], machine)
 
 
 def say(text: str) -> None:
     print(text, flush=True)
 
 
-def execute(name: str, command: list[str]) -> None:
+def execute(name: str, command: list[str], machine: Machine) -> None:
     """Run an installer without its own words; those it failed with become one line."""
     result = subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=machine.root,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",

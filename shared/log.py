@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import json
 import logging
-import re
+import math
+from collections.abc import Mapping
 from typing import Any
+
+from shared.masking import mask_number, mask_numbers
+
+__all__ = ["EVENTS", "LONGEST_LINE", "event", "mask_number", "mask_numbers"]
 
 EVENTS = {
     "config.invalid": "the configuration holds mistakes; nothing is polled or submitted until it is mended",
     "poll.finished": "a poll came to its end: rows read, calls queued, rows still open",
     "poll.failed": "a poll could not do its work; the checkpoint is where it was, the next tick tries again",
     "poll.held": "another poll holds the lease, this one did nothing",
+    "source.found": "which tables of a phone system the database has, where the configuration leaves that open",
     "row.unreadable": "a row of the phone system makes no sense; what belongs to it is judged without it",
     "row.vanished": "a row without an end is no longer in the table; there is nothing left to log",
     "poll.overtaken": "another poll took the checkpoint over while this one worked; nothing is lost",
@@ -49,25 +55,55 @@ EVENTS = {
 }
 
 _logger = logging.getLogger("cdr")
-_NUMBER = re.compile(r"\+?\d(?:[\s().\-/]{0,3}\d){5,}")
+
+LONGEST_LINE = 16_384
+"""Characters, each a byte. The platform cuts a trace at 32,768, and what was cut is no JSON any more."""
+
+LONGEST_INTEGER_BITS = 1_024
+
+_SHORTER = (8_000, 4_000, 2_000, 1_000, 500, 200, 100, 50, 20, 5)
+"""To how many characters the texts of a line are cut, until it is short enough."""
 
 
 def event(name: str, *, level: int = logging.INFO, **fields: Any) -> None:
-    """Write one log line. Fields without a value are left out.
+    """Write one log line. Fields without a value are left out; texts that make it too long are cut, and it says so.
 
     :raises KeyError: for a name that is not listed in EVENTS
     """
     if name not in EVENTS:
         raise KeyError(name)
     present = {key: value for key, value in fields.items() if value is not None}
-    _logger.log(level, "%s", json.dumps({"event": name, **present}, default=str))
+    _logger.log(level, "%s", _line({"event": name, **present}))
 
 
-def mask_number(number: str) -> str:
-    """A phone number of which only the last two characters are left: enough to compare, too few to call."""
-    return f"***{number[-2:]}" if len(number) > 4 else "***"  # noqa: PLR2004 - a short extension would be given away whole
+def _line(fields: Mapping[str, Any]) -> str:
+    line = _json(fields)
+    for most in _SHORTER:
+        if len(line) <= LONGEST_LINE:
+            break
+        line = _json({**{key: _shortened(value, most) for key, value in fields.items()}, "shortened": True})
+    return line
 
 
-def mask_numbers(text: str) -> str:
-    """Somebody else's words with everything in them that may be a phone number masked."""
-    return _NUMBER.sub(lambda match: mask_number(match.group()), text)
+def _json(fields: Mapping[str, Any]) -> str:
+    return json.dumps({key: _plain(value) for key, value in fields.items()}, default=str)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers that JSON does not have, or nobody can read, as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and value.bit_length() > LONGEST_INTEGER_BITS:
+        return f"an integer of {value.bit_length()} bits"
+    return value
+
+
+def _shortened(value: Any, most: int) -> Any:
+    if isinstance(value, list | tuple):
+        left_out = len(value) - most // 4
+        kept = [_shortened(each, most) for each in value[: most // 4]]
+        return [*kept, f"… ({left_out} more)"] if left_out > 0 else kept
+    if value is None or isinstance(value, int | float):
+        return value
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"

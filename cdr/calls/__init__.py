@@ -1,0 +1,1 @@
+"""The words that everybody else speaks. Pure."""

@@ -40,11 +40,17 @@ class CallRules:
     default_region: str | None = None
     anonymous_number: str = "anonymous"
     unmapped_extensions: str = "keep"
-    pbx_call_id: str = "{call_id}-{id}"
+    pbx_call_id: str | None = None
+    call_group: str = "any"
     emails: Mapping[str, str] = field(default_factory=dict)
     monitored_groups: frozenset[str] = frozenset()
     timezone: str = "UTC"
     """Of timestamps without an offset."""
+
+    def template_of(self, record: CallRecord) -> str:
+        """Of the call's key at the API. An id that is no number of a row is the call's own already."""
+        by_kind = "{call_id}-{id}" if type(record.values.get("id")) is int else "{id}"
+        return self.pbx_call_id or by_kind
 
 
 def job_of(record: CallRecord, rules: CallRules) -> Job:
@@ -104,7 +110,7 @@ def call_key(record: CallRecord, rules: CallRules) -> CallKey:
         ended_at = end_time(record, rules.timezone)
     except InvalidRow:
         return CallKey(UNDATED, name)
-    return CallKey(ended_at.date().isoformat() if "{id}" in rules.pbx_call_id else UNDATED, name)
+    return CallKey(ended_at.date().isoformat() if "{id}" in rules.template_of(record) else UNDATED, name)
 
 
 def row_key(key: CallKey, record_id: str) -> CallKey:
@@ -209,13 +215,15 @@ def _formatted(number: str, rules: CallRules) -> str:
 def _call_group(record: CallRecord, destination: str, rules: CallRules) -> str | None:
     own = record.values.get("call_group_id")
     if own is not None and str(own).strip():
-        return _text(record, "call_group_id", MAX_CALL_GROUP_ID)
+        group = _text(record, "call_group_id", MAX_CALL_GROUP_ID)
+        return group if rules.call_group == "any" or group in rules.monitored_groups else None
     return destination if destination in rules.monitored_groups else None
 
 
 def _pbx_call_id(record: CallRecord, rules: CallRules) -> str:
-    call_id = _text(record, "call_id", MAX_PBX_CALL_ID) if "{call_id}" in rules.pbx_call_id else ""
-    rendered = rules.pbx_call_id.format(call_id=call_id, id=record.id)
+    template = rules.template_of(record)
+    call_id = _text(record, "call_id", MAX_PBX_CALL_ID) if "{call_id}" in template else ""
+    rendered = template.format(call_id=call_id, id=record.id)
     length = _length(rendered)
     if length > MAX_PBX_CALL_ID:
         raise InvalidRow("call_id", f"makes a pbxCallId of {length} characters, at most {MAX_PBX_CALL_ID} fit")

@@ -1,0 +1,1 @@
+"""From the phone system to the queue."""

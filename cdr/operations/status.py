@@ -66,7 +66,7 @@ class Status:
 
     version: str
     uptime_s: int
-    source: str
+    source: str | Problem
     progress: Progress | Problem
     last_poll: PollReport | Problem | None
     lag: Lagging | Problem
@@ -100,7 +100,7 @@ def status(overview: Overview) -> Status:
     return Status(
         version=overview.version,
         uptime_s=int((now - overview.started_at).total_seconds()),
-        source=overview.source.name,
+        source=_or_problem(lambda: overview.source.name),
         progress=_progress(overview.source, stored),
         last_poll=report,
         lag=_lagging(overview, stored, now),
@@ -116,17 +116,21 @@ def _progress(source: CallSource, stored: StoredPosition | Problem | None) -> Pr
         return stored
     if stored is None:
         return Progress()
-    if stored.source != source.name:
-        return Problem(f"the stored position is of the source {stored.source}, configured is {source.name}")
-    return _or_problem(lambda: source.progress(stored.text))
+
+    def look() -> Progress | Problem:
+        if stored.source != source.name:
+            return Problem(f"the stored position is of the source {stored.source}, configured is {source.name}")
+        return source.progress(stored.text)
+
+    return _or_problem(look)
 
 
 def _lagging(overview: Overview, stored: StoredPosition | Problem | None, now: datetime) -> Lagging | Problem:
     if isinstance(stored, Problem):
         return stored
-    is_ours = stored is not None and stored.source == overview.source.name
 
     def look() -> Lagging:
+        is_ours = stored is not None and stored.source == overview.source.name
         with overview.source.connect() as reader:
             lag = reader.lag(stored.text if stored and is_ours else None)
         since = lag.waiting_since

@@ -25,7 +25,7 @@ def status_json(status: Status) -> Json:
     return {
         "version": status.version,
         "uptime_seconds": status.uptime_s,
-        "source": status.source,
+        "source": _problem(status.source) if isinstance(status.source, Problem) else status.source,
         **_progress(status),
         "last_poll": _last_poll(status),
         "lag": _problem(status.lag) if isinstance(status.lag, Problem) else _lag(status.lag),

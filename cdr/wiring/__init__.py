@@ -1,0 +1,1 @@
+"""Settings become plain values, and ports get what is behind them."""

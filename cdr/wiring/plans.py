@@ -10,8 +10,11 @@ from cdr.calls.rules import CallRules
 from cdr.groups.alerts import AlertPolicy
 from cdr.groups.hours import Hours, Span
 from cdr.groups.notices import WatchedGroup
+from cdr.intake.folded import FoldOptions
 from cdr.intake.id_order import Patience
 from cdr.intake.ports import StartFrom
+from cdr.intake.time_order import LegPatience
+from shared.config.calls import Calls
 from shared.config.groups import CallGroups, NoMembers
 from shared.config.hours import BusinessHours, GroupHours, Holidays, Week
 from shared.config.phone_system import ThreeCx, start_moment
@@ -20,11 +23,22 @@ from shared.config.settings import Settings
 
 def start_from(three_cx: ThreeCx) -> StartFrom:
     start = three_cx.start_from
-    return start_moment(start, three_cx.cdr_database.timezone) if isinstance(start, datetime) else start
+    return start_moment(start, three_cx.timezone) if isinstance(start, datetime) else start
 
 
 def patience(three_cx: ThreeCx) -> Patience:
     return Patience(gap_wait=three_cx.gap_wait, open_row_wait=three_cx.open_row_wait)
+
+
+def leg_patience(three_cx: ThreeCx) -> LegPatience:
+    """What comes late is late by a quarter of an hour; into a replica by the schedule of what writes it, and that may
+    just have missed one."""
+    late = timedelta(minutes=15) + 2 * (three_cx.replica_delay or timedelta())
+    return LegPatience(overlap=late, open_row_wait=three_cx.open_row_wait)
+
+
+def fold_options(calls: Calls) -> FoldOptions:
+    return FoldOptions(owner=calls.owner, duration=calls.duration)
 
 
 def call_rules(settings: Settings) -> CallRules:
@@ -38,9 +52,10 @@ def call_rules(settings: Settings) -> CallRules:
         anonymous_number=calls.anonymous_number,
         unmapped_extensions=calls.unmapped_extensions,
         pbx_call_id=calls.pbx_call_id,
+        call_group=calls.call_group,
         emails=settings.extension_mapping,
         monitored_groups=frozenset(group.id for group in settings.call_groups.monitored_groups),
-        timezone=settings.three_cx.cdr_database.timezone,
+        timezone=settings.three_cx.timezone,
     )
 
 

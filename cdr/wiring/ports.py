@@ -12,9 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cdr.intake.id_order import PAGE_SIZE
-from cdr.wiring import plans
-from cdr.wiring.late_source import LateSource
 from cdr.wiring.times import Times
 from shared import log
 from shared.clock import Clock, SystemClock
@@ -49,7 +46,7 @@ class Ports:
         *,
         clock: Clock | None = None,
         times: Times | None = None,
-        page_size: int = PAGE_SIZE,
+        page_size: int | None = None,
         **replacements: Any,
     ) -> None:
         self.environment = environment
@@ -83,15 +80,9 @@ class Ports:
 
     @cached_property
     def source(self) -> CallSource:
-        from cdr.edges.sql.row_table import SqlCallLog, read_schema
+        from cdr.wiring.sources import make_source
 
-        three_cx = self.settings.three_cx
-
-        def make() -> CallSource:
-            sql = read_schema(three_cx.schema_, self.root)
-            return SqlCallLog(three_cx.cdr_database, sql, self.clock, plans.patience(three_cx), self.page_size)
-
-        return LateSource(SqlCallLog.name, make)
+        return make_source(self.settings, self.root, self.clock, self.page_size)
 
     @cached_property
     def api(self) -> CallApi:

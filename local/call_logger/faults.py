@@ -6,10 +6,10 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
 from werkzeug import Request, Response
 
 if TYPE_CHECKING:
@@ -31,33 +31,16 @@ class FaultKind(StrEnum):
     """Do the work, send the head of the answer and half of its body, then close."""
 
 
-class Fault(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Fault:
     """What happens to one submission. A wait beyond the client's timeout is how it loses the answer while
     the work is still to come (`before_work_s`) or already done (`before_answer_s`)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     kind: FaultKind = FaultKind.SERVE
-    status: int = Field(default=503, ge=200, le=599)
-    headers: Mapping[str, str] = {}
-    before_work_s: float = Field(default=0.0, ge=0)
-    before_answer_s: float = Field(default=0.0, ge=0)
-
-
-class RepeatedFault(Fault):
-    times: int = Field(default=1, ge=1)
-
-    def single(self) -> Fault:
-        return Fault(**self.model_dump(exclude={"times"}))
-
-
-class FaultOrders(BaseModel):
-    """The body of PUT /control/faults."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    next: list[RepeatedFault] = []
-    standing: Fault | None = None
+    status: int = 503
+    headers: Mapping[str, str] = field(default_factory=dict)
+    before_work_s: float = 0.0
+    before_answer_s: float = 0.0
 
 
 class FaultPlan:
@@ -85,14 +68,11 @@ class FaultPlan:
         with self._lock:
             self._standing = fault
 
-    def follow(self, orders: FaultOrders) -> None:
-        """Forget the faults so far and take these."""
-        with self._lock:
-            self._queued = deque(fault.single() for fault in orders.next for _ in range(fault.times))
-            self._standing = orders.standing
-
     def clear(self) -> None:
-        self.follow(FaultOrders())
+        """Forget the faults so far."""
+        with self._lock:
+            self._queued.clear()
+            self._standing = None
 
     def take(self) -> Fault | None:
         """The fault for a submission that arrives now."""

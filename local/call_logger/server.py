@@ -1,15 +1,11 @@
-"""A stand-in for the DataTech Call Logger with the real one's rules, for demos and tests.
+"""The stand-in over HTTP, from a thread of its own.
 
-The API is below /api. What a test may ask and order is below /control: GET entries, requests and double-submissions;
-PUT faults, as {"next": [{"kind": "answer", "status": 503, "headers": {"Retry-After": "1"}, "times": 3}],
-"standing": null}; DELETE faults. `id` is the only field of a created entry that clients may rely on: the other names
-are made up. Credentials, where demanded, are demanded of everything below /api.
+The API is below /api; what was created can be seen at /entries. `id` is the only field of a created entry that
+clients may rely on: the other names are made up. Credentials, where demanded, are demanded of everything below /api.
 """
 
-import argparse
 import hmac
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,15 +14,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from flask import Blueprint, Flask, Response, abort, jsonify, request
-from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
-from local.call_logger.faults import Fault, FaultKind, FaultOrders, FaultPlan, FaultyApp
+from local.call_logger.faults import FaultPlan, FaultyApp
 from local.call_logger.store import BackendError, CallExistsError, CallLogger, InvalidBodyError, milliseconds, utc_now
-from local.stop_signals import stop_event
-
-__all__ = ["CallLogger", "Credential", "Fault", "FaultKind", "FaultPlan", "RunningCallLogger", "start"]
 
 HOST = "127.0.0.1"
 BACKLOG = 128
@@ -52,11 +44,11 @@ class Credential:
             abort(403)
 
 
-def create_app(call_logger: CallLogger, faults: FaultPlan, credential: Credential | None) -> Flask:
+def create_app(call_logger: CallLogger, credential: Credential | None) -> Flask:
     app = Flask("call_logger")
     app.url_map.merge_slashes = False  # //calls is an unknown path, not a redirect
     app.register_blueprint(api(call_logger, credential), url_prefix="/api")
-    app.register_blueprint(control(call_logger, faults), url_prefix="/control")
+    app.add_url_rule("/entries", view_func=lambda: jsonify(call_logger.entries))
     app.register_error_handler(CallExistsError, lambda _: Response(status=409))
     app.register_error_handler(InvalidBodyError, lambda error: refusal(call_logger.now(), error))
     app.register_error_handler(BackendError, lambda _: (problem(call_logger.now(), 500, "Internal Server Error"), 500))
@@ -93,37 +85,6 @@ def api(call_logger: CallLogger, credential: Credential | None) -> Blueprint:
     @routes.get("/health")
     def health() -> Response:
         return jsonify(status="ok", timestamp=int(call_logger.now().timestamp() * 1000))
-
-    return routes
-
-
-def control(call_logger: CallLogger, faults: FaultPlan) -> Blueprint:
-    routes = Blueprint("control", __name__)
-
-    @routes.put("/faults")
-    def order_faults() -> Response:
-        try:
-            faults.follow(FaultOrders.model_validate_json(request.get_data()))
-        except ValidationError as exc:
-            return Response(exc.json(include_url=False), status=400, content_type="application/json")
-        return Response(status=204)
-
-    @routes.delete("/faults")
-    def clear_faults() -> Response:
-        faults.clear()
-        return Response(status=204)
-
-    @routes.get("/requests")
-    def requests() -> Response:
-        return jsonify(count=faults.requests)
-
-    @routes.get("/entries")
-    def entries() -> Response:
-        return jsonify(call_logger.entries)
-
-    @routes.get("/double-submissions")
-    def double_submissions() -> Response:
-        return jsonify(call_logger.double_submissions)
 
     return routes
 
@@ -165,7 +126,7 @@ class RunningCallLogger:
         self, server: ThreadedWSGIServer, call_logger: CallLogger, faults: FaultPlan, stop: threading.Event
     ) -> None:
         self.base_url = f"http://{HOST}:{server.port}/api"
-        self.control_url = f"http://{HOST}:{server.port}/control"
+        self.entries_url = f"http://{HOST}:{server.port}/entries"
         self.call_logger = call_logger
         self.faults = faults
         self._server = server
@@ -201,40 +162,8 @@ def start(
     call_logger = CallLogger(race_window_s=race_window_s, now=now)
     faults = FaultPlan()
     stop = threading.Event()
-    app = FaultyApp(create_app(call_logger, faults, credential), faults, pause=stop.wait)
+    app = FaultyApp(create_app(call_logger, credential), faults, pause=stop.wait)
     with socket.create_server((HOST, port), backlog=BACKLOG) as listener:
         # Bound here because werkzeug ends the whole process when it cannot bind.
         server = ThreadedWSGIServer(HOST, port, app, QuietHandler, fd=listener.fileno())
     return RunningCallLogger(server, call_logger, faults, stop)
-
-
-def api_key(text: str) -> Credential:
-    header, equals, key = text.partition("=")
-    if not (header and equals and key):
-        raise argparse.ArgumentTypeError("expected HEADER=KEY")
-    return Credential(header, key)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m local.call_logger.server", description="A stand-in for the Call Logger."
-    )
-    parser.add_argument("--port", type=int, default=8080)
-    credential = parser.add_mutually_exclusive_group()
-    credential.add_argument("--bearer", dest="credential", type=Credential.bearer, metavar="TOKEN")
-    credential.add_argument("--api-key", dest="credential", type=api_key, metavar="HEADER=KEY")
-    parser.add_argument("--race-window", type=float, default=0.0, metavar="MS")
-    options = parser.parse_args()
-    stop = stop_event()
-    try:
-        running = start(options.port, credential=options.credential, race_window_s=options.race_window / 1000)
-    except (OSError, OverflowError) as exc:  # taken or forbidden, or no port number at all
-        sys.exit(f"The Call Logger stand-in cannot listen on port {options.port}: {exc}")
-    with running:
-        print(f"Call Logger stand-in ready on {running.base_url}", flush=True)
-        while not stop.wait(0.2):  # in short waits, because on Windows a signal does not end a long one
-            pass
-
-
-if __name__ == "__main__":
-    main()

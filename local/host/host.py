@@ -18,10 +18,10 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from azure.functions.timer import TimerRequest
 
@@ -44,7 +44,19 @@ from local.host.timer import TimerListener
 logger = logging.getLogger("local.host")
 
 DEFAULT_PORT = 7071
-STOP_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What no setting changes; tests, which cannot wait so long, hand in their own."""
+
+    queue_lease: timedelta = timedelta(minutes=10)
+    """How long a message is hidden from others, as in Azure; renewed at half time."""
+    stop: timedelta = timedelta(seconds=10)
+    """How long `stop` waits for what runs."""
+
+
+USUAL_TIMES = Times()
 
 
 class FunctionHost:
@@ -54,8 +66,11 @@ class FunctionHost:
     starting. Values of local.settings.json stay in os.environ, where the functions read them.
     """
 
-    def __init__(self, script_root: Path, port: int = 0, functions: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, script_root: Path, port: int = 0, functions: Sequence[str] | None = None, times: Times = USUAL_TIMES
+    ) -> None:
         root = script_root.resolve()
+        self._times = times
         apply_local_settings(root, os.environ)
         settings = read_host_settings(root)
         found, errors = read_functions(import_app(root), os.environ)
@@ -88,8 +103,8 @@ class FunctionHost:
         self._http.start()
 
     def stop(self) -> int:
-        """Trigger nothing more and wait for what runs, at most STOP_SECONDS. Returns how much still runs."""
-        deadline = time.monotonic() + STOP_SECONDS
+        """Trigger nothing more and wait for what runs, at most `times.stop`. Returns how much still runs."""
+        deadline = time.monotonic() + self._times.stop.total_seconds()
         for timer in self._timers:
             timer.stop()
         for queue in self._queues:
@@ -117,6 +132,7 @@ class FunctionHost:
             settings,
             run=functools.partial(self._invoker.invoke, function),
             submit=self._invoker.submit,
+            lease=self._times.queue_lease,
         )
 
     def describe(self) -> str:
@@ -129,13 +145,6 @@ class FunctionHost:
         ]
         refusals = [f"The '{name}' function is in error: {error}" for name, error in self.errors.items()]
         return "\n".join(["Functions:\n", *lines, *refusals])
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.stop()
 
 
 def _chosen(wanted: Sequence[str] | None, known: set[str]) -> set[str]:
@@ -176,13 +185,13 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _make_host(options: argparse.Namespace) -> FunctionHost:
+def _make_host(options: argparse.Namespace, times: Times) -> FunctionHost:
     root: Path = options.script_root
     if not root.is_dir():
         raise HostError(f"{root} is no folder")
     # Functions find their files where they do in Azure: the current folder is the script root.
     os.chdir(root)
-    return FunctionHost(Path.cwd(), options.port, options.functions)
+    return FunctionHost(Path.cwd(), options.port, options.functions, times)
 
 
 def _wait_for_signal(received: list[int]) -> None:
@@ -191,7 +200,10 @@ def _wait_for_signal(received: list[int]) -> None:
         time.sleep(0.1)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, times: Times = USUAL_TIMES, prepare: Callable[[], None] = lambda: None
+) -> int:
+    """``prepare`` is called once the functions are imported, and before anything triggers them."""
     options = _arguments(arguments)
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -201,7 +213,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "local.host stands in for Azure Functions Core Tools: `func start` would run these functions, too.", flush=True
     )
     try:
-        host = _make_host(options)
+        host = _make_host(options, times)
+        prepare()
     except HostError as exc:
         if isinstance(exc, AppError) and exc.__cause__:
             traceback.print_exception(exc.__cause__)
@@ -212,11 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _wait_for_signal(received)
     running = host.stop()
     if running:
-        logger.warning("%d invocations still ran after %d s and were cut off", running, STOP_SECONDS)
+        logger.warning("%d invocations still ran after %g s and were cut off", running, times.stop.total_seconds())
         # Their threads would keep the interpreter from ending.
         os._exit(0)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

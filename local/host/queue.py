@@ -1,6 +1,6 @@
 """Queue triggers with the rules of Azure's queue listener: leases, redelivery, poison queues, limited concurrency.
 
-- A received message is hidden from others for ten minutes, renewed at half time while its function runs.
+- A received message is hidden from others by a lease, renewed at half time while its function runs.
 - A failed message is shown again after `visibilityTimeout`, until its `maxDequeueCount`-th delivery fails: then it is
   moved to the poison queue, as is what cannot be decoded and what is delivered even more often.
 - A queue that is itself a poison queue has none: a message that fails there stays hidden until its lease ends.
@@ -30,7 +30,6 @@ from local.host.settings import QueueSettings
 
 logger = logging.getLogger("local.host")
 
-LEASE = timedelta(minutes=10)
 SHORTEST_PAUSE = timedelta(milliseconds=100)
 # On a developer's machine the host looks this often, however long maxPollingInterval is.
 LONGEST_PAUSE = timedelta(seconds=2)
@@ -71,7 +70,7 @@ class QueueListener:
         *,
         run: Callable[[func.QueueMessage], object],
         submit: Callable[[Callable[[LeasedMessage], None], LeasedMessage], object],
-        lease: timedelta = LEASE,
+        lease: timedelta,
     ) -> None:
         connections = settings.batch_size + settings.new_batch_threshold + 1
         poison = poison_queue_of(queue)

@@ -1,0 +1,1 @@
+"""The simulated phone system: its calls, its agents, and the tables they leave."""

@@ -1,10 +1,8 @@
 """A phone system simulator: it writes the CallLog rows of a 3CX into an SQLite file while calls begin and end."""
 
-import argparse
 import heapq
 import random
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,10 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, cast
 
-from local.phone_system.script import CallKind, Leg, ScriptedCall, scripted_calls
-from local.stop_signals import stop_event
-
-__all__ = ["CallEvent", "CallKind", "Leg", "Pbx", "RunningLeg", "ScriptedCall", "scripted_calls"]
+from local.phone_system.script import Leg, ScriptedCall, scripted_calls
 
 CALLS_PER_MINUTE = 30.0
 OPENING_CALLS = 3
@@ -196,30 +191,3 @@ def text_of(moment: datetime) -> str:
 def whole_seconds_between(started_at: datetime, ended_at: datetime) -> int:
     """Between the times as they are stored, so that a row's start, end and duration agree."""
     return int((ended_at.replace(microsecond=0) - started_at.replace(microsecond=0)).total_seconds())
-
-
-def positive(text: str) -> float:
-    number = float(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError("must be more than 0")
-    return number
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m local.phone_system.pbx", description="A phone system that writes CallLog rows."
-    )
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--seed", type=int, help="the same calls every time")
-    parser.add_argument("--calls-per-minute", type=positive, default=CALLS_PER_MINUTE)
-    options = parser.parse_args()
-    stop = stop_event()
-    try:
-        with Pbx(options.file, rng=random.Random(options.seed)) as pbx:
-            pbx.run(stop, calls_per_minute=options.calls_per_minute)
-    except sqlite3.Error as exc:
-        sys.exit(f"The phone system cannot write {options.file}: {exc}")
-
-
-if __name__ == "__main__":
-    main()

@@ -17,13 +17,12 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-from local import azurite
-from local.call_logger import server as call_logger
+from local import azurite, call_logger
 from local.phone_system.agents import AgentEvent, Agents
-from local.phone_system.pbx import CallEvent, Pbx
+from local.phone_system.pbx import CALLS_PER_MINUTE, CallEvent, Pbx
 from local.run.tally import Backend
 
-CONFIG_FILE = "local/demo.yml"
+CONFIG_FILE = "local/run/demo.yml"
 # With these calls each outcome is soon to be seen: the third one is rejected, the fifth one skipped.
 SEED = 25
 CHECK_EVERY_S = 3.0
@@ -33,9 +32,10 @@ CHECK_TIMEOUT_S = 10.0
 class Demo:
     """Its parts are there from the start of the block to its end; the phone system is busy from `begin` to `end`."""
 
-    def __init__(self, on_event: Callable[[CallEvent | AgentEvent], None]) -> None:
-        """`on_event` is called from other threads."""
+    def __init__(self, on_event: Callable[[CallEvent | AgentEvent], None], *, pace: float = 1.0) -> None:
+        """`on_event` is called from other threads. `pace` stretches all seconds (0.2: five times as fast)."""
         self._on_event = on_event
+        self._pace = pace
         self._parts = ExitStack()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -47,9 +47,9 @@ class Demo:
             self._call_logger = parts.enter_context(call_logger.start())
             self._cdr_file = Path(folder) / "cdr.sqlite"
             self._phone_system = parts.enter_context(
-                Pbx(self._cdr_file, rng=random.Random(SEED), on_event=self._on_event)
+                Pbx(self._cdr_file, rng=random.Random(SEED), pace=self._pace, on_event=self._on_event)
             )
-            self._agents = Agents(self._cdr_file, on_event=self._on_event)
+            self._agents = Agents(self._cdr_file, pace=self._pace, on_event=self._on_event)
             self._parts = parts.pop_all()
         return self
 
@@ -80,14 +80,14 @@ class Demo:
     @property
     def links(self) -> list[tuple[str, str]]:
         return [
-            ("Call Logger", f"{self._call_logger.control_url}/entries"),
+            ("Call Logger", self._call_logger.entries_url),
             ("alerts", f"{self._call_logger.base_url}/alerts/call-groups"),
         ]
 
     def begin(self, port: int) -> None:
         """Let calls and agents come and go, and the functions on this port check the groups."""
         works = {
-            "calls": lambda: self._phone_system.run(self._stop),
+            "calls": lambda: self._phone_system.run(self._stop, calls_per_minute=CALLS_PER_MINUTE / self._pace),
             "agents": lambda: self._agents.run(self._stop),
             "checks": lambda: self._ask_for_checks(port),
         }
@@ -102,7 +102,7 @@ class Demo:
             thread.join()
 
     def _ask_for_checks(self, port: int) -> None:
-        while not self._stop.wait(CHECK_EVERY_S):
+        while not self._stop.wait(CHECK_EVERY_S * self._pace):
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=CHECK_TIMEOUT_S)
             # What keeps the functions from it they say themselves, in their own lines.
             with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):

@@ -16,7 +16,7 @@ STORAGE_FOLDER = ".local/storage"
 STORAGE_PORTS = azurite.Ports(10000, 10001, 10002)
 
 
-def read_settings(root: Path) -> dict[str, str]:
+def own_environment(root: Path) -> dict[str, str]:
     """The environment with the file's values; what was in the environment before wins. Raises HostError."""
     environment = dict(os.environ)
     apply_local_settings(root, environment)
@@ -27,7 +27,7 @@ def uses_azurite(settings: Mapping[str, str]) -> bool:
     return settings.get("AzureWebJobsStorage", "").replace(" ", "").rstrip(";").lower() == "usedevelopmentstorage=true"
 
 
-def storage(root: Path, settings: Mapping[str, str]) -> AbstractContextManager[object]:
+def own_storage(root: Path, settings: Mapping[str, str]) -> AbstractContextManager[object]:
     """Azurite, keeping what is stored for the next time, where the settings want it; else nothing is started."""
     if not uses_azurite(settings):
         return nullcontext()

@@ -23,12 +23,12 @@ from local.azurite import AzuriteError
 from local.host.settings import HostError
 from local.phone_system.agents import AgentEvent
 from local.phone_system.pbx import CallEvent
-from local.run import own_settings as own_system
 from local.run.demo import Demo
 from local.run.functions_process import Ended, Functions, Output
 from local.run.lines import line_of_agent, line_of_event, line_of_other_output, line_of_phone, read_event
 from local.run.options import PortRefused, add_run_options, refuse_taken_port
-from local.run.tally import Backend, Books
+from local.run.own_settings import SETTINGS_FILE, own_environment, own_storage
+from local.run.tally import Backend, Tally
 from local.run.terminal import Terminal, standard_output
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,11 +50,12 @@ class Stopped(Exception):
 
 @dataclass
 class Run:
-    """One run. All that happens comes through one queue to one thread, which keeps the books and writes the lines."""
+    """One run. All that happens comes through one queue to one thread, which keeps the tally and writes the lines."""
 
     terminal: Terminal
+    make_demo: Callable[[Callable[[CallEvent | AgentEvent], None]], Demo] = Demo
     happenings: SimpleQueue[Happening] = field(default_factory=SimpleQueue)
-    books: Books = field(default_factory=Books)
+    tally: Tally = field(default_factory=Tally)
     backend: Backend | None = None
     _is_ready: bool = False
 
@@ -62,11 +63,11 @@ class Run:
         """Returns when `seconds` are over. Raises Stopped, FunctionsFailed, AzuriteError and HostError."""
         with ExitStack() as parts:
             parts.callback(self._show_the_rest)
-            is_own = (ROOT / own_system.SETTINGS_FILE).is_file()
-            demo = None if is_own else parts.enter_context(Demo(self.happenings.put))
-            environment = demo.environment if demo else own_system.read_settings(ROOT)
+            is_own = (ROOT / SETTINGS_FILE).is_file()
+            demo = None if is_own else parts.enter_context(self.make_demo(self.happenings.put))
+            environment = demo.environment if demo else own_environment(ROOT)
             if is_own:
-                parts.enter_context(own_system.storage(ROOT, environment))
+                parts.enter_context(own_storage(ROOT, environment))
             functions = parts.enter_context(Functions(ROOT, port, environment, self.happenings.put))
             if demo:
                 parts.callback(demo.end)
@@ -92,8 +93,8 @@ class Run:
         """Nobody calls any more; wait until what ended has come out."""
         demo.end()
         self._take_all(functions)
-        self.terminal.say(f"\nNo more calls; waiting for {len(self.books.waiting)} on their way ...\n", "dim")
-        self._watch(functions, either(lambda: not self.books.waiting, after(SETTLE_SECONDS)))
+        self.terminal.say(f"\nNo more calls; waiting for {len(self.tally.waiting)} on their way ...\n", "dim")
+        self._watch(functions, either(lambda: not self.tally.waiting, after(SETTLE_SECONDS)))
         self.backend = demo.backend
 
     def _watch(self, functions: Functions, is_over: Callable[[], bool]) -> None:
@@ -125,12 +126,12 @@ class Run:
 
     def _show(self, happening: CallEvent | AgentEvent | Output) -> None:
         if isinstance(happening, CallEvent):
-            self.books.note_phone(happening)
+            self.tally.note_phone(happening)
             self.terminal.call(line_of_phone(happening))
         elif isinstance(happening, AgentEvent):
             self.terminal.call(line_of_agent(happening))
         elif event := read_event(happening.text):
-            self.books.note(event)
+            self.tally.note(event)
             if line := line_of_event(event):
                 self.terminal.call(line)
         elif (text := line_of_other_output(happening.text)) and (self._is_ready or "error" in text.lower()):
@@ -153,7 +154,7 @@ def title(*, is_demo: bool) -> str:
             "Demo: simulated phone system → SQLite → functions, Azurite's queue and tables → stand-in Call Logger\n"
             "For your own system, copy local.settings.example.json to local.settings.json and fill it in."
         )
-    return f"Your own phone system and Call Logger, from {own_system.SETTINGS_FILE}"
+    return f"Your own phone system and Call Logger, from {SETTINGS_FILE}"
 
 
 def host_in_words(*, is_core_tools: bool) -> str:
@@ -194,9 +195,5 @@ def main(arguments: list[str] | None = None) -> int:
     except (PortRefused, AzuriteError, HostError, FunctionsFailed) as exc:
         print(f"local.run: {exc}", file=sys.stderr)
         return 1
-    run.terminal.summary(f"After {options.seconds:g} s:", run.books, run.backend)
-    return int(any(run.books.mistakes(run.backend)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    run.terminal.summary(f"After {options.seconds:g} s:", run.tally, run.backend)
+    return int(any(run.tally.mistakes(run.backend)))

@@ -1,4 +1,4 @@
-"""The books of a run: every call that ended must come out somewhere. Pure."""
+"""The tally of a run: every call that ended must come out somewhere. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Backend:
 
 
 @dataclass
-class Books:
+class Tally:
     """What the phone system did, and what the functions say became of it.
 
     A call is known by the id of its row: the parts of a transferred call count one by one, as they do in the CDR table.

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from local.run.lines import Line
-from local.run.tally import Backend, Books
+from local.run.tally import Backend, Tally
 
 LABEL_WIDTH = 14
 
@@ -41,33 +41,33 @@ class Terminal:
         for label, text in pairs:
             self._print((f"  {label:<{LABEL_WIDTH}}", "bold"), text)
 
-    def summary(self, title: str, books: Books, backend: Backend | None) -> None:
+    def summary(self, title: str, tally: Tally, backend: Backend | None) -> None:
         self.say(f"\n{title}", "bold")
         if backend:
-            self.labelled([("phone system", f"{books.begun} calls began, {len(books.ended)} ended")])
-        self.labelled([("queue", f"{books.queued} queued")])
+            self.labelled([("phone system", f"{tally.begun} calls began, {len(tally.ended)} ended")])
+        self.labelled([("queue", f"{tally.queued} queued")])
         if backend:
-            self.labelled([("Call Logger", f"{backend.entries} entries ({books.count('submitted')} submitted)")])
+            self.labelled([("Call Logger", f"{backend.entries} entries ({tally.count('submitted')} submitted)")])
         else:
-            self.labelled([("submitted", str(books.count("submitted")))])
-        self.labelled((outcome, _with_reasons(books, outcome)) for outcome in ("skipped", "rejected"))
-        if books.alerts:
-            self.labelled([("alerts", f"{books.alerts['raised']} raised, {books.alerts['resolved']} resolved")])
-        self._judge(books, backend)
+            self.labelled([("submitted", str(tally.count("submitted")))])
+        self.labelled((outcome, _with_reasons(tally, outcome)) for outcome in ("skipped", "rejected"))
+        if tally.alerts:
+            self.labelled([("alerts", f"{tally.alerts['raised']} raised, {tally.alerts['resolved']} resolved")])
+        self._judge(tally, backend)
 
-    def _judge(self, books: Books, backend: Backend | None) -> None:
-        mistakes = list(books.mistakes(backend))
+    def _judge(self, tally: Tally, backend: Backend | None) -> None:
+        mistakes = list(tally.mistakes(backend))
         for mistake in mistakes:
             self.say(f"  {mistake}", "bold red")
         if backend and not mistakes:
-            sums = f"{backend.entries} entries + {books.count('skipped')} skipped + {books.count('rejected')} rejected"
-            self.say(f"  {sums} = {len(books.ended)} ended: every call is accounted for, none twice", "bold green")
+            sums = f"{backend.entries} entries + {tally.count('skipped')} skipped + {tally.count('rejected')} rejected"
+            self.say(f"  {sums} = {len(tally.ended)} ended: every call is accounted for, none twice", "bold green")
 
     def _print(self, *parts: str | tuple[str, str]) -> None:
         # Soft wrap: how a long line is broken is the terminal's business, and in a file it stays one line.
         self._console.print(Text.assemble(*parts), soft_wrap=True)
 
 
-def _with_reasons(books: Books, outcome: str) -> str:
-    reasons = ", ".join(f"{reason.replace('_', ' ')}: {n}" for reason, n in books.reasons(outcome).most_common())
-    return f"{books.count(outcome)} ({reasons})" if reasons else "0"
+def _with_reasons(tally: Tally, outcome: str) -> str:
+    reasons = ", ".join(f"{reason.replace('_', ' ')}: {n}" for reason, n in tally.reasons(outcome).most_common())
+    return f"{tally.count(outcome)} ({reasons})" if reasons else "0"

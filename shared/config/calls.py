@@ -72,15 +72,37 @@ class Calls(Section):
     unmapped_extensions: Literal["keep", "skip", "submit_without_email"] = Field(
         "keep", description="keep (rejected in the ledger, until mapped and replayed), skip or submit_without_email"
     )
-    pbx_call_id: Annotated[str, AfterValidator(_call_id_template)] = Field(
-        "{call_id}-{id}",
-        description="a template of {call_id} and {id}: the call's unique key at the Call Logger; {call_id} alone goes "
-        "on with the keys of the Node.js integration, which loses all but the first row of a transferred call",
+    pbx_call_id: Annotated[str, AfterValidator(_call_id_template)] | None = Field(
+        None,
+        description="a template of {call_id} and {id}: the call's unique key at the Call Logger; if not given "
+        "{call_id}-{id} for rows with a number, {id} for calls of legs; {call_id} alone goes on with the keys of the "
+        "Node.js integration, which loses all but the first row of a transferred call",
+    )
+
+    owner: Literal["last_answered", "first_answered", "longest", "each"] = Field(
+        "last_answered",
+        description="for sources of legs, whose a call is in which several talked: last_answered, first_answered, "
+        "longest (talk in sum) or each (an entry for each); but with each, what the others talked is in no entry",
+    )
+    duration: Literal["talk", "call"] = Field(
+        "talk",
+        description="for sources of legs: talk (the owner's own) or call (all of it, with the waiting)",
+    )
+    call_group: Literal["any", "monitored"] = Field(
+        "any", description="any (the queue or ring group that a call came through) or monitored (only those monitored)"
     )
 
     max_rejections_per_minute: int = Field(
         60, ge=1, le=100_000, description="1 to 100000: with more, a worker stops rejecting and puts calls back instead"
     )
+
+    @field_validator("owner")
+    @classmethod
+    def _each_needs_a_key(cls, value: str, info: ValidationInfo) -> str:
+        template = info.data.get("pbx_call_id")
+        if value == "each" and template is not None and "{id}" not in template:
+            raise ValueError("would give the entries of a call one key: calls.pbx_call_id must hold {id} for it")
+        return value
 
     @field_validator("default_region")
     @classmethod

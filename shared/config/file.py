@@ -17,6 +17,7 @@ MAX_FILE_BYTES = 256_000
 
 # Read for a setting that the file does not name.
 ENVIRONMENT: Mapping[tuple[str, ...], str] = {
+    ("3cx", "source"): "CDR_SOURCE",
     ("3cx", "cdr_database", "engine"): "CDR_DB_ENGINE",
     ("3cx", "cdr_database", "host"): "CDR_DB_HOST",
     ("3cx", "cdr_database", "port"): "CDR_DB_PORT",

@@ -17,8 +17,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from shared.config.hours import GroupHours
-from shared.config.phone_system import Database, Engine
-from shared.config.types import Duration, ExistingFile, HttpUrl, Section, http_url
+from shared.config.phone_system import Database, Engine, Xapi
+from shared.config.types import Duration, Section, http_url
 
 
 class NoMembers(Section):
@@ -50,12 +50,8 @@ class DatabaseMembers(Section):
     )
 
 
-class XapiMembers(Section):
+class XapiMembers(Xapi):
     source: Literal["xapi"] = Field(description="xapi: the REST API of 3CX V20")
-    url: HttpUrl = Field(description="http(s) address of the phone system, such as https://pbx.example.com:5001")
-    client_id: str = Field(description="the API client's id", min_length=1)
-    client_secret: SecretStr = Field(description="its secret")
-    ca_file: ExistingFile | None = Field(None, description="a file with the certificates to trust, for a private CA")
 
 
 Members = Annotated[NoMembers | StaticMembers | DatabaseMembers | XapiMembers, Field(discriminator="source")]

@@ -98,8 +98,9 @@ def _locate(location: Iterable[int | str], *, with_tags: bool = True) -> _Locati
 
 
 def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
-    """What the first key of a union's member, type or source, may hold."""
-    return types_in(next(iter(model.model_fields.values())).annotation)
+    """What the key that tells a union's members apart, source or type, may hold."""
+    fields = model.model_fields
+    return types_in((fields.get("source") or fields["type"]).annotation) if {"source", "type"} & fields.keys() else ()
 
 
 def _variable_of(path: Path, variables: Mapping[Path, str], unset: Mapping[Path, str]) -> str:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, PlainValidator, SecretStr, ValidationInfo, field_validator
 
-from shared.config.types import Duration, ExistingFile, Host, Section, Zone
+from shared.config.types import Duration, ExistingFile, Host, HttpUrl, Section, Zone
 
 Engine = Literal["sqlserver", "mysql", "postgresql", "sqlite"]
 DEFAULT_PORTS: Mapping[str, int] = {"sqlserver": 1433, "mysql": 3306, "postgresql": 5432}
@@ -122,6 +122,15 @@ StartFrom = Annotated[
 """A naive date and time is meant in the database's own time zone."""
 
 
+class Xapi(Section):
+    """The REST API of 3CX V20. It knows one token at a time, so no other tool may use this client."""
+
+    url: HttpUrl = Field(description="http(s) address of the phone system, such as https://pbx.example.com:5001")
+    client_id: str = Field(description="the API client's id", min_length=1)
+    client_secret: SecretStr = Field(description="its secret")
+    ca_file: ExistingFile | None = Field(None, description="a file with the certificates to trust, for a private CA")
+
+
 class ThreeCx(Section):
     """The phone system."""
 
@@ -136,12 +145,23 @@ class ThreeCx(Section):
         "beginning",
         description="beginning, now, an id (rows after it) or a date such as 2026-11-01; for the very first poll",
     )
-    schema_: str = Field(
+    source: Literal["calllog", "v20", "v18", "xapi", "auto"] = Field(
         "calllog",
+        description="calllog (each row of a table is a call), v20 (cdroutput, of V20 Update 6 and later), v18 "
+        "(the cl_ tables, of V16 to V20 Update 5), xapi (V20's REST API) or auto (whichever of these tables is there)",
+    )
+    replica_delay: Duration | None = Field(
+        None,
+        description="such as 5 minutes, for v20: the schedule of the Data Connector that writes this replica; if not "
+        "given, it is the phone system's own database",
+    )
+    xapi: Xapi | None = Field(None, description="V20's REST API: for source xapi, and for what others leave to it")
+    schema_: str | None = Field(
+        None,
         alias="schema",
         min_length=1,
-        description="name of a file in config/schemas without .sql, or the path of a file of your own: the SELECT that "
-        "yields call detail records",
+        description="the SELECT: name of a file in config/schemas (for v20 in config/legs) without .sql, or the path "
+        "of a file of your own; if not given, the one that belongs to the source",
     )
     gap_wait: Duration = Field(
         timedelta(minutes=15),
@@ -151,7 +171,36 @@ class ThreeCx(Section):
     open_row_wait: Duration = Field(
         timedelta(hours=24), description="such as 24 hours: when a row without an end is given up"
     )
-    cdr_database: CdrDatabase = Field(description="where the call detail records are, and how to get there")
+    cdr_database: CdrDatabase | None = Field(
+        None, description="where the call detail records are, and how to get there; not for source xapi"
+    )
+
+    @field_validator("cdr_database")
+    @classmethod
+    def _a_source_needs_it(cls, value: CdrDatabase | None, info: ValidationInfo) -> CdrDatabase | None:
+        source = info.data.get("source")
+        if value is None and source not in (None, "xapi"):
+            raise ValueError(f"missing, source {source} needs it")
+        return value
+
+    @field_validator("xapi")
+    @classmethod
+    def _its_source_needs_it(cls, value: Xapi | None, info: ValidationInfo) -> Xapi | None:
+        if value is None and info.data.get("source") == "xapi":
+            raise ValueError("missing, source xapi needs it")
+        return value
+
+    @property
+    def database(self) -> CdrDatabase:
+        """Of a source that has one."""
+        if self.cdr_database is None:
+            raise LookupError(f"source {self.source} has no database")
+        return self.cdr_database
+
+    @property
+    def timezone(self) -> str:
+        """Of timestamps without an offset."""
+        return self.cdr_database.timezone if self.cdr_database else "UTC"
 
 
 def start_moment(value: datetime, zone: str) -> datetime:

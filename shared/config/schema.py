@@ -96,8 +96,9 @@ def _may_be_absent(path: tuple[str, ...], schema: Schema, definitions: Schema) -
         if not schema["required"]:
             del schema["required"]
         schema = schema["properties"][key]
-        if "$ref" in schema:
-            schema = definitions[schema["$ref"].rpartition("/")[2]]
+        for choice in schema.get("anyOf", [schema]):
+            if "$ref" in choice and choice != A_VARIABLE:
+                schema = definitions[choice["$ref"].rpartition("/")[2]]
 
 
 def _or_nothing(schema: Schema) -> Schema:

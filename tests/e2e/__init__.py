@@ -1,0 +1,1 @@
+"""From a row in the phone system's database to an entry at the Call Logger."""

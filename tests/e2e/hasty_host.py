@@ -13,7 +13,8 @@ from typing import Any
 
 from cdr.wiring.parts import Parts
 from cdr.wiring.times import Times
-from local.host import host
+from local.host.host import Times as HostTimes
+from local.host.host import main
 
 HASTY = Times(
     longest_attempt=timedelta(seconds=2),
@@ -37,4 +38,4 @@ def hurry() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(host.main(times=host.Times(queue_lease=timedelta(seconds=5)), prepare=hurry))
+    sys.exit(main(times=HostTimes(queue_lease=timedelta(seconds=5)), prepare=hurry))

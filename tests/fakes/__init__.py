@@ -1,0 +1,1 @@
+"""Each port once more, in memory."""

@@ -16,8 +16,8 @@ from typing import Any, Self
 
 import requests
 
+from local import call_logger
 from local.azurite import Ports
-from local.call_logger import server as call_logger
 from tests.faults.fast_queue import HOST_LEASE_S, make_faster
 from tests.faults.lab import KEY, Lab
 from tests.faults.mysql_proxy import MySqlProxy

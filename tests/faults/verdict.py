@@ -17,7 +17,7 @@ from cdr.edges.storage.positions import TablePositionStore
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition
 from cdr.wiring.parts import CALL_QUEUE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
-from local.call_logger.server import CallLogger
+from local.call_logger import CallLogger
 from shared.errors import StorageUnavailable
 from tests.faults.phone_system import pbx_call_id
 

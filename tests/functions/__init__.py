@@ -1,0 +1,1 @@
+"""Each function as its trigger calls it."""

@@ -18,8 +18,8 @@ from azure.storage.queue import QueueClient
 from cdr.calls.message import Letter
 from cdr.edges.storage.table import from_pieces, unescape_key
 from cdr.wiring.parts import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
+from local import call_logger
 from local.azurite import ACCOUNT_KEY
-from local.call_logger import server as call_logger
 from shared.config.phone_system import CdrDatabase
 
 TOKEN = "call-logger-token-92hx"

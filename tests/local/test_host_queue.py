@@ -9,40 +9,32 @@ from datetime import timedelta
 
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
-from azure.storage.queue import QueueClient
 
 from local import azurite
-from local.host.queue import LEASE, QueueListener
+from local.host.queue import QueueListener
 from local.host.settings import QueueSettings
 from tests.support.waiting import wait_until
-
-pytestmark = pytest.mark.skipif(azurite.find_entry() is None, reason="Azurite is not installed (see AZURITE_DIR)")
-
-
-@pytest.fixture(scope="module")
-def storage():
-    with azurite.start() as storage:
-        yield storage
+from tests.systems.storage import Storage
 
 
 @pytest.fixture
-def queue(storage, request):
+def queue(storage):
     """An empty queue of the test's own."""
-    name = f"q{abs(hash(request.node.name))}"
-    with QueueClient.from_connection_string(storage.connection_string, name) as queue:
+    with storage.plain_queue(storage.new_name()) as queue:
         queue.create_queue()
         yield queue
 
 
 class Deliveries:
-    """A function that remembers its messages and does with each what the test says."""
+    """A function that remembers its messages, and when they came, and does with each what the test says."""
 
     def __init__(self, act=lambda _: None):
-        self.messages = []
+        self.messages, self.times = [], []
         self._act = act
 
     def __call__(self, message):
         self.messages.append(message)
+        self.times.append(time.monotonic())
         return self._act(message)
 
     @property
@@ -54,7 +46,7 @@ def fail(_message):
     raise RuntimeError("told to fail")
 
 
-def settings(**changes):
+def listener_of(storage, name, run, submit, *, lease_s=600, **changes):
     values = {
         "batch_size": 4,
         "new_batch_threshold": 2,
@@ -63,15 +55,14 @@ def settings(**changes):
         "max_polling_interval": timedelta(milliseconds=200),
         "is_base64": True,
     }
-    return QueueSettings(**(values | changes))
+    settings, lease = QueueSettings(**(values | changes)), timedelta(seconds=lease_s)
+    return QueueListener(name, storage.connection_string, settings, run=run, submit=submit, lease=lease)
 
 
 @contextmanager
-def listening(storage, queue_name, run, *, lease=LEASE, **changes):
+def listening(storage, name, run, **options):
     with ThreadPoolExecutor(8) as pool:
-        listener = QueueListener(
-            queue_name, storage.connection_string, settings(**changes), run=run, submit=pool.submit, lease=lease
-        )
+        listener = listener_of(storage, name, run, pool.submit, **options)
         listener.start()
         try:
             yield
@@ -81,168 +72,120 @@ def listening(storage, queue_name, run, *, lease=LEASE, **changes):
     listener.close()
 
 
-def send(queue, text="hello"):
-    return queue.send_message(b64encode(text.encode()).decode())
+def send(queue, text="hello", **options):
+    return queue.send_message(b64encode(text.encode()).decode(), **options)
 
 
 def stored(queue):
-    """How many messages the queue holds, hidden ones included."""
-    return queue.get_queue_properties().approximate_message_count
-
-
-def poison_messages(storage, queue):
-    name = f"{queue.queue_name}-poison"
-    with QueueClient.from_connection_string(storage.connection_string, name) as poison:
-        wait_until(lambda: exists(poison) and stored(poison))
-        return list(poison.receive_messages(max_messages=10))
-
-
-def exists(queue):
+    """How many messages the queue holds, hidden ones included; None where there is no queue."""
     try:
-        queue.get_queue_properties()
+        return queue.get_queue_properties().approximate_message_count
     except ResourceNotFoundError:
-        return False
-    return True
+        return None
 
 
-def test_a_message_is_handed_over_decoded_with_its_properties_and_then_deleted(storage, queue):
-    sent = send(queue, "grüezi")
+def poison_message(storage, queue):
+    with storage.plain_queue(f"{queue.queue_name}-poison") as poison:
+        wait_until(lambda: stored(poison))
+        (message,) = poison.receive_messages()
+        return message
+
+
+@pytest.mark.parametrize(
+    ("text", "is_base64", "id_seen"),
+    [
+        pytest.param("grüezi", True, None, id="base64"),
+        pytest.param("not base64!", False, None, id="no encoding"),
+        pytest.param('{"ID": 42}', True, "42", id="an id in a JSON body hides the message's own, as in Azure"),
+    ],
+)
+def test_a_message_is_handed_over_with_its_properties_and_then_deleted(storage, queue, text, is_base64, id_seen):
+    sent = send(queue, text) if is_base64 else queue.send_message(text)
     deliveries = Deliveries()
-    with listening(storage, queue.queue_name, deliveries):
+    with listening(storage, queue.queue_name, deliveries, is_base64=is_base64):
         wait_until(lambda: not stored(queue))
     (message,) = deliveries.messages
-    assert message.get_body().decode() == "grüezi"
-    assert (message.id, message.dequeue_count) == (sent.id, 1)
-    assert message.insertion_time == sent.inserted_on
+    assert message.get_body().decode() == text
+    assert (message.id, message.dequeue_count, message.insertion_time) == (id_seen or sent.id, 1, sent.inserted_on)
     assert message.expiration_time - message.insertion_time == timedelta(days=7)
     assert message.pop_receipt
 
 
-def test_an_id_in_a_json_body_hides_the_id_of_the_message_as_in_azure(storage, queue):
-    send(queue, '{"id": 42}')
-    deliveries = Deliveries()
-    with listening(storage, queue.queue_name, deliveries):
-        wait_until(lambda: deliveries.messages)
-    assert deliveries.messages[0].id == "42"
-
-
-def test_without_encoding_the_text_is_the_body(storage, queue):
-    queue.send_message("not base64!")
-    deliveries = Deliveries()
-    with listening(storage, queue.queue_name, deliveries, is_base64=False):
-        wait_until(lambda: not stored(queue))
-    assert deliveries.messages[0].get_body() == b"not base64!"
-
-
-def test_a_failed_message_comes_back_after_the_visibility_timeout(storage, queue):
-    send(queue)
-    times = []
-
-    def fail_once(message):
-        times.append(time.monotonic())
-        if message.dequeue_count == 1:
-            fail(message)
-
-    deliveries = Deliveries(fail_once)
-    with listening(storage, queue.queue_name, deliveries, visibility_timeout=timedelta(seconds=1)):
-        wait_until(lambda: not stored(queue))
-    assert deliveries.counts == [1, 2]
-    # Storage keeps whole seconds.
-    assert times[1] - times[0] >= 0.9
-
-
-def test_the_last_failure_moves_the_body_to_a_poison_queue_that_is_made_for_it(storage, queue):
+def test_a_failed_message_comes_back_after_a_while_and_then_moves_to_a_poison_queue_made_for_it(storage, queue):
     sent = send(queue, "bad")
     deliveries = Deliveries(fail)
-    with listening(storage, queue.queue_name, deliveries, max_dequeue_count=3):
-        (copy,) = poison_messages(storage, queue)
+    with listening(storage, queue.queue_name, deliveries, visibility_timeout=timedelta(seconds=1)):
+        copy = poison_message(storage, queue)
         wait_until(lambda: not stored(queue))
-    assert deliveries.counts == [1, 2, 3]
+    assert deliveries.counts == [1, 2]
+    assert deliveries.times[1] - deliveries.times[0] >= 0.9  # storage keeps whole seconds
     assert copy.content == b64encode(b"bad").decode()
     assert (copy.id != sent.id, copy.dequeue_count) == (True, 1)
     assert copy.expires_on - copy.inserted_on == timedelta(days=7)
 
 
-def test_a_message_delivered_too_often_before_goes_to_poison_without_a_call(storage, queue):
-    send(queue)
-    for _ in range(2):
+@pytest.mark.parametrize("content", ["aGVsbG8=", '{"call": 1234}'], ids=["delivered too often before", "no base64"])
+def test_what_is_hopeless_goes_to_poison_as_it_is_without_a_call(storage, queue, content):
+    queue.send_message(content)
+    for _ in range(2 if content == "aGVsbG8=" else 0):
         received = queue.receive_message(visibility_timeout=60)
         queue.update_message(received.id, received.pop_receipt, visibility_timeout=0)
     deliveries = Deliveries()
-    with listening(storage, queue.queue_name, deliveries, max_dequeue_count=2):
-        assert len(poison_messages(storage, queue)) == 1
-        wait_until(lambda: not stored(queue))
-    assert deliveries.messages == []
-
-
-def test_what_is_not_base64_goes_to_poison_as_it_is_without_a_call(storage, queue):
-    queue.send_message('{"call": 1234}')
-    deliveries = Deliveries()
     with listening(storage, queue.queue_name, deliveries):
-        (copy,) = poison_messages(storage, queue)
+        assert poison_message(storage, queue).content == content
         wait_until(lambda: not stored(queue))
-    assert copy.content == '{"call": 1234}'
     assert deliveries.messages == []
 
 
 def test_a_message_that_fails_in_a_poison_queue_stays_hidden_until_its_lease_ends(storage, caplog):
-    times = []
-
-    def note_and_fail(message):
-        times.append(time.monotonic())
-        fail(message)
-
-    name = "failing-poison"
-    deliveries = Deliveries(note_and_fail)
-    with QueueClient.from_connection_string(storage.connection_string, name) as queue:
+    deliveries = Deliveries(fail)
+    with storage.plain_queue("failing-poison") as queue:
         queue.create_queue()
         send(queue)
-        with listening(storage, name, deliveries, lease=timedelta(seconds=2), max_dequeue_count=2):
+        with listening(storage, queue.queue_name, deliveries, lease_s=1):
             wait_until(lambda: "There is no poison queue" in caplog.text)
         assert stored(queue) == 1
     assert deliveries.counts == [1, 2]
-    assert times[1] - times[0] >= 1.9
+    assert deliveries.times[1] - deliveries.times[0] >= 0.9
 
 
 def test_a_lease_is_renewed_while_the_function_runs(storage, queue):
-    send(queue)
-    deliveries = Deliveries(lambda _: time.sleep(3.5))
-    with listening(storage, queue.queue_name, deliveries, lease=timedelta(seconds=2)):
+    """Which it does until a second message tells it that storage has counted three seconds."""
+    later = threading.Event()
+    deliveries = Deliveries(lambda message: later.set() if message.get_body() == b"later" else later.wait(60))
+    send(queue, "first")
+    send(queue, "later", visibility_timeout=3)
+    with listening(storage, queue.queue_name, deliveries, lease_s=1):
         wait_until(lambda: not stored(queue))
-    assert deliveries.counts == [1]
+    assert deliveries.counts == [1, 1]
 
 
 def test_no_more_run_at_once_than_batch_size_and_threshold_allow(storage, queue):
-    lock = threading.Lock()
-    running, seen = [], []
+    """Two at first; with one of them done, another two."""
+    running, at_most = set(), []
+    may_end = threading.Semaphore(0)
 
     def work(message):
-        with lock:
-            running.append(message)
-            seen.append(len(running))
-        # Unequal, or all of a batch would end at once and the threshold would never count.
-        time.sleep(float(message.get_body()))
-        with lock:
-            running.remove(message)
+        running.add(message)
+        at_most.append(len(running))
+        may_end.acquire(timeout=60)
+        running.remove(message)
 
-    for index in range(12):
-        send(queue, "0.1" if index % 2 else "0.4")
+    for _ in range(9):
+        send(queue)
     with listening(storage, queue.queue_name, work, batch_size=2, new_batch_threshold=1):
+        for running_then in (2, 3):
+            wait_until(lambda now=running_then: len(running) == now)
+            may_end.release()
+        may_end.release(9)
         wait_until(lambda: not stored(queue))
-    assert len(seen) == 12
-    assert max(seen) == 3
+    assert (len(at_most), max(at_most)) == (9, 3)
 
 
 def test_a_message_that_waits_for_a_thread_is_given_back_when_the_host_stops(storage, queue):
     send(queue)
     waiting = []
-    listener = QueueListener(
-        queue.queue_name,
-        storage.connection_string,
-        settings(),
-        run=Deliveries(),
-        submit=lambda job, leased: waiting.append((job, leased)),
-    )
+    listener = listener_of(storage, queue.queue_name, Deliveries(), lambda job, leased: waiting.append((job, leased)))
     listener.start()
     wait_until(lambda: waiting)
     listener.stop()
@@ -253,32 +196,20 @@ def test_a_message_that_waits_for_a_thread_is_given_back_when_the_host_stops(sto
     assert queue.receive_message().dequeue_count == 2
 
 
-def test_a_queue_that_is_made_later_is_found(storage, caplog):
-    deliveries = Deliveries()
-    with (
-        listening(storage, "made-later", deliveries),
-        QueueClient.from_connection_string(storage.connection_string, "made-later") as queue,
-    ):
-        wait_until(lambda: "does not exist yet" in caplog.text)
-        queue.create_queue()
-        send(queue)
-        wait_until(lambda: not stored(queue))
-    assert deliveries.counts == [1]
-    assert caplog.text.count("does not exist yet") == 1
-
-
-def test_a_storage_that_restarts_is_waited_for(tmp_path, caplog):
+@pytest.mark.usefixtures("storage")  # or none is installed
+def test_a_queue_that_is_made_later_and_a_storage_that_restarts_are_waited_for(tmp_path, caplog):
     deliveries = Deliveries()
     first = azurite.start(tmp_path)
-    with QueueClient.from_connection_string(first.connection_string, "calls") as queue:
+    storage = Storage(first)
+    with storage.plain_queue("calls") as queue, listening(storage, "calls", deliveries):
+        wait_until(lambda: "does not exist yet" in caplog.text)
         queue.create_queue()
-        with listening(first, "calls", deliveries):
-            send(queue, "before")
-            wait_until(lambda: not stored(queue))
-            first.stop()
-            wait_until(lambda: "storage does not answer" in caplog.text)
-            with azurite.start(tmp_path, first.ports):
-                send(queue, "after")
-                wait_until(lambda: len(deliveries.messages) == 2)
-                wait_until(lambda: not stored(queue))
+        send(queue, "before")
+        wait_until(lambda: not stored(queue))
+        first.stop()
+        wait_until(lambda: "storage does not answer" in caplog.text)
+        with azurite.start(tmp_path, first.ports):
+            send(queue, "after")
+            wait_until(lambda: len(deliveries.messages) == 2 and not stored(queue))
     assert [message.get_body() for message in deliveries.messages] == [b"before", b"after"]
+    assert caplog.text.count("does not exist yet") == 1

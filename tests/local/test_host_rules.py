@@ -11,21 +11,10 @@ import pytest
 from local.host.functions import AppError, import_app, read_functions
 from local.host.invoke import worker_threads
 from local.host.queue import Pauses, poison_queue_of
-from local.host.settings import HostError, apply_local_settings, read_host_settings
+from local.host.settings import HostError, HostSettings, QueueSettings, apply_local_settings, read_host_settings
 from local.host.timer import Schedule, next_run
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)  # a Sunday
-STORAGE = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
-
-
-@pytest.fixture
-def app():
-    return func.FunctionApp()
-
-
-def host_json(folder, **queues):
-    (folder / "host.json").write_text(json.dumps({"version": "2.0", "extensions": {"queues": queues}}))
-    return folder
 
 
 def after(seconds):
@@ -34,70 +23,54 @@ def after(seconds):
 
 class TestSettings:
     def test_an_empty_host_json_means_the_defaults_of_azure(self, tmp_path):
-        (tmp_path / "host.json").write_text('{"version": "2.0"}')
-        settings = read_host_settings(tmp_path)
-        assert settings.route_prefix == "api"
-        assert (settings.queues.batch_size, settings.queues.new_batch_threshold) == (16, 8)
-        assert (settings.queues.max_dequeue_count, settings.queues.is_base64) == (5, True)
-        assert settings.queues.visibility_timeout == timedelta(0)
-        assert settings.queues.max_polling_interval == timedelta(minutes=1)
+        (tmp_path / "host.json").write_text("{}")
+        queues = QueueSettings(16, 8, 5, timedelta(0), timedelta(minutes=1), is_base64=True)
+        assert read_host_settings(tmp_path) == HostSettings(queues, "api")
 
     def test_given_values_are_used(self, tmp_path):
-        queues = read_host_settings(
-            host_json(
-                tmp_path,
-                batchSize=32,
-                newBatchThreshold=0,
-                maxDequeueCount=1,
-                visibilityTimeout="01:02:03",
-                maxPollingInterval="00:00:00.1",
-                messageEncoding="none",
-            )
-        ).queues
-        assert (queues.batch_size, queues.new_batch_threshold, queues.max_dequeue_count) == (32, 0, 1)
-        assert queues.visibility_timeout == timedelta(hours=1, minutes=2, seconds=3)
-        assert queues.max_polling_interval == timedelta(milliseconds=100)
-        assert not queues.is_base64
+        counts = '"batchSize": 32, "newBatchThreshold": 0, "maxDequeueCount": 1, "messageEncoding": "none"'
+        spans = '"visibilityTimeout": "01:02:03", "maxPollingInterval": "00:00:00.1"'
+        text = f'{{"extensions": {{"http": {{"routePrefix": "/v1/"}}, "queues": {{{counts}, {spans}}}}}}}'
+        (tmp_path / "host.json").write_text(text)
+        queues = QueueSettings(32, 0, 1, timedelta(seconds=3723), timedelta(milliseconds=100), is_base64=False)
+        assert read_host_settings(tmp_path) == HostSettings(queues, "v1")
 
     @pytest.mark.parametrize(
         ("key", "value"),
         [
-            ("batchSize", 0),
-            ("batchSize", 33),
-            ("batchSize", "16"),
-            ("batchSize", True),
-            ("newBatchThreshold", -1),
-            ("maxDequeueCount", 0),
-            ("visibilityTimeout", 30),
-            ("visibilityTimeout", "24:00:00"),
-            ("visibilityTimeout", "00:60:00"),
+            *(("batchSize", value) for value in (0, 33, "16", True)),
+            *(("newBatchThreshold", -1), ("maxDequeueCount", 0), ("messageEncoding", "base32")),
+            *(("visibilityTimeout", value) for value in (30, "24:00:00", "00:60:00")),
             ("maxPollingInterval", "00:00:00.05"),
-            ("messageEncoding", "base32"),
         ],
     )
     def test_a_value_out_of_range_is_named_with_what_it_holds(self, tmp_path, key, value):
+        (tmp_path / "host.json").write_text(json.dumps({"extensions": {"queues": {key: value}}}))
         with pytest.raises(HostError, match=rf"^host.json: extensions.queues.{key} is {value!r}; it must be .+$"):
-            read_host_settings(host_json(tmp_path, **{key: value}))
-
-    def test_a_folder_without_host_json_is_no_function_app(self, tmp_path):
-        with pytest.raises(HostError, match=r"host\.json is missing"):
             read_host_settings(tmp_path)
 
-    def test_a_malformed_host_json_is_named(self, tmp_path):
-        (tmp_path / "host.json").write_text("{")
-        with pytest.raises(HostError, match=r"host\.json is no valid JSON"):
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (None, r"host\.json is missing"),
+            ("{", r"host\.json is no valid JSON"),
+            ('{"extensions": [1]}', "'extensions' must be a JSON object"),
+            ('{"extensions": {"http": {"routePrefix": 1}}}', "routePrefix is 1; it must be text"),
+        ],
+    )
+    def test_a_host_json_that_cannot_be_used_is_refused(self, tmp_path, text, said):
+        if text:
+            (tmp_path / "host.json").write_text(text)
+        with pytest.raises(HostError, match=said):
             read_host_settings(tmp_path)
 
     def test_values_of_local_settings_are_applied_unless_the_environment_has_them(self, tmp_path):
-        (tmp_path / "local.settings.json").write_text('{"IsEncrypted": false, "Values": {"A": "file", "B": "file"}}')
         environ = {"A": "environment"}
         apply_local_settings(tmp_path, environ)
-        assert environ == {"A": "environment", "B": "file"}
-
-    def test_no_local_settings_change_nothing(self, tmp_path):
-        environ = {}
+        assert environ == {"A": "environment"}
+        (tmp_path / "local.settings.json").write_text('{"IsEncrypted": false, "Values": {"A": "file", "B": "file"}}')
         apply_local_settings(tmp_path, environ)
-        assert environ == {}
+        assert environ == {"A": "environment", "B": "file"}
 
     @pytest.mark.parametrize("text", ['{"IsEncrypted": true}', '{"Values": {"A": 1}}', "[]", '{"Values": []'])
     def test_local_settings_that_cannot_be_used_are_refused(self, tmp_path, text):
@@ -134,21 +107,16 @@ class TestSchedule:
             Schedule(expression)
 
     @pytest.mark.parametrize(
-        ("ended", "then"),
+        ("due", "ended", "then"),
         [
-            pytest.param(2, 10, id="in time: the next tick"),
-            pytest.param(10, 10, id="ended at the tick: that tick"),
-            pytest.param(14, 14, id="one tick missed: a late run at once"),
-            pytest.param(47, 47, id="many ticks missed: still one late run"),
+            pytest.param(0, 2, 10, id="in time: the next tick"),
+            pytest.param(0, 10, 10, id="ended at the tick: that tick"),
+            pytest.param(0, 47, 47, id="ticks missed: one late run at once"),
+            pytest.param(47, 48, 50, id="after a late run: the regular tick"),
         ],
     )
-    def test_after_a_run(self, ended, then):
-        schedule = Schedule("*/10 * * * * *")
-        assert next_run(schedule, NOON, after(ended)) == after(then)
-
-    def test_a_late_run_is_followed_by_the_regular_tick(self):
-        schedule = Schedule("*/10 * * * * *")
-        assert next_run(schedule, after(47), after(48)) == after(50)
+    def test_after_a_run(self, due, ended, then):
+        assert next_run(Schedule("*/10 * * * * *"), after(due), after(ended)) == after(then)
 
 
 class TestQueueRules:
@@ -169,90 +137,53 @@ class TestQueueRules:
         assert poison_queue_of(queue) == poison
 
 
+def an_app(body):
+    """An app whose functions are declared by `body`, as the source of function_app.py."""
+    names = {"func": func, "app": func.FunctionApp()}
+    exec(body, names)
+    return names["app"]
+
+
+STORAGE = "connection='AzureWebJobsStorage'"
+HOURLY = "@app.timer_trigger('timer', schedule='0 0 * * * *')"
+REFUSED = {
+    f"@app.blob_trigger('a', path='p', {STORAGE})\ndef f(a): ...": "'blobTrigger'",
+    f"{HOURLY}\n@app.queue_output('out', queue_name='q', {STORAGE})\ndef f(timer, out): ...": "'queue'",
+    f"{HOURLY}\nasync def f(timer): ...": "async def",
+    f"{HOURLY}\n@app.retry('fixed_delay', max_retry_count='3', delay_interval='0:0:1')\ndef f(timer): ...": "a retry",
+    "@app.timer_trigger('a', schedule='hourly')\ndef f(a): ...": "NCRONTAB",
+    "@app.timer_trigger('a', schedule='%NAME%')\ndef f(a): ...": "needs the setting NAME, which is missing",
+    "@app.queue_trigger('a', queue_name='q', connection='BROKEN')\ndef f(a): ...": "BROKEN, holds no connection string",
+    "@app.queue_trigger('a', queue_name='q', connection='NONE')\ndef f(a): ...": "the setting NONE, is missing",
+    "@app.route('admin/all')\ndef f(req): ...": "kept for the host",
+    "@app.route('items/{id:int}')\ndef f(req): ...": "items/{id:int}",
+    "@app.route('Calls')\ndef f(req): ...": "already belongs to read",
+}
+NO_FUNCTIONS = {
+    "": "declares none",
+    "@app.route('a')\ndef a(req, context): ...\n@app.route('b')\ndef b(wrong): ...": r"b .*\['wrong'\].*\['req'\]",
+    "for _ in range(2):\n @app.route('x')\n def same(req): ...": "same",
+}
+
+
 class TestFunctions:
-    def read(self, app, **environ):
-        functions, errors = read_functions(app, STORAGE | environ)
-        return {function.name: str(function.trigger) for function in functions}, {
-            name: str(error) for name, error in errors.items()
-        }
+    @pytest.mark.parametrize(("source", "reason"), REFUSED.items(), ids=REFUSED.values())
+    def test_a_function_that_cannot_run_as_in_azure_is_refused_by_name_and_the_others_run(self, source, reason):
+        others = (
+            "@app.route('calls', methods=['GET'])\ndef read(req): ...\n@app.route('calls', methods=['POST'])\n"
+            f"def write(req): ...\n@app.queue_trigger('m', queue_name='%Q%', {STORAGE})\ndef take(m): ...\n"
+        )
+        environ = {"AzureWebJobsStorage": "UseDevelopmentStorage=true", "BROKEN": "no", "Q": "calls"}
+        functions, errors = read_functions(an_app(others + source), environ)
+        described = {function.name: str(function.trigger) for function in functions}
+        assert described == {"read": "httpTrigger calls", "write": "httpTrigger calls", "take": "queueTrigger calls"}
+        assert errors.keys() == {"f"}
+        assert reason in str(errors["f"])
 
-    def test_settings_in_percent_signs_are_resolved(self, app):
-        @app.timer_trigger(arg_name="timer", schedule="%SCHEDULE%")
-        def tick(timer): ...
-
-        @app.queue_trigger(arg_name="msg", queue_name="%QUEUE%", connection="AzureWebJobsStorage")
-        def take(msg): ...
-
-        functions, errors = self.read(app, SCHEDULE="0 * * * * *", QUEUE="calls")
-        assert functions == {"tick": "timerTrigger 0 * * * * *", "take": "queueTrigger calls"}
-        assert not errors
-
-    def test_a_function_that_lacks_a_setting_is_in_error_and_the_others_run(self, app):
-        @app.timer_trigger(arg_name="timer", schedule="%SCHEDULE%")
-        def tick(timer): ...
-
-        @app.queue_trigger(arg_name="msg", queue_name="calls", connection="OtherStorage")
-        def take(msg): ...
-
-        @app.route(route="ping")
-        def ping(req): ...
-
-        functions, errors = self.read(app)
-        assert functions == {"ping": "httpTrigger ping"}
-        assert "SCHEDULE, which is missing" in errors["tick"]
-        assert "OtherStorage, is missing" in errors["take"]
-
-    def test_what_this_host_cannot_run_as_azure_would_is_refused_by_name(self, app):
-        @app.blob_trigger(arg_name="blob", path="p", connection="AzureWebJobsStorage")
-        def on_blob(blob): ...
-
-        @app.timer_trigger(arg_name="timer", schedule="0 * * * * *")
-        @app.queue_output(arg_name="out", queue_name="q", connection="AzureWebJobsStorage")
-        def with_output(timer, out): ...
-
-        @app.timer_trigger(arg_name="timer", schedule="0 * * * * *")
-        async def asynchronous(timer): ...
-
-        @app.timer_trigger(arg_name="timer", schedule="0 * * * * *")
-        @app.retry(strategy="fixed_delay", max_retry_count="3", delay_interval="00:00:01")
-        def retried(timer): ...
-
-        @app.timer_trigger(arg_name="timer", schedule="hourly")
-        def badly_scheduled(timer): ...
-
-        @app.queue_trigger(arg_name="msg", queue_name="calls", connection="BROKEN")
-        def badly_connected(msg): ...
-
-        @app.route(route="admin/all")
-        def reserved(req): ...
-
-        @app.route(route="items/{id:int}")
-        def constrained(req): ...
-
-        functions, errors = self.read(app, BROKEN="no connection string")
-        assert not functions
-        assert "'blobTrigger'" in errors["on_blob"]
-        assert "'queue'" in errors["with_output"]
-        assert "async def" in errors["asynchronous"]
-        assert "retry policy" in errors["retried"]
-        assert "NCRONTAB" in errors["badly_scheduled"]
-        assert "BROKEN, holds no connection string" in errors["badly_connected"]
-        assert "kept for the host" in errors["reserved"]
-        assert "items/{id:int}" in errors["constrained"]
-
-    def test_a_second_function_on_a_route_is_refused_only_where_they_share_a_method(self, app):
-        @app.route(route="calls", methods=["GET"])
-        def read(req): ...
-
-        @app.route(route="calls", methods=["POST"])
-        def write(req): ...
-
-        @app.route(route="Calls")
-        def anything(req): ...
-
-        functions, errors = self.read(app)
-        assert sorted(functions) == ["read", "write"]
-        assert "already belongs to read" in errors["anything"]
+    @pytest.mark.parametrize(("source", "reason"), NO_FUNCTIONS.items(), ids=["none", "a parameter", "one name twice"])
+    def test_what_leaves_no_functions_in_azure_leaves_none_here(self, source, reason):
+        with pytest.raises(AppError, match=f"^no functions found: .*{reason}"):
+            read_functions(an_app(source), {})
 
     @pytest.mark.parametrize(
         ("source", "reason"),
@@ -260,7 +191,6 @@ class TestFunctions:
             pytest.param(None, "missing", id="no file"),
             pytest.param("x = 1", "one FunctionApp, it holds 0", id="no app"),
             pytest.param("a, b = func.FunctionApp(), func.FunctionApp()", "it holds 2", id="two apps"),
-            pytest.param("raise OSError('no disk')", "OSError: no disk", id="exception"),
             pytest.param("raise SystemExit(3)", "SystemExit: 3", id="exit"),
             pytest.param("def (", "SyntaxError", id="syntax"),
         ],
@@ -272,26 +202,3 @@ class TestFunctions:
             (tmp_path / "function_app.py").write_text(f"import azure.functions as func\n{source}\n")
         with pytest.raises(AppError, match=rf"^no functions found: .*{reason}"):
             import_app(tmp_path)
-
-    def test_a_parameter_that_no_binding_fills_leaves_no_functions_as_in_azure(self, app):
-        @app.route(route="good")
-        def good(req, context): ...
-
-        @app.route(route="bad")
-        def bad(request): ...
-
-        with pytest.raises(AppError, match=r"no functions found: bad .*\['request'\].*\['req'\]"):
-            read_functions(app, {})
-
-    def test_an_app_without_functions_says_so(self, app):
-        with pytest.raises(AppError, match="declares none"):
-            read_functions(app, {})
-
-    def test_two_functions_of_one_name_leave_none(self, app):
-        for _ in range(2):
-
-            @app.route(route="x")
-            def same(req): ...
-
-        with pytest.raises(AppError, match=r"no functions found: .*same"):
-            read_functions(app, {})

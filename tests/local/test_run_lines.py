@@ -1,15 +1,18 @@
-"""What a run says of the calls, and whether its books balance."""
+"""What a run says of the calls, and whether its tally balances."""
 
+import io
 import json
 from datetime import UTC, datetime
 
 import pytest
+from rich.console import Console
 
 from local.phone_system.agents import AgentEvent
 from local.phone_system.pbx import CallEvent
 from local.phone_system.script import CallKind, CallType, Leg, ScriptedCall
-from local.run.lines import Line, line_of_agent, line_of_event, line_of_other_output, line_of_phone, read_event
-from local.run.tally import Backend, Books
+from local.run.lines import line_of_agent, line_of_event, line_of_other_output, line_of_phone, read_event
+from local.run.tally import Backend, Tally
+from local.run.terminal import Terminal
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -23,8 +26,8 @@ def event(name, **fields):
     return {"event": name, **fields}
 
 
-def text_of(line: Line | None):
-    return None if line is None else (line.where, line.call, line.what, line.detail)
+def text_of(line):
+    return line and f"{line.where} | {line.call} | {line.what} | {line.detail}"
 
 
 # Lines
@@ -33,215 +36,148 @@ def text_of(line: Line | None):
 @pytest.mark.parametrize(
     ("happened", "line"),
     [
-        (phone_event("began"), ("phone system", "#1", "begins", "inbound: +12025550123 → 101")),
-        (phone_event("began", caller=""), ("phone system", "#1", "begins", "inbound: no number → 101")),
+        (phone_event("began"), "phone system | #1 | begins | inbound: +12025550123 → 101"),
+        (phone_event("began", caller=""), "phone system | #1 | begins | inbound: no number → 101"),
         (
             phone_event("began", kind=CallKind.GROUP, dest="800"),
-            ("phone system", "#1", "begins", "group: +12025550123 → 800 (101)"),
+            "phone system | #1 | begins | group: +12025550123 → 800 (101)",
         ),
-        (phone_event("ended", 7), ("phone system", "#7", "ends", "answered, 2 s")),
-        (phone_event("ended", answered=False), ("phone system", "#1", "ends", "nobody answered")),
+        (phone_event("ended", 7), "phone system | #7 | ends | answered, 2 s"),
+        (phone_event("ended", answered=False), "phone system | #1 | ends | nobody answered"),
     ],
 )
 def test_the_phone_system_says_who_calls_whom_and_how_it_ended(happened, line):
     assert text_of(line_of_phone(happened)) == line
 
 
-@pytest.mark.parametrize(
-    ("happened", "line"),
-    [
-        (event("poll.finished", queued=1, rows_read=4), ("queue", "", "queued", "1 call")),
-        (event("poll.finished", queued=2, rows_read=4), ("queue", "", "queued", "2 calls")),
-        (
-            event("call.submitted", call="A1-3", row_id=3, reason="created", entry_id="e1"),
-            ("Call Logger", "#3", "arrived", "entry e1"),
-        ),
-        (
-            event("call.submitted", call="A1-3", row_id=3, reason="known_before"),
-            ("Call Logger", "#3", "arrived", "known before"),
-        ),
-        (event("call.skipped", row_id=4, reason="unanswered"), ("ledger", "#4", "skipped", "unanswered")),
-        (
-            event("call.rejected", row_id=5, reason="invalid_row", detail="ended_at: missing"),
-            ("ledger", "#5", "rejected", "invalid row: ended_at: missing"),
-        ),
-        (
-            event("call.rejected", call="message-ab", reason="invalid_message", detail="no JSON"),
-            ("ledger", "", "rejected", "invalid message: no JSON"),
-        ),
-        (event("poison.kept", row_id=6, detail="given up"), ("ledger", "#6", "rejected", "given up")),
-        (
-            event("config.invalid", count=2, mistakes=["api: missing", "3cx: missing"]),
-            ("functions", "", "config.invalid", "count: 2, mistakes: api: missing; 3cx: missing"),
-        ),
-    ],
-)
-def test_the_functions_events_say_what_became_of_a_call(happened, line):
-    assert text_of(line_of_event(happened)) == line
+def test_the_phone_system_says_who_logs_in_and_out():
+    for change in ("in", "out"):
+        line = line_of_agent(AgentEvent(change, "801", "104"))
+        assert text_of(line) == f"phone system | 801 | logs {change} | agent 104"
 
 
 @pytest.mark.parametrize(
     ("happened", "line"),
     [
+        (event("poll.finished", queued=1), "queue |  | queued | 1 call"),
+        (event("poll.finished", queued=2), "queue |  | queued | 2 calls"),
+        (event("poll.finished", queued=0), None),
+        (event("groups.checked", groups=2), None),
+        (event("groups.held", reason="another"), None),
+        (event("call.submitted", row_id=3, reason="created", entry_id="e1"), "Call Logger | #3 | arrived | entry e1"),
+        (event("call.submitted", row_id=3, reason="known_before"), "Call Logger | #3 | arrived | known before"),
+        (event("call.skipped", row_id=4, reason="unanswered"), "ledger | #4 | skipped | unanswered"),
+        (event("call.rejected", row_id=5, reason="invalid_row", detail="x"), "ledger | #5 | rejected | invalid row: x"),
+        (event("call.rejected", call="m-a", reason="no_message", detail="x"), "ledger |  | rejected | no message: x"),
+        (event("poison.kept", row_id=6, detail="given up"), "ledger | #6 | rejected | given up"),
         (
-            event("group.changed", group="801", before="ok", after="alerted", members=3, available=0),
-            ("call group", "801", "alerted", "0 of 3 available"),
+            event("config.invalid", count=2, mistakes=["a", "b"]),
+            "functions |  | config.invalid | count: 2, mistakes: a; b",
         ),
         (
-            event("group.changed", group="801", before="ok", after="unknown", reason="no answer"),
-            ("call group", "801", "unknown", "no answer"),
+            event("group.changed", group="8", after="alerted", members=3, available=0),
+            "call group | 8 | alerted | 0 of 3 available",
         ),
-        (event("group.changed", group="801", before="ok", after="closed"), ("call group", "801", "closed", "")),
         (
-            event("alert.raised", group="801", type="NO_ASSIGNED_USERS", alert_id="a1"),
-            ("Call Logger", "801", "alert", "raised: NO_ASSIGNED_USERS"),
+            event("group.changed", group="8", after="unknown", reason="no answer"),
+            "call group | 8 | unknown | no answer",
         ),
-        (event("alert.resolved", group="801", alert_id="a1"), ("Call Logger", "801", "alert", "resolved")),
-        (event("alert.failed", group="801", reason="no answer"), ("functions", "801", "alert.failed", "no answer")),
-        (event("notice.failed", group="801", reason="404"), ("functions", "801", "notice.failed", "404")),
-        (event("groups.failed", error="X", reason="no table"), ("functions", "", "groups.failed", "no table")),
+        (event("group.changed", group="8", after="closed"), "call group | 8 | closed | "),
+        (event("alert.raised", group="8", type="EMPTY", alert_id="a1"), "Call Logger | 8 | alert | raised: EMPTY"),
+        (event("alert.resolved", group="8", alert_id="a1"), "Call Logger | 8 | alert | resolved"),
+        (event("alert.failed", group="8", reason="no answer"), "functions | 8 | alert.failed | no answer"),
+        (event("groups.failed", error="X", reason="no table"), "functions |  | groups.failed | no table"),
     ],
 )
-def test_the_functions_events_say_what_became_of_a_group(happened, line):
+def test_the_functions_events_say_what_became_of_a_call_or_a_group(happened, line):
     assert text_of(line_of_event(happened)) == line
 
 
-@pytest.mark.parametrize("name", ["groups.checked", "groups.held"])
-def test_one_more_check_of_the_groups_is_not_worth_a_line(name):
-    assert line_of_event(event(name, groups=2, alerted=0, reason="another")) is None
+def test_trouble_stands_out():
+    styles = {"poll.failed": "bold red", "call.unsettled": "yellow", "call.repeated": "dim"}
+    assert {name: line_of_event(event(name, reason="x")).style for name in styles} == styles
 
 
-@pytest.mark.parametrize("change", ["in", "out"])
-def test_the_phone_system_says_who_logs_in_and_out(change):
-    assert text_of(line_of_agent(AgentEvent(change, "801", "104"))) == (
-        "phone system",
-        "801",
-        f"logs {change}",
-        "agent 104",
-    )
+TIME = "[2026-11-22T15:29:22.123Z] "
 
 
-def test_a_poll_that_queued_nothing_is_not_worth_a_line():
-    assert line_of_event(event("poll.finished", queued=0, rows_read=1)) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "style"), [("poll.failed", "bold red"), ("call.unsettled", "yellow"), ("call.repeated", "dim")]
-)
-def test_trouble_stands_out(name, style):
-    assert line_of_event(event(name, reason="x")).style == style
-
-
-@pytest.mark.parametrize("prefix", ["", "[2026-11-22T15:29:22.123Z] "])
-def test_an_event_is_found_in_a_line_of_either_host(prefix):
+def test_a_whole_event_is_found_in_a_line_of_either_host():
     found = event("call.skipped", row_id=1)
-
-    assert read_event(prefix + json.dumps(found)) == found
-
-
-@pytest.mark.parametrize("text", ["", "Host ready", '[2026-11-22T15:29:22.123Z] {"event": "call.sub'])
-def test_what_is_no_whole_event_is_none(text):
-    assert read_event(text) is None
+    assert read_event(json.dumps(found)) == read_event(TIME + json.dumps(found)) == found
+    for text in ("", "Host ready", TIME + '{"event": "call.sub'):
+        assert read_event(text) is None
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[2026-11-22T15:29:22.123Z] Executed 'Functions.submit_call' (Failed, Id=1, Duration=3ms)",
-        "Traceback (most recent call last):",
-        '  File "function_app.py", line 1, in <module>',
-        "[2026-11-22T15:29:22.123Z] Queue 'cdr-calls': the service does not answer",
-    ],
-)
-def test_warnings_errors_and_tracebacks_are_shown_without_the_time(text):
-    assert line_of_other_output(text) == text.removeprefix("[2026-11-22T15:29:22.123Z] ")
+SHOWN = [
+    f"{TIME}Executed 'Functions.submit_call' (Failed, Id=1, Duration=3ms)",
+    "Traceback (most recent call last):",
+    '  File "function_app.py", line 1, in <module>',
+    f"{TIME}Queue 'cdr-calls': the service does not answer",
+]
+ROUTINE = [
+    *("", "Functions:", "\tpoll_cdr: timerTrigger */5 * * * * *", "Host ready on http://127.0.0.1:7071"),
+    f"{TIME}Executing 'Functions.poll_cdr' (Reason='Timer fired', Id=1)",
+    f"{TIME}Executed 'Functions.poll_cdr' (Succeeded, Id=1, Duration=3ms)",
+    f"{TIME}Queue 'cdr-calls': it does not exist yet; trying again",
+]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "Functions:",
-        "\tpoll_cdr: timerTrigger */5 * * * * *",
-        "Host ready on http://127.0.0.1:7071",
-        "[2026-11-22T15:29:22.123Z] Executing 'Functions.poll_cdr' (Reason='Timer fired', Id=1)",
-        "[2026-11-22T15:29:22.123Z] Executed 'Functions.poll_cdr' (Succeeded, Id=1, Duration=3ms)",
-        "[2026-11-22T15:29:22.123Z] Queue 'cdr-calls': it does not exist yet; trying again",
-    ],
-)
-def test_what_a_host_says_all_the_time_is_not_shown(text):
-    assert line_of_other_output(text) is None
+def test_warnings_errors_and_tracebacks_are_shown_without_the_time_and_what_a_host_says_all_the_time_is_not():
+    assert [line_of_other_output(text) for text in SHOWN] == [text.removeprefix(TIME) for text in SHOWN]
+    assert [line_of_other_output(text) for text in ROUTINE] == [None] * len(ROUTINE)
 
 
-# Books
+# The tally
 
 
-def books(ended, **outcomes):
-    """Books in which the calls `ended` ended, and rows came out as the lists in `outcomes` say."""
-    kept = Books()
+def tally(ended, *events, **outcomes):
+    """One in which the calls `ended` ended, and rows came out as the lists in `outcomes` say."""
+    kept = Tally()
     for row_id in ended:
         kept.note_phone(phone_event("began", row_id))
         kept.note_phone(phone_event("ended", row_id))
     for outcome, rows in outcomes.items():
         for row_id in rows:
             kept.note(event(f"call.{outcome}", row_id=row_id, reason=f"{outcome}_why"))
+    for found in events:
+        kept.note(found)
     return kept
 
 
-def test_books_in_which_every_call_came_out_once_balance():
-    kept = books([1, 2, 3, 4], submitted=[1, 2], skipped=[3], rejected=[4])
-
+def test_a_tally_in_which_every_call_came_out_once_balances_whatever_comes_twice():
+    kept = tally([1, 2, 3, 4], submitted=[1, 2], skipped=[3, 3], rejected=[4])
     assert list(kept.mistakes(Backend(entries=2))) == []
-    assert (kept.begun, kept.waiting) == (4, [])
+    assert (kept.begun, kept.waiting, kept.reasons("skipped")) == (4, [], {"skipped_why": 1})
 
 
-def test_alerts_are_counted():
-    kept = books([1], submitted=[1])
-    for name in ("alert.raised", "alert.raised", "alert.resolved"):
-        kept.note(event(name, group="801"))
-
-    assert kept.alerts == {"raised": 2, "resolved": 1}
-    assert list(kept.mistakes(Backend(1))) == []
-
-
-def test_a_message_that_comes_twice_counts_once():
-    kept = books([1, 2], submitted=[1], skipped=[2, 2])
-
-    assert list(kept.mistakes(Backend(entries=1))) == []
-    assert kept.reasons("skipped") == {"skipped_why": 1}
-
-
-def test_queued_calls_add_up_over_polls():
-    kept = Books()
-    for queued in (2, 0, 3):
-        kept.note(event("poll.finished", queued=queued))
-
-    assert kept.queued == 5
-
-
-def test_what_the_host_gave_up_on_counts_as_rejected():
-    kept = books([1, 2], submitted=[1])
-    kept.note(event("poison.kept", row_id=2, detail="given up"))
-
+def test_queued_calls_and_alerts_add_up_and_what_the_host_gave_up_on_counts_as_rejected():
+    polls = [event("poll.finished", queued=queued) for queued in (2, 0, 3)]
+    alerts = [event(name, group="801") for name in ("alert.raised", "alert.raised", "alert.resolved")]
+    kept = tally([1, 2], *polls, *alerts, event("poison.kept", row_id=2, detail="given up"), submitted=[1])
+    assert (kept.queued, kept.alerts, kept.waiting) == (5, {"raised": 2, "resolved": 1}, [])
     assert kept.reasons("rejected") == {"gave_up": 1}
-    assert kept.waiting == []
 
 
 @pytest.mark.parametrize(
     ("kept", "backend", "mistake"),
     [
-        (books([]), Backend(0), "no call arrived at the Call Logger"),
-        (books([1], skipped=[1]), Backend(0), "no call arrived at the Call Logger"),
-        (books([1]), None, "no call arrived at the Call Logger"),
-        (books([1, 2, 3], submitted=[1]), Backend(1), "calls that ended did not come out: #2, #3"),
-        (books([1], submitted=[1]), Backend(2), "2 calls came out, 1 ended"),
-        (books([1, 2], submitted=[1, 2]), Backend(1), "1 calls came out, 2 ended"),
-        (books([1], submitted=[1]), Backend(2, ("A1-1",)), "calls arrived more than once: A1-1"),
+        (tally([]), Backend(0), "no call arrived at the Call Logger"),
+        (tally([1], skipped=[1]), Backend(0), "no call arrived at the Call Logger"),
+        (tally([1]), None, "no call arrived at the Call Logger"),
+        (tally([1, 2, 3], submitted=[1]), Backend(1), "calls that ended did not come out: #2, #3"),
+        (tally([1], submitted=[1]), Backend(2), "2 calls came out, 1 ended"),
+        (tally([1, 2], submitted=[1, 2]), Backend(1), "1 calls came out, 2 ended"),
+        (tally([1], submitted=[1]), Backend(2, ("A1-1",)), "calls arrived more than once: A1-1"),
     ],
 )
-def test_books_that_do_not_balance_say_what_is_wrong(kept, backend, mistake):
+def test_a_tally_that_does_not_balance_says_what_is_wrong(kept, backend, mistake):
     assert mistake in list(kept.mistakes(backend))
 
 
 def test_for_ones_own_system_a_call_that_arrived_is_success():
-    assert list(books([], submitted=[7]).mistakes(None)) == []
+    kept = tally([], submitted=[7])
+    assert list(kept.mistakes(None)) == []
+    written = io.StringIO()
+    Terminal(Console(file=written)).summary("After 3 s:", kept, None)
+    said = " ".join(written.getvalue().split())
+    assert said == "After 3 s: queue 0 queued submitted 1 skipped 0 rejected 0"

@@ -1,0 +1,1 @@
+"""The systems around the product, as tests set them up."""

@@ -99,6 +99,11 @@ class MsSql:
         """Let the next query wait before it is answered; a client that cancels it or goes away ends the wait."""
         self._orders.append(seconds)
 
+    @property
+    def is_through(self) -> bool:
+        """Whether every failure and delay has befallen a query by now."""
+        return not self._orders
+
     def drop_connections(self) -> None:
         """Close every connection at once, in the middle of whatever it does. New ones are welcome."""
         self._server.drop_connections()

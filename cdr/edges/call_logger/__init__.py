@@ -1,0 +1,1 @@
+"""The Call Logger's API."""

@@ -1,0 +1,1 @@
+"""Databases: the phone system's calls and its members of groups."""

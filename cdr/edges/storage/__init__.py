@@ -1,0 +1,1 @@
+"""The storage account: its queues, and the tables of ledger, positions and groups."""

@@ -1,0 +1,1 @@
+"""The phone system's own REST API."""

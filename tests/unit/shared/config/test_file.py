@@ -84,12 +84,13 @@ def test_the_file_of_the_earlier_integration_works_unchanged() -> None:
 
 def test_the_file_that_comes_with_the_app_is_valid() -> None:
     environment = {**EARLIER_ENVIRONMENT, "API_BASE_URL": "https://calls.example.com/api"}
-    assert load_settings(PROJECT / "config" / "3cx-config.yml", environment, PROJECT).three_cx.schema_ == "calllog"
+    assert load_settings(PROJECT / "config" / "3cx-config.yml", environment, PROJECT).three_cx.source == "calllog"
 
 
 # The environment
 
 OF_EACH_VARIABLE: dict[str, tuple[str, Any]] = {
+    "CDR_SOURCE": ("v20", "v20"),
     "CDR_DB_ENGINE": ("mysql", "mysql"),
     "CDR_DB_HOST": ("pbx", "pbx"),
     "CDR_DB_PORT": ("3307", 3307),

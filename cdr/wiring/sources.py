@@ -1,0 +1,123 @@
+"""The phone system's calls, by ``3cx.source``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cdr.wiring import plans
+from shared import log
+from shared.clock import Clock
+from shared.config.settings import Settings
+from shared.errors import SourceMisconfigured
+
+if TYPE_CHECKING:
+    from cdr.intake.ports import CallReader, CallSource, Position, Progress
+
+OF_CALLLOG = "calllog"
+PAGE_OF_ROWS = 500
+PAGE_OF_LEGS = 2_000
+
+
+def make_source(settings: Settings, root: Path, clock: Clock, page_size: int | None = None) -> CallSource:
+    makers = {
+        "calllog": lambda: _calllog(settings, root, clock, page_size or PAGE_OF_ROWS),
+        "v20": lambda: _v20(settings, root, clock, page_size or PAGE_OF_LEGS),
+        "v18": lambda: _v18(settings, root, clock, page_size or PAGE_OF_ROWS),
+    }
+    source = settings.three_cx.source
+    return FoundSource(settings, makers) if source == "auto" else LateSource(source, makers[source])
+
+
+def _calllog(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSource:
+    from cdr.edges.sql.row_table import SqlCallLog, read_schema
+
+    three_cx = settings.three_cx
+    sql = read_schema(three_cx.schema_ or OF_CALLLOG, root)
+    return SqlCallLog(three_cx.database, sql, clock, plans.patience(three_cx), page_size)
+
+
+def _v20(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSource:
+    from cdr.edges.sql.leg_table import SqlV20, read_legs
+
+    three_cx = settings.three_cx
+    own = three_cx.schema_ if three_cx.schema_ != OF_CALLLOG else None  # which files of old name, whatever the source
+    sql = read_legs(own or ("v20-replica" if three_cx.replica_delay else "v20"), root)
+    options, patience = plans.fold_options(settings.calls), plans.leg_patience(three_cx)
+    return SqlV20(three_cx.database, sql, clock, patience, options=options, page_size=page_size)
+
+
+def _v18(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSource:
+    from cdr.edges.sql.segment_table import SqlV18, read_segments
+
+    three_cx = settings.three_cx
+    sql = read_segments(three_cx.database.engine, root)
+    options = plans.fold_options(settings.calls)
+    return SqlV18(three_cx.database, sql, clock, plans.patience(three_cx), options=options, page_size=page_size)
+
+
+@dataclass
+class LateSource:
+    """A CallSource whose files are read when it is first connected to.
+
+    What is wrong with them is said where every other failure of a source is said, by whoever connects, and the next one
+    looks again.
+    """
+
+    name: str
+    make: Callable[[], CallSource]
+    _made: CallSource | None = field(default=None, init=False)
+
+    def connect(self) -> AbstractContextManager[CallReader]:
+        return self._source().connect()
+
+    def progress(self, position: Position) -> Progress:
+        return self._source().progress(position)
+
+    def _source(self) -> CallSource:
+        if self._made is None:
+            self._made = self.make()
+        return self._made
+
+
+class FoundSource:
+    """A CallSource for a database of which it is not said what it is: it looks once which tables are there.
+
+    Old ones that an upgrade left beside the new ones are not filled any more, so the new ones win.
+    """
+
+    TABLES: Mapping[str, str] = {"v20": "cdroutput", "v18": "cl_calls", "calllog": "CallLog"}
+
+    def __init__(self, settings: Settings, makers: Mapping[str, Callable[[], CallSource]]) -> None:
+        self._settings = settings
+        self._makers = makers
+        self._found: CallSource | None = None
+
+    @property
+    def name(self) -> str:
+        return self._source().name
+
+    def connect(self) -> AbstractContextManager[CallReader]:
+        return self._source().connect()
+
+    def progress(self, position: Position) -> Progress:
+        return self._source().progress(position)
+
+    def _source(self) -> CallSource:
+        """:raises SourceUnavailable, SourceMisconfigured: it cannot be looked at, or none of the tables is there"""
+        if self._found is None:
+            from cdr.edges.sql.tables import tables_there
+
+            there = tables_there(self._settings.three_cx.database, self.TABLES.values())
+            kinds = [kind for kind, table in self.TABLES.items() if table in there]
+            if not kinds:
+                raise SourceMisconfigured(
+                    f"3cx.source auto: the login sees none of the tables {', '.join(self.TABLES.values())}; check "
+                    "3cx.cdr_database.database and what the login may SELECT from, or set 3cx.source"
+                )
+            log.event("source.found", source=kinds[0], tables=sorted(there))
+            self._found = self._makers[kinds[0]]()
+        return self._found
