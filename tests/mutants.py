@@ -3,7 +3,7 @@
     pip install cosmic-ray
     python -m tests.mutants --sample 30 cdr/calls tests/unit/calls [module-or-folder tests ...]
 
-Nothing is written: a changed module exists only in a process of its own, which runs the tests until the first fails. The
+Nothing is written: a changed module exists only in a process of its own, which runs the tests until the first fails. A
 sample is the same each time, and the same for code that two versions of the project have in common.
 """
 
@@ -20,9 +20,10 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cosmic_ray.plugins
@@ -30,49 +31,60 @@ import pytest
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 
-COMMON = ("pydantic", "requests", "hypothesis", "holidays", "phonenumbers", "sqlalchemy", "azure.functions")
+AZURE = ("azure.functions", "azure.data.tables", "azure.storage.queue", "azure.identity")
+COMMON = ("pydantic", "requests", "hypothesis", "holidays", "phonenumbers", "sqlalchemy", "flask", *AZURE)
 """Imported once, before the processes part."""
 
 ARGUMENTS = ("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 
 @dataclass(frozen=True, slots=True)
-class Mutant:
-    """One change of one place."""
+class Place:
+    """Something to change: the first so many things that an operator can be applied to come before it."""
 
-    number: int
-    before: str
-    after: str
-    source: str
-
-    @property
-    def rank(self) -> str:
-        """By what is changed and not by where it stands, so that versions of the project can be compared."""
-        return hashlib.sha256(f"{self.before}\n{self.after}".encode()).hexdigest()
+    operator: str
+    occurrence: int
+    line: int
+    rank: str
+    """By what stands there and not by where it stands, so that versions of the project can be compared."""
 
 
-def mutants_of(source: str) -> Iterator[Mutant]:
-    """One for each place and sort of change; the many ways to replace an operator by another are one sort."""
-    chosen: dict[tuple[object, str], Mutant] = {}
-    tree = get_ast(source)
+def places_in(source: str) -> list[Place]:
+    """Each place and sort of change once, in an order of no meaning; the ways to replace an operator are one sort."""
+    chosen: dict[tuple[object, str], Place] = {}
+    tree, lines = get_ast(source), source.splitlines()
     for name in sorted(cosmic_ray.plugins.operator_names()):
         operator = cosmic_ray.plugins.get_operator(name)
         if operator.arguments() or name.endswith(("_Is", "_IsNot")):
             continue
-        places = [place for node in ast_nodes(tree) for place in operator().mutation_positions(node)]
-        for occurrence, place in enumerate(places):
-            changed = mutate_code(source, operator(), occurrence)
-            if changed is None or is_the_same(source, changed):
-                continue
-            mutant = Mutant(place[0][0], *changed_lines(source, changed), changed)
-            key = (place, name.partition("_")[0])
-            chosen[key] = min(chosen.get(key, mutant), mutant, key=lambda found: found.rank)
-    yield from chosen.values()
+        spans = [span for node in ast_nodes(tree) for span in operator().mutation_positions(node)]
+        for occurrence, span in enumerate(spans):
+            (row, column), _ = span
+            line = lines[row - 1]
+            what = f"{name} {column - len(line) + len(line.lstrip())} {line.strip()}"
+            place = Place(name, occurrence, row, hashlib.sha256(what.encode()).hexdigest())
+            key = (span, name.partition("_")[0])
+            chosen[key] = min(chosen.get(key, place), place, key=lambda found: found.rank)
+    return sorted(chosen.values(), key=lambda place: place.rank)
 
 
-def is_the_same(source: str, changed: str) -> bool:
-    """Whether only annotations differ, which nothing looks at while the program runs."""
-    return dumped(source) == dumped(changed)
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change of one place."""
+
+    place: Place
+    source: str
+    before: str
+    after: str
+
+
+def mutants_of(source: str, wanted: Callable[[Place], bool]) -> Iterator[Mutant]:
+    """Annotations and slots make none: they change nothing that a program does which keeps to its types."""
+    unchanged = dumped(source)
+    for place in filter(wanted, places_in(source)):
+        changed = mutate_code(source, cosmic_ray.plugins.get_operator(place.operator)(), place.occurrence)
+        if changed is not None and dumped(changed) != unchanged:
+            yield Mutant(place, changed, *changed_lines(source, changed))
 
 
 def dumped(source: str) -> str:
@@ -87,6 +99,8 @@ def dumped(source: str) -> str:
             node.annotation = None
         if isinstance(node, ast.AnnAssign):
             node.annotation = ast.Constant(None)
+        if isinstance(node, ast.keyword) and node.arg == "slots":
+            node.value = ast.Constant(None)
     return ast.dump(tree)
 
 
@@ -135,19 +149,22 @@ def modules_in(place: Path) -> Iterable[Path]:
 
 def examine(file: Path, tests: list[str], sample: int | None, known: set[str]) -> Iterator[dict[str, object]]:
     source = file.read_text(encoding="utf-8")
-    mutants = sorted(mutants_of(source), key=lambda mutant: mutant.rank)
-    mutants = [m for m in mutants if m.rank in known] if known else mutants[:sample]
+    mutants = list(islice(mutants_of(source, lambda place: not known or place.rank in known), sample))
     if not mutants:
         return
     began = os.times()
     if not passes(file, source, tests):
         sys.exit(f"the tests of {file} fail without any change")
-    spent = os.times()
-    most_s = 20 + 4 * (spent.children_user - began.children_user)
+    most_s = 20 + 4 * (os.times().children_user - began.children_user)
     for mutant in mutants:
-        killed = not passes(file, mutant.source, tests, most_s)
-        where = str(file.relative_to(Path.cwd()))
-        yield {"file": where, "line": mutant.number, "killed": killed, "before": mutant.before, "after": mutant.after}
+        yield {
+            "file": str(file.relative_to(Path.cwd())),
+            "line": mutant.place.line,
+            "rank": mutant.place.rank,
+            "killed": not passes(file, mutant.source, tests, most_s),
+            "before": mutant.before,
+            "after": mutant.after,
+        }
 
 
 def main() -> None:
@@ -160,22 +177,19 @@ def main() -> None:
     sys.path.insert(0, str(Path.cwd()))
     for name in COMMON:
         importlib.import_module(name)
-    named = [json.loads(line) for line in options.only.read_text().splitlines()] if options.only else []
-    known = {Mutant(0, each["before"], each["after"], "").rank for each in named}
+    named = options.only.read_text(encoding="utf-8").splitlines() if options.only else []
+    known = {json.loads(line)["rank"] for line in named}
     for place, tests in zip(options.places[::2], options.places[1::2], strict=True):
         for file in modules_in(Path(place).absolute()):
-            found = list(examine(file, tests.split(","), options.sample, known))
-            report(file, found, options.into)
-
-
-def report(file: Path, found: list[dict[str, object]], into: Path | None) -> None:
-    print(f"{file.relative_to(Path.cwd())}: {sum(bool(f['killed']) for f in found)} of {len(found)} noticed", flush=True)
-    for each in found:
-        if not each["killed"]:
-            print(f"  {each['line']}: {each['before']}\n      -> {each['after']}", flush=True)
-        if into:
-            with into.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(each) + "\n")
+            found = []
+            for each in examine(file, tests.split(","), options.sample, known):
+                found.append(bool(each["killed"]))
+                if not each["killed"]:
+                    print(f"{each['file']}:{each['line']}: {each['before']}\n    -> {each['after']}", flush=True)
+                if options.into:
+                    with options.into.open("a", encoding="utf-8") as lines:
+                        lines.write(json.dumps(each) + "\n")
+            print(f"{file.relative_to(Path.cwd())}: {sum(found)} of {len(found)} noticed", flush=True)
 
 
 if __name__ == "__main__":
