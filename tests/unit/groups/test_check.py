@@ -232,7 +232,8 @@ def test_a_long_check_stays_the_only_one(site: Site, lease: timedelta) -> None:
     assert len(site.alerts.raised) == 10
 
 
-def test_a_check_that_came_to_a_halt_does_not_go_on_with_what_it_once_loaded(site: Site) -> None:
+@pytest.mark.parametrize("halt", [LEASE, 2 * LEASE])
+def test_a_check_that_came_to_a_halt_does_not_go_on_with_what_it_once_loaded(site: Site, halt: timedelta) -> None:
     """The machine slept while it asked for members; meanwhile another instance has checked, and everything changed."""
     site.members.put("800", {})
     checks = []
@@ -240,7 +241,7 @@ def test_a_check_that_came_to_a_halt_does_not_go_on_with_what_it_once_loaded(sit
     def asleep(name: str, _: object) -> None:
         if name == "observe" and not checks:
             checks.append("the first")
-            checks.append(site.look(SALES, later=LEASE).result)
+            checks.append(site.look(SALES, later=halt).result)
 
     site.before_each = asleep
     assert site.look(SALES) == GroupsOutcome("held", ())
