@@ -11,7 +11,7 @@ from typing import Any
 from cdr.calls.message import Letter, Message
 from cdr.operations.reconcile import Reconciliation
 from cdr.operations.rejected import RejectedEntry, RejectedPage
-from cdr.operations.status import GroupNow, HoursNow, Lagging, Problem, Status
+from cdr.operations.status import ExtensionsNow, GroupNow, HoursNow, Lagging, Problem, Status
 from shared import log
 
 Json = dict[str, Any]
@@ -19,6 +19,8 @@ Json = dict[str, Any]
 NUMBERS = ("caller_number", "dest_number")
 NEVER_NUMBERS = ("id", "call_id", "started_at", "ended_at")
 """Digits in a record that give nobody away, and look like phone numbers."""
+
+SHOWN_PROBLEMS = 20
 
 
 def status_json(status: Status) -> Json:
@@ -35,6 +37,9 @@ def status_json(status: Status) -> Json:
         "ledger": _problem(status.ledger)
         if isinstance(status.ledger, Problem)
         else {**{state.value: n for state, n in status.ledger.counts.items()}, "complete": status.ledger.complete},
+        "extensions": _problem(status.extensions)
+        if isinstance(status.extensions, Problem)
+        else _extensions(status.extensions),
         "business_hours": _hours(status.hours),
         "monitored_groups": _problem(status.groups)
         if isinstance(status.groups, Problem)
@@ -76,6 +81,23 @@ def _lag(lagging: Lagging) -> Json:
         "ids_behind": lagging.lag.behind,
         "seconds_behind": lagging.seconds,
     }
+
+
+def _extensions(extensions: ExtensionsNow) -> Json:
+    counts, book = {"in_file": extensions.in_file, "elsewhere": extensions.elsewhere}, extensions.phone_book
+    if book is None:
+        return {**counts, "phone_book": None}
+    problems = [f"extension {extension} {problem}" for extension, problem in book.book.problems.items()]
+    shown = {
+        "source": book.origin,
+        "read_at": _seconds(book.read_at),
+        "age_seconds": extensions.age_s,
+        "failed_at": _seconds(book.failed_at),
+        "error": book.failure,
+        "problems": len(problems),
+        "first_problems": problems[:SHOWN_PROBLEMS],
+    }
+    return {**counts, "phone_book": shown}
 
 
 def _hours(hours: HoursNow) -> Json:

@@ -11,10 +11,12 @@ import pytest
 
 from cdr.calls.call import CallKey, Reason, Settlement, State
 from cdr.calls.message import Unreadable
+from cdr.operations.learn import learn
 from cdr.submission.submit import submit
 from cdr.wiring.parts import Parts
 from shared.clock import HandMovedClock
 from shared.errors import ApiDenied, PipelineError, SourceUnavailable, StorageUnavailable
+from tests.fakes.directory import InMemoryDirectory
 from tests.support.factories import OUTSIDE, make_message, make_raw_row
 from tests.support.workshop import NOON
 from tests.unit.conftest import MAPPED
@@ -115,12 +117,39 @@ def test_status_shows_everything_at_a_glance(make_parts: MakeParts, clock: HandM
         "lag": {"newest_cdr_id": 8, "ids_behind": 2, "seconds_behind": 5400},
         "queue": {"waiting": 1, "poison": 1},
         "ledger": {"submitted": 1, "complete": True},
+        "extensions": {"in_file": 1, "elsewhere": 0, "phone_book": None},
         "business_hours": {"open": False, "changes_at": "2026-11-29T10:00+01:00", "timezone": "Europe/Berlin"},
         "monitored_groups": [
             {"id": "800", "name": "Sales", "state": "ok", "members": 1, "available": 1, **checked},
             {"id": "801", "name": "", "state": "unknown", "members": None, "available": None, **checked},
         ],
     }
+
+
+def test_status_says_how_old_the_phone_systems_phone_book_is_and_what_is_wrong_with_it(
+    make_parts: MakeParts, clock: HandMovedClock
+) -> None:
+    listed: dict[str, str | None] = {"102": "bob@example.com", **{f"2{n:02}": None for n in range(30)}}
+    parts = make_parts(MAPPED, directory=InMemoryDirectory(listed))
+    learn(parts.learner)
+    clock.move(timedelta(hours=1))
+    parts.directory.fail_at(1, SourceUnavailable("503"))
+    learn(parts.learner)
+    extensions = ask(parts, "status").body["extensions"]
+    problems = extensions["phone_book"].pop("first_problems")
+    assert extensions == {
+        "in_file": 1,
+        "elsewhere": 1,
+        "phone_book": {
+            "source": "REST API of pbx",
+            "read_at": "2026-11-22T12:00:00+00:00",
+            "age_seconds": 3600,
+            "failed_at": "2026-11-22T13:00:00+00:00",
+            "error": "SourceUnavailable: 503",
+            "problems": 30,
+        },
+    }
+    assert (len(problems), problems[0]) == (20, "extension 200 has no e-mail address in the phone system")
 
 
 def test_status_before_anything_happened_and_without_anybody_to_ask_about_groups(make_parts: MakeParts) -> None:
