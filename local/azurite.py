@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +36,7 @@ process.stdin.resume().on("end", () => process.emit("SIGTERM") || process.exit()
 process.stdin.unref();
 require(process.argv[1]);
 """
-_LISTENING = re.compile(r"Azurite (\w+) service is successfully listening at http://[\d.]+:(\d+)")
+_LISTENING = re.compile(r"Azurite (\w+) service is successfully listening at https?://[\d.]+:(\d+)")
 _HELD_PORT = re.compile(r"EADDRINUSE.*:(\d+)")
 
 
@@ -92,14 +93,24 @@ def find_entry(folder: Path | None = None) -> Path | None:
     return entry.resolve() if entry.is_file() else None
 
 
-def start(data: Path | None = None, ports: Ports | None = None) -> Azurite:
+def what_is_missing() -> str | None:
+    """None if it can be started here, else what to install, in one line."""
+    try:
+        _program()
+    except AzuriteError as exc:
+        return str(exc)
+    return None
+
+
+def start(data: Path | None = None, ports: Ports | None = None, options: Sequence[str] = ()) -> Azurite:
     """Start Azurite and wait until its three ports answer.
 
     `data` is the folder that keeps what is stored; without one everything is in memory and ends with the process.
+    `options` are further ones of Azurite's own command line.
     Raises AzuriteError where Node.js or Azurite is missing, a port is held, or it does not come up.
     """
     process = subprocess.Popen(
-        [*_program(), *_options(data, ports or Ports())],
+        [*_program(), *_options(data, ports or Ports()), *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

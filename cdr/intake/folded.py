@@ -65,7 +65,8 @@ class FoldedCall:
     """``flows`` and ``legs`` are in order of their start, and the first flow names the call.
 
     ``ended_at`` is None while a leg has no end. Where nobody talked ``owners`` is empty, and ``unanswered`` is the
-    entry, unless nobody was addressed. As long as the call may not be logged there is neither.
+    entry, unless nobody was addressed. As long as the call may not be logged there is neither. ``absent_flows`` are
+    those that it was joined to and that have no legs here: perhaps on their way, though its legs miss nothing.
     """
 
     id: str
@@ -76,6 +77,7 @@ class FoldedCall:
     ended_at: datetime | None
     owners: Mapping[OwnerPolicy, tuple[Entry, ...]] = field(default_factory=dict)
     unanswered: Entry | None = None
+    absent_flows: frozenset[str] = frozenset()
 
     @property
     def is_complete(self) -> bool:

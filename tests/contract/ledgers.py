@@ -76,18 +76,18 @@ class FakeBench(Bench):
 class AzuriteBench(Bench):
     def __init__(self, storage: Storage) -> None:
         self._account = storage.account
-        self._name = storage.new_name()
-        self._table = storage.plain_table(self._name)
+        self.name = storage.new_name()
+        self._table = storage.plain_table(self.name)
 
     def open(self) -> CallLedger:
-        return TableCallLedger(self._account, self._name)
+        return TableCallLedger(self._account, self.name)
 
     @property
     def records(self) -> LedgerRecords:
         return self.records_that_count_for(5.0)
 
     def records_that_count_for(self, seconds: float) -> LedgerRecords:
-        return TableLedgerRecords(self._account, self._name, seconds)
+        return TableLedgerRecords(self._account, self.name, seconds)
 
     def record(self, key: CallKey = KEY) -> LedgerRecord | None:
         try:

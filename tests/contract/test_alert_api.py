@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,9 +21,9 @@ from shared.clock import HandMovedClock
 from shared.config.call_logger import BearerAuth, NoAuth
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, ApiUnreachable
 from tests.fakes.groups import InMemoryAlertApi
+from tests.support.waiting import wait_until
 from tests.systems import receiver as receiver_program
 from tests.systems.receiver import Answer, Receiver
-from tests.systems.storage import Line
 
 EMPTY, UNKNOWN = AlertType.NO_ASSIGNED_USERS, AlertType.MEMBERSHIP_UNKNOWN
 NOW = datetime(2026, 11, 23, 8, 5, 3, 250_000, tzinfo=UTC)
@@ -236,13 +237,20 @@ def test_resolving_needs_no_body_in_the_answer_and_an_id_leads_nowhere_else(rece
     assert [(sent.method, sent.path) for sent in receiver.received] == [("PUT", path) for path in paths]
 
 
-def test_an_alert_whose_answer_was_lost_is_not_raised_twice(backend: RunningCallLogger, line: Line) -> None:
-    api = rest_api(backend.base_url)
-    line.fail_next("POST", "answer lost")
-    with pytest.raises(ApiUnavailable):
-        raise_empty(api)
-    assert raise_empty(api).id == backend.call_logger.alerts[0]["id"]
-    assert len(backend.call_logger.alerts) == 1
+def test_an_alert_whose_answer_came_too_late_is_not_raised_twice() -> None:
+    waits = [0.6]
+
+    def now() -> datetime:
+        time.sleep(waits.pop() if waits else 0)
+        return NOW
+
+    with call_logger_program.start(now=now) as backend:
+        api = rest_api(backend.base_url, timeout_s=0.3)
+        with pytest.raises(ApiUnreachable):
+            raise_empty(api)
+        (made,) = wait_until(lambda: backend.call_logger.alerts)
+        assert raise_empty(api).id == made["id"]
+        assert len(backend.call_logger.alerts) == 1
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,15 @@ from local import call_logger
 from local.call_logger import CallLogger, Credential, Fault, FaultKind, RunningCallLogger
 from shared.clock import HandMovedClock
 from shared.config.call_logger import ApiKeyAuth, BearerAuth, NoAuth
-from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, ApiUnreachable, PipelineError, SubmissionUnknown
+from shared.errors import (
+    ApiDenied,
+    ApiFailed,
+    ApiRejected,
+    ApiUnavailable,
+    ApiUnreachable,
+    PipelineError,
+    SubmissionUnknown,
+)
 from tests.fakes.call_api import InMemoryCallApi
 from tests.support.factories import make_call
 from tests.systems.conversation import answering, serving
@@ -187,7 +195,7 @@ def test_a_failure_that_passes_is_sat_out(connect: Connect, clock: Clock) -> Non
 
 def test_the_attempts_are_counted_from_the_first(connect: Connect) -> None:
     with answering(said(500)) as server:
-        assert isinstance(failure_of(connect(server.url, attempts=4)), ApiUnavailable)
+        assert isinstance(failure_of(connect(server.url, attempts=4)), ApiFailed)
         assert len(server.requests) == 4
 
 
@@ -349,7 +357,7 @@ def test_credentials_are_sent_and_without_the_right_ones_the_api_denies(
     ("answer", "kind"),
     [
         (said(503), ApiUnreachable),
-        (said(500), ApiUnavailable),
+        (said(500), ApiFailed),
         (said(302, headers="Location: http://[::1\r\n"), ApiDenied),
         (said(200, b"<html>welcome</html>"), ApiDenied),
         (said(200), ApiDenied),

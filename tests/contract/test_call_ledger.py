@@ -10,11 +10,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
 
 from cdr.calls.call import COLUMNS, UNDATED, CallKey, Job, Settlement, State
 from cdr.calls.message import Message, Unreadable
 from cdr.calls.rules import row_key
+from cdr.edges.storage.account import SETTING, StorageAccount
+from cdr.edges.storage.ledger import TableCallLedger
 from cdr.submission.ports import AlreadySubmitted, CallLedger, Claim, Held, Recorded
+from shared.errors import StorageUnavailable
 from tests.contract.ledgers import (
     DAY,
     EXPIRED,
@@ -32,7 +37,7 @@ from tests.contract.ledgers import (
     make_job,
 )
 from tests.fakes.ledger import LedgerRecord
-from tests.systems.storage import Fault, Line
+from tests.systems.storage import AT_ONCE, Fault, Line, Storage
 
 each_unsubmitted = pytest.mark.parametrize("settlement", [SKIPPED, REJECTED], ids=["skipped", "rejected"])
 
@@ -381,3 +386,59 @@ def test_a_lost_answer_does_not_hide_that_another_worker_has_the_call(table: Cal
     line.fail_next("POST", "answer lost")
     (answer,) = table.claim([make_job()], LATER, LEASE)
     assert isinstance(answer, Held)
+
+
+# The real thing alone: others who come in between two requests
+
+
+class Meddler(HTTPAdapter):
+    """A line on which somebody is always quicker: he acts before requests of one method, so often."""
+
+    def __init__(self, method: str, times: int, act: Callable[[], object]) -> None:
+        super().__init__()
+        self.method, self.times, self.act = method, times, act
+
+    def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
+        if request.method == self.method and self.times:
+            self.times -= 1
+            self.act()
+        return super().send(request, *arguments, **options)
+
+
+def meddled_with(storage: Storage, bench: AzuriteBench, meddler: Meddler) -> CallLedger:
+    account = StorageAccount({SETTING: storage.connection_string}, AT_ONCE, meddler)
+    return TableCallLedger(account, bench.name)
+
+
+@pytest.mark.parametrize(("times", "is_recorded"), [(1, True), (4, True), (5, False)])
+def test_a_record_that_changes_meanwhile_is_looked_at_again_but_not_for_ever(
+    storage: Storage, azurite_bench: AzuriteBench, table: CallLedger, times: int, *, is_recorded: bool
+) -> None:
+    table.record(KEY, None, SKIPPED, NOW)
+    meddler = Meddler("PATCH", times, lambda: table.record(KEY, None, REJECTED, NOW))
+    ledger = meddled_with(storage, azurite_bench, meddler)
+    if is_recorded:
+        assert ledger.record(KEY, None, SKIPPED, LATER) == Recorded()
+    else:
+        with pytest.raises(StorageUnavailable, match="the record of call-7 kept changing under us"):
+            ledger.record(KEY, None, SKIPPED, LATER)
+    assert azurite_bench.record().state is (State.SKIPPED if is_recorded else State.REJECTED)
+
+
+def test_a_record_that_is_made_meanwhile_is_found(
+    storage: Storage, azurite_bench: AzuriteBench, table: CallLedger
+) -> None:
+    meddler = Meddler("POST", 0, lambda: claimed(table))
+    ledger = meddled_with(storage, azurite_bench, meddler)
+    ledger.last_error(KEY)
+    meddler.times = 1
+    assert ledger.record(KEY, None, REJECTED, NOW) == Held("another worker has the call until 09:03:00 UTC", EXPIRED)
+
+
+def test_a_record_that_is_gone_when_it_is_looked_at_is_nobodys_claim(
+    storage: Storage, azurite_bench: AzuriteBench, table: CallLedger
+) -> None:
+    claimed(table)
+    remove = Meddler("GET", 1, lambda: storage.plain_table(azurite_bench.name).delete_entity(DAY, KEY.name))
+    (answer,) = meddled_with(storage, azurite_bench, remove).claim([make_job()], EXPIRED, LEASE)
+    assert answer == Held("the ledger's record vanished between two looks at it")

@@ -1,4 +1,4 @@
-"""What only the twins can do: fail at a chosen operation, and show what happened."""
+"""What only the fakes can do: fail at a chosen operation, and show what happened."""
 
 from __future__ import annotations
 
@@ -6,96 +6,77 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdr.calls.call import CallKey
-from cdr.intake.id_order import Checkpoint
-from cdr.submission.ports import Settled
+from cdr.intake.ports import StoredPosition
+from cdr.submission.ports import Claim
 from shared.clock import HandMovedClock
-from shared.errors import ApiUnavailable, ClaimHeld, LeaseHeld, SourceUnavailable, StorageUnavailable, SubmissionUnknown
+from shared.errors import ApiUnavailable, LeaseHeld, SourceUnavailable, StorageUnavailable, SubmissionUnknown
 from tests.fakes.call_api import InMemoryCallApi
 from tests.fakes.call_queue import InMemoryCallQueue
 from tests.fakes.ledger import InMemoryLedger
-from tests.fakes.positions import InMemoryCheckpointStore
-from tests.fakes.row_table import InMemoryCdrSource
-from tests.support.factories import make_call
+from tests.fakes.positions import InMemoryPositionStore
+from tests.fakes.row_table import InMemoryRowTable
+from tests.support.factories import make_call, make_job, make_message
 from tests.support.requirements import need
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-KEY = CallKey("2026-11-20", "call-7")
 DOWN = StorageUnavailable("the line is dead")
+LETTERS = [make_message(id=number) for number in range(4)]
 
 
 def test_a_queue_fails_at_the_chosen_message_and_keeps_the_ones_before_it(clock: HandMovedClock) -> None:
     queue = InMemoryCallQueue(clock)
+    queue.send_all(LETTERS[:1])
     queue.fail_at(3, DOWN)
-    with pytest.raises(StorageUnavailable):
-        queue.send_all(["a", "b", "c", "d"])
-    assert queue.texts == ["a", "b"]
-    queue.send_all(["c", "d"])
-    assert queue.texts == ["a", "b", "c", "d"]
-
-
-def test_failures_count_from_the_moment_they_are_chosen(clock: HandMovedClock) -> None:
-    queue = InMemoryCallQueue(clock)
-    queue.send_all(["a", "b"])
-    queue.fail_at(2, DOWN)
     queue.depth()
     with pytest.raises(StorageUnavailable):
-        queue.depth()
-    assert queue.operations == ["put", "put", "depth", "depth"]
+        queue.send_all(LETTERS[1:])
+    assert queue.letters == LETTERS[:2]
+    assert queue.operations == ["put", "depth", "put", "put"]
+    queue.send_all(LETTERS[2:])
+    assert queue.letters == LETTERS
 
 
 def test_a_message_is_taken_off_the_queue_only_when_it_is_visible(clock: HandMovedClock) -> None:
     queue = InMemoryCallQueue(clock)
-    queue.send_later("same", MINUTE)
-    queue.send_all(["same"])
-    assert queue.take() == "same"
+    queue.send_later(LETTERS[0], MINUTE)
+    queue.send_all(LETTERS[:1])
+    assert queue.take() == LETTERS[0]
     with pytest.raises(IndexError):
         queue.take()
     clock.move(MINUTE)
-    assert queue.take() == "same"
+    assert queue.take() == LETTERS[0]
     assert queue.messages == []
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_a_source_fails_while_connecting_or_reading(n: int) -> None:
-    source = InMemoryCdrSource([{"id": 1}])
+def test_a_table_fails_while_connecting_or_reading(n: int) -> None:
+    table = InMemoryRowTable([{"id": 1}])
 
     def read() -> int | None:
-        with source.connect() as reader:
-            reader.rows_after(None, 10)
-            return reader.newest_id()
+        with table.connect() as rows:
+            rows.rows_after(None, 10)
+            return rows.newest_id()
 
-    source.fail_at(n, SourceUnavailable("gone"))
+    table.fail_at(n, SourceUnavailable("gone"))
     with pytest.raises(SourceUnavailable):
         read()
-    assert source.operations == ["connect", "rows_after", "newest_id"][:n]
+    assert table.operations == ["connect", "rows_after", "newest_id"][:n]
     assert read() == 1
 
 
-def test_a_lost_answer_hides_that_the_work_was_done() -> None:
-    store = InMemoryCheckpointStore()
-    store.fail_at(1, DOWN, answer_lost=True)
-    with pytest.raises(StorageUnavailable):
-        store.lease("first", NOW, MINUTE)
-    with pytest.raises(LeaseHeld):
-        store.lease("second", NOW, MINUTE)
-    ledger = InMemoryLedger()
-    ledger.fail_at(1, DOWN, answer_lost=True)
-    with pytest.raises(StorageUnavailable):
-        ledger.claim(KEY, 7, "{}", NOW, MINUTE)
-    with pytest.raises(ClaimHeld):
-        ledger.claim(KEY, 7, "{}", NOW, MINUTE)
-
-
-def test_a_failure_that_is_no_lost_answer_leaves_everything_as_it_was() -> None:
-    store = InMemoryCheckpointStore()
+def test_a_failure_leaves_everything_as_it_was_unless_only_its_answer_is_lost() -> None:
+    store = InMemoryPositionStore()
     lease = store.lease("first", NOW, MINUTE)
     store.fail_at(1, DOWN)
-    with pytest.raises(StorageUnavailable):
-        store.save(lease, Checkpoint(7), NOW, MINUTE)
-    assert store.checkpoint is None
-    store.save(lease, Checkpoint(7), NOW, MINUTE)
+    store.fail_at(2, DOWN, answer_lost=True)
+    seven = StoredPosition("calllog", "7")
+    for stored in (None, seven):
+        with pytest.raises(StorageUnavailable):
+            store.save(lease, seven, NOW, MINUTE)
+        assert store.stored == stored
+    with pytest.raises(LeaseHeld):
+        store.lease("second", NOW, MINUTE)
 
 
 def test_an_api_can_lose_its_answer_or_never_be_reached() -> None:
@@ -110,13 +91,13 @@ def test_an_api_can_lose_its_answer_or_never_be_reached() -> None:
 
 
 def test_a_ledger_whose_settlement_failed_still_has_the_claim() -> None:
-    ledger = InMemoryLedger()
-    claim = ledger.claim(KEY, 7, "{}", NOW, MINUTE)
-    assert not isinstance(claim, Settled)
+    ledger, job = InMemoryLedger(), make_job()
+    (claim,) = ledger.claim([job], NOW, MINUTE)
+    assert isinstance(claim, Claim)
     ledger.fail_at(1, DOWN)
     with pytest.raises(StorageUnavailable):
         ledger.give_back(claim, "why", NOW)
-    assert ledger.records[KEY].claimed_until == NOW + MINUTE
+    assert ledger.records[job.key].claimed_until == NOW + MINUTE
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])

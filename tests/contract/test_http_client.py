@@ -21,6 +21,7 @@ from requests import PreparedRequest, Response
 
 from cdr.edges.http_client import Answer, HttpClient, HttpFailure, NeverSent, Unanswered
 from cdr.edges.http_connection import IDLE_S, Adapter
+from tests.support.waiting import wait_until
 from tests.systems.conversation import Conversation, answering, serving
 
 OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/JSON; charset=utf-8\r\nContent-Length: 8\r\n\r\n{"a": 1}'
@@ -376,6 +377,7 @@ def test_a_connection_that_the_server_closed_is_replaced() -> None:
         for n in (1, 2, 3):
             assert http.exchange("GET").json() == {"a": 1}
             assert server.connections == n
+            wait_until(lambda n=n: server.closed == n)
 
 
 def test_the_environment_is_asked_once(monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 from cdr.edges.call_logger.auth import make_auth
 from cdr.edges.call_logger.calls import RestCallApi
 from shared.clock import HandMovedClock
-from shared.config.settings import EntraAuth
+from shared.config.call_logger import EntraAuth
 from shared.errors import ApiDenied, ApiUnreachable, PipelineError
 from tests.support.factories import make_call
 from tests.systems import identity as identity_program
@@ -117,3 +117,11 @@ def test_a_refusal_is_for_a_person_to_mend_and_an_outage_is_not(
 def test_an_endpoint_that_is_not_there_is_an_outage(identity: Identity, call_logger: Server, monkeypatch: Any) -> None:
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1/msi/token")
     assert isinstance(failure_of(call_logger), ApiUnreachable)
+
+
+def test_off_the_platform_it_is_the_developers_own_login_that_is_asked_for(
+    call_logger: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("IDENTITY_ENDPOINT", raising=False)
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")  # of which there is none either
+    assert isinstance(failure_of(call_logger), ApiDenied)

@@ -1,134 +1,106 @@
-"""What every CheckpointStore does: the twin, and a table in Azurite."""
+"""What every PositionStore does: the fake, and a table in Azurite."""
 
 from __future__ import annotations
 
+import json
 import threading
-from bisect import bisect
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from cdr.edges.storage.positions import TableCheckpointStore
-from cdr.intake.id_order import Checkpoint, Gap
-from cdr.intake.ports import CheckpointLease, CheckpointStore, PollReport
-from shared.errors import CheckpointFull, LeaseHeld, LeaseLost
-from tests.fakes.positions import InMemoryCheckpointStore
+from cdr.edges.storage.positions import TablePositionStore
+from cdr.intake.ports import PollReport, PositionLease, PositionStore, StoredPosition
+from shared.errors import LeaseHeld, LeaseLost, PositionFull
+from tests.fakes.positions import InMemoryPositionStore
+from tests.support.events import Events
 from tests.systems.storage import Fault, Line, Storage
 
 NOW = datetime(2026, 11, 20, 9, 0, 0, 123000, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 REPORT = PollReport(NOW, "finished", queued=3, duration_ms=250)
+SEVEN, EIGHT, NINE = (StoredPosition("calllog", f'{{"position":{n}}}') for n in (7, 8, 9))
+ROOM = 420_000
+"""Characters that a position may have."""
 
-OpenStore = Callable[[], CheckpointStore]
+OpenStore = Callable[[], PositionStore]
 
 
-@pytest.fixture(params=["twin", "azurite"])
+@pytest.fixture(params=["fake", "azurite"])
 def open_store(request: pytest.FixtureRequest) -> OpenStore:
     """Opens the store as another process does: what one has written, the others see."""
-    if request.param == "twin":
-        twin = InMemoryCheckpointStore()
-        return lambda: twin
+    if request.param == "fake":
+        fake = InMemoryPositionStore()
+        return lambda: fake
     storage: Storage = request.getfixturevalue("storage")
     name = storage.new_name()
-    return lambda: TableCheckpointStore(storage.account, name)
+    return lambda: TablePositionStore(storage.account, name)
 
 
 @pytest.fixture
-def store(open_store: OpenStore) -> CheckpointStore:
+def store(open_store: OpenStore) -> PositionStore:
     return open_store()
 
 
-@pytest.fixture
-def table(storage: Storage, line: Line) -> TableCheckpointStore:
-    """The real thing, on a line that a test can break."""
-    store = TableCheckpointStore(storage.account, storage.new_name())
-    store.read()  # so that the table is there
-    return store
-
-
-def large_checkpoint(open_rows: int, gaps: int) -> Checkpoint:
-    since = {5 * number: NOW - timedelta(milliseconds=number) for number in range(1, open_rows + 1)}
-    missing = tuple(Gap(10**7 + 9 * n, 10**7 + 9 * n + n % 4, NOW - n * MINUTE) for n in range(gaps))
-    return Checkpoint(2 * 10**7, since, missing)
-
-
-# The very first poll
-
-
-def test_before_the_first_poll_nothing_is_stored(store: CheckpointStore) -> None:
-    assert store.read() == (None, None)
-
-
-def test_the_first_lease_has_no_checkpoint(store: CheckpointStore) -> None:
-    lease = store.lease("first", NOW, MINUTE)
-    assert lease.checkpoint is None
-    assert store.read() == (None, None)
-
-
-def test_a_poll_that_never_saved_leaves_no_checkpoint_to_the_next(store: CheckpointStore) -> None:
-    store.release(store.lease("first", NOW, MINUTE), PollReport(NOW, "failed", error="SourceUnavailable: down"))
-    assert store.lease("second", NOW, MINUTE).checkpoint is None
+def saved(store: PositionStore, stored: StoredPosition, owner: str = "first") -> PositionLease:
+    """A lease by which this was saved."""
+    return store.save(store.lease(owner, NOW, MINUTE), stored, NOW, MINUTE)
 
 
 # The lease
 
 
-def test_while_one_has_the_lease_no_other_gets_it(open_store: OpenStore) -> None:
-    open_store().lease("first", NOW, MINUTE)
+def test_before_anything_was_saved_there_is_no_position_whoever_asks(store: PositionStore) -> None:
+    assert store.read() == (None, None)
+    failed = PollReport(NOW, "failed", error="SourceUnavailable: down")
+    lease = store.lease("first", NOW, MINUTE)
+    assert (lease.stored, store.read()) == (None, (None, None))
+    store.release(lease, failed)
+    assert (store.lease("second", NOW, MINUTE).stored, store.read()) == (None, (None, failed))
+
+
+def test_while_one_has_the_lease_no_other_gets_it_until_it_ran_out(open_store: OpenStore) -> None:
+    saved(open_store(), SEVEN)
     with pytest.raises(LeaseHeld, match=r"until 09:01:00 UTC"):
         open_store().lease("second", NOW + MINUTE - timedelta(seconds=1), MINUTE)
-
-
-def test_a_lease_that_ran_out_goes_to_the_next_with_what_was_saved(open_store: OpenStore) -> None:
-    first = open_store()
-    first.save(first.lease("first", NOW, MINUTE), Checkpoint(7), NOW, MINUTE)
     taken = open_store().lease("second", NOW + MINUTE, MINUTE)
-    assert taken.owner == "second"
-    assert taken.checkpoint == Checkpoint(7)
+    assert (taken.owner, taken.stored) == ("second", SEVEN)
 
 
 def test_saving_renews_the_lease(open_store: OpenStore) -> None:
     first = open_store()
-    lease = first.lease("first", NOW, MINUTE)
-    first.save(lease, Checkpoint(7), NOW + MINUTE / 2, MINUTE)
+    first.save(first.lease("first", NOW, MINUTE), SEVEN, NOW + MINUTE / 2, MINUTE)
     with pytest.raises(LeaseHeld):
         open_store().lease("second", NOW + MINUTE, MINUTE)
     open_store().lease("second", NOW + MINUTE * 1.5, MINUTE)
 
 
-def test_a_lease_that_ran_out_while_nobody_came_can_still_save(store: CheckpointStore) -> None:
-    lease = store.lease("first", NOW, MINUTE)
-    store.save(lease, Checkpoint(7), NOW + 10 * MINUTE, MINUTE)
-    assert store.read()[0] == Checkpoint(7)
+def test_a_lease_that_ran_out_while_nobody_came_can_still_save(store: PositionStore) -> None:
+    store.save(store.lease("first", NOW, MINUTE), SEVEN, NOW + 10 * MINUTE, MINUTE)
+    assert store.read()[0] == SEVEN
 
 
 def test_who_was_overtaken_saves_nothing(open_store: OpenStore) -> None:
     first, second = open_store(), open_store()
-    lost = first.save(first.lease("first", NOW, MINUTE), Checkpoint(7), NOW, MINUTE)
+    lost = saved(first, SEVEN)
     taken = second.lease("second", NOW + MINUTE, MINUTE)
     with pytest.raises(LeaseLost):
-        first.save(lost, Checkpoint(8), NOW + MINUTE, MINUTE)
-    assert open_store().read()[0] == Checkpoint(7)
-    second.save(taken, Checkpoint(9), NOW + MINUTE, MINUTE)
-    assert open_store().read()[0] == Checkpoint(9)
+        first.save(lost, EIGHT, NOW + MINUTE, MINUTE)
+    assert open_store().read()[0] == SEVEN
+    second.save(taken, NINE, NOW + MINUTE, MINUTE)
+    assert open_store().read()[0] == NINE
 
 
-def test_an_older_version_of_ones_own_lease_saves_nothing(store: CheckpointStore) -> None:
+def test_an_older_version_of_ones_own_lease_saves_nothing(store: PositionStore) -> None:
     old = store.lease("first", NOW, MINUTE)
-    store.save(old, Checkpoint(7), NOW, MINUTE)
+    lease = store.save(old, SEVEN, NOW, MINUTE)
     with pytest.raises(LeaseLost):
-        store.save(old, Checkpoint(5), NOW, MINUTE)
-    assert store.read()[0] == Checkpoint(7)
-
-
-def test_what_is_saved_one_after_the_other_replaces_what_was_there(store: CheckpointStore) -> None:
-    lease = store.lease("first", NOW, MINUTE)
-    for position in (7, 8, 9):
-        lease = store.save(lease, Checkpoint(position), NOW, MINUTE)
-        assert lease.checkpoint == Checkpoint(position)
-    assert store.read()[0] == Checkpoint(9)
+        store.save(old, EIGHT, NOW, MINUTE)
+    assert (lease.stored, store.read()[0]) == (SEVEN, SEVEN)
+    assert store.save(lease, NINE, NOW, MINUTE).stored == NINE
+    assert store.read()[0] == NINE
 
 
 def test_of_many_that_ask_at_the_same_moment_one_gets_the_lease(open_store: OpenStore) -> None:
@@ -152,24 +124,19 @@ def test_of_many_that_ask_at_the_same_moment_one_gets_the_lease(open_store: Open
 # Giving it back
 
 
-def test_a_lease_given_back_lets_the_next_in_at_once(open_store: OpenStore) -> None:
-    first = open_store()
-    lease = first.save(first.lease("first", NOW, MINUTE), Checkpoint(7), NOW, MINUTE)
-    first.release(lease, REPORT)
-    assert open_store().lease("second", NOW, MINUTE).checkpoint == Checkpoint(7)
-
-
 @pytest.mark.parametrize(
     "report",
     [REPORT, PollReport(NOW, "failed", error='SourceUnavailable: the "database" 漢字\nis down ' + "x" * 1_000)],
     ids=["finished", "failed"],
 )
-def test_the_report_can_be_read_afterwards_beside_the_checkpoint(open_store: OpenStore, report: PollReport) -> None:
-    store = open_store()
-    store.release(store.save(store.lease("first", NOW, MINUTE), Checkpoint(7), NOW, MINUTE), report)
-    assert open_store().read() == (Checkpoint(7), report)
-    open_store().lease("second", NOW, MINUTE)
-    assert open_store().read() == (Checkpoint(7), report)
+def test_a_lease_given_back_leaves_a_report_and_lets_the_next_in_at_once(
+    open_store: OpenStore, report: PollReport
+) -> None:
+    first = open_store()
+    first.release(saved(first, SEVEN), report)
+    assert open_store().read() == (SEVEN, report)
+    assert open_store().lease("second", NOW, MINUTE).stored == SEVEN
+    assert open_store().read() == (SEVEN, report)
 
 
 def test_giving_back_a_lost_lease_is_no_error_and_changes_nothing(open_store: OpenStore) -> None:
@@ -185,96 +152,113 @@ def test_giving_back_a_lost_lease_is_no_error_and_changes_nothing(open_store: Op
 # What fits
 
 
-@pytest.mark.parametrize(
-    "checkpoint",
-    [
-        Checkpoint(),
-        Checkpoint(0),
-        Checkpoint(-5, {-9: NOW, 3: NOW}),
-        Checkpoint(2**63 - 1, {2**62: NOW}, (Gap(1, 2**62 - 1, NOW),)),
-        Checkpoint(9, {7: NOW}, (Gap(5, 6, NOW), Gap(1, 1, NOW - MINUTE))),
-        large_checkpoint(5_000, 1_000),
-    ],
-    ids=["from the beginning", "zero", "negative", "large ids", "gaps out of order", "5,000 open rows and 1,000 gaps"],
-)
-def test_a_checkpoint_comes_back_as_it_was_saved(open_store: OpenStore, checkpoint: Checkpoint) -> None:
+def test_a_position_just_within_the_limit_fits_and_a_shorter_one_leaves_nothing_of_it(open_store: OpenStore) -> None:
     store = open_store()
-    store.check_size(checkpoint)
-    store.save(store.lease("first", NOW, MINUTE), checkpoint, NOW, MINUTE)
-    assert open_store().read()[0] == checkpoint
-    assert open_store().lease("second", NOW + MINUTE, MINUTE).checkpoint == checkpoint
-
-
-def test_a_smaller_checkpoint_leaves_nothing_of_a_larger_one(open_store: OpenStore) -> None:
-    store = open_store()
-    lease = store.save(store.lease("first", NOW, MINUTE), large_checkpoint(5_000, 1_000), NOW, MINUTE)
-    store.save(lease, Checkpoint(7, {3: NOW}), NOW, MINUTE)
-    assert open_store().read()[0] == Checkpoint(7, {3: NOW})
-
-
-def test_a_checkpoint_that_does_not_fit_is_refused_in_time(store: CheckpointStore) -> None:
-    with pytest.raises(CheckpointFull):
-        store.check_size(large_checkpoint(open_rows=40_000, gaps=0))
-    with pytest.raises(CheckpointFull):
-        store.check_size(large_checkpoint(open_rows=0, gaps=40_000))
+    long = StoredPosition("legs", "x" * ROOM)
+    store.check_size(long.text)
+    lease = saved(store, long)
+    assert open_store().read()[0] == long
+    store.save(lease, SEVEN, NOW, MINUTE)
+    assert open_store().read()[0] == SEVEN
+    with pytest.raises(PositionFull, match="at most 420000 "):
+        store.check_size("x" * (ROOM + 1))
 
 
 # The real thing alone
 
 
-def test_a_checkpoint_just_within_the_limit_really_fits(table: TableCheckpointStore) -> None:
-    def fits(open_rows: int) -> bool:
-        try:
-            table.check_size(large_checkpoint(open_rows, 0))
-        except CheckpointFull:
-            return False
-        return True
+@pytest.fixture
+def table(storage: Storage, line: Line) -> TablePositionStore:
+    """On a line that a test can break."""
+    store = TablePositionStore(storage.account, storage.new_name())
+    store.read()  # so that the table is there
+    return store
 
-    counts = range(20_000, 40_000, 500)
-    most = counts[bisect(counts, False, key=lambda count: not fits(count)) - 1]
-    checkpoint = large_checkpoint(most, 0)
-    table.save(table.lease("first", NOW, MINUTE), checkpoint, NOW, MINUTE)
-    assert table.read()[0] == checkpoint
-    # Azurite takes more, but in Azure an entity ends at 1 MiB, and a report of some length must still find room.
-    (entity,) = table._table.list_entities()
+
+def test_the_longest_position_leaves_room_for_a_report_where_an_entity_ends_at_1_mib(storage: Storage) -> None:
+    """Azurite takes more than Azure does."""
+    name = storage.new_name()
+    saved(TablePositionStore(storage.account, name), StoredPosition("calllog", "x" * ROOM))
+    (entity,) = storage.plain_table(name).list_entities()
     assert sum(2 * len(text) for text in entity.values() if isinstance(text, str)) < 2**20 - 2**17
-    with pytest.raises(CheckpointFull, match=f"{most + 500} rows without an end"):
-        table.check_size(large_checkpoint(most + 500, 0))
+
+
+OF_1_0_0 = {
+    "PartitionKey": "checkpoint",
+    "RowKey": "cdr",
+    "owner": "0f0e",
+    "leased_until": datetime(2000, 1, 1, tzinfo=UTC),
+    "report": '{"at": "2026-11-20T09:00:00.123000+00:00", "result": "finished", "queued": 3, "duration_ms": 250, '
+    '"error": null}',
+}
+
+
+def test_what_1_0_0_stored_is_read_and_goes_on(storage: Storage) -> None:
+    texts = (Path(__file__).parents[1] / "data" / "v1" / "positions.jsonl").read_text().splitlines()
+    for text in texts:
+        name = storage.new_name()
+        store = TablePositionStore(storage.account, name)
+        assert store.read() == (None, None)
+        pieces = {"state_0": text} | {f"state_{n}": "" for n in range(1, 14)}
+        storage.plain_table(name).create_entity(OF_1_0_0 | pieces)
+        assert store.read() == (StoredPosition("calllog", text), REPORT)
+        store.release(store.save(store.lease("new", NOW, MINUTE), NINE, NOW, MINUTE), REPORT)
+        (entity,) = storage.plain_table(name).list_entities()
+        assert (entity["state_0"], entity["state_13"], entity["leased_until"].year) == (NINE.text, "", 2000)
+        assert json.loads(entity["report"]) == json.loads(OF_1_0_0["report"])
+
+
+@pytest.mark.parametrize("report", ["", "{", "5", "null", '{"at": "yesterday"}', '{"result": "finished"}'])
+def test_a_report_that_is_damaged_is_none(storage: Storage, report: str) -> None:
+    name = storage.new_name()
+    store = TablePositionStore(storage.account, name)
+    store.read()
+    storage.plain_table(name).create_entity(OF_1_0_0 | {"report": report, "state_0": "{"})
+    assert store.read() == (StoredPosition("calllog", "{"), None)
 
 
 @pytest.mark.parametrize("fault", ["answer lost", "answered 503", "not sent"])
 def test_a_write_that_was_carried_out_although_its_answer_was_lost_is_ones_own(
-    table: TableCheckpointStore, line: Line, fault: Fault
+    table: TablePositionStore, line: Line, fault: Fault
 ) -> None:
-    line.fail_next("POST", fault)
-    lease = table.lease("first", NOW, MINUTE)
+    def on(method: str) -> TablePositionStore:
+        assert line.is_sound
+        line.fail_next(method, fault)
+        return table
+
+    lease = on("POST").lease("first", NOW, MINUTE)
+    lease = on("PATCH").save(lease, SEVEN, NOW, MINUTE)
+    lease = on("PATCH").save(lease, EIGHT, NOW, MINUTE)
+    on("PATCH").release(lease, REPORT)
+    assert on("PATCH").lease("second", NOW, MINUTE).stored == EIGHT
     assert line.is_sound
-    line.fail_next("PATCH", fault)
-    lease = table.save(lease, Checkpoint(7), NOW, MINUTE)
-    assert line.is_sound
-    lease = table.save(lease, Checkpoint(8), NOW, MINUTE)
-    line.fail_next("PATCH", fault)
-    table.release(lease, REPORT)
-    assert line.is_sound
-    line.fail_next("PATCH", fault)
-    assert table.lease("second", NOW, MINUTE).checkpoint == Checkpoint(8)
-    assert line.is_sound
-    assert table.read() == (Checkpoint(8), REPORT)
+    assert table.read() == (EIGHT, REPORT)
 
 
-def test_a_lost_answer_does_not_hide_that_another_poll_took_over(table: TableCheckpointStore, line: Line) -> None:
+def test_a_lost_answer_does_not_hide_that_another_poll_took_over(table: TablePositionStore, line: Line) -> None:
     lost = table.lease("first", NOW, MINUTE)
     taken = table.lease("second", NOW + MINUTE, MINUTE)
     line.fail_next("PATCH", "answer lost")
     with pytest.raises(LeaseLost):
-        table.save(lost, Checkpoint(7), NOW + MINUTE, MINUTE)
-    table.save(taken, Checkpoint(9), NOW + MINUTE, MINUTE)
+        table.save(lost, SEVEN, NOW + MINUTE, MINUTE)
+    table.save(taken, NINE, NOW + MINUTE, MINUTE)
 
 
-def test_the_version_after_a_lost_answer_is_good_for_the_next_write(table: TableCheckpointStore, line: Line) -> None:
-    line.fail_next("POST", "answer lost")
-    lease: CheckpointLease = table.lease("first", NOW, MINUTE)
-    for position in range(3):
-        line.fail_next("PATCH", "answer lost")
-        lease = table.save(lease, Checkpoint(position), NOW, MINUTE)
-    assert table.read()[0] == Checkpoint(2)
+def test_a_table_that_was_deleted_is_made_anew_and_said_so(storage: Storage, events: Events) -> None:
+    name = storage.new_name()
+    store = TablePositionStore(storage.account, name)
+    lease = saved(store, SEVEN)
+    storage.plain_table(name).delete_table()
+    with pytest.raises(LeaseLost):
+        store.save(lease, EIGHT, NOW, MINUTE)
+    assert events.only("storage.made_anew") == {
+        "event": "storage.made_anew",
+        "level": "ERROR",
+        "what": f"table {name}",
+    }
+    saved(store, NINE, "second")
+    storage.plain_table(name).delete_table()
+    assert store.read() == (None, None)
+    storage.plain_table(name).delete_table()
+    assert store.lease("third", NOW, MINUTE).stored is None
+    assert len(events.named("storage.made_anew")) == 3

@@ -8,10 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shared.log import EVENTS
-from tests.e2e.host_process import HostProcess, wait_until
 from tests.functions.group_surroundings import Backend, Members, Receiver, clear_groups, kept_records, with_groups
-from tests.functions.surroundings import SECRETS, write_config
+from tests.support.waiting import wait_until
 
 NOBODY = "NO_ASSIGNED_USERS"
 FUNCTIONS = ("trigger_alerts", "status")
@@ -33,33 +31,21 @@ def backend(call_logger):
 
 
 @pytest.fixture
-def start(storage, call_logger, sqlite_system, members, backend):
+def start(start_host, storage, sqlite_system, members, backend):
     """Starts a host that checks groups when it is asked to."""
     clear_groups(storage)
-    hosts = []
 
-    def start(more: str = "", functions: tuple[str, ...] = FUNCTIONS) -> HostProcess:
-        file = write_config(members.file.with_name("config.yml"), sqlite_system.settings(), call_logger.base_url)
-        file.write_text(with_groups(file.read_text(), members, more))
-        environment = {"CONFIG_FILE": str(file), "AzureWebJobsStorage": storage.connection_string}
-        hosts.append(HostProcess(environment, *functions, hasty=True))
-        return hosts[-1]
+    def start(more="", functions=FUNCTIONS):
+        return start_host(
+            sqlite_system, *functions, hasty=True, adapt=lambda config: with_groups(config, members, more)
+        )
 
     yield start
     backend.go_on()
-    statuses = [host.end() for host in hosts if host.is_running]
-    assert statuses == [0] * len(statuses)
-    for host in hosts:
-        assert {event["event"] for event in host.events} <= EVENTS.keys()
-        assert "Traceback" not in host.output
-        assert not [told for told in (*SECRETS, "webhook-s3cret") if told in host.output]
 
 
 def check(host):
-    """A check now, after the one that is at work or has died at work."""
-    answer = wait_until(lambda: (found := host.ask("POST", "/trigger/alerts")).status_code != 409 and found)
-    assert answer.status_code == 200, answer.text
-    return {group["id"]: group for group in answer.json()["groups"]}
+    return {group["id"]: group for group in host.trigger("alerts")["groups"]}
 
 
 def check_until_killed(host):
@@ -91,21 +77,19 @@ def test_an_alert_comes_within_one_check_and_goes_when_somebody_is_back(start, m
     assert host.remarks == []
 
 
-@pytest.mark.parametrize("moment", ["before work", "before work that is done late", "after work"])
-def test_killed_while_it_raises_an_alert(start, members, backend, storage, moment):
-    """Late: the Call Logger gets round to what the dead host wanted when another one has checked."""
-    host = start()
-    when, late = moment.split()[0], moment.endswith("late")
-    members.put("801")
-    backend.stop_at("raise_alert", when)
+def kill_at(backend, host, operation, when):
+    """Kill a host at the moment before or after the Call Logger's work, and let the Call Logger go on."""
+    backend.stop_at(operation, when)
     asking = check_until_killed(host)
     assert backend.reached.wait(30)
     host.kill()
     asking.join()
+
+
+def test_killed_while_it_raises_an_alert_that_comes_when_another_host_has_checked(start, members, backend, storage):
+    members.put("801")
+    kill_at(backend, start(), "raise_alert", "before")
     held, backend.hold = backend.released, None
-    if not late:
-        held.set()
-        wait_until(lambda: backend.every_alert)
     other = start()
     check(other)
     held.set()
@@ -115,6 +99,24 @@ def test_killed_while_it_raises_an_alert(start, members, backend, storage, momen
     members.put("801", e102=True)
     check(other)
     assert backend.every_alert == [("801", NOBODY, False)]
+
+
+def test_killed_again_and_again_the_group_has_the_one_alert_or_none(start, members, backend):
+    """Before and after each thing that the Call Logger does; the next host finds it done, and does no more."""
+    host = start()
+    for when in ("before", "after"):
+        for operation, is_active in (("raise_alert", True), ("resolve_alert", False)):
+            members.put("801", **({} if is_active else {"e102": True}))
+            kill_at(backend, host, operation, when)
+            backend.go_on()
+            wait_until(lambda wanted=is_active: [active for *_, active in backend.every_alert][-1:] == [wanted])
+            known = backend.every_alert
+            host = start()
+            assert check(host)["801"]["done"] == []
+            assert backend.every_alert == known
+    assert backend.every_alert == [("801", NOBODY, False)] * 2
+    members.put("801")
+    assert check(host)["801"]["done"] == [f"raised {NOBODY}"]  # nobody ended the last one by hand
 
 
 def test_the_timer_does_the_same(start, members, backend):
@@ -127,53 +129,6 @@ def test_the_timer_does_the_same(start, members, backend):
     host.ask("POST", "/admin/functions/check_call_groups", json={})
     wait_until(lambda: host.events_of("alert.resolved"))
     assert backend.every_alert == [("801", NOBODY, False)]
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_while_it_resolves_an_alert(start, members, backend, storage, when):
-    host = start()
-    members.put("801")
-    check(host)
-    members.put("801", e102=True)
-    backend.stop_at("resolve_alert", when)
-    asking = check_until_killed(host)
-    assert backend.reached.wait(30)
-    host.kill()
-    asking.join()
-    backend.go_on()
-    wait_until(lambda: backend.every_alert == [("801", NOBODY, False)])
-    other = start()
-    assert check(other)["801"]["done"] == []
-    members.put("801")
-    assert check(other)["801"]["done"] == [f"raised {NOBODY}"]  # nobody ended the last one by hand
-    assert backend.every_alert == [("801", NOBODY, False), ("801", NOBODY, True)]
-
-
-def test_killed_again_and_again_at_any_moment(start, members, backend):
-    """However a check was cut short, in the end the group has the one alert, or none."""
-    for round_, is_staffed in enumerate((False, True, False, True)):
-        host = start()
-        assert host.base_url
-        members.put("801", e102=is_staffed)
-        asking = threading.Thread(target=_ask_in_vain, args=(host,))
-        asking.start()
-        threading.Event().wait(0.05 * (round_ + 1))
-        host.kill()
-        asking.join()
-    last = start()
-    check(last)
-    assert Counter(backend.every_alert)["801", NOBODY, True] == 0
-    members.put("801")
-    check(last)
-    assert Counter(backend.every_alert)["801", NOBODY, True] == 1
-    assert len(backend.every_alert) <= 3
-
-
-def _ask_in_vain(host):
-    try:
-        host.ask("POST", "/trigger/alerts")
-    except OSError:
-        return
 
 
 def test_through_an_outage_of_the_api(start, members, backend):

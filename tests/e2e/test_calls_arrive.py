@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from tests.e2e.host_process import wait_until
+from tests.e2e.hosts import settled
 from tests.support.factories import make_raw_row
+from tests.support.waiting import wait_until
 
 ROME = {"timezone": "Europe/Rome"}
 
@@ -71,12 +72,6 @@ NOT_SUBMITTED = {
 }
 
 
-def settled(storage, rows):
-    """Whether the ledger has come to an end with so many rows."""
-    states = storage.states()
-    return len(states) == rows and "claimed" not in states and storage.depth() == 0
-
-
 def rows_and_outcome():
     """A table with every kind of call, what must be at the API, and what in the ledger."""
     rows, bodies, records = [], [], []
@@ -115,12 +110,12 @@ def test_a_call_that_ends_later_arrives_when_it_has_ended(start_host, mariadb_sy
         make_raw_row(id=1, call_id="A"), make_raw_row(id=2, call_id="B", **running), make_raw_row(id=3, call_id="C")
     )
     host = start_host(mariadb_system)
-    assert (polled := host.poll())["open_rows"] == 1
+    assert (polled := host.trigger("poll"))["open_rows"] == 1
     assert polled["position"] == 3
     wait_until(lambda: settled(storage, 2))
     assert call_logger.call_ids == ["A-1", "C-3"]
     mariadb_system.sql("UPDATE CallLog SET EndTime = '2026-11-22 11:30:00', Duration = 5400, Answered = 1 WHERE Id = 2")
-    assert host.poll()["open_rows"] == 0
+    assert host.trigger("poll")["open_rows"] == 0
     wait_until(lambda: settled(storage, 3))
     assert [body for body in call_logger.bodies if body["pbxCallId"] == "B-2"] == [
         {**PLAIN_BODY, "callDuration": 5400, "timestamp": "2026-11-22T11:30:00.000Z", "pbxCallId": "B-2"}
@@ -132,7 +127,7 @@ def test_one_poll_takes_a_whole_backlog(start_host, mariadb_system, storage):
     rows = 1_500
     mariadb_system.insert(*(make_raw_row(id=number, call_id=f"C-{number}") for number in range(1, rows + 1)))
     host = start_host(mariadb_system, "trigger_poll", interval_s=60)
-    answer = host.poll()
+    answer = host.trigger("poll")
     assert (answer["queued"], answer["position"], answer["caught_up"]) == (rows, rows, True)
     assert storage.depth() == rows
     assert sorted(json.loads(text)["row"]["id"] for text in storage.look()) == list(range(1, rows + 1))

@@ -8,8 +8,9 @@ from contextlib import suppress
 import requests
 
 from local.call_logger import Fault
-from tests.e2e.host_process import wait_until
+from tests.e2e.hosts import all_final
 from tests.support.factories import make_raw_row
+from tests.support.waiting import wait_until
 
 SLOWLY = Fault(before_answer_s=0.1)
 """The call is in, and for a while nobody but the API knows."""
@@ -41,19 +42,13 @@ def submitted_names(rows):
     return sorted(f"{row['call_id']}-{row['id']}" for row, state in pairs if state == "submitted")
 
 
-def all_final(storage, rows):
-    """Whether so many calls are in the ledger and none is on its way. A second message of one may still be waiting."""
-    states = storage.states()
-    return len(states) == rows and "claimed" not in states
-
-
 def test_killed_while_it_submits(start_host, mariadb_system, storage, call_logger):
     rows = mixed_calls(75)
     mariadb_system.insert(*rows)
     call_logger.faults.stand(SLOWLY)
     for entries_before_the_kill in (15, 35):
         host = start_host(mariadb_system, hasty=True)
-        host.poll()
+        host.trigger("poll")
         wait_until(lambda least=entries_before_the_kill: len(call_logger.bodies) >= least)
         host.kill()
         assert "claimed" in storage.states()
@@ -100,7 +95,7 @@ def test_told_to_stop_it_finishes_what_it_began_and_leaves_the_rest_on_the_queue
     sqlite_system.insert(*rows)
     call_logger.faults.stand(Fault(before_answer_s=0.3))
     host = start_host(sqlite_system)
-    host.poll()
+    host.trigger("poll")
     wait_until(lambda: len(call_logger.bodies) >= 5)
     assert host.end() == 0
     states = storage.states()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cdr.wiring.parts import POISON_QUEUE
-from tests.e2e.conftest import hosts_between
-from tests.e2e.host_process import wait_until
-from tests.e2e.test_calls_arrive import settled
+from tests.e2e.hosts import hosts_between, settled
 from tests.functions.surroundings import SECRETS, RecordingCallLogger
 from tests.support.factories import make_message, make_raw_row
+from tests.support.waiting import wait_until
 from tests.systems.phone_systems import SqlitePhoneSystem
 
 
@@ -27,7 +26,7 @@ def host(storage_account, tmp_path_factory):
     )
     with RecordingCallLogger() as call_logger, hosts_between(folder, storage_account, call_logger) as start_host:
         host = start_host(system)
-        host.poll()
+        host.trigger("poll")
         wait_until(lambda: settled(storage_account, 3))
         yield host
 
@@ -54,15 +53,9 @@ class TestOverHttp:
     @pytest.mark.parametrize(
         ("method", "path", "options", "status"),
         [
-            ("POST", "/health", {}, 405),
-            ("DELETE", "/status", {}, 405),
             ("GET", "/trigger/poll", {}, 405),
             ("POST", "/trigger/poll", {"data": "{"}, 400),
-            ("POST", "/trigger/poll", {"json": {"force": True}}, 400),
-            ("GET", "/status?verbose=1", {}, 400),
             ("GET", "/rejected?limit=0", {}, 400),
-            ("POST", "/trigger/replay", {"json": {}}, 400),
-            ("GET", "/reconcile?from=x&to=y", {}, 400),
         ],
     )
     def test_a_wrong_request_gets_a_reason(self, host, method, path, options, status):
@@ -76,7 +69,8 @@ def test_with_a_broken_configuration_it_does_nothing_loses_nothing_and_says_ever
     sqlite_system.insert(make_raw_row(id=1))
     storage.send(make_message(id=7))
     storage.send("poisoned", POISON_QUEUE)
-    host = start_host(sqlite_system, more="  x1: not an address\ncalls: {phone_format: wrong}\nunknown_section: 1\n")
+    broken = "  x1: not an address\ncalls: {phone_format: wrong}\nunknown_section: 1\n"
+    host = start_host(sqlite_system, adapt=lambda config: config + broken)
     health = host.ask("GET", "/health")
     assert (health.status_code, health.json()["configuration_mistakes"]) == (503, 3)
     for method, path in (("GET", "/status"), ("POST", "/trigger/poll")):

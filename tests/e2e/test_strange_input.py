@@ -5,9 +5,9 @@ from __future__ import annotations
 from base64 import b64encode
 
 from cdr.wiring.parts import POISON_QUEUE
-from tests.e2e.host_process import wait_until
-from tests.e2e.test_calls_arrive import settled
+from tests.e2e.hosts import settled
 from tests.support.factories import make_message, make_raw_row
+from tests.support.waiting import wait_until
 
 LONG = "9" * 10_000
 
@@ -77,7 +77,7 @@ def test_a_strange_row_is_rejected_with_field_and_reason_and_the_others_pass(
     plain = [make_raw_row(id=2 * n + 1, call_id=f"P{n}") for n in range(len(cases) + 1)]
     phone_system.insert(*strange, *plain)
     host = start_host(phone_system)
-    assert host.poll()["position"] == len(strange) + len(plain)
+    assert host.trigger("poll")["position"] == len(strange) + len(plain)
     wait_until(lambda: settled(storage, len(strange) + len(plain)))
     found = {record.row_id: record for record in storage.ledger()}
     reasons = [found[row["id"]].detail or None for row in strange]
@@ -87,7 +87,8 @@ def test_a_strange_row_is_rejected_with_field_and_reason_and_the_others_pass(
     assert host.remarks == []
 
 
-NO_TEXT = b64encode(b"\xff\xfe not UTF-8").decode()
+# What no Base64 of text is, and texts that are no messages.
+RAW = [b64encode(b"\xff\xfe not UTF-8").decode(), "&%$ not base64 &%$"]
 GARBAGE = ["good day", '{"version": 2, "row": {"id": 1}}', "[1, 2, 3]", '{"version": 1, "row": {"id": "x"}}', "", "{"]
 
 
@@ -97,30 +98,19 @@ def test_garbage_on_a_queue_ends_in_the_ledger_with_its_text_and_does_not_come_b
     poisoned = [f"{text} poisoned" for text in GARBAGE]
     for text in GARBAGE:
         storage.send(text)
-    storage.send_raw(NO_TEXT)
+    for content in RAW:
+        storage.send_raw(content)
     for text in poisoned:
         storage.send(text, POISON_QUEUE)
     host = start_host(sqlite_system)
-    wait_until(lambda: len(storage.ledger()) == 2 * len(GARBAGE) + 1 and storage.depth() == 0)
+    wait_until(lambda: len(storage.ledger()) == 2 * len(GARBAGE) + len(RAW) and storage.depth() == 0)
     kept = storage.ledger()
     assert {record.state for record in kept} == {"rejected"}
     assert sorted((record.reason, record.message) for record in kept) == sorted(
-        [("invalid_message", text) for text in [*GARBAGE, NO_TEXT]] + [("gave_up", text) for text in poisoned]
+        [("invalid_message", text) for text in [*GARBAGE, *RAW]] + [("gave_up", text) for text in poisoned]
     )
     storage.send(make_message())
     wait_until(lambda: call_logger.call_ids)
     wait_until(lambda: (storage.depth(), storage.depth(POISON_QUEUE)) == (0, 0))
     assert len(host.events_of("call.rejected", "poison.kept")) == len(kept)
     assert call_logger.faults.requests == 1
-
-
-def test_what_is_not_even_base64_ends_in_the_ledger_too(start_host, sqlite_system, storage, call_logger):
-    storage.send_raw("&%$ not base64 &%$")
-    start_host(sqlite_system)
-    storage.send(make_message())
-    wait_until(lambda: settled(storage, 2))
-    assert [(r.reason, r.message) for r in storage.ledger() if r.state == "rejected"] == [
-        ("invalid_message", "&%$ not base64 &%$")
-    ]
-    assert call_logger.call_ids == ["0000017F-7-7"]
-    assert (storage.depth(), storage.depth(POISON_QUEUE)) == (0, 0)

@@ -92,6 +92,12 @@ BROKEN = {
     "missing": (lambda _: None, 1),
     "a folder": (lambda file: file.mkdir(), 1),
     "binary": (lambda file: file.write_bytes(b"\x00\x01\x02\xff" * 1000), 1),
+    "a list for a group's id": (
+        lambda file: file.write_text(f"{USABLE}call_groups: {{monitored_groups: [{{id: [1]}}]}}\n"),
+        1,
+    ),
+    "a mapping's tag on a list": (lambda file: file.write_text(f"{USABLE}calls: !!map [a]\n"), 1),
+    "a key in brackets": (lambda file: file.write_text(f"{USABLE}(x): 1\n"), 1),
     "three mistakes": (
         lambda file: file.write_text(USABLE + "calls: {phone_format: wrong, key: 1}\nledger: {keep_days: x}\n"),
         3,

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from cdr.calls.message import Letter
 from tests.functions.loaded_app import LoadedApp
 from tests.functions.surroundings import Storage
 
@@ -57,8 +58,8 @@ class Collected(logging.Handler):
             self.statuses.append(answer.status)
             self.texts += [answer.text, str(answer.headers)]
 
-    def deliver(self, app: LoadedApp, function: str, text: str) -> None:
-        self._try(app.deliver, function, text)
+    def deliver(self, app: LoadedApp, function: str, letter: Letter | str) -> None:
+        self._try(app.deliver, function, letter)
 
     def _try(self, act: Any, *arguments: Any) -> None:
         try:

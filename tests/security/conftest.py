@@ -6,25 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.contract.conftest import make_phone_system, mariadb, mssql, postgresql
-from tests.functions.conftest import app, call_logger, config_file, events, phone_system, storage, storage_account
+from tests.functions.conftest import app, call_logger, config_file, phone_system, storage, storage_account
 from tests.functions.loaded_app import LoadedApp
 from tests.functions.surroundings import write_config
 from tests.systems.phone_systems import SqlPhoneSystem
 
-__all__ = [
-    "app",
-    "call_logger",
-    "config_file",
-    "events",
-    "make_phone_system",
-    "mariadb",
-    "mssql",
-    "phone_system",
-    "postgresql",
-    "storage",
-    "storage_account",
-]
+__all__ = ["app", "call_logger", "config_file", "phone_system", "storage", "storage_account"]
 
 
 @pytest.fixture

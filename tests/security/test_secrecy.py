@@ -1,7 +1,7 @@
 """The whole pipeline in good days and bad: all that it logs and answers is searched for secrets and phone numbers.
 
-That /health says nothing but states is shown in tests/functions/test_health.py, that no value forges a log line in
-tests/unit/test_log.py.
+That /health says nothing but states is shown in tests/unit/web/test_routes.py, what a log line may hold in
+tests/unit/shared.
 """
 
 from __future__ import annotations
@@ -10,23 +10,26 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from cdr.edges.storage.account import SETTING, StorageAccount
+from cdr.wiring.parts import Parts
 from local.azurite import ACCOUNT, ACCOUNT_KEY
 from local.call_logger.faults import Fault, FaultKind
-from local.call_logger.rules import Violation
-from local.call_logger.store import InvalidBodyError
 from shared.clock import HandMovedClock
-from tests.functions.loaded_app import LoadedApp
+from tests.functions.loaded_app import ROOT, LoadedApp
 from tests.functions.surroundings import TOKEN, write_config
 from tests.security.collected import Collected, collecting, forms_of
 from tests.support.factories import make_message, make_raw_row
 from tests.systems import mariadb as mariadb_program
+from tests.systems import receiver
 from tests.systems.phone_systems import CALLLOG
+from tests.systems.receiver import Answer, Received
+from tests.systems.storage import NEVER_AGAIN
 
 PASSWORD = mariadb_program.PASSWORD
 API_KEY = "api-key/+ 4b0f;'\"\\"
@@ -87,28 +90,32 @@ def masked(row: dict[str, object]) -> object:
     return CALLER if row["caller_number"] == plain else row["caller_number"]
 
 
-@pytest.fixture(autouse=True)
-def no_waits_for_storage(monkeypatch):
-    monkeypatch.setattr("azure.core.pipeline.transport.HttpTransport.sleep", lambda *_: None)
-
-
 @pytest.fixture
 def load(pbx, config_file: Path, call_logger, closed_port, clock) -> Callable[..., LoadedApp]:
     """The functions with every secret in their configuration, on a clock that nobody waits for."""
 
-    def load(*, replaced: tuple[str, str] = ("", ""), limit: int = 60, **database: object) -> LoadedApp:
+    def load(
+        *, replaced: tuple[str, str] = ("", ""), limit: int = 60, api: str = call_logger.base_url, **database: object
+    ) -> LoadedApp:
         more = GROUPS.format(
             port=closed_port, client_secret=CLIENT_SECRET, webhook=WEBHOOK, query=WEBHOOK_QUERY, limit=limit, week=WEEK
         )
-        write_config(config_file, pbx.settings(**database), call_logger.base_url)
+        write_config(config_file, pbx.settings(**database), api)
         text = config_file.read_text().replace("extension_mapping:", f"{more.strip()}\nextension_mapping:")
         text = text.replace("source: xapi", "  source: xapi").replace("members: {", "  members: {", 1)
         config_file.write_text(text.replace(*replaced))
         app = LoadedApp()
-        app.run_by(HandMovedClock(clock.now()), dict(os.environ))
+        run_by(app, clock)
         return app
 
     return load
+
+
+def run_by(app: LoadedApp, clock: HandMovedClock, changed: Mapping[str, str] | None = None) -> None:
+    """On a clock that nobody waits for, with storage that is not asked twice."""
+    environment = {**os.environ, **(changed or {})}
+    account = StorageAccount(environment, NEVER_AGAIN)
+    app.module.parts = Parts(environment, ROOT, clock=clock, account=account)
 
 
 @pytest.fixture
@@ -121,8 +128,25 @@ def collected() -> Iterator[Collected]:
     assert handler.numbers(*NUMBERS) == []
 
 
-def usable(app: LoadedApp) -> None:
-    assert app.pipeline.configuration_mistakes == 0, app.pipeline._invalid
+def usable(app: LoadedApp) -> LoadedApp:
+    assert app.parts.mistakes == ()
+    return app
+
+
+@pytest.fixture
+def refusing() -> Iterator[Callable[[Callable[[Received], list[str]]], str]]:
+    """Starts a Call Logger that refuses each call with these words; yields its address."""
+    with receiver.start() as api:
+
+        def refuse(words: Callable[[Received], list[str]]) -> str:
+            def answer(request: Received) -> Answer:
+                errors = [{"field": "phoneNumber", "defaultMessage": "no", "rejectedValue": w} for w in words(request)]
+                return Answer(400, json.dumps({"status": 400, "error": "Bad Request", "errors": errors}))
+
+            api.answer_with = answer
+            return api.url
+
+        yield refuse
 
 
 # The search itself
@@ -148,7 +172,7 @@ def test_a_number_is_found_by_six_of_its_digits() -> None:
 
 
 def test_calls_of_every_kind(load, collected, storage, call_logger):
-    usable(app := load())
+    app = usable(load())
     collected.run(app, storage)
     assert {"submitted", "rejected", "skipped"} <= set(storage.states())
     for extension in (THIRD, "101"):
@@ -156,20 +180,18 @@ def test_calls_of_every_kind(load, collected, storage, call_logger):
     assert any("***74" in text for text in collected.texts)
 
 
-def test_an_api_that_repeats_what_it_was_sent(load, collected, storage, call_logger):
-    def refuse(body):
-        said = [body["phoneNumber"], f"call {CALLED} or tel:{THIRD};ext=1", json.dumps(body), "a\r\nb"]
-        raise InvalidBodyError([Violation("phoneNumber", "no", text) for text in said])
+def test_an_api_that_repeats_what_it_was_sent(load, collected, storage, refusing):
+    def repeat(request: Received) -> list[str]:
+        number = json.loads(request.body)["phoneNumber"] if request.body else ""
+        return [number, f"call {CALLED} or tel:{THIRD};ext=1", request.body.decode(), "a\r\nb"]
 
-    call_logger._accept = refuse
-    usable(app := load())
-    collected.run(app, storage)
+    collected.run(usable(load(api=refusing(repeat))), storage)
     assert "refused_by_api" in {record.reason for record in storage.ledger()}
     assert CALLER in "".join(record.detail for record in storage.ledger())
 
 
 def test_more_rejections_than_the_limit_allows(load, collected, storage):
-    usable(app := load(limit=1))
+    app = usable(load(limit=1))
     for number in range(3):
         app.deliver("submit_call", json.dumps({"version": f"x{CALLER}", "n": number}))
         app.deliver("submit_call", make_message(id=number, extension=THIRD))
@@ -184,11 +206,12 @@ def test_an_api_that_fails(load, collected, storage, call_logger, status):
     assert any("call.put_back" in text or "call.unsettled" in text for text in collected.texts)
 
 
-def test_an_api_that_cuts_off_or_is_gone(load, collected, storage, call_logger):
+def test_an_api_that_cuts_off_or_is_gone(load, collected, storage, call_logger, clock):
     call_logger.faults.stand(Fault(kind=FaultKind.RESET_AFTER_WORK))
     app = load()
     collected.run(app, storage)
     call_logger.stop()
+    clock.move(timedelta(minutes=1))
     collected.run(app, storage)
     assert 503 in collected.statuses
 
@@ -201,8 +224,7 @@ def test_an_api_that_cuts_off_or_is_gone(load, collected, storage, call_logger):
     ],
 )
 def test_another_kind_of_credentials(load, collected, storage, auth):
-    usable(app := load(replaced=(f"{{type: bearer, token: {TOKEN}}}", auth)))
-    collected.run(app, storage)
+    collected.run(usable(load(replaced=(f"{{type: bearer, token: {TOKEN}}}", auth))), storage)
 
 
 @pytest.mark.parametrize(
@@ -264,29 +286,29 @@ def gone(request, closed_port) -> str:
     return f"DefaultEndpointsProtocol=http;{request.param}{where}"
 
 
-def test_storage_that_is_gone(load, collected, storage, monkeypatch, gone):
+def test_storage_that_is_gone(load, collected, storage, gone, clock):
     app = load()
     app.tick("poll_cdr")
     waiting = list(storage.take())
-    monkeypatch.setenv("AzureWebJobsStorage", gone)
-    app.run_by(HandMovedClock(datetime(2026, 11, 22, tzinfo=UTC)), dict(os.environ))
+    run_by(app, clock, {SETTING: gone})
     collected.run(app, None)
     for text in waiting:
         collected.deliver(app, "submit_call", text)
     assert any("StorageUnavailable" in text for text in collected.texts)
 
 
-@pytest.mark.parametrize("setting", ["", f"no connection string {ACCOUNT_KEY}", f"AccountKey={ACCOUNT_KEY}", "="])
-def test_a_storage_setting_that_is_none(load, collected, storage, monkeypatch, setting):
-    monkeypatch.setenv("AzureWebJobsStorage", setting)
-    collected.run(load(), None)
+WRONG_KEY = ACCOUNT_KEY.replace("Eby8", "AAAA")
 
 
-def test_a_key_that_storage_refuses(load, collected, storage, monkeypatch):
-    wrong = ACCOUNT_KEY.replace("Eby8", "AAAA")
-    monkeypatch.setenv("AzureWebJobsStorage", storage.connection_string.replace(ACCOUNT_KEY, wrong))
-    collected.run(load(), None)
-    assert collected.secrets(wrong) == []
+@pytest.mark.parametrize(
+    "setting", ["", f"no connection string {ACCOUNT_KEY}", f"AccountKey={ACCOUNT_KEY}", "=", "with a wrong key"]
+)
+def test_a_storage_setting_that_is_none_or_a_key_that_is_refused(load, collected, storage, clock, setting):
+    app = load()
+    refused = storage.connection_string.replace(ACCOUNT_KEY, WRONG_KEY)
+    run_by(app, clock, {SETTING: refused if setting == "with a wrong key" else setting})
+    collected.run(app, None)
+    assert collected.secrets(WRONG_KEY) == []
 
 
 BROKEN = [
@@ -320,7 +342,7 @@ def test_a_broken_configuration(load, collected, storage, config_file):
     for right, wrong in BROKEN:
         app = load(replaced=(right, wrong))
         assert wrong in config_file.read_text()
-        assert app.pipeline.configuration_mistakes > 0
+        assert app.parts.mistakes
         collected.run(app, storage)
         assert any("config.invalid" in text for text in collected.texts)
         assert collected.secrets(*SECRETS) == [], wrong
@@ -333,17 +355,16 @@ def test_a_secret_with_a_line_break_is_a_mistake_and_fails_no_request(
     """As the file of a secret has one at its end. It would stand in full in the error of each request."""
     monkeypatch.setenv("CALL_LOGGER_TOKEN", TOKEN + line_break)
     app = load(replaced=(f"token: {TOKEN}", "token: '${CALL_LOGGER_TOKEN}'"))
-    assert str(app.pipeline._invalid).startswith("api.auth.token: holds ***: ")
+    assert app.parts.mistakes[0].startswith("api.auth.token: holds ***: ")
     app.deliver("submit_call", make_message())
     collected.run(app, storage)
 
 
 def test_a_webhook_and_a_phone_system_that_fail(load, collected, storage, clock):
     app = load()
-    app.run_by(moved := HandMovedClock(clock.now()), dict(os.environ))
     for _ in range(3):
         collected.run(app, storage)
-        moved.move(timedelta(hours=1))
+        clock.move(timedelta(hours=1))
     assert any("notice.failed" in text for text in collected.texts)
     assert any("groups.unknown" in text for text in collected.texts)
 
@@ -388,17 +409,13 @@ FORGING = [
 ]
 
 
-def test_no_value_of_a_record_or_a_message_forges_a_line_of_the_log(load, collected, storage, call_logger):
-    def refuse(body):
-        raise InvalidBodyError([Violation("phoneNumber", text, text) for text in FORGING])
-
-    call_logger._accept = refuse
-    app = load(limit=1_000)
+def test_no_value_of_a_record_or_a_message_forges_a_line_of_the_log(load, collected, storage, refusing):
+    app = load(limit=1_000, api=refusing(lambda _: FORGING))
     before = len(collected.texts)
-    columns = ("call_id", "caller_number", "extension", "duration_s")
+    columns = ("call_id", "caller_number", "extension", "duration_s", "id")
     for number, text in enumerate(FORGING):
         for place, column in enumerate(columns):
-            app.deliver("submit_call", make_message(id=number * 100 + place, **{column: text}))
+            app.deliver("submit_call", make_message(**{"id": number * 100 + place, column: text}))
         app.deliver("submit_call", text)
         app.deliver("keep_poisoned", json.dumps({"version": text}))
     for text in FORGING[:3]:

@@ -1,7 +1,7 @@
 """What stands on the wire between us and others: nothing is sent to whom it is not meant for, nothing is read for ever.
 
-That databases' certificates are verified is shown in tests/contract/test_cdr_source_failures.py and
-tests/unit/test_sql_engines.py (Microsoft's ODBC driver and FreeTDS), that an answer has a deadline in
+That databases' certificates are verified is shown in tests/contract/test_database_failures.py and
+tests/unit/sql/test_engines.py (Microsoft's ODBC driver and FreeTDS), that an answer has a deadline in
 tests/contract/test_http_client.py. Here is everybody that we talk to over HTTP.
 """
 

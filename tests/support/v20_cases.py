@@ -9,7 +9,7 @@ A case is a heading, its legs, and what is right of each of its calls::
     all  201 INBOUND +19075550142  46  6 52  in 700  by 2
 
 A leg: its number, ``@flow`` and ``+main flow`` (else flow 1, joined to none), its sides as ``entity:number:phone``, or
-``in`` or ``out`` for a line with a participant, who afterwards stands for it; the legs it came from as
+``in``, ``out`` or ``line`` (it does not say) with a participant, who afterwards stands for it; the legs it came from as
 ``by base,originating``, the one it went on in, creation, end, and the seconds of start, answer and end; ``-`` is NULL.
 ``#`` is the offload id; lines with one number are copies. A leg that is only named is not there.
 
@@ -109,7 +109,7 @@ class _Reader:
     def _side(self, side: str, text: str) -> dict[str, Any]:
         text = self.lines.get(text, text)
         entity, number, phone = (*text.split(":"), "", "")[:3]
-        is_line = entity in ("in", "out")
+        is_line = entity in ("in", "out", "line")
         if is_line:
             self.lines[number] = text
         return {
@@ -118,7 +118,7 @@ class _Reader:
             f"{side}_dn_type": "extension",  # as a mailbox has it, too
             f"{side}_participant_id": self._id("party", number) if is_line else None,
             f"{side}_participant_phone_number": phone,
-            f"{side}_participant_is_incoming": entity == "in",
+            f"{side}_participant_is_incoming": {"in": True, "line": None}.get(entity, False),
         }
 
     def _call(self, words: list[str]) -> RightCall:

@@ -48,6 +48,7 @@ class Conversation:
 class Server:
     port: int
     connections: int = 0
+    closed: int = 0
     requests: list[bytes] = field(default_factory=list)
 
     @property
@@ -64,6 +65,7 @@ def serving(play: Part) -> Iterator[Server]:
         with connection, suppress(OSError):
             connection.settimeout(10)
             play(Conversation(connection, over))
+        server.closed += 1
 
     def accept() -> None:
         with suppress(OSError):  # closed

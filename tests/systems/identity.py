@@ -28,6 +28,8 @@ class Identity:
     receiver: Receiver
     audiences: tuple[str, ...]
     life_s: float = 3600
+    token_audience: str | None = None
+    """For whom its tokens really are, if not for whom they were asked for."""
     asked: list[Mapping[str, str]] = field(default_factory=list)
     """The parameters of every request that came with the right header."""
 
@@ -48,7 +50,11 @@ class Identity:
         if (resource := given.get("resource", "")) not in self.audiences:
             return _refusal("the resource principal was not found")
         ends = int(time.time() + self.life_s)
-        token = {"access_token": token_for(resource, ends), "expires_on": str(ends), "resource": resource}
+        token = {
+            "access_token": token_for(self.token_audience or resource, ends),
+            "expires_on": str(ends),
+            "resource": resource,
+        }
         return Answer(200, json.dumps({**token, "token_type": "Bearer", "client_id": CLIENT_ID}), JSON)
 
 

@@ -78,11 +78,11 @@ class TableCallLedger:
         if settlement.state is State.SUBMITTED:
             self._table.put(fields)
         else:
-            self._merge_while_ours(claim, fields)
+            self._table.merge(fields, claim.version)  # not carried out: the claim is lost
 
     def give_back(self, claim: Claim, error: str, now: datetime) -> None:
         fields = {**_address(claim.key), "owner": "", "claimed_until": now, "last_error": error[:MAX_DETAIL]}
-        self._merge_while_ours(claim, fields)
+        self._table.merge(fields, claim.version)
 
     def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
         row_id = {"row_id": letter.records[0].id} if isinstance(letter, Message) else {}
@@ -112,19 +112,6 @@ class TableCallLedger:
     def last_error(self, key: CallKey) -> str | None:
         found = self._table.read(*_address(key).values())
         return found.get("last_error") if found is not None else None
-
-    def _merge_while_ours(self, claim: Claim, fields: Mapping[str, Any]) -> None:
-        """Nothing is written once the claim is lost. That the version is another one does not say so yet: a replay may
-        have left its note on the record since. Each claim has its own number of attempts."""
-        version = claim.version
-        for _ in range(TRIES_AGAINST_OTHERS):
-            if self._table.merge(fields, version) is not None:
-                return
-            found = self._table.read(*_address(claim.key).values())
-            if found is None or found["state"] != State.CLAIMED or found.get("attempts") != claim.attempts:
-                return
-            version = version_of(found)
-        raise StorageUnavailable(f"table {self._table.name}: the record of {claim.key.name} kept changing under us")
 
 
 @dataclass(frozen=True)

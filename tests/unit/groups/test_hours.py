@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cdr.groups.hours import Hours, Span
-from cdr.wiring.plans import hours_status, make_hours
+from cdr.wiring.plans import make_hours
 from tests.support.factories import make_settings
 
 MONDAY, *_, SATURDAY, SUNDAY = range(7)
@@ -195,20 +195,6 @@ def test_a_group_has_its_own_hours_and_takes_zone_and_holidays_from_the_common_o
     assert changes(inherits, "2026-12-17 12:00", 3) == ["12-17T15:00", "12-17T16:00", "12-31T15:00"]
     assert changes(differs, "2026-12-17 12:00", 2) == ["12-24T06:00", "12-24T07:00"]
     assert not inherits.is_open(at("2026-12-18 12:00", ANCHORAGE))
-
-
-def test_the_status_says_when_it_changes_in_the_time_of_the_zone():
-    found = configured('  monday: {start: "08:00", end: "17:00"}\n')
-    assert hours_status(found, at("2026-11-23 17:30")) == {
-        "open": True,
-        "changes_at": "2026-11-23T17:00-09:00",
-        "timezone": ANCHORAGE,
-    }
-    assert hours_status(configured(""), at("2026-11-23 17:30")) == {
-        "open": False,
-        "changes_at": None,
-        "timezone": ANCHORAGE,
-    }
 
 
 # For any hours

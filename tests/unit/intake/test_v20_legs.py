@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdr.intake.folded import Entry, FoldedCall, FoldOptions, records_of
@@ -71,6 +71,13 @@ def test_legs_become_the_right_calls(case: Case) -> None:
     ]
 
 
+def test_flows_that_a_call_was_joined_to_are_known_where_they_are_absent() -> None:
+    absent = {case.name: call.absent_flows for case in CASES for call in _folded(case.rows) if call.absent_flows}
+    assert [len(flows) for flows in absent.values()] == [1]
+    assert set(absent) == {"joined-to-a-flow-that-is-not-there"}
+
+
+@settings(max_examples=15)
 @given(st.randoms(use_true_random=False))
 def test_neither_the_order_of_legs_nor_copies_nor_other_calls_matter(random: Random) -> None:
     rows = ALL_ROWS + random.choices(ALL_ROWS, k=50)
@@ -113,7 +120,7 @@ def test_what_counts_as_complete_stays_as_it_is(when: When, seed: int, late: tim
     colleague's consultation."""
     played = play(Random(seed), BEGIN)
     for rows in _states(played, Random(seed), when, late):
-        for call in filter(lambda call: call.is_complete, _folded(rows)):
+        for call in (call for call in _folded(rows) if call.is_complete and not call.absent_flows):
             assert _owners(call) == played.owners or (late and played.shape == "internal")
             assert _all_but_its_end(_unanswered(call)) == _all_but_its_end(played.unanswered) or late
 

@@ -108,15 +108,6 @@ def test_a_call_that_was_rejected_again_may_be_replayed_again_at_once(shop: Work
     assert replay_now(shop).queued == 1
 
 
-def test_replaying_twice_at_once_logs_each_call_once(shop: Workshop) -> None:
-    reject(shop, 1)
-    replay_now(shop)
-    shop.queue.send_all(shop.queue.letters)
-    shop.go_by(emails={"999": ALICE})
-    assert shop.deliver_visible() == [Outcome.SUBMITTED, Outcome.REPEATED]
-    assert shop.api.submitted == ["call-1"]
-
-
 def test_a_call_that_is_settled_while_the_replay_runs_is_left_out() -> None:
     class BusyLedger(InMemoryLedger):
         def letter(self, key: Any) -> Any:

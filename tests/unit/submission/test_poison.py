@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
+from cdr.calls.call import UNDATED, Reason, Settlement, State
 from cdr.calls.message import Letter, Message, letter_of
 from cdr.submission.poison import PoisonKeeper, keep_poisoned
 from shared.errors import StorageUnavailable
 from tests.support.events import Events
-from tests.support.factories import OUTSIDE, make_job, make_message, make_record, make_rules
+from tests.support.factories import OUTSIDE, make_job, make_message, make_record
 from tests.support.workshop import NOON, TIMES, Workshop
 from tests.unit.submission.texts import TEXTS
 
@@ -99,17 +99,6 @@ def test_another_row_with_the_same_key_keeps_its_record_and_this_one_gets_its_ow
     keep(make_message(id=8), shop)
     assert shop.states == states
     assert len(shop.queue.texts) == ("8" not in states)
-
-
-def test_the_place_is_that_of_the_rules_in_force(shop: Workshop) -> None:
-    keep(make_message(), shop, rules=make_rules(pbx_call_id="{call_id}"))
-    assert list(shop.ledger.records) == [CallKey(UNDATED, "0000017F-7")]
-
-
-@pytest.mark.parametrize("name", ["", "a/b\\c#d?e", "\x00\x1f\x7f", "x" * 255, "é" * 255, "\ud800"])
-def test_a_call_id_of_any_kind_has_a_place(shop: Workshop, name: str) -> None:
-    keep(make_message(call_id=name), shop)
-    assert list(shop.ledger.records) == [make_job(call_id=name).key]
 
 
 def test_of_several_calls_each_that_can_be_is_recorded_and_all_come_again_until_the_last_one_is(

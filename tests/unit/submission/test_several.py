@@ -14,7 +14,7 @@ from cdr.calls.message import Message
 from cdr.submission.submit import Outcome, submit
 from shared.errors import ApiDenied, ApiFailed, ApiRejected, ApiUnavailable, StorageUnavailable, SubmissionUnknown
 from tests.fakes.call_api import InMemoryCallApi
-from tests.support.factories import make_job, make_message, make_record
+from tests.support.factories import make_job, make_record
 from tests.support.workshop import NOON, TIMES, Workshop
 
 SECOND = timedelta(seconds=1)
@@ -125,7 +125,3 @@ def test_whatever_fails_on_the_way_each_call_has_one_record_in_the_end(
     ends = {row_id: state for row_id, state in shop.states.items() if state != "rejected"}
     assert ends == {row_id: "skipped" if row_id == "3" else "submitted" for row_id in ends}
     assert shop.states.keys() == {"1", "2", "3", "4"}
-
-
-def test_a_message_of_one_is_the_same_as_before(shop: Workshop) -> None:
-    assert submit(make_message(), shop.worker) == [Outcome.SUBMITTED]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cdr import __version__
 from cdr.calls.call import CallKey, Reason, Settlement, State
 from cdr.calls.message import Unreadable
 from cdr.operations.learn import learn
@@ -101,7 +102,7 @@ def test_status_shows_everything_at_a_glance(make_parts: MakeParts, clock: HandM
     parts.source.table.put(make_raw_row(id=8, ended_at=NOON + 30 * MINUTE))
     checked = {"since": "2026-11-22T12:00:00+00:00", "last_check": "2026-11-22T12:00:00+00:00", "alert_id": None}
     assert ask(parts, "status").body == {
-        "version": "1.0.0",
+        "version": __version__,
         "uptime_seconds": 7200,
         "source": "calllog",
         "last_processed_cdr_id": 6,

@@ -54,6 +54,7 @@ TAKEN = [
     (HOST, "10.0.0.7", "10.0.0.7"),
     (HOST, "pbx_1.example.com.", "pbx_1.example.com."),
     (HOST, f"{'a' * 63}.example", f"{'a' * 63}.example"),
+    (HOST, "a." * 126 + "a", "a." * 126 + "a"),
     (HOST, "::1", "::1"),
     (HOST, "tcp:pbx", "tcp:pbx"),
     (HOST, "/var/run/postgresql", "/var/run/postgresql"),
@@ -63,6 +64,7 @@ TAKEN = [
     (TEMPLATE, "3cx:{id}", "3cx:{id}"),
     (TEMPLATE, "{id}.{call_id}", "{id}.{call_id}"),
     (TEMPLATE, "{id}{id}", "{id}{id}"),
+    (TEMPLATE, "x" * 81 + "{id}", "x" * 81 + "{id}"),  # 100 characters with the highest id
     ("calls.anonymous_number", " withheld ", "withheld"),
     (REGION, "GB", "GB"),
     (f"{DIGITS}.max", "2", 2),  # not below min

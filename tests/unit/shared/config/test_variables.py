@@ -67,8 +67,12 @@ def test_what_only_looks_like_a_variable_is_no_value(path: str, written: str) ->
 
 
 @pytest.mark.parametrize("written", ["$lower", "cdr_$ENV", "x$UPPER", "a-$(b)", "a $env:b"])
-def test_where_no_secret_belongs_more_is_taken_for_one(written: str) -> None:
-    assert mistake(text_with((NAME, written)), ENVIRONMENT).startswith(f"{NAME}: has a variable in it that is not")
+@pytest.mark.parametrize("path", ["3cx.cdr_database", "call_groups.members.database"])
+def test_where_no_secret_belongs_more_is_taken_for_one(path: str, written: str) -> None:
+    login = {"host": "h", "database": "d", "username": "u", "password": "p"}
+    members = {"source": "database", "database": login}
+    text = text_with(("call_groups.members", members), (f"{path}.database", written))
+    assert mistake(text, ENVIRONMENT).startswith(f"{path}.database: has a variable in it that is not understood")
 
 
 def test_a_variable_that_is_not_understood_is_one_mistake_whatever_follows_from_it() -> None:
