@@ -100,6 +100,11 @@ def trigger_replay(req: func.HttpRequest) -> func.HttpResponse:
     return routes.trigger_replay(req, parts)
 
 
+@app.route(route="preview", methods=ANY_METHOD)
+def preview(req: func.HttpRequest) -> func.HttpResponse:
+    return routes.preview(req, parts)
+
+
 @app.route(route="reconcile", methods=ANY_METHOD)
 def reconcile(req: func.HttpRequest) -> func.HttpResponse:
     return routes.reconcile(req, parts)

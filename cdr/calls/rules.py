@@ -184,12 +184,18 @@ def _answered(record: CallRecord) -> bool:
 
 def _kind(record: CallRecord, caller: str, destination: str, rules: CallRules) -> str:
     """The column call_type where it says 0, 1 or 2, else by which side looks like an extension."""
-    value = record.values.get("call_type")
-    if not isinstance(value, bool) and str(value).strip() in (_INBOUND, _OUTBOUND, _INTERNAL):
-        return str(value).strip()
+    if (told := call_type_in(record)) is not None:
+        return told
     if not looks_internal(caller, rules.internal_digits):
         return _INBOUND
     return _INTERNAL if looks_internal(destination, rules.internal_digits) else _OUTBOUND
+
+
+def call_type_in(record: CallRecord) -> str | None:
+    """0, 1 or 2, or None where the column says nothing of the kind."""
+    value = record.values.get("call_type")
+    text = str(value).strip()
+    return text if not isinstance(value, bool) and text in (_INBOUND, _OUTBOUND, _INTERNAL) else None
 
 
 def looks_internal(number: str, digits: tuple[int, int]) -> bool:

@@ -13,6 +13,7 @@ from cdr.calls.call import CallRecord
 from cdr.intake import time_position
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
 from cdr.intake.leg import Leg
+from cdr.intake.newest import newest_by_time
 from cdr.intake.ports import Batch, Lag, Position, Progress, StartFrom
 from cdr.intake.time_position import TimePosition, mark_of, mark_of_given_up
 from cdr.intake.v20_legs import calls_of
@@ -125,19 +126,22 @@ class TimeOrderReader:
         after: Touched | None = None
         while page := self.table.ended_from(start, after, self.page_size):
             within = [leg for leg in page if leg.ended_at < end]
-            records = [
-                record
-                for legs in legs_by_call(self.table, flows_of(within), self.patience.most_legs)
-                if not isinstance(legs, TooLong)
-                for call in calls_of(legs)
-                for record in records_of(call, self.options)
-                if record.id not in told and start <= _end_of(record) < end
-            ]
+            whole = self._whole(within)
+            records = [record for record in whole if record.id not in told and start <= _end_of(record) < end]
             told.update(record.id for record in records)
             yield records
             after = page[-1]
             if len(within) < len(page):
                 return
+
+    def newest(self, limit: int) -> Sequence[CallRecord]:
+        return newest_by_time(self.table, self._whole, limit, self.page_size)
+
+    def _whole(self, touched: Iterable[Touched]) -> Iterator[CallRecord]:
+        for legs in legs_by_call(self.table, flows_of(touched), self.patience.most_legs):
+            if not isinstance(legs, TooLong):
+                for call in calls_of(legs):
+                    yield from records_of(call, self.options)
 
     def check(self) -> None:
         self.table.newest_end()

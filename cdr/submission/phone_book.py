@@ -31,15 +31,21 @@ def read_phone_book(reader: PhoneBookReader) -> KeptPhoneBook:
     kept, now = _ours(reader), reader.clock.now()
     if kept.read_at is not None and timedelta() <= now - kept.read_at < reader.every:
         return kept
-    try:
-        told = replace(kept, read_at=now, book=_asked(reader.directory), failed_at=None, failure=None)
-    except (SourceUnavailable, SourceMisconfigured) as exc:
-        told = replace(kept, failed_at=now, failure=f"{type(exc).__name__}: {exc}")
+    told = ask(reader.directory, kept, now)
+    if told.failed_at == now:
         _report_failure(told, now)
     else:
         _report(told, kept.book)
     reader.store.save(told)
     return told
+
+
+def ask(directory: Directory, kept: KeptPhoneBook, now: datetime) -> KeptPhoneBook:
+    """What is to be kept after asking the phone system now."""
+    try:
+        return replace(kept, read_at=now, book=_asked(directory), failed_at=None, failure=None)
+    except (SourceUnavailable, SourceMisconfigured) as exc:
+        return replace(kept, failed_at=now, failure=f"{type(exc).__name__}: {exc}")
 
 
 def _ours(reader: PhoneBookReader) -> KeptPhoneBook:

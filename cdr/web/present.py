@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from cdr.calls.message import Letter, Message
+from cdr.calls.rules import body_of
+from cdr.operations.preview import Preview, Previewed
 from cdr.operations.reconcile import Reconciliation
 from cdr.operations.rejected import RejectedEntry, RejectedPage
 from cdr.operations.status import ExtensionsNow, GroupNow, HoursNow, Lagging, Problem, Status
@@ -146,6 +148,30 @@ def _rejected(entry: RejectedEntry, *, reveal: bool) -> Json:
         "rejected_at": _seconds(call.settled_at),
         "replayed_at": _seconds(call.replayed_at),
         "row": _row(entry.letter, reveal=reveal),
+    }
+
+
+def preview_json(found: Preview, *, reveal: bool) -> Json:
+    kept = found.known.kept
+    book = {"source": kept.origin, "read_at": _seconds(kept.read_at), "error": kept.failure} if kept else None
+    calls = [_previewed(each, reveal=reveal) for each in found.calls]
+    return {"source": found.source, "phone_book": book, "calls": calls}
+
+
+def _previewed(each: Previewed, *, reveal: bool) -> Json:
+    body = body_of(each.call) if each.call else None
+    if body and not reveal:
+        body["phoneNumber"] = log.mask_number(body["phoneNumber"])
+    because = {name: words for name, words in asdict(each.because).items() if words}
+    return {
+        "id": each.record.id,
+        "ended_at": each.record.values.get("ended_at"),
+        "outcome": each.outcome,
+        "reason": each.reason.value if each.reason else None,
+        "detail": each.detail if reveal else log.mask_numbers(each.detail),
+        "field": each.field,
+        "call": body,
+        "because": because if reveal else {name: log.mask_numbers(words) for name, words in because.items()},
     }
 
 

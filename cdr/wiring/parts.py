@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cdr.intake.poll import Poller
     from cdr.operations.health import Check, HealthCheck
     from cdr.operations.learn import Learner
+    from cdr.operations.preview import Previewer
     from cdr.operations.reconcile import Reconciler
     from cdr.operations.replay import Replayer
     from cdr.operations.retention import Cleaner
@@ -170,6 +171,13 @@ class Parts(Ports):
             replayer=Replayer(self.records, self.queue, self.clock, self.times.learning_budget),
             look_again_after=self.times.look_again_after,
         )
+
+    @property
+    def previewer(self) -> Previewer:
+        from cdr.operations.preview import Previewer
+
+        rules, owner = plans.call_rules(self.settings), self.settings.calls.owner
+        return Previewer(self.source, rules, self.addresses.known, owner)
 
     @property
     def reconciler(self) -> Reconciler:

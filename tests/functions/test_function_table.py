@@ -36,6 +36,7 @@ FUNCTIONS = {
     "trigger_poll": http("trigger/poll"),
     "trigger_alerts": http("trigger/alerts"),
     "rejected": http("rejected"),
+    "preview": http("preview"),
     "trigger_replay": http("trigger/replay"),
     "reconcile": http("reconcile"),
     "trigger_reconcile": http("trigger/reconcile"),

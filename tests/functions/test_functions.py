@@ -30,6 +30,7 @@ HTTP_FUNCTIONS = {
     "health": ("GET", {}),
     "status": ("GET", {}),
     "rejected": ("GET", {}),
+    "preview": ("GET", {}),
     "reconcile": ("GET", DAY),
     "trigger_poll": ("POST", {}),
     "trigger_alerts": ("POST", {}),
@@ -247,6 +248,16 @@ def test_an_http_function_answers_its_own_method_and_no_other(
     refused = app.ask(function, "DELETE", **query)
     assert (refused.status, refused.headers["Allow"]) == (405, method)
     assert not [secret for secret in SECRETS if secret in answer.text]
+
+
+def test_preview_shows_what_would_become_of_calls_and_does_nothing_about_it(
+    app: LoadedApp, phone_system: SqlitePhoneSystem, storage: Storage, call_logger: RecordingCallLogger
+) -> None:
+    phone_system.insert(*(make_raw_row(id=n, extension="103" if n == 3 else "101") for n in range(1, 4)))
+    shown = app.ask("preview", limit="2").body["calls"]
+    assert [(each["id"], each["outcome"]) for each in shown] == [("3", "rejected"), ("2", "submitted")]
+    assert OUTSIDE[-4:] not in str(shown)
+    assert (storage.depth(), storage.ledger(), storage.position, call_logger.bodies) == (0, [], None, [])
 
 
 def test_what_was_rejected_and_what_is_missing_is_listed_and_brought_back(
