@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from threading import Lock
 from typing import Literal
 
@@ -24,11 +25,12 @@ class Known:
 
     file: Mapping[str, str]
     kept: KeptPhoneBook | None = None
-    emails: Mapping[str, str] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def emails(self) -> Mapping[str, str]:
+        """By extension, wherever they come from."""
         listed = self.kept.book.emails if self.kept else {}
-        object.__setattr__(self, "emails", {**listed, **self.file})
+        return {**listed, **self.file}
 
     def origin_of(self, extension: str) -> Origin | None:
         """Where its address comes from; None: it has none."""
