@@ -13,7 +13,7 @@ from cdr.calls.call import CallRecord
 
 if TYPE_CHECKING:
     from cdr.intake.id_order import RowTable
-    from cdr.intake.time_order import LegTable, Touched
+    from cdr.intake.time_order import Touched
 
 MOST_READ = 5_000
 """Rows or legs. Beyond, what was found has to do."""
@@ -40,18 +40,24 @@ def newest_by_id(table: RowTable, limit: int, page_size: int) -> list[CallRecord
 
 
 def newest_by_time(
-    table: LegTable, whole: Callable[[Sequence[Touched]], Iterable[CallRecord]], limit: int, page_size: int
+    ends: tuple[datetime, datetime] | None,
+    pages_from: Callable[[datetime], Iterable[Sequence[Touched]]],
+    whole: Callable[[Sequence[Touched]], Iterable[CallRecord]],
+    limit: int,
 ) -> list[CallRecord]:
     """The latest ends first. Spans of time before the newest end are twice as long each time.
 
+    :param ends: the oldest end and the newest one; None: nothing has ended
+    :param pages_from: what ended at a moment or later
     :param whole: the records of the calls that these legs belong to, as far as they are whole
     """
-    newest, oldest = table.newest_end(), table.ended_from(None, None, 1)
     found: list[CallRecord] = []
-    span = FIRST_SPAN
-    while newest is not None and oldest:
-        since = max(oldest[0].ended_at, newest - span)
-        touched = _ended_from(table, since, page_size)
+    if ends is None:
+        return found
+    (oldest, newest), span = ends, FIRST_SPAN
+    while True:
+        since = max(oldest, newest - span)
+        touched = _some(pages_from(since))
         is_too_much = len(touched) > MOST_READ
         if is_too_much and span > SHORTEST_SPAN:
             if found:
@@ -60,20 +66,18 @@ def newest_by_time(
             continue
         records = {record.id: record for record in whole(touched)}
         found = sorted(records.values(), key=_end_of, reverse=True)
-        if len(found) >= limit or since <= oldest[0].ended_at or is_too_much:
+        if len(found) >= limit or since <= oldest or is_too_much:
             break
         span *= 2
     return found[:limit]
 
 
-def _ended_from(table: LegTable, since: datetime, page_size: int) -> Sequence[Touched]:
+def _some(pages: Iterable[Sequence[Touched]]) -> Sequence[Touched]:
     """Not many more than are allowed."""
     touched: list[Touched] = []
-    after: Touched | None = None
-    while len(touched) <= MOST_READ and (page := table.ended_from(since, after, page_size)):
+    for page in pages:
         touched += page
-        after = page[-1]
-        if len(page) < page_size:
+        if len(touched) > MOST_READ:
             break
     return touched
 
