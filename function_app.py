@@ -78,6 +78,11 @@ def trigger_poll(req: func.HttpRequest) -> func.HttpResponse:
     return routes.trigger_poll(req, parts)
 
 
+@app.route(route="trigger/start-over", methods=ANY_METHOD)
+def trigger_start_over(req: func.HttpRequest) -> func.HttpResponse:
+    return routes.trigger_start_over(req, parts)
+
+
 @app.route(route="trigger/alerts", methods=ANY_METHOD)
 def trigger_alerts(req: func.HttpRequest) -> func.HttpResponse:
     return routes.trigger_alerts(req, parts)

@@ -22,6 +22,7 @@ EVENTS = {
     "poll.failed": "a poll could not do its work; the checkpoint is where it was, the next tick tries again",
     "poll.held": "another poll holds the lease, this one did nothing",
     "source.found": "which tables of a phone system the database has, where the configuration leaves that open",
+    "source.started_over": "a person chose where reading goes on; what lies before that is of no interest any more",
     "row.unreadable": "a row of the phone system makes no sense; what belongs to it is judged without it",
     "row.vanished": "a row without an end is no longer in the table; there is nothing left to log",
     "poll.overtaken": "another poll took the checkpoint over while this one worked; nothing is lost",

@@ -92,10 +92,14 @@ class CallSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredPosition:
-    """A position, and the name of the source that can read it."""
+    """A position, and the name of the source that can read it.
+
+    ``began`` is where reading once began; what lies before it is of no interest. None: that was not noted.
+    """
 
     source: str
     text: Position
+    began: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)

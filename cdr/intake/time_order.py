@@ -18,7 +18,7 @@ from cdr.intake.time_position import TimePosition, mark_of, mark_of_given_up
 from cdr.intake.v20_legs import calls_of
 from shared import log
 from shared.clock import Clock
-from shared.errors import SourceMisconfigured
+from shared.errors import NoSuchStart
 
 PAGE_SIZE = 2_000
 MOST_LEGS = 10_000
@@ -92,7 +92,7 @@ class TimeOrderReader:
                 return TimePosition(read_from=read_from, newest_end=newest, ended_after=newest)
             case datetime():
                 return TimePosition(read_from=start, started_from=start)
-        raise SourceMisconfigured("3cx.start_from: this source has no numbers as ids; write a date, or now")
+        raise NoSuchStart("3cx.start_from: this source has no numbers as ids; write a date, or now")
 
     def batches(self, position: Position) -> Iterator[Batch]:
         """A page of what has ended lately, then a look at the calls that were not whole, then the rest: so that neither
@@ -107,6 +107,9 @@ class TimeOrderReader:
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
         read = time_position.from_text(position)
+        started_at = record.values.get("started_at")
+        if read.started_from and started_at and datetime.fromisoformat(str(started_at)) < read.started_from:
+            return True
         ended_at = datetime.fromisoformat(str(record.values["ended_at"]))
         is_waiting = record.id.partition("/")[0] in read.waiting
         return read.newest_end is not None and ended_at <= read.newest_end and not is_waiting

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from cdr.calls.message import Letter, Message
+from cdr.intake.poll import PollOutcome
 from cdr.operations.reconcile import Reconciliation
 from cdr.operations.rejected import RejectedEntry, RejectedPage
 from cdr.operations.status import GroupNow, HoursNow, Lagging, Problem, Status
@@ -99,6 +100,17 @@ def _group(group: GroupNow) -> Json:
         "last_check": _seconds(view.last_check),
         **({"resolved_by_hand": view.resolved_by_hand.value} if view.resolved_by_hand else {}),
     }
+
+
+def outcome_json(outcome: PollOutcome) -> Json:
+    """Until when another poll is at work is said only where one is."""
+    found = asdict(outcome)
+    until = found.pop("held_until")
+    return found | until_json(until)
+
+
+def until_json(moment: datetime | None) -> Json:
+    return {"until": _seconds(moment)} if moment else {}
 
 
 def reconciliation_json(found: Reconciliation) -> Json:

@@ -21,7 +21,10 @@ from tests.systems.storage import Fault, Line, Storage
 NOW = datetime(2026, 11, 20, 9, 0, 0, 123000, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 REPORT = PollReport(NOW, "finished", queued=3, duration_ms=250)
-SEVEN, EIGHT, NINE = (StoredPosition("calllog", f'{{"position":{n}}}') for n in (7, 8, 9))
+SEVEN, EIGHT, NINE = (
+    StoredPosition("calllog", f'{{"position":{n}}}', began)
+    for n, began in ((7, None), (8, "{}"), (9, '{"position":1}'))
+)
 ROOM = 420_000
 """Characters that a position may have."""
 

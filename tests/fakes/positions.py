@@ -24,7 +24,8 @@ class InMemoryPositionStore(Fake):
     def lease(self, owner: str, now: datetime, duration: timedelta) -> PositionLease:
         with self.operation("lease"):
             if self.owner != owner and self.leased_until > now:
-                raise LeaseHeld(f"another poll holds the lease until {self.leased_until:%H:%M:%S} UTC")
+                until = self.leased_until
+                raise LeaseHeld(f"another poll holds the lease until {until:%H:%M:%S} UTC", until)
             self.owner = owner
             return self._renew(now + duration)
 

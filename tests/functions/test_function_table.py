@@ -33,6 +33,7 @@ FUNCTIONS = {
     "health": http("health", "ANONYMOUS"),
     "status": http("status"),
     "trigger_poll": http("trigger/poll"),
+    "trigger_start_over": http("trigger/start-over"),
     "trigger_alerts": http("trigger/alerts"),
     "rejected": http("rejected"),
     "trigger_replay": http("trigger/replay"),

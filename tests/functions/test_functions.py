@@ -32,6 +32,7 @@ HTTP_FUNCTIONS = {
     "rejected": ("GET", {}),
     "reconcile": ("GET", DAY),
     "trigger_poll": ("POST", {}),
+    "trigger_start_over": ("POST", {"from": "now"}),
     "trigger_alerts": ("POST", {}),
     "trigger_replay": ("POST", {"all": "true"}),
     "trigger_reconcile": ("POST", DAY),

@@ -38,8 +38,9 @@ class TablePositionStore:
             if version is not None:
                 return PositionLease(owner, version, None)
             entity = self._read() or {}
-        if entity.get("owner") != owner and entity.get("leased_until", _NOBODY) > now:
-            raise LeaseHeld(f"another poll holds the lease until {entity['leased_until']:%H:%M:%S} UTC")
+        until = entity.get("leased_until", _NOBODY)
+        if entity.get("owner") != owner and until > now:
+            raise LeaseHeld(f"another poll holds the lease until {until:%H:%M:%S} UTC", until)
         version = self._table.merge(mine, version_of(entity))
         if version is None:
             raise LeaseHeld("another poll took the lease at the same moment")
@@ -54,7 +55,8 @@ class TablePositionStore:
 
     def save(self, lease: PositionLease, stored: StoredPosition, now: datetime, duration: timedelta) -> PositionLease:
         pieces = in_pieces("state", stored.text, PIECES)
-        fields = {**KEY, "owner": lease.owner, "leased_until": now + duration, "source": stored.source, **pieces}
+        origin = {"source": stored.source, "began": stored.began or ""}
+        fields = {**KEY, "owner": lease.owner, "leased_until": now + duration, **origin, **pieces}
         version = self._table.merge(fields, lease.version)
         if version is None:
             raise LeaseLost("another poll has taken over")
@@ -76,7 +78,7 @@ class TablePositionStore:
 
 def _stored(entity: Mapping[str, Any]) -> StoredPosition | None:
     text = from_pieces("state", entity, PIECES)
-    return StoredPosition(entity.get("source") or SOURCE_OF_OLD, text) if text else None
+    return StoredPosition(entity.get("source") or SOURCE_OF_OLD, text, entity.get("began") or None) if text else None
 
 
 def _report_in(text: Any) -> PollReport | None:

@@ -105,7 +105,8 @@ def test_every_ended_call_is_queued_once_as_a_message_of_its_own(site: Site) -> 
     site.add(*range(1, 8))
     assert site.poll() == PollOutcome("finished", rows_read=7, queued=7, position=7)
     assert site.queue.letters == [make_message(id=n) for n in range(1, 8)]
-    assert site.store.stored == StoredPosition("calllog", id_position.to_text(IdPosition(7)))
+    at_seven, at_the_start = (id_position.to_text(IdPosition(last)) for last in (7, None))
+    assert site.store.stored == StoredPosition("calllog", at_seven, began=at_the_start)
     assert site.poll() == PollOutcome("finished", position=7)
     assert len(site.queued) == 7
 
@@ -231,7 +232,7 @@ def test_what_is_behind_keeps_nobody_from_what_is_new_for_long(site: Site) -> No
 def test_while_another_poll_holds_the_lease_nothing_is_done(site: Site, events: Events) -> None:
     site.add(1)
     site.store.lease("another", NOON, LEASE)
-    assert site.poll() == PollOutcome("held")
+    assert site.poll() == PollOutcome("held", held_until=NOON + LEASE)
     assert (site.table.operations, site.queued, events.names) == ([], [], ["poll.held"])
     site.clock.move(LEASE)
     assert site.poll().result == "finished"

@@ -17,6 +17,7 @@ METHODS = {
     "rejected": "GET",
     "reconcile": "GET",
     "trigger_poll": "POST",
+    "trigger_start_over": "POST",
     "trigger_alerts": "POST",
     "trigger_replay": "POST",
     "trigger_reconcile": "POST",

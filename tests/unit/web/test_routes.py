@@ -165,6 +165,7 @@ def test_a_poll_tells_what_it_did_and_whether_another_one_is_at_work(parts: Part
     parts.positions.lease("another", clock.now(), MINUTE)
     answer = ask(parts, "trigger_poll")
     assert (answer.status, answer.body["result"], answer.body["queued"]) == (409, "held", 0)
+    assert answer.body["until"] == "2026-11-22T12:01:00+00:00"
     clock.move(MINUTE)
     parts.source.table.fail_at(1, SourceUnavailable("the server does not answer"))
     answer = ask(parts, "trigger_poll")
@@ -189,6 +190,47 @@ def test_a_check_of_groups_tells_what_it_saw_and_did_and_whether_another_one_is_
     parts.group_store.fail_at(1, DOWN)
     assert ask(parts, "trigger_alerts").status == 503
     assert ask(make_parts(), "trigger_alerts").body == {"result": "finished", "groups": []}, "nobody says who is there"
+
+
+# trigger_start_over
+
+
+@pytest.mark.parametrize(
+    ("start", "position"),
+    [("beginning", None), ("now", 7), (3, 3), ("3", 3), ("2026-11-22", 0), ("2026-11-22T13:00", 7)],
+    ids=str,
+)
+def test_reading_starts_over_at_a_point_of_ones_choice(parts: Parts, start: object, position: int | None) -> None:
+    parts.source.table.put(*(make_raw_row(id=n) for n in (1, 4, 7)))
+    ask(parts, "trigger_poll")
+    answer = ask(parts, "trigger_start_over", {"from": start})
+    before = {"source_before": "calllog", "position_before": 7}
+    assert (answer.status, answer.body) == (200, {"source": "calllog", "position": position} | before)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (None, "from must be beginning, now, an id"),
+        ({"from": True}, "from must be beginning, now, an id"),
+        ({"from": "yesterday"}, "from is none of the allowed values"),
+        ({"from": "20261101"}, "from is it a day or an id? write 2026-11-01 for a day, 020261101 for the id"),
+        ({"from": 5}, "5 is beyond the ids of the source: the newest one is 4"),
+    ],
+    ids=str,
+)
+def test_a_point_that_makes_no_sense_is_refused_with_a_reason(parts: Parts, body: object, reason: str) -> None:
+    parts.source.table.put(make_raw_row(id=4))
+    answer = ask(parts, "trigger_start_over", body)
+    assert (answer.status, answer.body["error"].startswith(reason)) == (400, True)
+    assert parts.positions.stored is None
+
+
+def test_reading_does_not_start_over_while_a_poll_is_at_work(parts: Parts, clock: HandMovedClock) -> None:
+    parts.positions.lease("another", clock.now(), MINUTE)
+    answer = ask(parts, "trigger_start_over", {"from": "now"})
+    held = {"error": "another poll holds the lease until 12:01:00 UTC", "until": "2026-11-22T12:01:00+00:00"}
+    assert (answer.status, answer.body) == (409, held)
 
 
 # rejected, trigger_replay
