@@ -76,6 +76,10 @@ def with_travels(**travels: object) -> str:
     return json.dumps(json.loads(PLAIN) | {"travels": plain | travels})
 
 
+def with_parts(replaces: list[object]) -> str:
+    return json.dumps(json.loads(PLAIN) | {"replaces": replaces}, separators=(",", ":"))
+
+
 def in_row(column: str, value: str) -> str:
     """A message whose row has this JSON text as a value."""
     return PLAIN.replace('"row":{', f'"row":{{"{column}":{value},', 1).replace(f',"{column}":', ',"gone":', 1)
@@ -96,6 +100,9 @@ HOSTILE_MESSAGES = {
     "half a pair in the call id": in_row("call_id", '"C\\ud800"'),
     "half a pair outside": "\\ud800",
     "several": json.dumps({"version": 2, "records": [json.loads(make_message(id=n).to_text()) for n in (7, 6)]}),
+    "in place of hundreds": with_parts([{"row": {"id": n}} for n in range(2_000, 2_300)]),
+    "in place of itself": with_parts([{"row": {"id": 7}}]),
+    "in place of a deep one": with_parts([]).replace("[]", '[{"row":{"id":7},"replaces":' * 900 + "[]" + "}]" * 900),
     "several of nothing": '{"version":2,"records":[' + "{}," * 9_000 + "{}]}",
     "an id without end": in_row("id", '"' + "x" * 40_000 + '"'),
     "a million times put back": with_travels(times_put_back=-(10**4_000)),

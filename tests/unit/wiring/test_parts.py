@@ -12,6 +12,7 @@ import pytest
 
 from cdr.intake.poll import poll
 from cdr.wiring.parts import Parts
+from cdr.wiring.sources import LateSource
 from cdr.wiring.times import Times
 from shared.clock import HandMovedClock
 from shared.errors import InvalidConfig, SourceMisconfigured
