@@ -15,11 +15,13 @@ from cdr.intake.ports import (
     Batch,
     CallReader,
     CallSource,
+    Memory,
     PollReport,
     Position,
     PositionLease,
     PositionStore,
     Progress,
+    SourceWatch,
     StartFrom,
     StoredPosition,
 )
@@ -39,6 +41,7 @@ class Poller:
     time_budget: timedelta
     lease: timedelta
     start_from: StartFrom = "beginning"
+    watch: SourceWatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +68,19 @@ class _Poll:
     started: datetime
     rows_read: int = 0
     queued: int = 0
+    memory: Memory | None = None
 
     def run(self, reader: CallReader) -> bool:
         """:returns: whether everything there is was read"""
         position = self._position()
         if position is None:
             position = self._begin(reader)
+        caught_up = self._read(reader, position)
+        if self.poller.watch is not None:
+            self.memory = self.poller.watch.look(reader, position, self.lease.memory, self.queued)
+        return caught_up
+
+    def _read(self, reader: CallReader, position: Position) -> bool:
         for batch in reader.batches(position):
             self._take(batch)
             if self.poller.clock.now() - self.started >= self.poller.time_budget:
@@ -107,7 +117,7 @@ class _Poll:
         """:returns: how long the poll took, in milliseconds"""
         now = self.poller.clock.now()
         taken = (now - self.started) // timedelta(milliseconds=1)
-        self.poller.positions.release(self.lease, PollReport(now, result, self.queued, taken, error))
+        self.poller.positions.release(self.lease, PollReport(now, result, self.queued, taken, error), self.memory)
         return taken
 
 

@@ -33,16 +33,16 @@ def start_over(poller: Poller, start: StartFrom) -> StartedOver:
     :raises SourceUnavailable, SourceMisconfigured, StorageUnavailable: nothing has changed
     """
     lease = poller.positions.lease(uuid4().hex, poller.clock.now(), poller.lease)
-    before, result = lease.stored, "start over failed"
+    before, result, memory = lease.stored, "start over failed", None
     try:
         with poller.source.connect() as reader:
             position = _begin(reader, start)
         stored = StoredPosition(poller.source.name, position, began=position)
         lease = poller.positions.save(lease, stored, poller.clock.now(), poller.lease)
-        result = "started over"
+        result, memory = "started over", poller.watch.forget(lease.memory) if poller.watch else None
     finally:
         with suppress(StorageUnavailable):
-            poller.positions.release(lease, PollReport(poller.clock.now(), result))
+            poller.positions.release(lease, PollReport(poller.clock.now(), result), memory)
     done = StartedOver(
         source=stored.source,
         position=_shown(poller.source, stored),

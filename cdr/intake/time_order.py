@@ -13,7 +13,7 @@ from cdr.calls.call import CallRecord
 from cdr.intake import time_position
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
 from cdr.intake.leg import Leg
-from cdr.intake.ports import Batch, Lag, Position, Progress, StartFrom
+from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
 from cdr.intake.time_position import TimePosition, mark_of, mark_of_given_up
 from cdr.intake.v20_legs import calls_of
 from shared import log
@@ -121,6 +121,11 @@ class TimeOrderReader:
         waiting = [leg.ended_at for leg in beyond if read.newest_end is None or leg.ended_at > read.newest_end]
         shown = newest.isoformat(timespec="seconds") if newest else None
         return Lag(shown, 0, min(waiting, default=None))
+
+    def bearings(self, position: Position) -> Bearings:
+        read, newest = time_position.from_text(position).newest_end, self.table.newest_end()
+        is_beyond = read is not None and newest is not None and newest < read
+        return Bearings(read, newest, is_beyond=is_beyond, newest_at=newest)
 
     def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
         """A record belongs to the time of its own end, which is that of one of its call's legs."""

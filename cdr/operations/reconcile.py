@@ -87,7 +87,7 @@ def reconcile(reconciler: Reconciler, first: date, last: date, *, queue_missing:
 
 
 def _position(reconciler: Reconciler) -> Position | None:
-    stored, _ = reconciler.positions.read()
+    stored = reconciler.positions.read().stored
     if stored is not None and stored.source != reconciler.source.name:
         raise PositionOfAnotherSource(
             f"3cx.source is {reconciler.source.name}, but what was polled so far is of {stored.source}"

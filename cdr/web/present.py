@@ -13,6 +13,7 @@ from cdr.intake.poll import PollOutcome
 from cdr.operations.reconcile import Reconciliation
 from cdr.operations.rejected import RejectedEntry, RejectedPage
 from cdr.operations.status import GroupNow, HoursNow, Lagging, Problem, Status
+from cdr.operations.watch_memory import Finding
 from shared import log
 
 Json = dict[str, Any]
@@ -29,6 +30,9 @@ def status_json(status: Status) -> Json:
         "source": _problem(status.source) if isinstance(status.source, Problem) else status.source,
         **_progress(status),
         "last_poll": _last_poll(status),
+        "source_watch": _problem(status.source_watch)
+        if isinstance(status.source_watch, Problem)
+        else [_finding(found) for found in status.source_watch],
         "lag": _problem(status.lag) if isinstance(status.lag, Problem) else _lag(status.lag),
         "queue": _problem(status.queue)
         if isinstance(status.queue, Problem)
@@ -69,6 +73,10 @@ def _last_poll(status: Status) -> Json | None:
         "duration_ms": report.duration_ms,
         "error": report.error,
     }
+
+
+def _finding(found: Finding) -> Json:
+    return {"found": found.kind.value, "detail": found.detail, "since": _seconds(found.since)}
 
 
 def _lag(lagging: Lagging) -> Json:

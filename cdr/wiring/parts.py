@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cdr.groups.check import GroupCheck
     from cdr.groups.notices import WatchedGroup
     from cdr.intake.poll import Poller
+    from cdr.intake.ports import SourceWatch
     from cdr.operations.health import Check, HealthCheck
     from cdr.operations.reconcile import Reconciler
     from cdr.operations.replay import Replayer
@@ -58,7 +59,16 @@ class Parts(Ports):
             time_budget=timedelta(seconds=three_cx.polling_interval_seconds) * self.times.poll_share_of_interval,
             lease=self.times.poll_lease,
             start_from=plans.start_from(three_cx),
+            watch=self.source_watch,
         )
+
+    @cached_property
+    def source_watch(self) -> SourceWatch:
+        from cdr.operations.source_watch import SourceWatcher
+
+        settings = self.settings
+        hours, delay = plans.make_hours(settings.business_hours), plans.leg_patience(settings.three_cx).overlap
+        return SourceWatcher(self.clock, hours, delay, self.newest_call)
 
     @cached_property
     def worker(self) -> Worker:
@@ -167,7 +177,8 @@ class Parts(Ports):
         always: dict[str, Check] = {"configuration": self._check_configuration, "storage": self._check_storage}
         if self._settings is None:
             return always
-        return {**always, "database": self._check_source, "api": self._check_api}
+        watched = {"database": self._check_source, "source": self._check_watch}
+        return {**always, **watched, "api": self._check_api}
 
     def _check_configuration(self) -> None:
         if self.mistakes:
@@ -183,3 +194,8 @@ class Parts(Ports):
     def _check_source(self) -> None:
         with self.source.connect() as reader:
             reader.check()
+
+    def _check_watch(self) -> None:
+        from cdr.operations.source_watch import check_source
+
+        check_source(self.positions)

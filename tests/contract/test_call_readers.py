@@ -72,6 +72,8 @@ class ByHand:
                 assert len(batch.records) <= batch.read
                 self.records += batch.records
                 self.position = batch.position
+            bearings = reader.bearings(self.position)
+            assert not (bearings.is_beyond or bearings.is_another)
 
     def fail(self, n: int, *, answer_lost: bool) -> None:
         self.exchange.faults.fail_at(1 + n, SourceUnavailable("told to"), answer_lost=answer_lost)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdr.calls.fingerprint import fingerprint
 from cdr.intake import id_position
 from cdr.intake.id_order import IdOrderReader, Patience, Row
 from cdr.intake.id_position import Gap, IdPosition
@@ -80,7 +81,8 @@ def site() -> Site:
 def test_pages_follow_each_other_until_one_is_not_full(site: Site) -> None:
     site.add(*range(1, 6))
     first, second = site.look()
-    assert first == Batch([make_record(id=n) for n in (1, 2, 3)], id_position.to_text(IdPosition(3)), read=3)
+    at_three = id_position.to_text(IdPosition(3, anchor=fingerprint(make_record(id=3), "UTC")))
+    assert first == Batch([make_record(id=n) for n in (1, 2, 3)], at_three, read=3)
     assert [record.id for record in second.records] == ["4", "5"]
     assert site.table.operations == ["connect", "rows_after", "rows_after"]
 

@@ -105,8 +105,9 @@ def test_every_ended_call_is_queued_once_as_a_message_of_its_own(site: Site) -> 
     site.add(*range(1, 8))
     assert site.poll() == PollOutcome("finished", rows_read=7, queued=7, position=7)
     assert site.queue.letters == [make_message(id=n) for n in range(1, 8)]
-    at_seven, at_the_start = (id_position.to_text(IdPosition(last)) for last in (7, None))
-    assert site.store.stored == StoredPosition("calllog", at_seven, began=at_the_start)
+    assert site.position == IdPosition(7)
+    assert site.store.stored is not None
+    assert (site.store.stored.source, site.store.stored.began) == ("calllog", id_position.to_text(IdPosition()))
     assert site.poll() == PollOutcome("finished", position=7)
     assert len(site.queued) == 7
 
@@ -343,7 +344,7 @@ def test_a_position_that_cannot_be_read_on_from_is_left_alone(
 
 
 def test_a_full_position_stops_a_poll_before_anything_new_is_queued(site: Site, events: Events) -> None:
-    site.store = NotedStore(room=len(id_position.to_text(IdPosition(3, {1: NOON}))))
+    site.store = NotedStore(room=len(id_position.to_text(IdPosition(3, {1: NOON}, anchor=f"{1:012}.{1:012}"))))
     site.begin(1)
     site.add(2, 3)
     site.poll()

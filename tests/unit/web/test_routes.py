@@ -45,7 +45,7 @@ def parts(make_parts: MakeParts) -> Parts:
 
 def test_health_says_of_each_part_only_whether_it_is_usable_and_how_long_that_took(parts: Parts) -> None:
     fine = {"state": "ok", "duration_ms": 0}
-    names = ("configuration", "storage", "database", "api")
+    names = ("configuration", "storage", "database", "source", "api")
     assert ask(parts, "health").body == {"status": "ok", "parts": dict.fromkeys(names, fine)}
 
 
@@ -113,6 +113,7 @@ def test_status_shows_everything_at_a_glance(make_parts: MakeParts, clock: HandM
             "duration_ms": 0,
             "error": None,
         },
+        "source_watch": [],
         "lag": {"newest_cdr_id": 8, "ids_behind": 2, "seconds_behind": 5400},
         "queue": {"waiting": 1, "poison": 1},
         "ledger": {"submitted": 1, "complete": True},
@@ -137,7 +138,7 @@ def test_status_before_anything_happened_and_without_anybody_to_ask_about_groups
 @pytest.mark.parametrize(
     ("part", "places"),
     [
-        ("positions", ["last_processed_cdr_id", "last_poll", "lag"]),
+        ("positions", ["last_processed_cdr_id", "last_poll", "source_watch", "lag"]),
         ("queue", ["queue"]),
         ("records", ["ledger"]),
         ("group_store", ["monitored_groups"]),

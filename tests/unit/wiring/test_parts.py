@@ -12,7 +12,6 @@ import pytest
 
 from cdr.intake.poll import poll
 from cdr.wiring.parts import Parts
-from cdr.wiring.sources import LateSource
 from cdr.wiring.times import Times
 from shared.clock import HandMovedClock
 from shared.errors import InvalidConfig, SourceMisconfigured
@@ -140,6 +139,7 @@ def test_the_ledger_is_cleaned_and_reconciled_by_the_configured_times(make_parts
 
 STATIC = "call_groups: {members: {source: static}, monitored_groups: [{id: 800, members: [101]}]}\n"
 DATABASE = "call_groups: {members: {source: database, select: own.sql, database: {engine: sqlite, database: m.db}}}\n"
+NEWEST_CALL = CONFIG.replace("api:", "  xapi: {url: 'https://pbx.example', client_id: a, client_secret: b}\napi:")
 XAPI = "call_groups: {members: {source: xapi, url: 'https://pbx.example', client_id: a, client_secret: b}}\n"
 
 
@@ -147,6 +147,10 @@ XAPI = "call_groups: {members: {source: xapi, url: 'https://pbx.example', client
     ("more", "name", "kind"),
     [
         ("", "source", "LateSource"),
+        ("", "newest_call", "NoneType"),
+        (NEWEST_CALL, "newest_call", "XapiCallLog"),
+        (NEWEST_CALL.replace("xapi:", "source: xapi\n  xapi:"), "newest_call", "NoneType"),
+        ("", "source_watch", "SourceWatcher"),
         ("", "api", "RestCallApi"),
         ("", "alerts", "RestAlertApi"),
         ("call_groups: {notify: [{type: json, url: 'https://hooks.example'}]}\n", "notifier", "WebhookNotifier"),
@@ -164,7 +168,7 @@ XAPI = "call_groups: {members: {source: xapi, url: 'https://pbx.example', client
     ],
 )
 def test_each_port_is_made_when_it_is_first_used_and_kept(tmp_path: Path, more: str, name: str, kind: str) -> None:
-    (tmp_path / "config.yml").write_text(CONFIG + more)
+    (tmp_path / "config.yml").write_text(more if "3cx:" in more else CONFIG + more)
     (tmp_path / "own.sql").write_text("SELECT group_id, extension, available FROM member")
     parts = Parts({"CONFIG_FILE": "config.yml"}, tmp_path)
     port = getattr(parts, name)
