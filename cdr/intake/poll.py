@@ -83,7 +83,7 @@ class _Poll:
     def _read(self, reader: CallReader, position: Position) -> bool:
         for batch in reader.batches(position):
             self._take(batch)
-            if self.poller.clock.now() - self.started >= self.poller.time_budget:
+            if batch.is_news and self.poller.clock.now() - self.started >= self.poller.time_budget:
                 return False
         return True
 

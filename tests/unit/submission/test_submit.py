@@ -87,7 +87,7 @@ def test_a_call_ends_with_one_record_and_one_line_that_say_what_became_of_it(
     )
     assert shop.queue.texts == []
     assert shop.api.asked == ([Asked(NOON + TIMES.submit_budget, patient=True)] if failure or entries else [])
-    told = {"call": "0000017F-7-7", "row_id": "7", "attempts": 1, "reason": reason, "entry_id": record.entry_id}
+    told = {"call": "0000017F-7-7", "row_id": 7, "attempts": 1, "reason": reason, "entry_id": record.entry_id}
     told |= {"detail": detail.replace(OUTSIDE, "***42"), "level": "WARNING" if is_rejected else "INFO"}
     assert events.only(f"call.{outcome}") == {"event": f"call.{outcome}"} | {k: v for k, v in told.items() if v}
     assert len(events.names) == 1
@@ -120,7 +120,7 @@ def test_two_rows_with_the_same_key_make_one_entry_and_a_record_each_however_oft
     assert outcomes == [Outcome.SUBMITTED, Outcome.SKIPPED, Outcome.SKIPPED, Outcome.REPEATED]
     assert (shop.api.submitted, shop.states) == (["0000017F-7"], {"7": "submitted", "8": "skipped"})
     skipped = events.named("call.skipped")[0]
-    assert (skipped["row_id"], skipped["reason"]) == ("8", "same_pbx_call_id")
+    assert (skipped["row_id"], skipped["reason"]) == (8, "same_pbx_call_id")
 
 
 def test_a_row_whose_own_record_cannot_be_written_comes_again(shop: Workshop) -> None:
@@ -208,7 +208,7 @@ def test_one_verdict_decides_when_a_call_comes_again_and_its_line_says_so(events
         "event": "call.put_back",
         "level": "WARNING",
         "call": "0000017F-7-7",
-        "row_id": "7",
+        "row_id": 7,
         "error": "ApiUnavailable",
         "reason": "the API answered 503 for ***42",
         "times": 1,
@@ -334,7 +334,7 @@ def test_a_call_is_given_up_when_its_time_is_over_with_the_last_error(shop: Work
     assert record.message == make_message().to_text(), "for a replay"
     assert shop.queue.texts == []
     rejected = events.only("call.rejected")
-    assert (rejected["level"], rejected["reason"], rejected["row_id"]) == ("ERROR", "gave_up", "7")
+    assert (rejected["level"], rejected["reason"], rejected["row_id"]) == ("ERROR", "gave_up", 7)
 
 
 @pytest.mark.parametrize("way", ["never tried", "given back"])
