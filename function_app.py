@@ -10,6 +10,7 @@ import azure.functions as func
 from cdr.calls.message import letter_of, text_of_body
 from cdr.groups.check import check
 from cdr.intake.poll import poll
+from cdr.operations import reconcile as reconciliation
 from cdr.operations import retention
 from cdr.submission import poison
 from cdr.submission.submit import submit
@@ -45,6 +46,14 @@ def check_call_groups(timer: func.TimerRequest) -> None:
 def clean_ledger(timer: func.TimerRequest) -> None:
     """Once a day, remove old records from the ledger. What it raises is a failed run; the next day tries again."""
     retention.clean_ledger(parts.cleaner)
+
+
+@app.timer_trigger(arg_name="timer", schedule=parts.reconcile_schedule, run_on_startup=False)
+def reconcile_calls(timer: func.TimerRequest) -> None:
+    """Bring in what is missing of the last days. A failed run has logged why; the next one tries again."""
+    with suppress(PipelineError):
+        if (days := parts.days_to_reconcile) is not None:
+            reconciliation.reconcile_last_days(parts.timed_reconciler, days)
 
 
 @app.queue_trigger(arg_name="message", queue_name=CALL_QUEUE, connection=STORAGE)

@@ -8,6 +8,7 @@ PipelineError
         PositionUnreadable   what is stored of how far the phone system was read makes no sense
         PositionOfAnotherSource  it was stored by a source of another kind
         ApiDenied            401 or 403: an operator's problem, never this call's fault
+    DaysForgotten            what is asked for is older than what the ledger keeps
     TransientError           the same input may work later: raise it, the host or the next tick tries again
         SourceUnavailable    the database cannot be reached or took too long
         StorageUnavailable   the same of the queue or a table
@@ -69,6 +70,10 @@ class NoSuchStart(SourceMisconfigured):
 
 class ApiDenied(ConfigError):
     """The Call Logger refuses our credentials."""
+
+
+class DaysForgotten(PipelineError):
+    """What is asked for is so long ago that the ledger may have forgotten it."""
 
 
 class TransientError(PipelineError):

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from cdr.calls.call import CallRecord
-from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same, moment_as_text
+from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same
 from cdr.calls.rules import end_time
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition, Range, Seen
@@ -93,8 +94,7 @@ class IdOrderReader:
             yield from reading.next_page()
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
-        last = id_position.from_text(position).last
-        return last is not None and int(record.id.partition("/")[0]) <= last
+        return id_position.has_passed(id_position.from_text(position), int(record.id.partition("/")[0]))
 
     def lag(self, position: Position | None) -> Lag:
         last = id_position.from_text(position).last if position is not None else None
@@ -116,15 +116,17 @@ class IdOrderReader:
             newest_at=self._moment_of(at_end) if at_end is not None else None,
         )
 
-    def anchor_of(self, row: Row) -> Fingerprint:
-        return fingerprint(row.records[0], self.timezone) if row.records else ""
+    @staticmethod
+    def anchor_of(row: Row) -> Fingerprint:
+        return fingerprint(row.records[0]) if row.records else ""
 
     def _moment_of(self, row: Row) -> datetime | None:
         """Of its end, or of its start while it has none, as far as it has such."""
         for record in row.records[:1]:
             for column in ("ended_at", "started_at"):
-                with suppress(ValueError):
-                    return datetime.fromisoformat(moment_as_text(record.values.get(column), self.timezone))
+                with suppress(ValueError, OverflowError):
+                    moment = datetime.fromisoformat(str(record.values.get(column)).strip())
+                    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
         return None
 
     def _waiting_since(self, last: int | None) -> datetime | None:

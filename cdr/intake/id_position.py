@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -108,6 +109,14 @@ def _without(gaps: Sequence[Gap], found: Sequence[int]) -> tuple[Gap, ...]:
     return tuple(left)
 
 
+def has_passed(position: IdPosition, row_id: int) -> bool:
+    """Whether a row with this id will not be asked for any more."""
+    if position.last is None or row_id > position.last or row_id in position.open_rows:
+        return False
+    after = bisect_right(position.gaps, row_id, key=lambda gap: gap.first)
+    return not (after and row_id <= position.gaps[after - 1].last)
+
+
 def overdue(position: IdPosition, now: datetime, wait: timedelta) -> frozenset[int]:
     """The open rows that were first seen so long ago that they will not end any more."""
     return frozenset(row_id for row_id, since in position.open_rows.items() if now - since >= wait)
@@ -140,6 +149,7 @@ def to_text(position: IdPosition) -> str:
     return json.dumps(state, separators=(",", ":"))
 
 
+@lru_cache(maxsize=8)
 def from_text(text: str) -> IdPosition:
     """:raises PositionUnreadable: to_text did not write it"""
     try:

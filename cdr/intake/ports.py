@@ -85,7 +85,7 @@ class CallReader(Protocol):
         """
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
-        """Whether a poll has come by this call already."""
+        """Whether a poll has come by this call already, and will not come back to it."""
 
     def lag(self, position: Position | None) -> Lag: ...
 

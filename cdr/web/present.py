@@ -122,8 +122,10 @@ def until_json(moment: datetime | None) -> Json:
 
 
 def reconciliation_json(found: Reconciliation) -> Json:
-    ids = {name: [_as_id(text) for text in getattr(found, name)] for name in ("missing_ids", "only_in_ledger_ids")}
-    return {**asdict(found), **ids}
+    return {
+        name: [_as_id(text) for text in value] if name.endswith("_ids") else value
+        for name, value in asdict(found).items()
+    }
 
 
 def _as_id(text: str) -> int | str:

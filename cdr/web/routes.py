@@ -18,7 +18,7 @@ from cdr.operations.status import status as overall_status
 from cdr.web.present import outcome_json, reconciliation_json, rejected_json, status_json, until_json
 from cdr.web.requests import BadRequest, answer, check_request, refusal
 from shared.config.phone_system import start_in, start_moment
-from shared.errors import InvalidConfig, LeaseHeld, NoSuchStart, PipelineError
+from shared.errors import DaysForgotten, InvalidConfig, LeaseHeld, NoSuchStart, PipelineError
 
 if TYPE_CHECKING:
     import azure.functions as func
@@ -140,6 +140,8 @@ def _answered(
         return refusal(exc, method)
     except LeaseHeld as exc:
         return answer({"error": str(exc), **until_json(exc.until)}, 409)
+    except DaysForgotten as exc:
+        return answer({"error": str(exc)}, 400)
     except InvalidConfig as exc:
         return answer({"error": "the configuration is not usable", "mistakes": exc.mistakes}, 503)
     except PipelineError as exc:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cdr import __version__
 from cdr.wiring import plans
 from cdr.wiring.ports import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE, Ports
-from cdr.wiring.schedule import ncrontab
+from cdr.wiring.schedule import ncrontab, of_hours
 from shared.config.groups import NoMembers
 from shared.errors import InvalidConfig
 
@@ -43,6 +43,18 @@ class Parts(Ports):
     @property
     def poll_schedule(self) -> str:
         return ncrontab(self._settings.three_cx.polling_interval_seconds if self._settings else 30)
+
+    @property
+    def reconcile_schedule(self) -> str:
+        """Also where it is switched off: then the function has nothing to do."""
+        every = self._settings.reconcile.every if self._settings else "never"
+        return of_hours(timedelta(days=1) if every == "never" else every)
+
+    @property
+    def days_to_reconcile(self) -> int | None:
+        """None: it is switched off."""
+        chosen = self.settings.reconcile
+        return None if chosen.every == "never" else chosen.days
 
     # What the use cases take.
 
@@ -149,6 +161,14 @@ class Parts(Ports):
 
     @property
     def reconciler(self) -> Reconciler:
+        return self._reconciler(self.times.http_budget)
+
+    @property
+    def timed_reconciler(self) -> Reconciler:
+        """For the timer, which may take its time."""
+        return self._reconciler(self.times.reconciling_budget)
+
+    def _reconciler(self, budget: timedelta) -> Reconciler:
         from cdr.operations.reconcile import Reconciler
 
         return Reconciler(
@@ -157,7 +177,10 @@ class Parts(Ports):
             records=self.records,
             queue=self.queue,
             clock=self.clock,
+            rules=plans.call_rules(self.settings),
             stalled_after=self.times.stalled_after,
+            keep=timedelta(days=self.settings.ledger.keep_days),
+            time_budget=budget,
         )
 
     @property

@@ -40,6 +40,7 @@ class Times:
     groups_longest_step: timedelta = timedelta(seconds=150)
     http_budget: timedelta = timedelta(seconds=120)
     cleaning_budget: timedelta = timedelta(minutes=5)
+    reconciling_budget: timedelta = timedelta(minutes=5)
 
     def __post_init__(self) -> None:
         rules = {

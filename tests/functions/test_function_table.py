@@ -28,6 +28,7 @@ FUNCTIONS = {
     "poll_cdr": timer("*/30 * * * * *"),
     "check_call_groups": timer("0 */5 * * * *"),
     "clean_ledger": timer("0 17 3 * * *"),
+    "reconcile_calls": timer("0 47 3 * * *"),
     "submit_call": queue("cdr-calls"),
     "keep_poisoned": queue("cdr-calls-poison"),
     "health": http("health", "ANONYMOUS"),

@@ -107,7 +107,20 @@ def test_clean_ledger_removes_what_is_older_than_the_configuration_says(
     assert len(storage.ledger()) == left
 
 
-@pytest.mark.parametrize("timer", ["poll_cdr", "check_call_groups"])
+@pytest.mark.parametrize(("every", "depth"), [("1 day", 1), ("never", 0)])
+def test_reconcile_calls_queues_what_is_missing_of_the_last_days_unless_it_is_switched_off(
+    storage: Storage, phone_system: SqlitePhoneSystem, config_file: Path, events: Events, every: str, depth: int
+) -> None:
+    config_file.write_text(config_file.read_text() + f"reconcile: {{every: {every}}}\n")
+    app = LoadedApp()
+    phone_system.insert(make_raw_row(ended_at=datetime.now(UTC)))
+    app.tick("poll_cdr")
+    list(storage.take())
+    assert app.tick("reconcile_calls") is None
+    assert (storage.depth(), len(events("reconcile.finished"))) == (depth, depth)
+
+
+@pytest.mark.parametrize("timer", ["poll_cdr", "check_call_groups", "reconcile_calls"])
 def test_a_timer_with_a_broken_configuration_says_every_mistake_and_does_nothing(
     broken: LoadedApp, storage: Storage, events: Events, timer: str
 ) -> None:

@@ -1,25 +1,25 @@
-"""Which call it is, where its number may have been given twice."""
+"""Which call it is, where its number may have been given twice; and whether its record is what it was."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from cdr.calls.fingerprint import fingerprint, may_be_same
+from cdr.calls.fingerprint import facts, fingerprint, may_be_same
 from tests.support.factories import make_record
 
 PLAIN = make_record()
+BEFORE_IT_WAS_OVER = {"ended_at": None, "duration_s": None, "answered": None}
 
 
 @pytest.mark.parametrize(
     ("changed", "same"),
     [
-        pytest.param({"ended_at": None, "duration_s": None, "answered": None}, True, id="before-it-was-over"),
+        pytest.param(BEFORE_IT_WAS_OVER, True, id="before-it-was-over"),
         pytest.param({"extension": "102", "dest_number": "102"}, True, id="corrected"),
-        pytest.param({"started_at": "2026-11-22T11:00:00+01:00"}, True, id="its-start-written-in-another-way"),
         pytest.param({"started_at": None}, True, id="without-a-start"),
         pytest.param({"call_id": None}, True, id="without-a-name"),
         pytest.param({"call_id": "0000017F-8"}, True, id="another-name-at-the-same-start"),
@@ -32,13 +32,35 @@ PLAIN = make_record()
     ],
 )
 def test_a_call_is_known_by_its_name_and_by_its_start(changed: dict[str, Any], same: bool) -> None:  # noqa: FBT001
-    one, other = fingerprint(PLAIN, "UTC"), fingerprint(make_record(**changed), "UTC")
+    one, other = fingerprint(PLAIN), fingerprint(make_record(**changed))
     assert may_be_same(one, other) is may_be_same(other, one) is same
     assert len(other) <= 25
 
 
-def test_times_without_an_offset_are_in_the_zone_that_is_given_and_parts_of_a_row_are_its_own() -> None:
-    in_berlin = make_record(call_id=None, started_at=datetime.fromisoformat("2026-11-22 11:00"))
-    assert fingerprint(in_berlin, "Europe/Berlin") == fingerprint(make_record(call_id=None), "UTC")
+def test_a_name_that_is_the_number_itself_tells_nothing() -> None:
     part = replace(make_record(call_id="7"), id="7/101")
-    assert fingerprint(part, "UTC") == fingerprint(make_record(call_id="7"), "UTC")
+    assert fingerprint(part) == fingerprint(make_record(call_id="7")) == fingerprint(make_record(call_id=None))
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"duration_s": Decimal("90.0")},
+        {"duration_s": "90"},
+        {"answered": 1},
+        {"started_at": None, "hangup_cause": None, "call_id": "other"},
+        {"ended_at": " 2026-11-22 10:01:30"},
+    ],
+    ids=str,
+)
+def test_the_facts_are_the_same_however_they_are_written(same: dict[str, Any]) -> None:
+    assert facts(make_record(**same)) == facts(PLAIN)
+    in_berlin, in_utc = (make_record(ended_at=f"2026-11-22T{end}") for end in ("11:01:30+01:00", "10:01:30Z"))
+    assert facts(in_berlin) == facts(in_utc)
+
+
+@pytest.mark.parametrize(
+    "changed", [BEFORE_IT_WAS_OVER, {"answered": False}, {"duration_s": 91}, {"extension": "0101"}], ids=str
+)
+def test_what_was_written_later_makes_other_facts(changed: dict[str, Any]) -> None:
+    assert facts(make_record(**changed)) != facts(PLAIN)

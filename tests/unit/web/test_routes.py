@@ -351,11 +351,18 @@ def test_missing_rows_are_told_and_when_triggered_queued(parts: Parts) -> None:
         "rows": 3,
         "recorded": 1,
         "not_polled_yet": 1,
+        "before_start": 0,
+        "may_be_queued": 0,
         "missing": 1,
         "missing_ids": [2],
+        "changed": 0,
+        "changed_ids": [],
+        "changed_late": 0,
+        "changed_late_ids": [],
         "only_in_ledger": 1,
         "only_in_ledger_ids": [9],
         "queued": 0,
+        "complete": True,
     }
     answer = ask(parts, "reconcile", **DAY)
     assert (answer.status, answer.body, parts.queue.texts) == (200, found, [])
@@ -379,6 +386,11 @@ def test_ids_that_are_texts_are_told_as_such(parts: Parts) -> None:
         ({"from": "2026-11-22", "to": "2026-11-21"}, "from is after to"),
         ({"from": "2026-10-01", "to": "2026-11-01"}, "at most 31 days at a time"),
         ({"from": "1969-12-31", "to": "1970-01-01"}, "from and to must be within 1970-01-01 and 2999-12-31"),
+        (
+            {"from": "2026-08-24", "to": "2026-08-25"},
+            "records are kept for 90 days (ledger.keep_days): of days before 2026-08-25 nobody can know whether their "
+            "calls are in",
+        ),
         ({"from": "2999-12-31", "to": "3000-01-01"}, "from and to must be within 1970-01-01 and 2999-12-31"),
     ],
     ids=str,
