@@ -178,9 +178,11 @@ class _Reading:
         """
         patience, began = self.reader.patience, self.reader.clock.now()
         given_up = id_position.overdue(self.position, began, patience.open_row_wait)
+        was_there = self.position
         for page in self._pages(id_position.to_look_at_again(self.position)):
-            if self.reader.clock.now() - began > patience.look_for:
-                return  # the next reading begins with the same; what is not looked at is not forgotten
+            # Only once there was something: else the next look, which begins with the same, would come no further.
+            if self.position != was_there and self.reader.clock.now() - began > patience.look_for:
+                return
             seen = [Seen(row.id, row.ended or row.id in given_up) for row in page]
             looked = id_position.look_again(self.position, seen, self.reader.clock.now())
             if looked != self.position:
