@@ -24,6 +24,7 @@ from tests.unit.web.asking import ask
 MINUTE = timedelta(minutes=1)
 DAY = {"from": "2026-11-22", "to": "2026-11-22"}
 DOWN = StorageUnavailable("table CdrState: 503")
+FORGOTTEN = "of days before 2026-08-25 nobody can know whether their calls are in"
 GROUPS = MAPPED + (
     "call_groups:\n  members: {source: static}\n"
     "  monitored_groups: [{id: 800, name: Sales, members: [101]}, {id: 801, members: [102]}]\n"
@@ -388,8 +389,7 @@ def test_ids_that_are_texts_are_told_as_such(parts: Parts) -> None:
         ({"from": "1969-12-31", "to": "1970-01-01"}, "from and to must be within 1970-01-01 and 2999-12-31"),
         (
             {"from": "2026-08-24", "to": "2026-08-25"},
-            "records are kept for 90 days (ledger.keep_days): of days before 2026-08-25 nobody can know whether their "
-            "calls are in",
+            f"records are kept for 90 days (ledger.keep_days): {FORGOTTEN}",
         ),
         ({"from": "2999-12-31", "to": "3000-01-01"}, "from and to must be within 1970-01-01 and 2999-12-31"),
     ],
