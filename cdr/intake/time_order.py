@@ -14,12 +14,12 @@ from cdr.intake import time_position
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
 from cdr.intake.leg import Leg
 from cdr.intake.newest import newest_by_time
-from cdr.intake.ports import Batch, Lag, Position, Progress, StartFrom
+from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
 from cdr.intake.time_position import TimePosition, mark_of, mark_of_given_up
 from cdr.intake.v20_legs import calls_of
 from shared import log
 from shared.clock import Clock
-from shared.errors import SourceMisconfigured
+from shared.errors import NoSuchStart
 
 PAGE_SIZE = 2_000
 MOST_LEGS = 10_000
@@ -93,7 +93,7 @@ class TimeOrderReader:
                 return TimePosition(read_from=read_from, newest_end=newest, ended_after=newest)
             case datetime():
                 return TimePosition(read_from=start, started_from=start)
-        raise SourceMisconfigured("3cx.start_from: this source has no numbers as ids; write a date, or now")
+        raise NoSuchStart("3cx.start_from: this source has no numbers as ids; write a date, or now")
 
     def batches(self, position: Position) -> Iterator[Batch]:
         """A page of what has ended lately, then a look at the calls that were not whole, then the rest: so that neither
@@ -108,6 +108,9 @@ class TimeOrderReader:
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
         read = time_position.from_text(position)
+        started_at = record.values.get("started_at")
+        if read.started_from and started_at and datetime.fromisoformat(str(started_at)) < read.started_from:
+            return True
         ended_at = datetime.fromisoformat(str(record.values["ended_at"]))
         is_waiting = record.id.partition("/")[0] in read.waiting
         return read.newest_end is not None and ended_at <= read.newest_end and not is_waiting
@@ -119,6 +122,11 @@ class TimeOrderReader:
         waiting = [leg.ended_at for leg in beyond if read.newest_end is None or leg.ended_at > read.newest_end]
         shown = newest.isoformat(timespec="seconds") if newest else None
         return Lag(shown, 0, min(waiting, default=None))
+
+    def bearings(self, position: Position) -> Bearings:
+        read, newest = time_position.from_text(position).newest_end, self.table.newest_end()
+        is_beyond = read is not None and newest is not None and newest < read
+        return Bearings(read, newest, is_beyond=is_beyond, newest_at=newest)
 
     def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
         """A record belongs to the time of its own end, which is that of one of its call's legs."""
