@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from cdr.calls.call import CallRecord
+from cdr.calls.call import CallRecord, Direction
 from cdr.intake import time_position
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
 from cdr.intake.leg import Leg
@@ -39,9 +39,13 @@ _NEXT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class LegPatience:
-    """``overlap`` is how late a leg may come. The call of most legs tells whether it misses one, but not where nobody
-    answered: there a phone that rang last is named by no other leg. Such a call must have been over for ``settle``,
-    which is no longer than the overlap. ``open_row_wait`` is when a call is given up that does not become whole."""
+    """How long is waited, and for what.
+
+    ``overlap`` is how late a leg may come, or be told to belong to another call. A call knows which legs it misses, but
+    where nobody answered, the phone that rang last is named by no other leg: then a call from outside must have been
+    over for ``settle``, which is no longer than the overlap. ``open_row_wait`` is when a call is given up that does not
+    become whole.
+    """
 
     overlap: timedelta = timedelta(minutes=15)
     settle: timedelta = timedelta(minutes=5)
@@ -85,25 +89,26 @@ class TimeOrderReader:
         yield from pages
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
-        read = time_position.from_text(position)
-        ended_at = _end_of(record)
-        if read.newest_end is None or ended_at > read.newest_end or record.id.partition("/")[0] in read.waiting:
+        read, flow, ended_at = time_position.from_text(position), record.id.partition("/")[0], _end_of(record)
+        if read.newest_end is None or ended_at > read.newest_end or flow in read.waiting:
             return False
-        wait = self._wait(answered=bool(record.values["answered"]), is_internal=record.values.get("call_type") == "2")
-        return ended_at + wait <= read.newest_end or ended_at + wait <= self.table.now()
-
-    def _wait(self, *, answered: bool, is_internal: bool) -> timedelta:
-        """How long a call must have been over, since a leg that no other one names would change what is told of it: a
-        phone that rang in vain; of colleagues also a consultation, which may be told late to be one."""
-        if answered:
-            return self.patience.overlap if is_internal else timedelta()
-        return self.patience.settle
+        is_old = self.patience.overlap <= max(read.newest_end, self.table.now()) - ended_at
+        return is_old or read.is_done(mark_of(flow, None))
 
     def must_settle(self, call: FoldedCall, now: datetime) -> bool:
-        """What ended long before, or by a clock that was wrong long after now, need not."""
+        """Whether it ended so lately that a leg may still come that no other one names, and changes what is told of it.
+        Where the end is far ahead, by a clock that was wrong, there is nothing to wait for."""
+        return call.ended_at is not None and abs(now - call.ended_at) < self._time_to_settle(call)
+
+    def _time_to_settle(self, call: FoldedCall) -> timedelta:
+        """None where one of ours talked with somebody outside. Of what we begin ourselves it may be told late that it
+        was a consultation within another call."""
         people = call.owners.get("each", ())
-        wait = self._wait(answered=bool(people), is_internal=any(entry.is_internal for entry in people))
-        return call.ended_at is not None and abs(now - call.ended_at) < wait
+        if people and not any(entry.is_internal for entry in people):
+            return timedelta()
+        missed = call.unanswered
+        is_begun_outside = missed is not None and not missed.is_internal and missed.direction is Direction.INBOUND
+        return self.patience.settle if is_begun_outside else self.patience.overlap
 
     def lag(self, position: Position | None) -> Lag:
         read = time_position.from_text(position) if position is not None else TimePosition()
