@@ -13,11 +13,13 @@ from cdr.intake.folded import FoldOptions
 from cdr.intake.ports import CallSource
 from cdr.intake.time_order import LegPatience
 from shared.clock import HandMovedClock
+from tests.support import v18_cases
 from tests.support.v20_calls import POLICIES, Answer
 from tests.support.v20_cases import RightCall, cases
 from tests.systems.leg_tables import COLUMNS_OF, LegTable, id_of
-from tests.systems.phone_systems import SqlPhoneSystem
+from tests.systems.phone_systems import DATABASES, SqlPhoneSystem
 from tests.systems.plugin import MakePhoneSystem
+from tests.systems.segment_tables import SegmentTables
 
 CASES = list(cases())
 AT_ONCE = LegPatience(overlap=timedelta(), settle=timedelta(), open_row_wait=timedelta())
@@ -84,3 +86,42 @@ def test_the_cases_of_v20_give_their_right_answers(table: LegTable, clock: HandM
 
 def _needs_offload(rows: list[dict[str, Any]]) -> bool:
     return any(row["offload_id"] for row in rows)
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_the_cases_of_v18_give_their_right_answers(
+    database: str, make_phone_system: MakePhoneSystem, clock: HandMovedClock
+) -> None:
+    system = make_phone_system(database)
+    assert isinstance(system, SqlPhoneSystem)
+    tables = SegmentTables(system, database)
+    numbered = enumerate(v18_cases.CASES, start=1)
+    tables.insert(row for number, case in numbered for row in v18_cases.rows_of(case["segments"], call_id=number))
+    for policy in v18_cases.POLICIES:
+        told: dict[str, list[str]] = {}
+        for record in read_all(tables.source(clock, FoldOptions(policy), page_size=7)):
+            told.setdefault(record.values["call_id"], []).append(_in_short(record))
+        right = [v18_cases.expected(case)[policy] or [case.get("unanswered", "nobody")] for case in v18_cases.CASES]
+        assert list(told.values()) == [[" ".join(_but_its_begin(entry)) for entry in entries] for entries in right]
+
+
+def _but_its_begin(written: str) -> Iterator[str]:
+    """Of an entry as the cases write it; a record has the seconds whole, and does not tell when a talk began."""
+    for word in written.split():
+        if word.endswith("s") and word[0].isdigit():
+            yield f"{int(float(word[:-1]) + 0.5)}s"
+        else:
+            yield word.rpartition("-")[2]
+
+
+def _in_short(record: CallRecord) -> str:
+    values, names = record.values, v18_cases.NAMES
+    if values.get("not_logged"):
+        return "nobody"
+    is_out = values["extension"] == values["caller_number"]
+    number = values["dest_number" if is_out else "caller_number"] or ""
+    words = [values["extension"], "out" if is_out else "in", names.get(number, number)]
+    if values["answered"]:
+        end = (datetime.fromisoformat(values["ended_at"]) - v18_cases.START).total_seconds()
+        words += [f"{values['duration_s']}s", f"{end:g}"]
+    return " ".join([*words, *(["via", values["call_group_id"]] if values["call_group_id"] else [])])
