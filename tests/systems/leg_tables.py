@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cdr.edges.sql.leg_table import SqlV20, read_legs
+from cdr.intake import legs_by_call
 from cdr.intake.folded import FoldOptions
 from cdr.intake.leg import COLUMNS
 from cdr.intake.time_order import LegPatience
-from shared.clock import Clock
+from shared.clock import Clock, SystemClock
 from tests.systems.phone_systems import SqlPhoneSystem
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -41,8 +43,8 @@ def _blank(moment: datetime) -> str:
     return str(_naive(moment))
 
 
-def _with_t(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat()
+def _with_offset(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(" ")
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,14 @@ UUID, LOWER, UPPER = ("uuid", str), ("varchar(50)", str), ("char(36)", _upper)
 TRUTH, NUMBER, WORD = ("boolean", bool), ("smallint", int), ("varchar(5)", _in_words)
 
 COLUMNS_OF: Mapping[str, Columns] = {
-    "postgresql itself": Columns("postgresql", UUID, TRUTH, ("timestamptz(6)", _with_t), None),
+    "postgresql itself": Columns("postgresql", UUID, TRUTH, ("timestamptz(6)", _with_offset), None),
     "postgresql upper": Columns("postgresql", UPPER, NUMBER, ("timestamp", _naive), "varchar(20)"),
-    "postgresql texts": Columns("postgresql", LOWER, WORD, ("timestamptz", _with_t), "numeric(20)"),
+    "postgresql texts": Columns("postgresql", LOWER, WORD, ("timestamptz", _with_offset), "numeric(20)"),
     "mariadb": Columns("mariadb", UUID, TRUTH, ("datetime(6)", _naive)),
     "mariadb upper": Columns("mariadb", UPPER, ("bit(1)", int), ("timestamp(6) NULL", _naive), None),
     "mariadb texts": Columns("mariadb", LOWER, WORD, ("varchar(40)", _blank), "varchar(20)"),
     "sqlite": Columns("sqlite", LOWER, ("integer", int), ("text", _blank)),
-    "sqlite upper": Columns("sqlite", UPPER, WORD, ("text", _with_t), "text"),
+    "sqlite upper": Columns("sqlite", UPPER, WORD, ("text", _with_offset), "text"),
 } | {
     f"sqlserver {driver} {kind}": columns
     for driver in ("freetds", "microsoft")
@@ -101,11 +103,12 @@ COLUMNS_OF: Mapping[str, Columns] = {
 
 @dataclass
 class LegTable:
-    """An empty ``cdroutput`` in a phone system's database. Ids are whatever text; ``id_of`` stands for them there."""
+    """An empty ``cdroutput`` in a phone system's database. Ids are whatever text; ``name`` makes of it what stands
+    there."""
 
     system: SqlPhoneSystem
     columns: Columns
-    names: list[str] = field(default_factory=list)
+    name: Callable[[str], str] = id_of
 
     def __post_init__(self) -> None:
         self.names = [column for column in COLUMNS if self.columns.type_of(column)]
@@ -118,9 +121,14 @@ class LegTable:
         values = [[self._stored(column, row.get(column)) for column in self.names] for row in rows]
         self.system.insert_values(f"INSERT INTO cdroutput ({', '.join(self.names)}) VALUES ({marks})", values)
 
+    @contextmanager
+    def connect(self) -> Iterator[legs_by_call.LegTable]:
+        with self.source(SystemClock(), LegPatience(), FoldOptions()).connect() as reader:
+            yield reader.table
+
     def _stored(self, column: str, value: Any) -> Any:
         is_id = self.columns.type_of(column) == self.columns.id[0] and column.endswith("_id") and column != "offload_id"
-        return self.columns.stored(column, id_of(value) if is_id and value is not None else value)
+        return self.columns.stored(column, self.name(value) if is_id and value is not None else value)
 
     def source(
         self, clock: Clock, patience: LegPatience, options: FoldOptions, page_size: int = 2_000, sql: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import func, literal, select, table
+from sqlalchemy import func, literal, quoted_name, select, table
 
 from cdr.edges.sql.connections import Connections
 from cdr.edges.sql.errors import translated
@@ -21,7 +21,12 @@ def tables_there(database: Database, names: Iterable[str]) -> set[str]:
     with Connections(database, "3cx.source").open() as connection:
         connection.execute(select(literal(1)))
         for name in names:
-            nothing = select(literal(1).label("one")).select_from(table(name)).where(literal(1) == 0).subquery()
+            nothing = (
+                select(literal(1).label("one"))
+                .select_from(table(quoted_name(name, quote=False)))
+                .where(literal(1) == 0)
+                .subquery()
+            )
             try:
                 with translated(database.SETTING, "3cx.source"):
                     connection.execute(select(func.count()).select_from(nothing))
