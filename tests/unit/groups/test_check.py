@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cdr.groups.alerts import AlertPolicy, AlertType
+from cdr.groups.alerts import AlertPolicy, AlertType, Member, Observation
 from cdr.groups.check import GroupCheck, GroupsOutcome, check
 from cdr.groups.hours import Hours, Span
-from cdr.groups.notices import WatchedGroup
+from cdr.groups.notices import WatchedGroup, sentence_of
 from shared.clock import HandMovedClock
 from shared.errors import (
     ApiDenied,
@@ -128,6 +128,12 @@ def test_an_empty_group_has_one_alert_until_somebody_is_back(site: Site) -> None
     changed = {"event": "group.changed", "group": "801", "before": "alerted", "after": "ok", "members": 2}
     assert site.events.named("group.changed")[-1] == changed | {"available": 1, "level": "INFO"}
     assert [event["alerted"] for event in site.events.named("groups.checked")] == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 members"), (1, "1 member"), (2, "2 members")])
+def test_an_alert_says_how_many_members_there_are(count: int, said: str) -> None:
+    seen = Observation([Member(str(number), available=False) for number in range(count)])
+    assert sentence_of(SUPPORT, AlertType.NO_ASSIGNED_USERS, seen).endswith(f"; it has {said}.")
 
 
 def test_an_alert_ends_with_the_business_hours(site: Site) -> None:
