@@ -128,7 +128,7 @@ def test_another_rows_reason_stays_under_its_own_key(
 def test_of_two_that_claim_at_the_same_moment_one_gets_it(bench: Bench) -> None:
     ledgers = [bench.open(), bench.open()]
     with ThreadPoolExecutor(len(ledgers)) as pool:
-        for number in range(25):
+        for number in range(10):
             for now in (NOW, EXPIRED):  # an insert, then an update
                 job, start = make_job(number), threading.Barrier(len(ledgers))
 

@@ -105,8 +105,10 @@ def test_nothing_is_sorted_and_no_page_is_turned_by_the_phone_system(server: Xap
 # What is cut short
 
 
-@pytest.mark.parametrize("limit", [50, 137, 499, 500, 20_000])
-@pytest.mark.parametrize("count", [49, 137, 499, 500, 1300])
+@pytest.mark.parametrize(
+    ("limit", "count"),
+    [(50, 49), (50, 50), (50, 51), (137, 500), (499, 499), (500, 500), (500, 1300), (20_000, 1300)],
+)
 def test_a_limit_of_rows_is_noticed_and_nothing_is_lost(
     server: Xapi, call_log: XapiCallLog, limit: int, count: int
 ) -> None:
@@ -139,9 +141,9 @@ def test_an_answer_that_says_itself_that_there_is_more_is_not_taken_for_the_whol
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    moments=st.lists(st.integers(0, 86_399_999), max_size=200),
-    limit=st.sampled_from([60, 137, 20_000]),
-    slow_beyond_minutes=st.sampled_from([None, 7, 90]),
+    moments=st.lists(st.integers(0, 86_399_999), max_size=120),
+    limit=st.sampled_from([50, 110, 20_000]),
+    slow_beyond_minutes=st.sampled_from([None, 45, 200]),
 )
 def test_whatever_limit_and_slowness_every_row_is_read_once(
     server: Xapi, moments: list[int], limit: int, slow_beyond_minutes: int | None
