@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -432,6 +433,19 @@ def test_a_record_that_changes_meanwhile_is_looked_at_again_but_not_for_ever(
         with pytest.raises(StorageUnavailable, match="the record of call-7 kept changing under us"):
             ledger.record(KEY, None, SKIPPED, LATER)
     assert azurite_bench.record().state is (State.SKIPPED if is_recorded else State.REJECTED)
+
+
+@pytest.mark.parametrize(("times", "is_settled"), [(1, True), (4, True), (5, False)])
+def test_a_claim_is_settled_though_its_record_changes_meanwhile_but_not_for_ever(
+    storage: Storage, azurite_bench: AzuriteBench, table: CallLedger, times: int, *, is_settled: bool
+) -> None:
+    claim = claimed(table)
+    entities = storage.plain_table(azurite_bench.name)
+    touched = {"PartitionKey": DAY, "RowKey": KEY.name, "last_error": "touched"}
+    ledger = meddled_with(storage, azurite_bench, Meddler("PATCH", times, lambda: entities.update_entity(touched)))
+    with nullcontext() if is_settled else pytest.raises(StorageUnavailable, match="kept changing under us"):
+        ledger.settle(claim, REJECTED, NOW)
+    assert azurite_bench.record().state is (State.REJECTED if is_settled else State.CLAIMED)
 
 
 def test_a_record_that_is_made_meanwhile_is_found(
