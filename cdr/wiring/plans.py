@@ -14,6 +14,7 @@ from cdr.intake.folded import FoldOptions
 from cdr.intake.id_order import Patience
 from cdr.intake.ports import StartFrom
 from cdr.intake.time_order import LegPatience
+from cdr.intake.window_order import ReportPatience
 from shared.config.calls import Calls
 from shared.config.groups import CallGroups, NoMembers
 from shared.config.hours import BusinessHours, GroupHours, Holidays, Week
@@ -35,6 +36,10 @@ def leg_patience(three_cx: ThreeCx) -> LegPatience:
     just have missed one."""
     late = timedelta(minutes=15) + 2 * (three_cx.replica_delay or timedelta())
     return LegPatience(overlap=late, open_row_wait=three_cx.open_row_wait)
+
+
+def report_patience(three_cx: ThreeCx) -> ReportPatience:
+    return ReportPatience(open_row_wait=three_cx.open_row_wait)
 
 
 def fold_options(calls: Calls) -> FoldOptions:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cdr.wiring.times import Times
+from cdr.wiring.xapi_clients import XapiClients
 from shared import log
 from shared.clock import Clock, SystemClock
 from shared.config.file import load_settings
@@ -55,6 +56,7 @@ class Ports:
         self.times = times or Times()
         self.page_size = page_size
         self.started_at = self.clock.now()
+        self.xapi_clients = XapiClients(self.clock)
         self.mistakes: Sequence[str] = ()
         self._settings: Settings | None = None
         try:
@@ -82,7 +84,7 @@ class Ports:
     def source(self) -> CallSource:
         from cdr.wiring.sources import make_source
 
-        return make_source(self.settings, self.root, self.clock, self.page_size)
+        return make_source(self.settings, self.root, self.clock, self.xapi_clients, self.page_size)
 
     @cached_property
     def api(self) -> CallApi:
@@ -129,12 +131,9 @@ class Ports:
                 except SourceMisconfigured as exc:
                     return UnreadableMembers(exc)
             case XapiMembers() as chosen:
-                from cdr.edges.xapi.client import XapiClient, XapiLogin
                 from cdr.edges.xapi.members import XapiMemberSource
 
-                secret = chosen.client_secret.get_secret_value()
-                login = XapiLogin(chosen.url, chosen.client_id, secret, "call_groups.members", chosen.ca_file)
-                return XapiMemberSource(XapiClient(login, self.clock))
+                return XapiMemberSource(self.xapi_clients.client_of(chosen, "call_groups.members", self.settings))
             case _:
                 return StaticMemberSource({group.id: group.members or () for group in groups.monitored_groups})
 

@@ -1,0 +1,33 @@
+"""The calls of a 3CX V20 phone system by way of its REST API, as a source of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cdr.edges.xapi.call_log import XapiCallLog
+from cdr.edges.xapi.client import XapiClient
+from cdr.intake import window_order
+from cdr.intake.folded import FoldOptions
+from cdr.intake.ports import Position, Progress
+from cdr.intake.window_order import ReportPatience, WindowOrderReader
+from shared.clock import Clock
+
+
+class XapiCalls:
+    """A CallSource. What the phone system can answer at once is remembered from one connection to the next."""
+
+    name = "xapi"
+
+    def __init__(self, client: XapiClient, clock: Clock, patience: ReportPatience, options: FoldOptions) -> None:
+        self._log = XapiCallLog(client)
+        self._clock = clock
+        self._patience = patience
+        self._options = options
+
+    @contextmanager
+    def connect(self) -> Iterator[WindowOrderReader]:
+        yield WindowOrderReader(self._log, self._clock, self._patience, self._options)
+
+    def progress(self, position: Position) -> Progress:
+        return window_order.progress(position)
