@@ -1,9 +1,9 @@
 """What a phone system said, look by look, of the calls that are under way; and which calls may be among them. Pure.
 
 It does not say which call of its records each of them is. All that is known is that a call cannot have been
-established, or have changed, before it began; and that while one goes on it is there. So a call of the records may
-still be under way as long as one is there that may have begun when it did, and that was not established after its last
-row ended.
+established, or have changed, before it began; and that it is there while it goes on, under one id. So a call of the
+records may still be under way as long as one is there that may have begun when it did, and that was not missing after
+its last row had ended.
 """
 
 from __future__ import annotations
@@ -24,27 +24,31 @@ class UnderWay:
     established_at: datetime | None = None
     changed_at: datetime | None = None
 
+    @property
+    def moment(self) -> datetime | None:
+        """Around which a row of it starts."""
+        return self.established_at or self.changed_at
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One of them over several looks. With another time of being established it counts as another one.
+    """One of them over several looks.
 
-    ``after`` is the last look at which it was not there, None if there was none; ``earliest`` the earliest moment that
-    is known of it; ``at`` the last look at which it was there.
+    ``after`` is the last look at which it was not there yet, None if there was none; ``earliest`` the earliest moment
+    that was told of it, ``moment`` the last one; ``at`` the last look at which it was there.
     """
 
     id: str
-    established_at: datetime | None
     after: datetime | None
     earliest: datetime | None
+    moment: datetime | None
     at: datetime
 
     def may_be(self, started_at: datetime, ended_at: datetime) -> bool:
         """Whether it may be the call whose rows so far started and ended at these moments."""
-        if self.earliest is not None and self.earliest < started_at - CLOCKS_DIFFER_BY:
-            return False
-        not_before = self.established_at or self.after
-        return not_before is None or not_before <= ended_at + CLOCKS_DIFFER_BY
+        was_there_before = self.earliest is not None and self.earliest < started_at - CLOCKS_DIFFER_BY
+        came_later = self.after is not None and self.after > ended_at + CLOCKS_DIFFER_BY
+        return not (was_there_before or came_later)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,42 +63,30 @@ class Looks:
         held = max((each.at for each in self.seen if each.may_be(started_at, ended_at)), default=None)
         return next((time for time in self.times if time >= ended_at and (held is None or time > held)), None)
 
-    def gone(self) -> Sequence[Seen]:
-        """Those that were there at the look before the last one."""
-        before = self.times[-2] if len(self.times) > 1 else None
-        return [each for each in self.seen if each.at == before]
 
-
-def look(looks: Looks, found: Iterable[UnderWay], now: datetime, keep: timedelta) -> Looks:
-    """The looks after another one, at which ``found`` were under way."""
+def look(looks: Looks, found: Iterable[UnderWay], now: datetime, keep: timedelta) -> tuple[Looks, Sequence[datetime]]:
+    """The looks after another one, at which ``found`` were under way; and the moments around which there should be new
+    rows now, of what has ended or changed."""
     last = looks.times[-1] if looks.times else None
-    there = {(each.id, each.established_at): each for each in looks.seen if each.at == last}
-    told = [replace(each, established_at=_whole_milliseconds(each.established_at)) for each in found]
-    current = {(each.id, each.established_at): _seen(each, there, last, now) for each in told}
+    there = {each.id: each for each in looks.seen if each.at == last}
+    current = {each.id: _seen(each, there.get(each.id), last, now) for each in found}
     old = [time for time in looks.times if time <= now - keep][-1:]
     times = (*old, *(time for time in looks.times if time > now - keep), now)
-    others = [each for each in looks.seen if each.at >= times[0] and not (each.at == last and _goes_on(each, current))]
-    return Looks(times, (*others, *current.values()))
+    gone = [each for each in looks.seen if each.at >= times[0] and not (each.at == last and each.id in current)]
+    changed = [each for each in there.values() if each.id not in current or current[each.id].moment != each.moment]
+    moments = sorted({each.moment for each in changed if each.moment is not None})
+    return Looks(times, (*gone, *current.values())), moments
 
 
-_There = dict[tuple[str, datetime | None], Seen]
-
-
-def _goes_on(each: Seen, current: _There) -> bool:
-    return (each.id, each.established_at) in current
-
-
-def _seen(one: UnderWay, there: _There, last: datetime | None, now: datetime) -> Seen:
-    """What it was before it was established is it too; established at another moment it may be another call."""
-    moments = [moment for moment in (one.established_at, one.changed_at) if moment is not None]
-    earliest = min(moments, default=None)
-    before = there.get((one.id, one.established_at)) or there.get((one.id, None))
+def _seen(one: UnderWay, before: Seen | None, last: datetime | None, now: datetime) -> Seen:
+    known = [moment for moment in (one.established_at, one.changed_at) if moment is not None]
     if before is None:
-        return Seen(one.id, one.established_at, last, earliest, now)
-    known = [moment for moment in (before.earliest, earliest) if moment is not None]
-    return replace(before, established_at=one.established_at, earliest=min(known, default=None), at=now)
+        return Seen(one.id, last, min(known, default=None), _kept(one.moment), now)
+    if before.earliest is not None:
+        known.append(before.earliest)
+    return replace(before, earliest=min(known, default=None), moment=_kept(one.moment), at=now)
 
 
-def _whole_milliseconds(moment: datetime | None) -> datetime | None:
-    """As it is kept, so that it is the same at the next look."""
+def _kept(moment: datetime | None) -> datetime | None:
+    """In whole milliseconds, as it is kept, so that it is the same at the next look."""
     return moment and moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -22,7 +22,7 @@ from typing import Protocol
 from cdr.calls.call import CallRecord
 from cdr.intake import window_position
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
-from cdr.intake.gathering import Gathering, Span, around, span_of, spans_to_read
+from cdr.intake.gathering import Gathering, Span, around, beginning_in, span_of, spans_to_read
 from cdr.intake.leg import Leg
 from cdr.intake.ports import Batch, Lag, Position, Progress, StartFrom
 from cdr.intake.report_rows import calls_of_report
@@ -206,9 +206,8 @@ class _Reading:
                 log.event("source.blind", level=logging.WARNING, quiet_minutes=patience.quiet // timedelta(minutes=1))
             self.position = replace(self.position, blind=True)
             return self._batch((), 0)
-        looks = look(self.position.looks, found, self.now, patience.rows_late)
-        moments = {moment for each in looks.gone() if (moment := each.established_at or each.earliest)}
-        again = [Again(moment, self.now + patience.rows_late) for moment in sorted(moments)]
+        looks, moments = look(self.position.looks, found, self.now, patience.rows_late)
+        again = [Again(moment, self.now + patience.rows_late) for moment in moments]
         self.position = replace(self.position, blind=False, looks=looks, again=(*self.position.again, *again))
         return self._batch((), 0)
 
@@ -263,7 +262,7 @@ class _Reading:
 
     def _is_due(self, flow: str, again_at: datetime) -> bool:
         known = self.position.waiting[flow]
-        is_over = self._is_over((known.started_at, known.ended_at))
+        is_over = self._is_over((min(known.started_at, beginning_in(flow) or known.started_at), known.ended_at))
         return again_at <= self.now and (is_over or self._has_waited([flow], known.ended_at))
 
     def _take(self, gathering: Gathering, flows: Collection[str]) -> list[CallRecord]:
@@ -298,7 +297,7 @@ class _Reading:
             return [_too_long(call, span, self.reader.patience.most_legs)]
         has_waited = self._has_waited(call.flows, span[1])
         if not (has_waited or self._is_over(span)):
-            return self._wait(call, span)
+            return self._wait(call, legs)
         if self._is_of_no_interest(span):
             self._done(call, marks, span)
             return ()
@@ -311,7 +310,7 @@ class _Reading:
             return ()
         records = records_of(call, self.reader.options, after_wait=has_waited, give_up=has_waited)
         if not records:
-            return self._wait(call, span)
+            return self._wait(call, legs)
         if not call.may_be_logged:
             self._done(call, {given_up}, span)
             return records
@@ -331,8 +330,10 @@ class _Reading:
         ]
         return [replace(record, replaces=tuple(o for o in old if _same_person(o, record))) for record in records]
 
-    def _wait(self, call: FoldedCall, span: Span) -> Sequence[CallRecord]:
-        self.position = window_position.waits(self.position, call.flows, span, self.now)
+    def _wait(self, call: FoldedCall, legs: Sequence[Leg]) -> Sequence[CallRecord]:
+        start, end = span_of(legs)
+        known = call.started_at or start, end
+        self.position = window_position.waits(self.position, call.flows, known, self.now)
         return ()
 
     def _is_over(self, span: Span) -> bool:

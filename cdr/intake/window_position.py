@@ -128,7 +128,7 @@ def to_text(position: WindowPosition) -> str:
 
 
 def _moments_of(seen: Seen) -> tuple[datetime | None, ...]:
-    return seen.established_at, seen.after, seen.earliest, seen.at
+    return seen.after, seen.earliest, seen.moment, seen.at
 
 
 def from_text(text: str) -> WindowPosition:
@@ -151,8 +151,8 @@ def from_text(text: str) -> WindowPosition:
         raise PositionUnreadable("the stored position is damaged: start over at a point of your choice") from exc
 
 
-def _seen_in(call: Any, established: Any, after: Any, earliest: Any, at: Any) -> Seen:
-    return Seen(str(call), _moment(established), _moment(after), _moment(earliest), _certain(at))
+def _seen_in(call: Any, after: Any, earliest: Any, moment: Any, at: Any) -> Seen:
+    return Seen(str(call), _moment(after), _moment(earliest), _moment(moment), _certain(at))
 
 
 def _number(moment: datetime | None) -> int | None:
