@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from cdr.intake.folded import FoldedCall
 from cdr.intake.leg import Leg
+from cdr.intake.report_log import ReportLog, Window
 from cdr.intake.report_rows import calls_of_report
 
 RINGS_AT_MOST = timedelta(minutes=5)
@@ -93,6 +94,16 @@ class Gathering:
             self.add((start, end), self.read(start, end))
         return bool(missing)
 
+    def gather(self, flows: Collection[str], wanted: Callable[[FoldedCall, Sequence[Leg]], bool] | None = None) -> None:
+        """Read everything that belongs to the calls of these flows, as long as they are ``wanted``."""
+        while self.read_more(
+            span
+            for call, legs in self.calls_of(flows)
+            if wanted is None or wanted(call, legs)
+            for span in spans_to_read(legs)
+        ):
+            pass
+
     @property
     def flows(self) -> Collection[str]:
         return {row.flow for row in self._rows.values()}
@@ -113,6 +124,18 @@ class Gathering:
             found |= new
             wanted = _flows_of(self._rows[row] for row in new) - asked
         return [self._rows[row] for row in sorted(found)]
+
+
+def gathering_of(log: ReportLog, now: datetime, window: Window | None = None) -> Gathering:
+    """With what is in a window that was read already."""
+
+    def read(start: datetime, end: datetime) -> Iterator[Leg]:
+        return (row for window in log.windows(start, end) for row in window.rows)
+
+    gathering = Gathering(read, now)
+    if window is not None:
+        gathering.add((window.start, window.end), window.rows)
+    return gathering
 
 
 def _flows_of(legs: Iterable[Leg]) -> set[str]:

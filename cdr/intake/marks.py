@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from cdr.intake.time_position import MOST_MARKS, mark_of
+from cdr.intake.time_position import mark_of
+
+MOST_MARKS = 15_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)

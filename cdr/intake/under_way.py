@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 CLOCKS_DIFFER_BY = timedelta(minutes=2)
-"""Ours and the phone system's; its moments are not exact either."""
+"""Ours and the phone system's."""
+BEFORE_IT_BEGAN = timedelta(seconds=5)
+"""What of a call's moments the phone system may put before it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class UnderWay:
     id: str
     established_at: datetime | None = None
     changed_at: datetime | None = None
+    told_at: datetime | None = None
+    """By the phone system's own clock."""
 
     @property
     def moment(self) -> datetime | None:
@@ -46,7 +50,7 @@ class Seen:
 
     def may_be(self, started_at: datetime, ended_at: datetime) -> bool:
         """Whether it may be the call whose rows so far started and ended at these moments."""
-        was_there_before = self.earliest is not None and self.earliest < started_at - CLOCKS_DIFFER_BY
+        was_there_before = self.earliest is not None and self.earliest < started_at - BEFORE_IT_BEGAN
         came_later = self.after is not None and self.after > ended_at + CLOCKS_DIFFER_BY
         return not (was_there_before or came_later)
 

@@ -13,8 +13,8 @@ from cdr.groups.notices import WatchedGroup
 from cdr.intake.folded import FoldOptions
 from cdr.intake.id_order import Patience
 from cdr.intake.ports import StartFrom
+from cdr.intake.report_log import ReportPatience
 from cdr.intake.time_order import LegPatience
-from cdr.intake.window_order import ReportPatience
 from shared.config.calls import Calls
 from shared.config.groups import CallGroups, NoMembers
 from shared.config.hours import BusinessHours, GroupHours, Holidays, Week

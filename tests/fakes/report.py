@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from cdr.intake.under_way import UnderWay
-from cdr.intake.window_order import Window
+from cdr.intake.report_log import Window
 from shared.clock import Clock
 from tests.fakes.fake import Fake
 from tests.support.report_writings import ReportedCall, Telling

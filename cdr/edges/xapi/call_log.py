@@ -25,9 +25,9 @@ from datetime import UTC, datetime, timedelta
 from cdr.edges.xapi.client import Forbidden, Item, NotThere, TooMuchAtOnce, XapiClient
 from cdr.intake.columns import text_in
 from cdr.intake.leg import Leg
+from cdr.intake.report_log import Window
 from cdr.intake.report_rows import leg_of_report, moment_in
 from cdr.intake.under_way import UnderWay
-from cdr.intake.window_order import Window
 from shared.errors import SourceUnavailable
 
 MOST_ROWS = 500
@@ -176,7 +176,10 @@ class XapiCallLog:
 
 def _under_way(item: Item) -> UnderWay:
     name = text_in(item, "Id") or f"{item.get('Caller')} {item.get('Callee')}"
-    return UnderWay(name, moment_in(item, "EstablishedAt"), moment_in(item, "LastChangeStatus"))
+    established_at, changed_at, told_at = (
+        moment_in(item, column) for column in ("EstablishedAt", "LastChangeStatus", "ServerNow")
+    )
+    return UnderWay(name, established_at, changed_at, told_at)
 
 
 def _has_more(answer: Item, count: int) -> bool:

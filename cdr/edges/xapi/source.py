@@ -10,7 +10,8 @@ from cdr.edges.xapi.client import XapiClient
 from cdr.intake import window_order
 from cdr.intake.folded import FoldOptions
 from cdr.intake.ports import Position, Progress
-from cdr.intake.window_order import ReportPatience, WindowOrderReader
+from cdr.intake.report_log import ReportPatience
+from cdr.intake.window_order import WindowOrderReader
 from shared.clock import Clock
 
 
