@@ -63,11 +63,11 @@ class Side:
 
     @property
     def is_paging_group(self) -> bool:
-        return self.entity_type in ("paging_group", "ring_group_paging")
+        return self.entity_type == "paging_group"
 
     @property
     def is_ring_group(self) -> bool:
-        return (self.entity_type or "").startswith("ring_group") and not self.is_paging_group
+        return (self.entity_type or "").startswith("ring_group")
 
     @property
     def is_group(self) -> bool:
@@ -80,9 +80,8 @@ class Side:
 
     def is_same_party(self, other: Side) -> bool:
         """An outside party stays one participant over all its legs; dialled anew, only the number is the same."""
-        if self.participant_id is not None and self.participant_id == other.participant_id:
-            return True
-        return self.phone_number is not None and self.phone_number == other.phone_number
+        own, others = {self.participant_id, self.phone_number}, {other.participant_id, other.phone_number}
+        return bool(own & others - {None})
 
 
 @dataclass(frozen=True, slots=True)

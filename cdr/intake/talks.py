@@ -69,7 +69,7 @@ def _without_consultations(talks: Iterable[Talk]) -> list[Talk]:
         if before is not None and before.party != talk.party and talk.answered_at < before.ended_at:
             continue
         counted.append(talk)
-        if before is None or before.party != talk.party or talk.ended_at > before.ended_at:
+        if before is None or talk.ended_at >= before.ended_at:
             latest[talk.extension] = talk
     return counted
 

@@ -155,9 +155,9 @@ def _forwarded(leg: Leg, first: Side, chains: _Chains) -> tuple[Side, Side] | No
     behind = chains.person_behind(leg)
     if behind is None or behind.person is None or behind.answered_at is not None:
         return None
-    callers = [side for side in (behind.source, behind.destination) if side.is_outside] or [first]
+    caller = behind.source if behind.source.is_outside else first
     sides = (leg.source, leg.destination)
-    return behind.person, next((side for side in sides if any(map(side.is_same_party, callers))), leg.source)
+    return behind.person, next((side for side in sides if side.is_same_party(caller)), leg.source)
 
 
 def _direction(leg: Leg, other: Side) -> Direction:

@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from cdr.calls.call import CallRecord
 from cdr.intake.poll import Poller, poll
 from cdr.intake.ports import Position
 from shared.clock import HandMovedClock
@@ -59,7 +60,7 @@ class ByHand:
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-        self.came: list[int] = []
+        self.records: list[CallRecord] = []
         self.repeats = not exchange.tells_once
         self.position: Position | None = None
 
@@ -69,8 +70,7 @@ class ByHand:
                 self.position = reader.begin("beginning")
             for batch in islice(reader.batches(self.position), most):
                 assert len(batch.records) <= batch.read
-                assert all(reader.has_passed(batch.position, record) for record in batch.records)
-                self.came += map(self.exchange.call_of, batch.records)
+                self.records += batch.records
                 self.position = batch.position
 
     def fail(self, n: int, *, answer_lost: bool) -> None:
@@ -88,8 +88,8 @@ class ByPoll:
         self._positions = InMemoryPositionStore()
 
     @property
-    def came(self) -> list[int]:
-        return [self.exchange.call_of(record) for letter in self._queue.letters for record in letter.records]
+    def records(self) -> list[CallRecord]:
+        return [record for letter in self._queue.letters for record in letter.records]
 
     @property
     def position(self) -> Position | None:
@@ -145,7 +145,7 @@ class History:
                     self.reader.look(number)
             case "fail":
                 self.reader.fail(number, answer_lost=flag)
-        assert self.over.issuperset(self.reader.came)
+        assert self.over.issuperset(self._came())
 
     def finish(self) -> None:
         """Everything that is written is committed, and half of it over; each failure to come stops one look at most."""
@@ -155,10 +155,17 @@ class History:
             self._end(call)
         for _ in range(30):
             self.take("look", 1_000, False)
-        assert self.over == set(self.reader.came)
-        assert self.reader.repeats or max(Counter(self.reader.came).values(), default=1) == 1
-        assert self.reader.position is not None
-        assert self.exchange.source.progress(self.reader.position).open_calls == len(self.going_on)
+        assert self.over == self._came().keys()
+        assert self.reader.repeats or max(self._came().values(), default=1) == 1
+        position = self.reader.position
+        assert position is not None
+        assert self.exchange.source.progress(position).open_calls == len(self.going_on)
+        with self.exchange.source.connect() as reader:
+            assert all(reader.has_passed(position, record) for record in self.reader.records)
+
+    def _came(self) -> Counter[int]:
+        """How often each call."""
+        return Counter(map(self.exchange.call_of, self.reader.records))
 
     def _commit(self, call: int) -> None:
         _, over = self.written.pop(call)

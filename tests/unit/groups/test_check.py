@@ -1,4 +1,7 @@
-"""A check of the call groups: what it sees, does, writes down, reports and logs."""
+"""A check of the call groups: what it sees, does, writes down, reports and logs.
+
+What is decided for a group is shown in test_alerts.py, what holds for any history in test_life_of_alerts.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cdr.groups.alerts import AlertPolicy, AlertType, GroupState
+from cdr.groups.alerts import AlertPolicy, AlertType
 from cdr.groups.check import GroupCheck, GroupsOutcome, check
 from cdr.groups.hours import Hours, Span
 from cdr.groups.notices import WatchedGroup
@@ -146,20 +149,6 @@ def test_nobody_is_asked_outside_of_business_hours(site: Site) -> None:
     assert (closed.state, closed.members, closed.problem) == ("closed", None, "outside of business hours")
 
 
-def test_within_the_grace_there_is_no_alert(site: Site) -> None:
-    site.members.put("800", {})
-    policy = AlertPolicy(grace=timedelta(minutes=10))
-    assert [site.look(SALES, policy=policy).groups[0].state for _ in range(3)] == ["suspect", "suspect", "alerted"]
-    assert site.alerts.raised == [("800", NOBODY)]
-
-
-def test_a_reminder_comes_once_in_a_while(site: Site) -> None:
-    site.members.put("800", {})
-    for _ in range(8):
-        site.look(SALES, policy=AlertPolicy(remind_after=timedelta(minutes=15)))
-    assert [event for _, event, _ in site.told] == ["raised", "reminder", "reminder"]
-
-
 # When nobody knows
 
 
@@ -191,15 +180,6 @@ def test_blindness_is_noticed_after_15_minutes_once_for_each_group(site: Site) -
     assert site.done() == {name: ["resolved", "told (resolved)"] for name in ("800", "801")}
     assert site.active == []
     assert site.told[-1] == ("801", "resolved", BLIND)
-
-
-def test_blindness_that_ends_at_an_empty_group_makes_room_for_the_other_alert(site: Site) -> None:
-    for _ in range(4):
-        site.members.fail_at(1, SourceUnavailable("no route to host"))
-        site.look(SALES)
-    site.members.put("800", {})
-    assert site.done(SALES) == {"800": ["resolved", f"raised {NOBODY}", "told (raised)"]}
-    assert site.active == [("800", NOBODY)]
 
 
 def test_a_group_that_the_phone_system_does_not_know_is_named(site: Site) -> None:
@@ -308,34 +288,6 @@ def test_a_failure_of_one_groups_alert_is_no_outage(site: Site) -> None:
     assert site.done() == {"800": ["failed: 500", "told (raised)"], "801": [f"raised {NOBODY}", "told (raised)"]}
 
 
-def test_an_alert_whose_answer_was_lost_is_adopted(site: Site) -> None:
-    site.members.put("800", {})
-    site.alerts.fail_at(2, ApiUnreachable("no answer"), answer_lost=True)
-    site.look(SALES)
-    assert site.store.records["800"].alert is None
-    assert site.done(SALES) == {"800": []}
-    assert site.store.records["800"].alert.id == site.alerts.call_logger.alerts[0]["id"]
-    assert site.alerts.raised == [("800", NOBODY)]
-
-
-def test_an_alert_that_somebody_ended_by_hand_is_left_at_that_until_the_group_had_somebody(site: Site) -> None:
-    site.members.put("800", {})
-    site.look(SALES)
-    site.alerts.call_logger.resolve_alert(site.alerts.call_logger.alerts[0]["id"])
-    site.members.unknown["800"] = "no answer"
-    site.look(SALES)
-    del site.members.unknown["800"]
-    for _ in range(3):
-        assert site.done(SALES) == {"800": []}
-    kept = site.store.records["800"]
-    assert (kept.state, kept.alert, kept.acknowledged) == (GroupState.ALERTED, None, NOBODY)
-    site.members.put("800", {"101": True})
-    site.look(SALES)
-    site.members.put("800", {})
-    site.look(SALES)
-    assert len(site.alerts.raised) == 2
-
-
 def test_a_webhook_that_fails_holds_nothing_up_and_is_not_asked_again(site: Site) -> None:
     site.members.put("800", {})
     site.members.put("801", {})
@@ -367,13 +319,6 @@ def test_a_failing_storage_ends_the_check_before_anything_is_raised(site: Site) 
 
 
 # Groups that come and go
-
-
-def test_a_group_that_is_not_monitored_any_more_keeps_neither_alert_nor_record(site: Site) -> None:
-    site.members.put("801", {})
-    site.look()
-    assert [report.id for report in site.look(SALES).groups] == ["800"]
-    assert (site.active, site.store.records.keys()) == ([], {"800"})
 
 
 @pytest.mark.parametrize("operations", [(1, 2), (2,)], ids=["api-down", "resolve-fails"])

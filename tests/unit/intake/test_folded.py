@@ -46,19 +46,25 @@ def test_a_record_has_all_that_is_known_of_its_owner() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "sides"),
+    ("name", "told"),
     [
-        pytest.param("dialled-straight-to-a-phone", ("0", "+19075550141", "201"), id="inbound"),
-        pytest.param("rings-in-vain", ("0", "+491709990142", "201"), id="missed"),
-        pytest.param("outbound-transferred", ("1", "201", "+491709990142"), id="outbound"),
-        pytest.param("outbound-in-vain", ("1", "203", "+19075550143"), id="not-reached"),
-        pytest.param("colleagues", ("2", "201", "202"), id="internal"),
-        pytest.param("colleague-abandons-a-queue", ("2", "201", "700"), id="internal-missed"),
+        pytest.param(
+            "dialled-straight-to-a-phone", ("0", "+19075550141", "201", "dst_participant_terminated"), id="inbound"
+        ),
+        pytest.param("rings-in-vain", ("0", "+491709990142", "201", "src_participant_terminated"), id="missed"),
+        pytest.param(
+            "outbound-transferred", ("1", "201", "+491709990142", "src_participant_terminated"), id="outbound"
+        ),
+        pytest.param("outbound-in-vain", ("1", "203", "+19075550143", "cancelled"), id="not-reached"),
+        pytest.param("colleagues", ("2", "201", "202", "src_participant_terminated"), id="internal"),
+        pytest.param(
+            "colleague-abandons-a-queue", ("2", "201", "700", "src_participant_terminated"), id="internal-missed"
+        ),
     ],
 )
-def test_sides_and_kind_tell_the_direction(name: str, sides: tuple[str, str, str]) -> None:
+def test_kind_and_sides_tell_the_direction(name: str, told: tuple[str, ...]) -> None:
     record = _only(name)
-    assert (record["call_type"], record["caller_number"], record["dest_number"]) == sides
+    assert tuple(record[column] for column in ("call_type", "caller_number", "dest_number", "hangup_cause")) == told
 
 
 def test_everybody_who_talked_has_a_record_of_their_own() -> None:

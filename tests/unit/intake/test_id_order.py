@@ -77,12 +77,12 @@ def site() -> Site:
 # Pages
 
 
-def test_pages_follow_each_other_and_the_last_full_one_is_followed_by_one_look_more(site: Site) -> None:
-    site.add(*range(1, 7))
+def test_pages_follow_each_other_until_one_is_not_full(site: Site) -> None:
+    site.add(*range(1, 6))
     first, second = site.look()
     assert first == Batch([make_record(id=n) for n in (1, 2, 3)], id_position.to_text(IdPosition(3)), read=3)
-    assert [record.id for record in second.records] == ["4", "5", "6"]
-    assert site.table.operations == ["connect", "rows_after", "rows_after", "rows_after"]
+    assert [record.id for record in second.records] == ["4", "5"]
+    assert site.table.operations == ["connect", "rows_after", "rows_after"]
 
 
 def test_reading_on_costs_the_same_however_many_rows_were_read_before(site: Site) -> None:

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdr.intake.folded import Entry, FoldedCall, FoldOptions, records_of
@@ -77,6 +77,7 @@ def test_flows_that_a_call_was_joined_to_are_known_where_they_are_absent() -> No
     assert set(absent) == {"joined-to-a-flow-that-is-not-there"}
 
 
+@settings(max_examples=15)
 @given(st.randoms(use_true_random=False))
 def test_neither_the_order_of_legs_nor_copies_nor_other_calls_matter(random: Random) -> None:
     rows = ALL_ROWS + random.choices(ALL_ROWS, k=50)

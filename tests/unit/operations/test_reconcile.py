@@ -110,21 +110,22 @@ def test_rows_beyond_the_position_are_not_missing_yet(
     assert (found.rows, found.missing_ids, found.not_polled_yet) == (5, missing, 5 - len(missing))
 
 
-def test_a_record_without_its_row_is_named_unless_it_is_of_another_day_or_garbage(site: Site) -> None:
+def test_a_record_without_its_row_is_named_unless_it_is_of_another_day_or_none(site: Site) -> None:
     site.row(1)
     for row_id, ended_at in ((2, "2026-11-22"), (3, "2026-11-21"), (4, "2026-11-23")):
         site.row(row_id, f"{ended_at} 10:00:00")
         site.table.remove(row_id)
-    site.ledger.record(CallKey(UNDATED, "message-1"), None, SKIPPED, NOON)
+    site.ledger.record(CallKey(UNDATED, "call"), make_message(id=5), SKIPPED, NOON)
     found = site.reconcile()
     assert (found.rows, found.only_in_ledger, found.only_in_ledger_ids) == (1, 1, ["2"])
 
 
-def test_a_record_on_the_next_day_by_another_time_zone_is_still_the_rows_own(site: Site) -> None:
+@pytest.mark.parametrize("day", ["2026-11-21", "2026-11-23"])
+def test_a_record_on_the_next_day_by_another_time_zone_is_still_the_rows_own(site: Site, day: str) -> None:
     """The database's days and the ledger's differ by up to one, where a time zone was changed in between."""
     site.row(1)
     site.row(2, "2026-11-22 23:30:00", recorded=False)
-    site.ledger.record(CallKey("2026-11-23", "call"), make_message(id=2), SKIPPED, NOON)
+    site.ledger.record(CallKey(day, "call"), make_message(id=2), SKIPPED, NOON)
     assert site.reconcile() == ALL_WELL
 
 
