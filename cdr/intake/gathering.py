@@ -22,7 +22,7 @@ AT_ONCE = timedelta(minutes=1)
 """How soon after a row has ended the next one starts."""
 UNTOLD_BEGINNING = timedelta(minutes=15)
 """How far back a call is looked for whose id does not tell when it began."""
-GAP = timedelta(minutes=10)
+GAP = timedelta(minutes=30)
 """Between two spans, that is rather read than left out: most calls are thus read from their start to their end."""
 
 Span = tuple[datetime, datetime]
