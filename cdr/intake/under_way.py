@@ -33,6 +33,12 @@ class UnderWay:
         """Around which a row of it starts."""
         return self.established_at or self.changed_at
 
+    def may_be(self, started_at: datetime, ended_at: datetime) -> bool:
+        """Whether it may be the call whose rows so far started and ended at these moments, by a single look: which is
+        good enough to show a call, not to tell it."""
+        earliest, latest = started_at - BEFORE_IT_BEGAN, ended_at + CLOCKS_DIFFER_BY
+        return self.moment is None or earliest <= self.moment <= latest
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:

@@ -24,7 +24,6 @@ from cdr.intake.gathering import gathering_of, span_of
 from cdr.intake.ports import Batch, Lag, Position, Progress, StartFrom
 from cdr.intake.report_log import ReportLog, ReportPatience
 from cdr.intake.time_position import mark_of, mark_of_given_up
-from cdr.intake.under_way import Looks, look
 from cdr.intake.window_position import WindowPosition
 from cdr.intake.window_reading import Reading
 from shared.clock import Clock
@@ -116,7 +115,6 @@ class WindowOrderReader:
         """Back from now, in spans that double, for a month at most."""
         now = self.clock.now()
         under_way = self.log.calls_under_way() or ()
-        looks, _ = look(Looks(), under_way, now, timedelta())
         found: dict[str, CallRecord] = {}
         until, span = now, timedelta(minutes=30)
         while len(found) < limit and now - until < NEWEST_WITHIN:
@@ -124,7 +122,7 @@ class WindowOrderReader:
             gathering.read_more([(until - span, until)])
             gathering.gather(gathering.flows)
             for call, legs in gathering.calls_of(gathering.flows):
-                if looks.over_since(*span_of(legs)) is not None:
+                if not any(each.may_be(*span_of(legs)) for each in under_way):
                     found.update((record.id, record) for record in records_of(call, self.options))
             until, span = until - span, span * 2
         return sorted(found.values(), key=_end_of, reverse=True)[:limit]

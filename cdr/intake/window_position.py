@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from cdr.intake.marks import Marks, marks_in
@@ -42,14 +43,15 @@ class Again:
 @dataclass(frozen=True, slots=True)
 class WindowPosition:
     """Times are aware and in UTC. A call is of no interest if it was over by ``ended_after``, or began before
-    ``started_from``: where the first poll was to start. ``blind``: the phone system does not say what is under way.
+    ``started_from``: where the first poll was to start. ``blind`` is since when the phone system has not said what is
+    under way.
     """
 
     read: Mapping[timedelta, datetime]
     ended_after: datetime | None = None
     started_from: datetime | None = None
     looks: Looks = field(default_factory=Looks)
-    blind: bool = False
+    blind: datetime | None = None
     again: tuple[Again, ...] = ()
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     done: Marks = field(default_factory=Marks)
@@ -116,7 +118,7 @@ def to_text(position: WindowPosition) -> str:
         "started_from": _number(position.started_from),
         "looks": [_number(time) for time in looks.times],
         "seen": [[each.id, *map(_number, _moments_of(each))] for each in looks.seen],
-        "blind": position.blind,
+        "blind": _number(position.blind),
         "again": [[_number(each.around), _number(each.due)] for each in position.again],
         "waiting": {
             flow: [_number(moment) for moment in (each.since, each.again_at, each.started_at, each.ended_at)]
@@ -131,6 +133,7 @@ def _moments_of(seen: Seen) -> tuple[datetime | None, ...]:
     return seen.after, seen.earliest, seen.moment, seen.at
 
 
+@lru_cache(maxsize=1)
 def from_text(text: str) -> WindowPosition:
     """:raises PositionUnreadable: to_text did not write it"""
     try:
@@ -138,11 +141,11 @@ def from_text(text: str) -> WindowPosition:
         looks = Looks(tuple(map(_certain, state["looks"])), tuple(_seen_in(*each) for each in state["seen"]))
         read = {timedelta(seconds=int(age)): _certain(until) for age, until in state["read"].items()}
         return WindowPosition(
-            read={age: read[age] for age in (min(read), *read)},
+            read={max(read): read[max(read)], **read},  # there is one
             ended_after=_moment(state["ended_after"]),
             started_from=_moment(state["started_from"]),
             looks=looks,
-            blind=bool(state["blind"]),
+            blind=_moment(state["blind"]),
             again=tuple(Again(_certain(around), _certain(due)) for around, due in state["again"]),
             waiting={str(flow): Waiting(*map(_certain, moments)) for flow, moments in state["waiting"].items()},
             done=marks_in(state["done"]),

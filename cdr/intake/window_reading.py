@@ -22,7 +22,7 @@ from shared import log
 
 FIRST_WIDTH, WIDEST = timedelta(hours=1), timedelta(days=7)
 FEW_ROWS = 500
-MOST_WAITING = 2_000
+MOST_WAITING = 1_500
 """Calls that the position has room for. Beyond, nothing new is read until some of them are over."""
 TOGETHER = 50
 """Calls that are looked at again at once."""
@@ -46,19 +46,19 @@ class Reading:
         found = self.report.calls_under_way()
         if found is None or _ahead(found, self.now) > CLOCKS_DIFFER_BY:
             reason = "the API client may not see it" if found is None else "the phone system's clock differs from ours"
-            if not self.position.blind:
+            if self.position.blind is None:
                 log.event("source.blind", level=logging.WARNING, reason=reason)
-            self.position = replace(self.position, blind=True)
+            self.position = replace(self.position, blind=self.position.blind or self.now)
             return self._batch((), 0)
         looks, moments = look(self.position.looks, found, self.now, self.patience.rows_late)
         again = [Again(moment, self.now + self.patience.rows_late) for moment in moments]
-        self.position = replace(self.position, blind=False, looks=looks, again=(*self.position.again, *again))
+        self.position = replace(self.position, blind=None, looks=looks, again=(*self.position.again, *again))
         return self._batch((), 0)
 
     @property
     def ages(self) -> Sequence[timedelta]:
         """From which on calls may be over; before, there is no use in reading."""
-        return [age for age in self.patience.ages if not self.position.blind or age > self.patience.quiet]
+        return [age for age in self.patience.ages if self.position.blind is None or age > self.patience.quiet]
 
     def windows_of(self, age: timedelta) -> Iterator[Batch]:
         """What is of this age now, and was not read since."""
@@ -177,8 +177,8 @@ class Reading:
         return ()
 
     def _is_over(self, span: Span) -> bool:
-        if self.position.blind:
-            return span[1] + self.patience.quiet <= self.now
+        if self.position.blind is not None:  # since then: that once nothing was said proves nothing
+            return max(span[1], self.position.blind) + self.patience.quiet <= self.now
         since = self.position.looks.over_since(*span)
         return since is not None and since + self.patience.rows_late <= self.now
 

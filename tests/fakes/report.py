@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 
-from cdr.intake.under_way import UnderWay
 from cdr.intake.report_log import Window
+from cdr.intake.under_way import UnderWay
 from shared.clock import Clock
 from tests.fakes.fake import Fake
-from tests.support.report_writings import ReportedCall, Telling
+from tests.support.report_writings import Reported, ReportedCall, Telling
 
 
 class InMemoryReport(Fake):
@@ -18,11 +19,14 @@ class InMemoryReport(Fake):
     def __init__(self, clock: Clock, calls: Sequence[ReportedCall] = ()) -> None:
         super().__init__()
         self.calls = [*calls]
+        self.rows: list[Reported] = []
+        """Further ones, of calls that are not under way."""
+        self.active: list[UnderWay] = []
+        """Further ones, which have no rows."""
         self.widest = timedelta(hours=4)
         self.telling: Telling = "current talk"
         self.one_id = True
         self.may_see = True
-        self.reason_told = True
         self.read: list[tuple[datetime, datetime]] = []
         self._clock = clock
 
@@ -35,8 +39,7 @@ class InMemoryReport(Fake):
                 now = self._clock.now()
                 there = [
                     each.leg
-                    for call in self.calls
-                    for each in call.rows
+                    for each in chain(self.rows, *(call.rows for call in self.calls))
                     if each.at <= now and each.leg.started_at is not None and at <= each.leg.started_at < until
                 ]
             yield Window(at, until, there)
@@ -48,10 +51,11 @@ class InMemoryReport(Fake):
                 return None
             now = self._clock.now()
             found = (call.under_way(now, self.telling, one_id=self.one_id) for call in self.calls)
-            return [each for each in found if each is not None]
+            return [*self.active, *(each for each in found if each is not None)]
 
     def newest_start(self) -> datetime | None:
         with self.operation("newest start"):
             now = self._clock.now()
-            starts = (each.leg.started_at for call in self.calls for each in call.rows if each.at <= now)
+            rows = chain(self.rows, *(call.rows for call in self.calls))
+            starts = (each.leg.started_at for each in rows if each.at <= now)
             return max((start for start in starts if start is not None), default=None)

@@ -6,7 +6,7 @@ The report leaves out routing, rules, listeners, agents who are rung in vain, an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Literal
@@ -38,6 +38,8 @@ class Reported:
 
     at: datetime
     leg: Leg
+    report: dict[str, Any] = field(default_factory=dict)
+    """As JSON has it."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,9 @@ def reported(
         flow = [each for each in call.rows if each["call_history_id"] == row["call_history_id"]]
         ended = max(each["cdr_ended_at"] for each in flow) if when == "flow end" else row["cdr_ended_at"]
         if when == "leg start":
-            rows.append(Reported(row["cdr_started_at"], leg_of_report(_begun(report))))
-        rows.append(Reported(ended + (late * random.random() if random.random() < part_late else timedelta()), leg))
+            rows.append(Reported(row["cdr_started_at"], leg_of_report(_begun(report)), _begun(report)))
+        delay = late * random.random() if random.random() < part_late else timedelta()
+        rows.append(Reported(ended + delay, leg, report))
     return ReportedCall(call, sorted(rows, key=lambda each: each.at), final)
 
 
