@@ -24,13 +24,17 @@ PAGE_OF_LEGS = 2_000
 
 
 def make_source(
-    settings: Settings, root: Path, clock: Clock, xapi_clients: XapiClients, page_size: int | None = None
+    settings: Settings,
+    root: Path,
+    clock: Clock,
+    page_size: int | None = None,
+    xapi_clients: XapiClients | None = None,
 ) -> CallSource:
     makers = {
         "calllog": lambda: _calllog(settings, root, clock, page_size or PAGE_OF_ROWS),
         "v20": lambda: _v20(settings, root, clock, page_size or PAGE_OF_LEGS),
         "v18": lambda: _v18(settings, root, clock, page_size or PAGE_OF_ROWS),
-        "xapi": lambda: _xapi(settings, clock, xapi_clients),
+        "xapi": lambda: _xapi(settings, clock, xapi_clients or XapiClients(clock)),
     }
     source = settings.three_cx.source
     return FoundSource(settings, makers) if source == "auto" else LateSource(source, makers[source])

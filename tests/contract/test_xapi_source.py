@@ -17,7 +17,6 @@ from cdr.intake.poll import Poller, poll
 from cdr.intake.ports import CallSource
 from cdr.intake.report_rows import calls_of_report
 from cdr.wiring.sources import make_source
-from cdr.wiring.xapi_clients import XapiClients
 from shared.clock import HandMovedClock
 from shared.config.file import parse_settings
 from shared.errors import PipelineError, StorageUnavailable
@@ -49,7 +48,7 @@ def source_of(server: Xapi, clock: HandMovedClock) -> CallSource:
     settings = parse_settings(
         f"3cx: {{source: xapi, xapi: {section}}}\napi: {{base_url: 'https://calls.example.com/api'}}\n", {}
     )
-    return make_source(settings, Path(), clock, XapiClients(clock))
+    return make_source(settings, Path(), clock)
 
 
 class Office:
