@@ -12,6 +12,7 @@ from cdr.calls.call import CallRecord
 from cdr.calls.rules import end_time
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition, Range, Seen
+from cdr.intake.newest import newest_by_id
 from cdr.intake.ports import Batch, Lag, Position, Progress, StartFrom
 from shared import log
 from shared.clock import Clock
@@ -115,6 +116,9 @@ class IdOrderReader:
             yield [record for row in page for record in row.records]
             after = page[-1].id
 
+    def newest(self, limit: int) -> Sequence[CallRecord]:
+        return newest_by_id(self.table, limit, self.page_size)
+
     def check(self) -> None:
         self.table.rows_after(None, 1)
 
@@ -148,9 +152,11 @@ class _Reading:
         """
         patience, began = self.reader.patience, self.reader.clock.now()
         given_up = id_position.overdue(self.position, began, patience.open_row_wait)
+        was_there = self.position
         for page in self._pages(id_position.to_look_at_again(self.position)):
-            if self.reader.clock.now() - began > patience.look_for:
-                return  # the next reading begins with the same; what is not looked at is not forgotten
+            # Only once there was something: else the next look, which begins with the same, would come no further.
+            if self.position != was_there and self.reader.clock.now() - began > patience.look_for:
+                return
             seen = [Seen(row.id, row.ended or row.id in given_up) for row in page]
             looked = id_position.look_again(self.position, seen, self.reader.clock.now())
             if looked != self.position:

@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     from cdr.edges.storage.account import StorageAccount
     from cdr.groups.ports import AlertApi, GroupStore, MemberSource, Notifier
     from cdr.intake.ports import CallSource, PositionStore
-    from cdr.operations.ports import LedgerRecords
-    from cdr.submission.ports import CallApi, CallLedger
+    from cdr.operations.ports import LedgerRecords, LookStore
+    from cdr.submission.addresses import Addresses
+    from cdr.submission.ports import CallApi, CallLedger, Directory, PhoneBookStore
 
 CALL_QUEUE = "cdr-calls"
 POISON_QUEUE = f"{CALL_QUEUE}-poison"
 LEDGER_TABLE = "CdrCalls"
 STATE_TABLE = "CdrState"
 GROUPS_TABLE = "CallGroups"
+PHONE_BOOK_TABLE = "PhoneBook"
 CONFIG_FILE = "config/3cx-config.yml"
 
 
@@ -178,3 +180,30 @@ class Ports:
         from cdr.edges.storage.groups import TableGroupStore
 
         return TableGroupStore(self.account, GROUPS_TABLE)
+
+    @cached_property
+    def directory(self) -> Directory | None:
+        from cdr.wiring.who_is_who import make_directory
+
+        return make_directory(self.settings, self.root, self.xapi_clients)
+
+    @cached_property
+    def phone_books(self) -> PhoneBookStore:
+        from cdr.edges.storage.phone_book import TablePhoneBookStore
+
+        return TablePhoneBookStore(self.account, PHONE_BOOK_TABLE)
+
+    @cached_property
+    def looks(self) -> LookStore:
+        from cdr.edges.storage.phone_book import TableLookStore
+
+        return TableLookStore(self.account, PHONE_BOOK_TABLE)
+
+    @cached_property
+    def addresses(self) -> Addresses:
+        from cdr.submission.addresses import Addresses
+
+        file, fresh_for = self.settings.extension_mapping, self.times.addresses_fresh_for
+        if self.directory is None:
+            return Addresses(file, self.clock)
+        return Addresses(file, self.clock, origin=self.directory.name, store=self.phone_books, fresh_for=fresh_for)

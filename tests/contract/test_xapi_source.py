@@ -14,7 +14,7 @@ import pytest
 
 from cdr.intake.folded import FoldOptions, records_of
 from cdr.intake.poll import Poller, poll
-from cdr.intake.ports import CallSource
+from cdr.intake.ports import CallSource, SourceFacts
 from cdr.intake.report_rows import calls_of_report
 from cdr.wiring.sources import make_source
 from shared.clock import HandMovedClock
@@ -131,6 +131,14 @@ def test_whatever_fails_on_the_way_nothing_is_lost(server: Xapi, clock: HandMove
         clock.move(random.choice([1, 2, 3]) * MINUTE)
     first = dict(reversed(office.queued))
     assert first == office.right
+
+
+def test_it_says_what_it_is_and_what_it_may_not_see(server: Xapi, clock: HandMovedClock) -> None:
+    source = source_of(server, clock)
+    server.active_calls = [{"Id": 1, "ServerNow": "2026-11-22T07:30:30Z"}]
+    assert source.about() == SourceFacts("3CX REST API, calls under way: 1", now=clock.now() + MINUTE / 2)
+    server.fail_next("data", Fault(403))
+    assert "may not see" in source.about().server
 
 
 def test_its_reader_shows_the_newest_calls(server: Xapi, clock: HandMovedClock) -> None:

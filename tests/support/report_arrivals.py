@@ -19,7 +19,7 @@ from cdr.calls.message import Message
 from cdr.intake import window_order
 from cdr.intake.folded import FoldOptions, OwnerPolicy, records_of
 from cdr.intake.poll import Poller, poll
-from cdr.intake.ports import Position, Progress
+from cdr.intake.ports import Position, Progress, SourceFacts
 from cdr.intake.report_log import ReportPatience
 from cdr.intake.report_rows import calls_of_report
 from cdr.intake.window_order import WindowOrderReader
@@ -75,6 +75,9 @@ class InMemorySource:
     @contextmanager
     def connect(self) -> Iterator[WindowOrderReader]:
         yield WindowOrderReader(self.report, self.clock, ReportPatience(), self.options)
+
+    def about(self) -> SourceFacts:
+        return SourceFacts("a report in memory")
 
     def progress(self, position: Position) -> Progress:
         return window_order.progress(position)
@@ -147,7 +150,7 @@ def prolonged(call: PlayedCall, random: Random) -> PlayedCall:
     answers = (row["cdr_answered_at"] for row in call.rows if row["destination_entity_type"] != "queue")
     moments = [at + timedelta(milliseconds=1) for at in answers if at is not None]
     moments = [at for at in moments if not any(start <= at < end for start, end in ringing)]
-    if not moments:
+    if not moments or _is_consulted_twice(call):
         return call
     at, longer = random.choice(moments), random.random() * 4 * HOUR
 
@@ -157,6 +160,17 @@ def prolonged(call: PlayedCall, random: Random) -> PlayedCall:
     times = ("cdr_started_at", "cdr_answered_at", "cdr_ended_at")
     rows = [row | {name: moved(row[name]) for name in times} for row in call.rows]
     return replace(call, rows=rows, ended_at=call.ended_at + longer)
+
+
+def _is_consulted_twice(call: PlayedCall) -> bool:
+    """Whether the same number is talked with in two flows, which rows cannot tell apart."""
+    numbers = {
+        (row["call_history_id"], row[f"{side}_participant_phone_number"])
+        for row in call.rows
+        for side in ("source", "destination")
+        if row[f"{side}_entity_type"] == "external_line"
+    }
+    return len({number for _, number in numbers}) < len(numbers)
 
 
 def _shop(clock: HandMovedClock) -> Workshop:

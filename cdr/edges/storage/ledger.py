@@ -92,9 +92,13 @@ class TableCallLedger:
             if self._table.merge(fields, version) is not None:
                 return
             found = self._table.read(*_address(claim.key).values())
-            if found is not None and (found["state"] != State.CLAIMED or found.get("attempts") != claim.attempts):
+            if found is None:  # removed under us, perhaps with the whole table: then this is all that is known
+                if "state" not in fields or self._table.insert({**fields, "attempts": claim.attempts}) is not None:
+                    return
+                continue
+            if found["state"] != State.CLAIMED or found.get("attempts") != claim.attempts:
                 return  # somebody else has it by now, and sees to it
-            version = version_of(found) if found is not None else version
+            version = version_of(found)
         raise StorageUnavailable(f"table {self._table.name}: the record of {claim.key.name} kept changing under us")
 
     def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
@@ -185,6 +189,7 @@ def _settled(settlement: Settlement, now: datetime) -> dict[str, Any]:
         "detail": settlement.detail[:MAX_DETAIL],
         "settled_at": now,
         "entry_id": settlement.entry_id or "",
+        "extension": settlement.extension or "",
     }
     # Only a rejected call's row can still be needed, for a replay.
     return fields if settlement.state is State.REJECTED else {**fields, **in_pieces("row", "", ROW_PIECES)}

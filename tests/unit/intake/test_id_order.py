@@ -5,7 +5,8 @@ That nothing is lost, whatever happens meanwhile, is shown for every reader in t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -146,6 +147,22 @@ def test_what_is_behind_comes_before_what_is_new_page_by_page(site: Site) -> Non
     site.add(*range(1, 10))
     assert [len(batch.records) for batch in site.look()] == [3, 3, 2, 1]
     assert site.read == list(range(1, 10))
+
+
+def test_a_database_that_is_slow_to_read_does_not_keep_what_is_behind_from_being_looked_at(site: Site) -> None:
+    class SlowTable(InMemoryRowTable):
+        @contextmanager
+        def operation(self, name: str) -> Iterator[None]:
+            site.clock.move(PATIENCE.look_for)
+            with super().operation(name):
+                yield
+
+    site.table = SlowTable()
+    site.begin(*range(1, 8))
+    site.look()
+    site.add(7)
+    site.look()
+    assert site.read == [7]
 
 
 def test_a_row_that_never_ends_is_given_up_after_its_wait_as_a_record(site: Site) -> None:
