@@ -25,6 +25,9 @@ UNTOLD_BEGINNING = timedelta(minutes=15)
 GAP = timedelta(minutes=30)
 """Between two spans, that is rather read than left out: most calls are thus read from their start to their end."""
 
+WHOLE = timedelta(hours=4)
+"""Of what length a call may be that is read from its start to its end in any case."""
+
 Span = tuple[datetime, datetime]
 
 _TIME_ID = re.compile(r"0{8}-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})[0-9a-f]{8}")
@@ -57,12 +60,14 @@ def around(moment: datetime) -> Span:
 
 def spans_to_read(legs: Collection[Leg]) -> Iterator[Span]:
     """Where further rows of this call can start."""
-    start, _ = span_of(legs)
+    start, end = span_of(legs)
+    if end - start <= WHOLE and not any(leg.source.is_outside or leg.destination.is_outside for leg in legs):
+        yield start, end  # in the house, a consultation in the midst of a talk counts as one
     tells_beginning = any(beginning_in(flow) for flow in _flows_of(legs))
     yield start if tells_beginning else start - UNTOLD_BEGINNING, start + RINGS_AT_MOST
     for leg in legs:
         if leg.started_at is not None:
-            yield leg.started_at, leg.started_at + AT_ONCE
+            yield around(leg.started_at)
         if leg.ended_at is not None:
             yield around(leg.ended_at)
 

@@ -88,7 +88,9 @@ class Reading:
             left = tuple(each for each in self.position.again if each not in some)
             self.position = replace(self.position, again=left)
             yield self._batch(records, len(some))
-        waiting = [flow for flow, each in self.position.waiting.items() if self._is_due(flow, each.again_at)]
+        waiting = [
+            flow for flow, each in self.position.waiting.items() if each.again_at <= self.now and self._is_due(flow)
+        ]
         waiting.sort(key=lambda flow: self.position.waiting[flow].started_at)
         for start in range(0, len(waiting), TOGETHER):
             yield self._look_again_at([flow for flow in waiting[start : start + TOGETHER] if self._waits(flow)])
@@ -108,14 +110,16 @@ class Reading:
     def _waits(self, flow: str) -> bool:
         return flow in self.position.waiting
 
-    def _is_due(self, flow: str, again_at: datetime) -> bool:
+    def _is_due(self, flow: str) -> bool:
         known = self.position.waiting[flow]
         is_over = self._is_over((min(known.started_at, beginning_in(flow) or known.started_at), known.ended_at))
-        return again_at <= self.now and (is_over or self._has_waited([flow], known.ended_at))
+        return is_over or self._has_waited([flow], known.ended_at)
 
     def _take(self, gathering: Gathering, flows: Collection[str]) -> list[CallRecord]:
         """The records of the calls that these flows belong to, as far as they are over; the others wait."""
         wanted = [flow for flow in flows if mark_of(flow, None) not in self.position.done]
+        known = [self.position.waiting[flow] for flow in wanted if self._waits(flow) and self._is_due(flow)]
+        gathering.read_more(around(each.started_at) for each in known)
         gathering.gather(wanted, self._may_be_told)
         return [record for call, legs in gathering.calls_of(wanted) for record in self._take_call(call, legs)]
 

@@ -27,7 +27,7 @@ from shared.clock import Clock, HandMovedClock
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.report import InMemoryReport
-from tests.support.report_writings import ReportedCall, Telling, When, reported
+from tests.support.report_writings import ReportedCall, Telling, When, is_told, reported
 from tests.support.v20_calls import SHAPES, PlayedCall, play
 from tests.support.workshop import Workshop
 
@@ -141,13 +141,15 @@ def _written(way: Way, random: Random, begin: datetime) -> ReportedCall:
 
 
 def prolonged(call: PlayedCall, random: Random) -> PlayedCall:
-    """With one talk that lasts for up to four hours more; while a phone rings there is none."""
+    """With one talk that lasts for up to four hours more, and is told of; while a phone rings there is none."""
     ringing = [
         (row["cdr_started_at"], row["cdr_answered_at"] or row["cdr_ended_at"])
         for row in call.rows
         if row["destination_entity_type"] != "queue"
     ]
-    answers = (row["cdr_answered_at"] for row in call.rows if row["destination_entity_type"] != "queue")
+    answers = (
+        row["cdr_answered_at"] for row in call.rows if row["destination_entity_type"] != "queue" and is_told(row)
+    )
     moments = [at + timedelta(milliseconds=1) for at in answers if at is not None]
     moments = [at for at in moments if not any(start <= at < end for start, end in ringing)]
     if not moments or _is_consulted_twice(call):

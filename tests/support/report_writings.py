@@ -69,7 +69,7 @@ def reported(
     flows = dict.fromkeys(row["call_history_id"] for row in call.rows)
     ids = {flow: time_id(_started(call, flow), number) for number, flow in enumerate(flows)}
     final, rows = [], []
-    for row in filter(_is_told, call.rows):
+    for row in filter(is_told, call.rows):
         report = report_row(row, call, ids)
         leg = leg_of_report(report)
         final.append(leg)
@@ -93,7 +93,7 @@ def _started(call: PlayedCall, flow: Any) -> datetime:
     return min(row["cdr_started_at"] for row in call.rows if row["call_history_id"] == flow)  # type: ignore[no-any-return]
 
 
-def _is_told(row: Row) -> bool:
+def is_told(row: Row) -> bool:
     bells = {row["source_dn_number"], row["destination_dn_number"]} & {"QCB", "MakeCall"}
     in_vain = row["creation_forward_reason"] == "polling" and row["cdr_answered_at"] is None
     polled = in_vain and row["destination_entity_type"] == "extension"
