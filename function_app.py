@@ -11,6 +11,7 @@ from cdr.calls.message import letter_of, text_of_body
 from cdr.groups.check import check
 from cdr.intake.poll import poll
 from cdr.operations import learn, retention
+from cdr.operations import reconcile as reconciliation
 from cdr.submission import poison
 from cdr.submission.submit import submit
 from cdr.web import routes
@@ -54,6 +55,14 @@ def learn_extensions(timer: func.TimerRequest) -> None:
         learn.learn(parts.learner)
 
 
+@app.timer_trigger(arg_name="timer", schedule=parts.reconcile_schedule, run_on_startup=False)
+def reconcile_calls(timer: func.TimerRequest) -> None:
+    """Bring in what is missing of the last days. A failed run has logged why; the next one tries again."""
+    with suppress(PipelineError):
+        if (days := parts.days_to_reconcile) is not None:
+            reconciliation.reconcile_last_days(parts.timed_reconciler, days)
+
+
 @app.queue_trigger(arg_name="message", queue_name=CALL_QUEUE, connection=STORAGE)
 def submit_call(message: func.QueueMessage) -> None:
     """Submit one message's calls. What it raises sends the message back to the queue, see host.json."""
@@ -83,6 +92,11 @@ def status(req: func.HttpRequest) -> func.HttpResponse:
 @app.route(route="trigger/poll", methods=ANY_METHOD)
 def trigger_poll(req: func.HttpRequest) -> func.HttpResponse:
     return routes.trigger_poll(req, parts)
+
+
+@app.route(route="trigger/start-over", methods=ANY_METHOD)
+def trigger_start_over(req: func.HttpRequest) -> func.HttpResponse:
+    return routes.trigger_start_over(req, parts)
 
 
 @app.route(route="trigger/alerts", methods=ANY_METHOD)

@@ -4,9 +4,11 @@ PipelineError
     ConfigError              a person must act: the message names the setting
         InvalidConfig        the configuration file holds mistakes; all of them at once
         SourceMisconfigured  the database answers, but refuses: login, table, column, certificate
+            NoSuchStart      it has no place like the one where reading is to begin
         PositionUnreadable   what is stored of how far the phone system was read makes no sense
         PositionOfAnotherSource  it was stored by a source of another kind
         ApiDenied            401 or 403: an operator's problem, never this call's fault
+    DaysForgotten            what is asked for is older than what the ledger keeps
     TransientError           the same input may work later: raise it, the host or the next tick tries again
         SourceUnavailable    the database cannot be reached or took too long
         StorageUnavailable   the same of the queue or a table
@@ -32,7 +34,7 @@ PipelineError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 class PipelineError(Exception):
@@ -63,8 +65,16 @@ class PositionOfAnotherSource(ConfigError):
     """The stored position can only be read by the kind of source that stored it."""
 
 
+class NoSuchStart(SourceMisconfigured):
+    """The source has no place like the one where reading is to begin."""
+
+
 class ApiDenied(ConfigError):
     """The Call Logger refuses our credentials."""
+
+
+class DaysForgotten(PipelineError):
+    """What is asked for is so long ago that the ledger may have forgotten it."""
 
 
 class TransientError(PipelineError):
@@ -84,7 +94,11 @@ class PositionFull(TransientError):
 
 
 class LeaseHeld(TransientError):
-    """Another instance holds the lease."""
+    """Another instance holds the lease, until a moment (aware, UTC) where that is known."""
+
+    def __init__(self, message: str, until: datetime | None = None) -> None:
+        self.until = until
+        super().__init__(message)
 
 
 class LeaseLost(TransientError):

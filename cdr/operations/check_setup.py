@@ -183,7 +183,7 @@ def _in_words(age: timedelta) -> str:
 
 def _storage(storage: Storage, source: CallSource) -> Finding:
     waiting = storage.queue.depth()
-    stored, _ = storage.positions.read()
+    stored = storage.positions.read().stored
     found = [f"messages on the queue: {waiting}", "nothing was polled yet" if stored is None else "polled before"]
     if stored is not None and stored.source != _name_of(source, stored.source):
         found.append(f"the stored position is of the source {stored.source}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Protocol
 
 from cdr.calls.call import CallKey, State
+from cdr.calls.fingerprint import Fingerprint
 from cdr.calls.message import Letter
 
 
@@ -35,6 +36,21 @@ class StateCounts:
     complete: bool
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What the ledger knows of a call, but for its message. ``state`` and ``reason`` are words of State and Reason, or
+    ones that a newer version knows. ``call`` and ``facts`` tell which call it is and what it was judged by, see
+    cdr.calls.fingerprint; empty: not noted. ``claimed_until`` only of a claim."""
+
+    key: CallKey
+    record_id: str | None
+    state: str
+    reason: str = ""
+    call: Fingerprint = ""
+    facts: str = ""
+    claimed_until: datetime | None = None
+
+
 class LedgerRecords(Protocol):
     """The ledger as operators see it. Every method may raise StorageUnavailable."""
 
@@ -49,11 +65,11 @@ class LedgerRecords(Protocol):
     def mark_replayed(self, key: CallKey, now: datetime) -> None:
         """Note that a rejected call is on the queue again. One that is gone or claimed meanwhile is left as it is."""
 
-    def record_ids(
-        self, first: date, last: date, *, undated: bool = True, stalled_before: datetime | None = None
-    ) -> set[str]:
-        """The call detail records that the ledger knows, of calls that ended on these days (UTC), and of those without
-        a day; without the claims that ran out before a moment, whose messages must have got lost."""
+    def entries(self, day: str, state: State | None = None) -> Iterator[LedgerEntry]:
+        """What the ledger knows of the calls that stand under a day: all, or those in a state."""
+
+    def entry(self, key: CallKey) -> LedgerEntry | None:
+        """The same of one call."""
 
     def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
         """Remove the records of calls that were settled before a moment (rejected ones: before another one), never

@@ -13,6 +13,7 @@ from cdr.groups.hours import Hours
 from cdr.groups.ports import GroupStore
 from cdr.intake.ports import CallSource, Lag, PollReport, PositionStore, Progress, StoredPosition
 from cdr.operations.ports import LedgerRecords, StateCounts
+from cdr.operations.watch_memory import Finding, Remembered
 from cdr.submission.addresses import Addresses
 from cdr.submission.directory import KeptPhoneBook
 from shared.clock import Clock
@@ -81,6 +82,7 @@ class Status:
     source: str | Problem
     progress: Progress | Problem
     last_poll: PollReport | Problem | None
+    source_watch: Sequence[Finding] | Problem
     lag: Lagging | Problem
     queue: Depths | Problem
     ledger: StateCounts | Problem
@@ -110,13 +112,14 @@ class Overview:
 def status(overview: Overview) -> Status:
     now = overview.clock.now()
     read = _or_problem(overview.positions.read)
-    stored, report = (read, read) if isinstance(read, Problem) else read
+    stored, report, memory = (read, read, read) if isinstance(read, Problem) else read
     return Status(
         version=overview.version,
         uptime_s=int((now - overview.started_at).total_seconds()),
         source=_or_problem(lambda: overview.source.name),
         progress=_progress(overview.source, stored),
         last_poll=report,
+        source_watch=memory if isinstance(memory, Problem) else Remembered.from_text(memory).findings,
         lag=_lagging(overview, stored, now),
         queue=_or_problem(lambda: Depths(overview.queue.depth(), overview.poison_queue.depth())),
         ledger=_or_problem(overview.records.count_states),

@@ -10,10 +10,12 @@ from typing import Any
 
 from cdr.calls.message import Letter, Message
 from cdr.calls.rules import body_of
+from cdr.intake.poll import PollOutcome
 from cdr.operations.preview import Preview, Previewed
 from cdr.operations.reconcile import Reconciliation
 from cdr.operations.rejected import RejectedEntry, RejectedPage
 from cdr.operations.status import ExtensionsNow, GroupNow, HoursNow, Lagging, Problem, Status
+from cdr.operations.watch_memory import Finding
 from shared import log
 
 Json = dict[str, Any]
@@ -32,6 +34,9 @@ def status_json(status: Status) -> Json:
         "source": _problem(status.source) if isinstance(status.source, Problem) else status.source,
         **_progress(status),
         "last_poll": _last_poll(status),
+        "source_watch": _problem(status.source_watch)
+        if isinstance(status.source_watch, Problem)
+        else [_finding(found) for found in status.source_watch],
         "lag": _problem(status.lag) if isinstance(status.lag, Problem) else _lag(status.lag),
         "queue": _problem(status.queue)
         if isinstance(status.queue, Problem)
@@ -75,6 +80,10 @@ def _last_poll(status: Status) -> Json | None:
         "duration_ms": report.duration_ms,
         "error": report.error,
     }
+
+
+def _finding(found: Finding) -> Json:
+    return {"found": found.kind.value, "detail": found.detail, "since": _seconds(found.since)}
 
 
 def _lag(lagging: Lagging) -> Json:
@@ -125,9 +134,22 @@ def _group(group: GroupNow) -> Json:
     }
 
 
+def outcome_json(outcome: PollOutcome) -> Json:
+    """Until when another poll is at work is said only where one is."""
+    found = asdict(outcome)
+    until = found.pop("held_until")
+    return found | until_json(until)
+
+
+def until_json(moment: datetime | None) -> Json:
+    return {"until": _seconds(moment)} if moment else {}
+
+
 def reconciliation_json(found: Reconciliation) -> Json:
-    ids = {name: [_as_id(text) for text in getattr(found, name)] for name in ("missing_ids", "only_in_ledger_ids")}
-    return {**asdict(found), **ids}
+    return {
+        name: [_as_id(text) for text in value] if name.endswith("_ids") else value
+        for name, value in asdict(found).items()
+    }
 
 
 def _as_id(text: str) -> int | str:

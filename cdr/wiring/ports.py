@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cdr.groups.ports import AlertApi, GroupStore, MemberSource, Notifier
     from cdr.intake.ports import CallSource, PositionStore
     from cdr.operations.ports import LedgerRecords, LookStore
+    from cdr.operations.source_watch import NewestCall
     from cdr.submission.addresses import Addresses
     from cdr.submission.ports import CallApi, CallLedger, Directory, PhoneBookStore
 
@@ -87,6 +88,19 @@ class Ports:
         from cdr.wiring.sources import make_source
 
         return make_source(self.settings, self.root, self.clock, self.page_size, self.xapi_clients)
+
+    @cached_property
+    def newest_call(self) -> NewestCall | None:
+        """The REST API, where another source is read: it knows of calls that do not get there any more."""
+        three_cx = self.settings.three_cx
+        if three_cx.xapi is None or three_cx.source == "xapi":
+            return None
+        from cdr.edges.xapi.call_log import XapiCallLog
+        from cdr.edges.xapi.client import XapiClient, XapiLogin
+
+        xapi = three_cx.xapi
+        login = XapiLogin(xapi.url, xapi.client_id, xapi.client_secret.get_secret_value(), "3cx.xapi", xapi.ca_file)
+        return XapiCallLog(XapiClient(login, self.clock, timeout=self.times.question))
 
     @cached_property
     def api(self) -> CallApi:

@@ -34,6 +34,7 @@ class Times:
     stalled_after: timedelta = timedelta(hours=1)
     unconfigured_delay: timedelta = timedelta(minutes=5)
     poll_lease: timedelta = timedelta(seconds=60)
+    question: timedelta = timedelta(seconds=5)
     poll_share_of_interval: float = 0.8
     groups_lease: timedelta = timedelta(minutes=3)
     groups_longest_step: timedelta = timedelta(seconds=150)
@@ -43,6 +44,7 @@ class Times:
     learning_budget: timedelta = timedelta(seconds=45)
     http_budget: timedelta = timedelta(seconds=120)
     cleaning_budget: timedelta = timedelta(minutes=5)
+    reconciling_budget: timedelta = timedelta(minutes=5)
 
     def __post_init__(self) -> None:
         rules = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.config.call_logger import Api, ApiKeyAuth, BearerAuth, EntraAuth
-from shared.config.calls import Calls, Ledger
+from shared.config.calls import Calls, Ledger, Reconcile
 from shared.config.extensions import DatabaseExtensions, XapiExtensions
 from shared.config.groups import CallGroups, DatabaseMembers, MonitoredGroup, Notify, XapiMembers
 from shared.config.hours import BusinessHours, DayHours
@@ -137,6 +137,14 @@ How long the records of calls are kept. A call whose record is gone is not known
 be left to the Call Logger to notice.
 """,
         (Table("ledger", Ledger),),
+    ),
+    Chapter(
+        "reconcile",
+        """
+The timer function `reconcile_calls` compares the calls of the last days with the ledger, as `GET /reconcile` does, and
+queues what is missing and what was changed since it was passed over. Its event `reconcile.finished` says what it found.
+""",
+        (Table("reconcile", Reconcile),),
     ),
     Chapter(
         "business_hours",

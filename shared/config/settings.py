@@ -9,7 +9,7 @@ from __future__ import annotations
 from pydantic import Field, ValidationInfo, field_validator
 
 from shared.config.call_logger import Api
-from shared.config.calls import Calls, Ledger
+from shared.config.calls import Calls, Ledger, Reconcile
 from shared.config.extensions import DatabaseExtensions, ExtensionsFrom, NoExtensions, XapiExtensions
 from shared.config.groups import CallGroups
 from shared.config.hours import BusinessHours
@@ -24,6 +24,7 @@ class Settings(Section):
     api: Api = Field(description="the Call Logger")
     calls: Calls = Field(Calls(), description="how rows become calls")
     ledger: Ledger = Field(Ledger(), description="how long records are kept")
+    reconcile: Reconcile = Field(Reconcile(), description="how often the last days are compared with the ledger")
     business_hours: BusinessHours = Field(BusinessHours(), description="time zone and hours of each weekday")
     call_groups: CallGroups = Field(CallGroups(), description="queues and ring groups")
     extension_mapping: dict[str, Email] = Field(

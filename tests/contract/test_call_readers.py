@@ -72,6 +72,8 @@ class ByHand:
                 assert len(batch.records) <= batch.read
                 self.records += batch.records
                 self.position = batch.position
+            bearings = reader.bearings(self.position)
+            assert (bearings.is_beyond, bearings.is_another) == (False, False)
 
     def fail(self, n: int, *, answer_lost: bool) -> None:
         self.exchange.faults.fail_at(1 + n, SourceUnavailable("told to"), answer_lost=answer_lost)

@@ -33,6 +33,7 @@ HTTP_FUNCTIONS = {
     "preview": ("GET", {}),
     "reconcile": ("GET", DAY),
     "trigger_poll": ("POST", {}),
+    "trigger_start_over": ("POST", {"from": "now"}),
     "trigger_alerts": ("POST", {}),
     "trigger_replay": ("POST", {"all": "true"}),
     "trigger_reconcile": ("POST", DAY),
@@ -141,7 +142,21 @@ def test_clean_ledger_removes_what_is_older_than_the_configuration_says(
     assert len(storage.ledger()) == left
 
 
-@pytest.mark.parametrize("timer", ["poll_cdr", "check_call_groups", "learn_extensions"])
+def test_reconcile_calls_queues_what_is_missing_of_the_last_days_unless_it_is_switched_off(
+    storage: Storage, phone_system: SqlitePhoneSystem, config_file: Path, events: Events
+) -> None:
+    app = LoadedApp()
+    phone_system.insert(make_raw_row(ended_at=datetime.now(UTC)))
+    app.tick("poll_cdr")
+    list(storage.take())
+    config_file.write_text(config_file.read_text() + "reconcile: {every: never}\n")
+    assert LoadedApp().tick("reconcile_calls") is None
+    assert (storage.depth(), events("reconcile.finished")) == (0, [])
+    assert app.tick("reconcile_calls") is None
+    assert (storage.depth(), events("reconcile.finished")[0]["missing"]) == (1, 1)
+
+
+@pytest.mark.parametrize("timer", ["poll_cdr", "check_call_groups", "learn_extensions", "reconcile_calls"])
 def test_a_timer_with_a_broken_configuration_says_every_mistake_and_does_nothing(
     broken: LoadedApp, storage: Storage, events: Events, timer: str
 ) -> None:
@@ -278,6 +293,8 @@ def test_what_was_rejected_and_what_is_missing_is_listed_and_brought_back(
     config_file.write_text(config_file.read_text() + "  199: carol@example.com\n")
     mended = LoadedApp()
     assert mended.ask("trigger_replay", "POST", {"reason": "unmapped_extension"}).body["queued"] == 1
+    assert mended.ask("reconcile", **DAY).body["may_be_queued"] == 1, "who knows whose message that is"
+    mended.submit_all(storage)
     assert mended.ask("reconcile", **DAY).body["missing_ids"] == [2]
     assert mended.ask("trigger_reconcile", "POST", DAY).body["queued"] == 1
     mended.submit_all(storage)

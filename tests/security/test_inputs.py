@@ -171,6 +171,7 @@ GIVEN = {
     "reconcile": ("GET", {"from": "2026-11-22", "to": "2026-11-22"}),
     "trigger_reconcile": ("POST", {"from": "2026-11-22", "to": "2026-11-22"}),
     "trigger_replay": ("POST", {"reason": "none"}),
+    "trigger_start_over": ("POST", {"from": 0}),
 }
 ODD = [
     "null", "0", "-1", "1e999", "NaN", "9" * 4_300, "9" * 5_000, '""', '"\\ud800"', '"\\u0000"', "[]", "{}", "[[]]",

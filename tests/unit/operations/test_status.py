@@ -76,6 +76,7 @@ def test_before_the_first_poll_there_is_no_progress_and_no_error(site: Site) -> 
         source="calllog",
         progress=Progress(),
         last_poll=None,
+        source_watch=(),
         lag=Lagging(Lag(None, 0, None), 0),
         queue=Depths(0, 0),
         ledger=StateCounts({}, complete=True),
@@ -152,7 +153,7 @@ def test_a_position_of_another_source_is_a_problem_and_all_waits_for_a_first_pol
 @pytest.mark.parametrize(
     ("part", "error", "places"),
     [
-        ("positions", StorageUnavailable("table CdrState: 503"), {"progress", "last_poll", "lag"}),
+        ("positions", StorageUnavailable("table CdrState: 503"), {"progress", "last_poll", "source_watch", "lag"}),
         ("table", SourceUnavailable("the server does not answer"), {"lag"}),
         ("table", SourceMisconfigured("3cx.cdr_database.password: refused"), {"lag"}),
         ("queue", StorageUnavailable("queue cdr-calls: 503"), {"queue"}),

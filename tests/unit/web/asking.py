@@ -18,6 +18,7 @@ METHODS = {
     "preview": "GET",
     "reconcile": "GET",
     "trigger_poll": "POST",
+    "trigger_start_over": "POST",
     "trigger_alerts": "POST",
     "trigger_replay": "POST",
     "trigger_reconcile": "POST",

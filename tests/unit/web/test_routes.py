@@ -27,6 +27,7 @@ from tests.unit.web.asking import ask
 MINUTE = timedelta(minutes=1)
 DAY = {"from": "2026-11-22", "to": "2026-11-22"}
 DOWN = StorageUnavailable("table CdrState: 503")
+FORGOTTEN = "of days before 2026-08-25 nobody can know whether their calls are in"
 GROUPS = MAPPED + (
     "call_groups:\n  members: {source: static}\n"
     "  monitored_groups: [{id: 800, name: Sales, members: [101]}, {id: 801, members: [102]}]\n"
@@ -48,7 +49,7 @@ def parts(make_parts: MakeParts) -> Parts:
 
 def test_health_says_of_each_part_only_whether_it_is_usable_and_how_long_that_took(parts: Parts) -> None:
     fine = {"state": "ok", "duration_ms": 0}
-    names = ("configuration", "storage", "database", "api")
+    names = ("configuration", "storage", "database", "source", "api")
     assert ask(parts, "health").body == {"status": "ok", "parts": dict.fromkeys(names, fine)}
 
 
@@ -116,6 +117,7 @@ def test_status_shows_everything_at_a_glance(make_parts: MakeParts, clock: HandM
             "duration_ms": 0,
             "error": None,
         },
+        "source_watch": [],
         "lag": {"newest_cdr_id": 8, "ids_behind": 2, "seconds_behind": 5400},
         "queue": {"waiting": 1, "poison": 1},
         "ledger": {"submitted": 1, "complete": True},
@@ -167,7 +169,7 @@ def test_status_before_anything_happened_and_without_anybody_to_ask_about_groups
 @pytest.mark.parametrize(
     ("part", "places"),
     [
-        ("positions", ["last_processed_cdr_id", "last_poll", "lag"]),
+        ("positions", ["last_processed_cdr_id", "last_poll", "source_watch", "lag"]),
         ("queue", ["queue"]),
         ("records", ["ledger"]),
         ("group_store", ["monitored_groups"]),
@@ -195,6 +197,7 @@ def test_a_poll_tells_what_it_did_and_whether_another_one_is_at_work(parts: Part
     parts.positions.lease("another", clock.now(), MINUTE)
     answer = ask(parts, "trigger_poll")
     assert (answer.status, answer.body["result"], answer.body["queued"]) == (409, "held", 0)
+    assert answer.body["until"] == "2026-11-22T12:01:00+00:00"
     clock.move(MINUTE)
     parts.source.table.fail_at(1, SourceUnavailable("the server does not answer"))
     answer = ask(parts, "trigger_poll")
@@ -219,6 +222,47 @@ def test_a_check_of_groups_tells_what_it_saw_and_did_and_whether_another_one_is_
     parts.group_store.fail_at(1, DOWN)
     assert ask(parts, "trigger_alerts").status == 503
     assert ask(make_parts(), "trigger_alerts").body == {"result": "finished", "groups": []}, "nobody says who is there"
+
+
+# trigger_start_over
+
+
+@pytest.mark.parametrize(
+    ("start", "position"),
+    [("beginning", None), ("now", 7), (3, 3), ("3", 3), ("2026-11-22", 0), ("2026-11-22T13:00", 7)],
+    ids=str,
+)
+def test_reading_starts_over_at_a_point_of_ones_choice(parts: Parts, start: object, position: int | None) -> None:
+    parts.source.table.put(*(make_raw_row(id=n) for n in (1, 4, 7)))
+    ask(parts, "trigger_poll")
+    answer = ask(parts, "trigger_start_over", {"from": start})
+    before = {"source_before": "calllog", "position_before": 7}
+    assert (answer.status, answer.body) == (200, {"source": "calllog", "position": position} | before)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (None, "from must be beginning, now, an id"),
+        ({"from": True}, "from must be beginning, now, an id"),
+        ({"from": "yesterday"}, "from is none of the allowed values"),
+        ({"from": "20261101"}, "from is it a day or an id? write 2026-11-01 for a day, 020261101 for the id"),
+        ({"from": 5}, "5 is beyond the ids of the source: the newest one is 4"),
+    ],
+    ids=str,
+)
+def test_a_point_that_makes_no_sense_is_refused_with_a_reason(parts: Parts, body: object, reason: str) -> None:
+    parts.source.table.put(make_raw_row(id=4))
+    answer = ask(parts, "trigger_start_over", body)
+    assert (answer.status, answer.body["error"].startswith(reason)) == (400, True)
+    assert parts.positions.stored is None
+
+
+def test_reading_does_not_start_over_while_a_poll_is_at_work(parts: Parts, clock: HandMovedClock) -> None:
+    parts.positions.lease("another", clock.now(), MINUTE)
+    answer = ask(parts, "trigger_start_over", {"from": "now"})
+    held = {"error": "another poll holds the lease until 12:01:00 UTC", "until": "2026-11-22T12:01:00+00:00"}
+    assert (answer.status, answer.body) == (409, held)
 
 
 # rejected, trigger_replay
@@ -387,11 +431,18 @@ def test_missing_rows_are_told_and_when_triggered_queued(parts: Parts) -> None:
         "rows": 3,
         "recorded": 1,
         "not_polled_yet": 1,
+        "before_start": 0,
+        "may_be_queued": 0,
         "missing": 1,
         "missing_ids": [2],
+        "changed": 0,
+        "changed_ids": [],
+        "changed_late": 0,
+        "changed_late_ids": [],
         "only_in_ledger": 1,
         "only_in_ledger_ids": [9],
         "queued": 0,
+        "complete": True,
     }
     answer = ask(parts, "reconcile", **DAY)
     assert (answer.status, answer.body, parts.queue.texts) == (200, found, [])
@@ -415,6 +466,10 @@ def test_ids_that_are_texts_are_told_as_such(parts: Parts) -> None:
         ({"from": "2026-11-22", "to": "2026-11-21"}, "from is after to"),
         ({"from": "2026-10-01", "to": "2026-11-01"}, "at most 31 days at a time"),
         ({"from": "1969-12-31", "to": "1970-01-01"}, "from and to must be within 1970-01-01 and 2999-12-31"),
+        (
+            {"from": "2026-08-24", "to": "2026-08-25"},
+            f"records are kept for 90 days (ledger.keep_days): {FORGOTTEN}",
+        ),
         ({"from": "2999-12-31", "to": "3000-01-01"}, "from and to must be within 1970-01-01 and 2999-12-31"),
     ],
     ids=str,

@@ -54,7 +54,8 @@ pytestmark = pytest.mark.usefixtures("events")
 def test_making_them_never_fails(make_parts: MakeParts, config: str | bytes | None, mistakes: int) -> None:
     parts = make_parts(config)
     assert (len(parts.mistakes), parts.is_configured) == (mistakes, False)
-    assert (parts.poll_schedule, parts.check_schedule) == ("*/30 * * * * *", "0 */5 * * * *")
+    schedules = parts.poll_schedule, parts.check_schedule, parts.reconcile_schedule
+    assert schedules == ("*/30 * * * * *", "0 */5 * * * *", "0 47 3 * * *")
 
 
 def test_whoever_needs_the_configuration_is_told_all_mistakes_in_one_line(
@@ -135,10 +136,29 @@ def test_the_ledger_is_cleaned_and_reconciled_by_the_configured_times(make_parts
     cleaner = parts.cleaner
     assert (cleaner.keep, cleaner.keep_rejected) == (timedelta(days=7), timedelta(days=9))
     assert parts.reconciler.stalled_after == parts.times.stalled_after
+    assert parts.reconciler.keep == timedelta(days=7)
+    assert parts.timed_reconciler.time_budget > parts.reconciler.time_budget
+
+
+@pytest.mark.parametrize(
+    ("section", "schedule", "days"),
+    [
+        ("", "0 47 3 * * *", 3),
+        ("reconcile: {every: 6 hours, days: 7}\n", "0 47 */6 * * *", 7),
+        ("reconcile: {every: never}\n", "0 47 3 * * *", None),
+    ],
+    ids=["by default", "as it is set", "never"],
+)
+def test_the_last_days_are_reconciled_as_often_as_configured(
+    make_parts: MakeParts, section: str, schedule: str, days: int | None
+) -> None:
+    parts = make_parts(CONFIG + section)
+    assert (parts.reconcile_schedule, parts.days_to_reconcile) == (schedule, days)
 
 
 STATIC = "call_groups: {members: {source: static}, monitored_groups: [{id: 800, members: [101]}]}\n"
 DATABASE = "call_groups: {members: {source: database, select: own.sql, database: {engine: sqlite, database: m.db}}}\n"
+NEWEST_CALL = CONFIG.replace("api:", "  xapi: {url: 'https://pbx.example', client_id: a, client_secret: b}\napi:")
 XAPI = "call_groups: {members: {source: xapi, url: 'https://pbx.example', client_id: a, client_secret: b}}\n"
 ASKED = "extension_mapping_from: {source: database}\n"
 
@@ -147,6 +167,10 @@ ASKED = "extension_mapping_from: {source: database}\n"
     ("more", "name", "kind"),
     [
         ("", "source", "LateSource"),
+        ("", "newest_call", "NoneType"),
+        (NEWEST_CALL, "newest_call", "XapiCallLog"),
+        (NEWEST_CALL.replace("xapi:", "source: xapi\n  xapi:"), "newest_call", "NoneType"),
+        ("", "source_watch", "SourceWatcher"),
         ("", "api", "RestCallApi"),
         ("", "alerts", "RestAlertApi"),
         ("call_groups: {notify: [{type: json, url: 'https://hooks.example'}]}\n", "notifier", "WebhookNotifier"),
@@ -169,7 +193,7 @@ ASKED = "extension_mapping_from: {source: database}\n"
     ],
 )
 def test_each_port_is_made_when_it_is_first_used_and_kept(tmp_path: Path, more: str, name: str, kind: str) -> None:
-    (tmp_path / "config.yml").write_text(CONFIG + more)
+    (tmp_path / "config.yml").write_text(more if "3cx:" in more else CONFIG + more)
     (tmp_path / "own.sql").write_text("SELECT group_id, extension, available FROM member")
     parts = Parts({"CONFIG_FILE": "config.yml"}, tmp_path)
     port = getattr(parts, name)
