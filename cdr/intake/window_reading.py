@@ -49,11 +49,14 @@ class Reading:
             if self.position.blind is None:
                 log.event("source.blind", level=logging.WARNING, reason=reason)
             self.position = replace(self.position, blind=self.position.blind or self.now)
-            return self._batch((), 0)
+            return self._looked()
         looks, moments = look(self.position.looks, found, self.now, self.patience.rows_late)
         again = [Again(moment, self.now + self.patience.rows_late) for moment in moments]
         self.position = replace(self.position, blind=None, looks=looks, again=(*self.position.again, *again))
-        return self._batch((), 0)
+        return self._looked()
+
+    def _looked(self) -> Batch:
+        return replace(self._batch((), 0), is_news=False)
 
     @property
     def ages(self) -> Sequence[timedelta]:

@@ -14,8 +14,8 @@ from cdr.calls.call import CallRecord
 from cdr.intake.folded import FoldOptions
 from cdr.intake.id_order import IdOrderReader, Patience
 from cdr.intake.leg import Leg, Side
-from cdr.intake.newest import FIRST_SPAN, MOST_READ
 from cdr.intake.legs_by_call import Touched
+from cdr.intake.newest import FIRST_SPAN, MOST_READ
 from cdr.intake.time_order import LegPatience, TimeOrderReader
 from shared.clock import HandMovedClock
 from tests.fakes.row_table import InMemoryRowTable

@@ -13,7 +13,7 @@ import pytest
 from cdr.calls.call import CallRecord
 from cdr.intake.folded import FoldOptions
 from cdr.intake.leg import Leg, Side
-from cdr.intake.ports import Lag, Position, StartFrom
+from cdr.intake.ports import Bearings, Lag, Position, StartFrom
 from cdr.intake.report_log import ReportPatience
 from cdr.intake.under_way import UnderWay
 from cdr.intake.window_order import WindowOrderReader, progress
@@ -277,6 +277,17 @@ def test_a_call_has_passed_once_it_is_told_or_must_have_been_found(desk: Desk) -
     later = CallRecord("x", {"started_at": at(150).isoformat(), "ended_at": at(199).isoformat()})
     older = CallRecord("x", {"started_at": at(150).isoformat(), "ended_at": at(151).isoformat()})
     assert [desk.reader.has_passed(desk.position, record) for record in (later, older)] == [False, True]
+
+
+def test_a_report_that_was_emptied_shows(desk: Desk) -> None:
+    desk.until(1)
+    assert desk.reader.bearings(desk.position) == Bearings(None, None)
+    desk.write(row(0, 1))
+    desk.until(20)
+    assert desk.reader.bearings(desk.position).newest == NOON
+    desk.report.rows = []
+    assert desk.reader.bearings(desk.position).newest is None
+    assert desk.reader.bearings(desk.position).read
 
 
 def test_how_far_it_is_behind(desk: Desk) -> None:
