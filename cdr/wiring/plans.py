@@ -13,6 +13,7 @@ from cdr.groups.notices import WatchedGroup
 from cdr.intake.folded import FoldOptions
 from cdr.intake.id_order import Patience
 from cdr.intake.ports import StartFrom
+from cdr.intake.report_log import ReportPatience
 from cdr.intake.time_order import LegPatience
 from shared.config.calls import Calls
 from shared.config.groups import CallGroups, NoMembers
@@ -36,6 +37,10 @@ def leg_patience(three_cx: ThreeCx) -> LegPatience:
     copied = 2 * (three_cx.replica_delay or timedelta())
     usual = LegPatience()
     return LegPatience(usual.overlap + copied, usual.settle + copied, three_cx.open_row_wait)
+
+
+def report_patience(three_cx: ThreeCx) -> ReportPatience:
+    return ReportPatience(open_row_wait=three_cx.open_row_wait)
 
 
 def fold_options(calls: Calls) -> FoldOptions:
