@@ -19,15 +19,14 @@ from shared.clock import Clock
 from shared.errors import DaysForgotten, PipelineError, PositionOfAnotherSource
 
 SHOWN_IDS = 1_000
-MOST_AT_ONCE = 10_000
-"""Calls that are kept in mind until it is known whether they are missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
     """What is compared, and where missing calls go.
 
-    A claim that ran out ``stalled_after`` ago has lost its message; records are kept for the time ``keep``.
+    A claim that ran out ``stalled_after`` ago has lost its message; records are kept for the time ``keep``. So many
+    calls as ``most_at_once`` are kept in mind until it is known whether they are missing.
     """
 
     source: CallSource
@@ -39,6 +38,7 @@ class Reconciler:
     stalled_after: timedelta
     keep: timedelta
     time_budget: timedelta
+    most_at_once: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class _Comparison:
 
     @property
     def _has_too_many(self) -> bool:
-        return sum(map(len, self._open.values())) > MOST_AT_ONCE
+        return sum(map(len, self._open.values())) > self._reconciler.most_at_once
 
     def result(self, *, queue_missing: bool) -> Reconciliation:
         surplus = sorted(self._days.without_a_call(), key=_in_order) if self._is_complete else []

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from cdr.calls.call import Reason
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message
 from cdr.operations.ports import LedgerRecords, RejectedCall
 from shared import log
 from shared.clock import Clock
+from shared.errors import NoSuchCalls
 
 UNDER_WAY_FOR = timedelta(minutes=10)
 """After that a replayed call that is still rejected may be replayed again: its message must have got lost."""
+
+LONGEST_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ def replay(replayer: Replayer, *, reason: str | None = None, call: str | None = 
 
     Safe to repeat, and safe while the pipeline runs: a call is only ever submitted under a claim.
 
+    :raises NoSuchCalls: nothing was rejected under this name, or for a reason that is none of ours
     :raises StorageUnavailable: what was queued until then is on its way
     """
     records, clock = replayer.records, replayer.clock
@@ -62,9 +68,18 @@ def replay(replayer: Replayer, *, reason: str | None = None, call: str | None = 
 
 
 def _chosen(records: LedgerRecords, reason: str | None, call: str | None) -> Iterator[RejectedCall]:
+    """As they are found; if there are none, that is known when all were looked at."""
+    there: Counter[str] = Counter()
+    chosen = 0
     for rejected in records.rejected():
+        there[rejected.reason] += 1
         if reason in (None, rejected.reason) and call in (None, rejected.key.name):
+            chosen += 1
             yield rejected
+    if not chosen and call is not None:
+        raise NoSuchCalls(f"no call {call[:LONGEST_NAME]!r} was rejected", there)
+    if not chosen and reason is not None and reason not in set(Reason):
+        raise NoSuchCalls(f"no call was rejected with the reason {reason[:LONGEST_NAME]!r}", there)
 
 
 def _is_under_way(rejected: RejectedCall, now: datetime) -> bool:

@@ -14,11 +14,12 @@ from cdr.intake.start_over import start_over
 from cdr.operations.reconcile import reconcile as compare_days
 from cdr.operations.rejected import list_rejected
 from cdr.operations.replay import replay
+from cdr.operations.side_by_side import Problem, SideBySide
 from cdr.operations.status import status as overall_status
 from cdr.web.present import outcome_json, reconciliation_json, rejected_json, status_json, until_json
 from cdr.web.requests import BadRequest, answer, check_request, refusal
 from shared.config.phone_system import start_in, start_moment
-from shared.errors import DaysForgotten, InvalidConfig, LeaseHeld, NoSuchStart, PipelineError
+from shared.errors import DaysForgotten, InvalidConfig, LeaseHeld, NoSuchCalls, NoSuchStart, PipelineError
 
 if TYPE_CHECKING:
     import azure.functions as func
@@ -70,11 +71,7 @@ def trigger_start_over(request: func.HttpRequest, parts: Parts) -> func.HttpResp
     """Lets the next poll begin at ``from``: "beginning", "now", an id or a date. 409 while a poll is at work."""
 
     def act(given: Parameters) -> func.HttpResponse:
-        poller = parts.poller
-        try:
-            return answer(asdict(start_over(poller, _start(given, parts.settings.three_cx.timezone))))
-        except NoSuchStart as exc:
-            raise BadRequest(400, str(exc)) from exc
+        return answer(asdict(start_over(parts.poller, _start(given, parts.settings.three_cx.timezone))))
 
     return _answered(request, "POST", ("from",), act)
 
@@ -94,7 +91,10 @@ def rejected(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
 
     def look(given: Parameters) -> func.HttpResponse:
         reveal, limit = _flag(given, "reveal"), _number(given, "limit", 100, LONGEST_PAGE)
-        page = list_rejected(parts.records, after=_text(given, "after"), limit=limit)
+        after, looks = _text(given, "after"), SideBySide(parts.times.longest_look.total_seconds())
+        page = looks.begin(lambda: list_rejected(parts.seen_records, after=after, limit=limit)).result()
+        if isinstance(page, Problem):
+            return answer({"error": page.error}, 503)
         return answer(rejected_json(page, reveal=reveal))
 
     return _answered(request, "GET", ("after", "limit", "reveal"), look)
@@ -138,14 +138,21 @@ def _answered(
         return act(check_request(request, method, known))
     except BadRequest as exc:
         return refusal(exc, method)
-    except LeaseHeld as exc:
-        return answer({"error": str(exc), **until_json(exc.until)}, 409)
-    except DaysForgotten as exc:
-        return answer({"error": str(exc)}, 400)
-    except InvalidConfig as exc:
-        return answer({"error": "the configuration is not usable", "mistakes": exc.mistakes}, 503)
     except PipelineError as exc:
-        return answer({"error": str(exc)}, 503)
+        return answer(*_failure(exc))
+
+
+def _failure(exc: PipelineError) -> tuple[Mapping[str, Any], int]:
+    match exc:
+        case LeaseHeld():
+            return {"error": str(exc), **until_json(exc.until)}, 409
+        case NoSuchCalls():
+            return {"error": str(exc), "rejected": exc.there}, 404
+        case DaysForgotten() | NoSuchStart():
+            return {"error": str(exc)}, 400
+        case InvalidConfig():
+            return {"error": "the configuration is not usable", "mistakes": exc.mistakes}, 503
+    return {"error": str(exc)}, 503
 
 
 def _start(given: Parameters, zone: str) -> StartFrom:

@@ -62,6 +62,7 @@ class Ports:
             self._settings = load_settings(root / environment.get("CONFIG_FILE", CONFIG_FILE), environment, root)
         except InvalidConfig as exc:
             self.mistakes = exc.mistakes
+        self._replaced = frozenset(replacements)
         for name, part in replacements.items():
             if not isinstance(getattr(type(self), name, None), cached_property):
                 raise TypeError(f"there is no part {name}")
@@ -193,3 +194,45 @@ class Ports:
         from cdr.edges.storage.groups import TableGroupStore
 
         return TableGroupStore(self.account, GROUPS_TABLE)
+
+    # The same for people who look at it: they are told sooner that there is no answer. A replacement is so for all.
+
+    @cached_property
+    def seen_queue(self) -> CallQueue:
+        from cdr.edges.storage.queue import StorageCallQueue
+
+        return self.queue if "queue" in self._replaced else StorageCallQueue(self._hasty_account, CALL_QUEUE)
+
+    @cached_property
+    def seen_poison_queue(self) -> CallQueue:
+        from cdr.edges.storage.queue import StorageCallQueue
+
+        is_replaced = "poison_queue" in self._replaced
+        return self.poison_queue if is_replaced else StorageCallQueue(self._hasty_account, POISON_QUEUE)
+
+    @cached_property
+    def seen_positions(self) -> PositionStore:
+        from cdr.edges.storage.positions import TablePositionStore
+
+        is_replaced = "positions" in self._replaced
+        return self.positions if is_replaced else TablePositionStore(self._hasty_account, STATE_TABLE)
+
+    @cached_property
+    def seen_records(self) -> LedgerRecords:
+        from cdr.edges.storage.ledger_records import TableLedgerRecords
+
+        is_replaced = "records" in self._replaced
+        return self.records if is_replaced else TableLedgerRecords(self._hasty_account, LEDGER_TABLE)
+
+    @cached_property
+    def seen_group_store(self) -> GroupStore:
+        from cdr.edges.storage.groups import TableGroupStore
+
+        is_replaced = "group_store" in self._replaced
+        return self.group_store if is_replaced else TableGroupStore(self._hasty_account, GROUPS_TABLE)
+
+    @cached_property
+    def _hasty_account(self) -> StorageAccount:
+        from cdr.edges.storage.account import HASTY, StorageAccount
+
+        return StorageAccount(self.environment, HASTY)

@@ -34,6 +34,7 @@ class Times:
     stalled_after: timedelta = timedelta(hours=1)
     unconfigured_delay: timedelta = timedelta(minutes=5)
     poll_lease: timedelta = timedelta(seconds=60)
+    longest_look: timedelta = timedelta(seconds=20)
     question: timedelta = timedelta(seconds=5)
     poll_share_of_interval: float = 0.8
     groups_lease: timedelta = timedelta(minutes=3)

@@ -36,6 +36,9 @@ class Patience:
 
 USUAL = Patience()
 
+HASTY = Patience(connect_s=2, retries=0)
+"""Of a person who looks: he looks again. A page of a query may take the service all of the time for an answer."""
+
 
 class StorageAccount:
     """Makes clients for the account that the app setting AzureWebJobsStorage names.

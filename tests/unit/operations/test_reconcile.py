@@ -11,7 +11,7 @@ import pytest
 from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
 from cdr.intake.id_position import IdPosition, to_text
 from cdr.intake.ports import StoredPosition
-from cdr.operations.reconcile import MOST_AT_ONCE, Reconciler, Reconciliation, reconcile, reconcile_last_days
+from cdr.operations.reconcile import Reconciler, Reconciliation, reconcile, reconcile_last_days
 from cdr.submission.submit import Outcome
 from shared.errors import DaysForgotten, PositionOfAnotherSource, SourceUnavailable, StorageUnavailable
 from tests.fakes.positions import InMemoryPositionStore
@@ -298,10 +298,14 @@ def test_what_takes_too_long_says_so_and_tells_what_it_knows(site: Site, events:
 
 
 def test_so_much_may_be_missing_that_it_is_done_in_steps(site: Site) -> None:
-    for row_id in range(MOST_AT_ONCE + 2_000):
+    for row_id in range(20):
         site.row(row_id, recorded=False)
-    found = site.reconcile(queue_missing=True)
-    assert (found.complete, found.queued) == (False, MOST_AT_ONCE + 500)
+    reconciler, queued = replace(site.reconciler(page_size=4), most_at_once=10), []
+    while not queued or queued[-1]:
+        found = reconcile(reconciler, DAY, DAY, queue_missing=True)
+        queued.append(found.queued)
+        site.shop.deliver_visible()
+    assert (queued, found.complete, found.recorded) == ([12, 8, 0], True, 20)
 
 
 # By itself

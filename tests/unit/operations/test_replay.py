@@ -13,7 +13,7 @@ from cdr.calls.message import letter_of
 from cdr.operations.replay import UNDER_WAY_FOR, Replayer, ReplayOutcome, replay
 from cdr.submission.submit import Outcome
 from shared.clock import HandMovedClock
-from shared.errors import StorageUnavailable
+from shared.errors import NoSuchCalls, StorageUnavailable
 from tests.fakes.call_queue import InMemoryCallQueue
 from tests.fakes.ledger import InMemoryLedger
 from tests.support.events import Events
@@ -61,9 +61,8 @@ def test_rejected_calls_are_logged_once_the_configuration_is_mended_and_no_other
         ({"reason": "unmapped_extension"}, ["1", "2"]),
         ({"reason": "gave_up"}, []),
         ({"call": "call-2"}, ["2"]),
-        ({"call": "call-9"}, []),
     ],
-    ids=["all", "by reason", "by a reason without calls", "by name", "by a name that nobody knows"],
+    ids=["all", "by reason", "by a reason without calls", "by name"],
 )
 def test_calls_can_be_chosen(shop: Workshop, events: Events, chosen: dict[str, str], ids: list[str]) -> None:
     reject(shop, 1, 2)
@@ -71,6 +70,25 @@ def test_calls_can_be_chosen(shop: Workshop, events: Events, chosen: dict[str, s
     assert replay_now(shop, **chosen) == ReplayOutcome(queued=len(ids), under_way=0, complete=True)
     assert queued_ids(shop) == ids
     assert events.only("replay.finished").items() >= chosen.items()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({"call": "call-9"}, "no call 'call-9' was rejected"),
+        ({"reason": "unmaped"}, "no call was rejected with the reason 'unmaped'"),
+    ],
+    ids=["a name", "a reason"],
+)
+def test_what_nobody_knows_is_told_with_what_there_is(
+    shop: Workshop, events: Events, chosen: dict[str, str], words: str
+) -> None:
+    reject(shop, 1, 2)
+    reject(shop, 3, duration_s=-1)
+    with pytest.raises(NoSuchCalls, match=words) as found:
+        replay_now(shop, **chosen)
+    assert found.value.there == {"unmapped_extension": 2, "invalid_row": 1}
+    assert "replay.finished" not in events.names
 
 
 def test_a_replayed_call_begins_anew_and_remembers_where_it_stood(shop: Workshop) -> None:

@@ -338,6 +338,13 @@ def test_a_replay_that_does_not_say_which_calls_is_refused(rejecting: Parts, bod
     assert rejecting.queue.texts == []
 
 
+def test_a_replay_of_what_nobody_knows_tells_what_there_is(rejecting: Parts) -> None:
+    answer = ask(rejecting, "trigger_replay", {"reason": "unmapped"})
+    there = {"unmapped_extension": 2, "invalid_row": 1}
+    error = "no call was rejected with the reason 'unmapped'"
+    assert (answer.status, answer.body) == (404, {"error": error, "rejected": there})
+
+
 # reconcile, trigger_reconcile
 
 
