@@ -10,8 +10,8 @@ import azure.functions as func
 from cdr.calls.message import letter_of, text_of_body
 from cdr.groups.check import check
 from cdr.intake.poll import poll
+from cdr.operations import learn, retention
 from cdr.operations import reconcile as reconciliation
-from cdr.operations import retention
 from cdr.submission import poison
 from cdr.submission.submit import submit
 from cdr.web import routes
@@ -46,6 +46,13 @@ def check_call_groups(timer: func.TimerRequest) -> None:
 def clean_ledger(timer: func.TimerRequest) -> None:
     """Once a day, remove old records from the ledger. What it raises is a failed run; the next day tries again."""
     retention.clean_ledger(parts.cleaner)
+
+
+@app.timer_trigger(arg_name="timer", schedule="20 * * * * *", run_on_startup=False, use_monitor=False)
+def learn_extensions(timer: func.TimerRequest) -> None:
+    """Read the phone system's phone book when it is time, and replay the calls that it explains."""
+    with suppress(PipelineError):
+        learn.learn(parts.learner)
 
 
 @app.timer_trigger(arg_name="timer", schedule=parts.reconcile_schedule, run_on_startup=False)
@@ -105,6 +112,11 @@ def rejected(req: func.HttpRequest) -> func.HttpResponse:
 @app.route(route="trigger/replay", methods=ANY_METHOD)
 def trigger_replay(req: func.HttpRequest) -> func.HttpResponse:
     return routes.trigger_replay(req, parts)
+
+
+@app.route(route="preview", methods=ANY_METHOD)
+def preview(req: func.HttpRequest) -> func.HttpResponse:
+    return routes.preview(req, parts)
 
 
 @app.route(route="reconcile", methods=ANY_METHOD)

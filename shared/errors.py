@@ -22,12 +22,13 @@ PipelineError
         SubmissionUnknown    sent, but no answer: the claim is kept until its lease ends, because the API may still be
                              inserting, and two submissions of one call at the same moment can both get in
         PartHeld             a worker has what turned out to be a part of this call: wait for him
+        PhoneBookUnread      whose extension it is may stand in the phone system, which has never told so far
         TooManyRejections    something else than the calls must be wrong: stop rejecting, call a person
         NoticeFailed         a webhook did not take a notice; never holds anything up
     PermanentError           this input will never work as it is: record it with its reason, and go on
         InvalidMessage       not a message of ours, or of an unknown version
         InvalidRow           a field that cannot make a call
-        UnmappedExtension    the call's extension has no e-mail address in the configuration
+        UnmappedExtension    the call's extension has no e-mail address, in the configuration or the phone system
         ApiRejected          a validation refusal, with the API's own words
 """
 
@@ -137,6 +138,16 @@ class PartHeld(TransientError):
     """A worker has at this moment what turned out to be a part of the call."""
 
 
+class PhoneBookUnread(TransientError):
+    """The file does not map the extension, and the phone system, which may, was never read."""
+
+    def __init__(self, extension: str) -> None:
+        self.extension = extension
+        super().__init__(
+            f"extension {extension} has no address in extension_mapping, and the phone system has not told its own yet"
+        )
+
+
 class TooManyRejections(TransientError):
     """So many calls were rejected lately that something else than the calls must be wrong."""
 
@@ -170,6 +181,10 @@ class InvalidRow(PermanentError):
 
 class UnmappedExtension(PermanentError):
     reason = "unmapped_extension"
+
+    def __init__(self, extension: str, elsewhere: str = "") -> None:
+        self.extension = extension
+        super().__init__(f"extension {extension} has no address in extension_mapping{elsewhere}")
 
 
 class ApiRejected(PermanentError):

@@ -15,6 +15,7 @@ from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same
 from cdr.calls.rules import end_time
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition, Range, Seen
+from cdr.intake.newest import newest_by_id
 from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
 from shared import log
 from shared.clock import Clock
@@ -143,6 +144,9 @@ class IdOrderReader:
         while page := self.table.rows_ended_between(start, end, after, self.page_size):
             yield [record for row in page for record in row.records]
             after = page[-1].id
+
+    def newest(self, limit: int) -> Sequence[CallRecord]:
+        return newest_by_id(self.table, limit, self.page_size)
 
     def check(self) -> None:
         self.table.rows_after(None, 1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Protocol
 
@@ -95,8 +95,21 @@ class CallReader(Protocol):
     def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
         """Every call that ended from ``start`` to before ``end`` (aware), by pages."""
 
+    def newest(self, limit: int) -> Sequence[CallRecord]:
+        """Up to ``limit`` of the calls that are over, the newest first; perhaps fewer where few of many are over."""
+
     def check(self) -> None:
         """Read as little as shows that it can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What a phone system is like. ``server`` says of which kind and version it is; ``tables`` are those that the
+    login can read, by the source that reads them, ``now`` is its own time (aware, UTC), where these can be told."""
+
+    server: str
+    tables: Mapping[str, str] = field(default_factory=dict)
+    now: datetime | None = None
 
 
 class CallSource(Protocol):
@@ -109,6 +122,9 @@ class CallSource(Protocol):
 
     def progress(self, position: Position) -> Progress:
         """:raises PositionUnreadable: it is none of this source's"""
+
+    def about(self) -> SourceFacts:
+        """:raises SourceUnavailable, SourceMisconfigured: it cannot be reached; that it has calls is not asked"""
 
 
 @dataclass(frozen=True, slots=True)

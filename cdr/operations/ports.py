@@ -16,7 +16,8 @@ from cdr.calls.message import Letter
 class RejectedCall:
     """A rejected call's record without its row. ``replayed_at`` is when it was last put on the queue again.
 
-    ``reason`` is a word of Reason, or one that a newer version of this app knows.
+    ``reason`` is a word of Reason, or one that a newer version of this app knows. ``extension`` is the one without an
+    address; version 1.0.0 wrote it into ``detail`` alone.
     """
 
     key: CallKey
@@ -24,6 +25,7 @@ class RejectedCall:
     detail: str
     settled_at: datetime
     replayed_at: datetime | None
+    extension: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +74,23 @@ class LedgerRecords(Protocol):
     def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
         """Remove the records of calls that were settled before a moment (rejected ones: before another one), never
         one that is claimed. Works as it is iterated, and yields how many records each step removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLook:
+    """When the ledger was last looked through for calls whose extension has an address by now (aware, UTC).
+
+    ``extensions`` stands for all that had one then. ``is_last``: that was the second look at them.
+    """
+
+    extensions: str
+    at: datetime
+    is_last: bool
+
+
+class LookStore(Protocol):
+    """Where the last look is noted. Every method may raise StorageUnavailable."""
+
+    def read(self) -> LedgerLook | None: ...
+
+    def save(self, look: LedgerLook) -> None: ...

@@ -14,6 +14,8 @@ from cdr.intake.ports import CallSource, Kept, Lag, PollReport, PositionStore, P
 from cdr.operations.ports import LedgerRecords, StateCounts
 from cdr.operations.side_by_side import Problem, SideBySide
 from cdr.operations.watch_memory import Finding, Remembered
+from cdr.submission.addresses import Addresses
+from cdr.submission.directory import KeptPhoneBook
 from shared.clock import Clock
 
 
@@ -44,6 +46,16 @@ class GroupNow:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtensionsNow:
+    """How many extensions have an address, and from where. ``phone_book`` None: no phone system is asked."""
+
+    in_file: int
+    elsewhere: int
+    phone_book: KeptPhoneBook | None = None
+    age_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Lagging:
     """How far behind the source we are; ``seconds`` since the first call that waits was over."""
 
@@ -64,6 +76,7 @@ class Status:
     lag: Lagging | Problem
     queue: Depths | Problem
     ledger: StateCounts | Problem
+    extensions: ExtensionsNow | Problem
     hours: HoursNow
     groups: Sequence[GroupNow] | Problem
 
@@ -80,6 +93,7 @@ class Overview:
     queue: CallQueue
     poison_queue: CallQueue
     records: LedgerRecords
+    addresses: Addresses
     clock: Clock
     hours: Hours
     groups: Mapping[str, str]
@@ -96,6 +110,7 @@ def status(overview: Overview) -> Status:
     lag = looks.begin(lambda: _lagging(overview, kept.result(), now))
     queue = looks.begin(lambda: Depths(overview.queue.depth(), overview.poison_queue.depth()))
     ledger = looks.begin(overview.records.count_states)
+    extensions = looks.begin(lambda: _extensions(overview.addresses, now))
     groups = looks.begin(lambda: _groups_now(overview))
     known = kept.result()
     return Status(
@@ -108,6 +123,7 @@ def status(overview: Overview) -> Status:
         lag=lag.result(),
         queue=queue.result(),
         ledger=ledger.result(),
+        extensions=extensions.result(),
         hours=_hours_now(overview.hours, now),
         groups=groups.result(),
     )
@@ -132,6 +148,13 @@ def _lagging(overview: Overview, kept: Kept | Problem, now: datetime) -> Lagging
         lag = reader.lag(stored.text if stored and is_ours else None)
     since = lag.waiting_since
     return Lagging(lag, max(0, int((now - since).total_seconds())) if since else 0)
+
+
+def _extensions(addresses: Addresses, now: datetime) -> ExtensionsNow:
+    known = addresses.look()
+    kept, in_file = known.kept, len(known.file)
+    age_s = int((now - kept.read_at).total_seconds()) if kept and kept.read_at else None
+    return ExtensionsNow(in_file, len(known.emails) - in_file, kept, age_s)
 
 
 def _hours_now(hours: Hours, now: datetime) -> HoursNow:

@@ -9,11 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from cdr.calls.message import Letter, Message
+from cdr.calls.rules import body_of
 from cdr.intake.poll import PollOutcome
+from cdr.operations.preview import Preview, Previewed
 from cdr.operations.reconcile import Reconciliation
 from cdr.operations.rejected import RejectedEntry, RejectedPage
 from cdr.operations.side_by_side import Problem
-from cdr.operations.status import GroupNow, HoursNow, Lagging, Status
+from cdr.operations.status import ExtensionsNow, GroupNow, HoursNow, Lagging, Status
 from cdr.operations.watch_memory import Finding
 from shared import log
 
@@ -22,6 +24,8 @@ Json = dict[str, Any]
 NUMBERS = ("caller_number", "dest_number")
 NEVER_NUMBERS = ("id", "call_id", "started_at", "ended_at")
 """Digits in a record that give nobody away, and look like phone numbers."""
+
+SHOWN_PROBLEMS = 20
 
 
 def status_json(status: Status) -> Json:
@@ -41,6 +45,9 @@ def status_json(status: Status) -> Json:
         "ledger": _problem(status.ledger)
         if isinstance(status.ledger, Problem)
         else {**{state.value: n for state, n in status.ledger.counts.items()}, "complete": status.ledger.complete},
+        "extensions": _problem(status.extensions)
+        if isinstance(status.extensions, Problem)
+        else _extensions(status.extensions),
         "business_hours": _hours(status.hours),
         "monitored_groups": _problem(status.groups)
         if isinstance(status.groups, Problem)
@@ -86,6 +93,23 @@ def _lag(lagging: Lagging) -> Json:
         "ids_behind": lagging.lag.behind,
         "seconds_behind": lagging.seconds,
     }
+
+
+def _extensions(extensions: ExtensionsNow) -> Json:
+    counts, book = {"in_file": extensions.in_file, "elsewhere": extensions.elsewhere}, extensions.phone_book
+    if book is None:
+        return {**counts, "phone_book": None}
+    problems = [f"extension {extension} {problem}" for extension, problem in book.book.problems.items()]
+    shown = {
+        "source": book.origin,
+        "read_at": _seconds(book.read_at),
+        "age_seconds": extensions.age_s,
+        "failed_at": _seconds(book.failed_at),
+        "error": book.failure,
+        "problems": len(problems),
+        "first_problems": problems[:SHOWN_PROBLEMS],
+    }
+    return {**counts, "phone_book": shown}
 
 
 def _hours(hours: HoursNow) -> Json:
@@ -147,6 +171,30 @@ def _rejected(entry: RejectedEntry, *, reveal: bool) -> Json:
         "rejected_at": _seconds(call.settled_at),
         "replayed_at": _seconds(call.replayed_at),
         "row": _row(entry.letter, reveal=reveal),
+    }
+
+
+def preview_json(found: Preview, *, reveal: bool) -> Json:
+    kept = found.known.kept
+    book = {"source": kept.origin, "read_at": _seconds(kept.read_at), "error": kept.failure} if kept else None
+    calls = [_previewed(each, reveal=reveal) for each in found.calls]
+    return {"source": found.source, "phone_book": book, "calls": calls}
+
+
+def _previewed(each: Previewed, *, reveal: bool) -> Json:
+    body = body_of(each.call) if each.call else None
+    if body and not reveal:
+        body["phoneNumber"] = log.mask_number(body["phoneNumber"])
+    because = {name: words for name, words in asdict(each.because).items() if words}
+    return {
+        "id": each.record.id,
+        "ended_at": each.record.values.get("ended_at"),
+        "outcome": each.outcome,
+        "reason": each.reason.value if each.reason else None,
+        "detail": each.detail if reveal else log.mask_numbers(each.detail),
+        "field": each.field,
+        "call": body,
+        "because": because if reveal else {name: log.mask_numbers(words) for name, words in because.items()},
     }
 
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from cdr.groups.check import check
 from cdr.intake.poll import poll
 from cdr.intake.start_over import start_over
+from cdr.operations.preview import preview as newest_calls
 from cdr.operations.reconcile import reconcile as compare_days
 from cdr.operations.rejected import list_rejected
 from cdr.operations.replay import replay
 from cdr.operations.side_by_side import Problem, SideBySide
 from cdr.operations.status import status as overall_status
-from cdr.web.present import outcome_json, reconciliation_json, rejected_json, status_json, until_json
+from cdr.web.present import outcome_json, preview_json, reconciliation_json, rejected_json, status_json, until_json
 from cdr.web.requests import BadRequest, answer, check_request, refusal
 from shared.config.phone_system import start_in, start_moment
 from shared.errors import DaysForgotten, InvalidConfig, LeaseHeld, NoSuchCalls, NoSuchStart, PipelineError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 LONGEST_RANGE = timedelta(days=31)
 LONGEST_PAGE = 500
+LONGEST_PREVIEW = 200
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2999, 12, 31)
 """Beyond these no call ended, and databases have no dates of their own any more."""
 
@@ -110,6 +112,16 @@ def trigger_replay(request: func.HttpRequest, parts: Parts) -> func.HttpResponse
         return answer(asdict(replay(parts.replayer, reason=_text(given, "reason"), call=_text(given, "call"))))
 
     return _answered(request, "POST", ("all", "reason", "call"), act)
+
+
+def preview(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
+    """The newest calls as they would be submitted, or why not: ``limit`` (20), ``reveal``."""
+
+    def look(given: Parameters) -> func.HttpResponse:
+        reveal, limit = _flag(given, "reveal"), _number(given, "limit", 20, LONGEST_PREVIEW)
+        return answer(preview_json(newest_calls(parts.previewer, limit), reveal=reveal))
+
+    return _answered(request, "GET", ("limit", "reveal"), look)
 
 
 def reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:

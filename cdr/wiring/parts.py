@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from cdr import __version__
 from cdr.wiring import plans
-from cdr.wiring.ports import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE, Ports
+from cdr.wiring.ports import (
+    CALL_QUEUE,
+    GROUPS_TABLE,
+    LEDGER_TABLE,
+    PHONE_BOOK_TABLE,
+    POISON_QUEUE,
+    STATE_TABLE,
+    Ports,
+)
 from cdr.wiring.schedule import ncrontab, of_hours
 from shared.config.groups import NoMembers
 from shared.errors import InvalidConfig
@@ -21,6 +29,8 @@ if TYPE_CHECKING:
     from cdr.intake.poll import Poller
     from cdr.intake.ports import SourceWatch
     from cdr.operations.health import Check, HealthCheck
+    from cdr.operations.learn import Learner
+    from cdr.operations.preview import Previewer
     from cdr.operations.reconcile import Reconciler
     from cdr.operations.replay import Replayer
     from cdr.operations.retention import Cleaner
@@ -28,7 +38,15 @@ if TYPE_CHECKING:
     from cdr.submission.poison import PoisonKeeper
     from cdr.submission.submit import Worker
 
-__all__ = ["CALL_QUEUE", "GROUPS_TABLE", "LEDGER_TABLE", "POISON_QUEUE", "STATE_TABLE", "Parts"]
+__all__ = [
+    "CALL_QUEUE",
+    "GROUPS_TABLE",
+    "LEDGER_TABLE",
+    "PHONE_BOOK_TABLE",
+    "POISON_QUEUE",
+    "STATE_TABLE",
+    "Parts",
+]
 
 
 class Parts(Ports):
@@ -100,6 +118,7 @@ class Parts(Ports):
             budget=self.times.submit_budget,
             longest_attempt=self.times.longest_attempt,
             rules=plans.call_rules(settings),
+            addresses=self.addresses,
         )
 
     @property
@@ -141,6 +160,7 @@ class Parts(Ports):
             queue=self.seen_queue,
             poison_queue=self.seen_poison_queue,
             records=self.seen_records,
+            addresses=self.addresses,
             clock=self.clock,
             hours=plans.make_hours(self.settings.business_hours),
             groups={group.id: group.name for group in groups.monitored_groups},
@@ -158,6 +178,28 @@ class Parts(Ports):
         from cdr.operations.replay import Replayer
 
         return Replayer(self.records, self.queue, self.clock, self.times.http_budget)
+
+    @property
+    def learner(self) -> Learner:
+        from cdr.operations.learn import Learner
+        from cdr.operations.replay import Replayer
+        from cdr.submission.phone_book import PhoneBookReader
+
+        directory, every = self.directory, self.times.phone_book_every
+        return Learner(
+            phone_book=PhoneBookReader(directory, self.phone_books, self.clock, every) if directory else None,
+            addresses=self.addresses,
+            looks=self.looks,
+            replayer=Replayer(self.records, self.queue, self.clock, self.times.learning_budget),
+            look_again_after=self.times.look_again_after,
+        )
+
+    @property
+    def previewer(self) -> Previewer:
+        from cdr.operations.preview import Previewer
+
+        rules, owner = plans.call_rules(self.settings), self.settings.calls.owner
+        return Previewer(self.source, rules, self.addresses.known, owner)
 
     @property
     def reconciler(self) -> Reconciler:

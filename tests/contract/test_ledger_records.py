@@ -65,6 +65,17 @@ def test_an_empty_ledger_has_nothing_to_tell(records: LedgerRecords) -> None:
     assert records.letter(KEY) is None
 
 
+def test_a_rejected_call_tells_the_extension_that_has_no_address_until_it_is_settled_otherwise(
+    bench: Bench, ledger: CallLedger, records: LedgerRecords
+) -> None:
+    unmapped = Settlement(State.REJECTED, Reason.UNMAPPED_EXTENSION, "no address", extension="0102")
+    ledger.settle(claimed(ledger), unmapped, NOW)
+    assert [rejected.extension for rejected in records.rejected()] == ["0102"]
+    ledger.settle(claimed(ledger, now=LATER), REJECTED, NOW)
+    assert [rejected.extension for rejected in records.rejected()] == [None]
+    assert bench.record().reason == REJECTED.reason
+
+
 def test_rejected_calls_are_listed_with_their_reasons_and_messages(ledger: CallLedger, records: LedgerRecords) -> None:
     other = CallKey(UNDATED, "message-1/2")
     ledger.settle(claimed(ledger), REJECTED, NOW)

@@ -35,6 +35,7 @@ class LedgerRecord:
     last_error: str | None = None
     settled_at: datetime | None = None
     replayed_at: datetime | None = None
+    extension: str | None = None
     call: str = field(default="", compare=False)
     facts: str = field(default="", compare=False)
     in_hand: bool = field(default=False, compare=False)
@@ -123,7 +124,8 @@ class InMemoryLedger(Fake):
         with self.operation("rejected"):
             found = {key: record for key, record in self.records.items() if record.state is State.REJECTED}
         for key, record in found.items():
-            yield RejectedCall(key, record.reason, record.detail, record.settled_at or LONG_AGO, record.replayed_at)
+            settled_at, extension = record.settled_at or LONG_AGO, record.extension
+            yield RejectedCall(key, record.reason, record.detail, settled_at, record.replayed_at, extension)
 
     def letter(self, key: CallKey) -> Letter | None:
         with self.operation("letter"):
@@ -184,6 +186,7 @@ def _settled(record: LedgerRecord, settlement: Settlement, now: datetime) -> Led
         reason=settlement.reason,
         detail=settlement.detail[:MAX_DETAIL],
         entry_id=settlement.entry_id,
+        extension=settlement.extension,
         message=record.message if settlement.state is State.REJECTED else "",
         settled_at=now,
         in_hand=False,

@@ -167,6 +167,7 @@ def with_one_call(app, phone_system, storage):
 
 GIVEN = {
     "rejected": ("GET", {"limit": 1, "after": "", "reveal": False}),
+    "preview": ("GET", {"limit": 1, "reveal": False}),
     "reconcile": ("GET", {"from": "2026-11-22", "to": "2026-11-22"}),
     "trigger_reconcile": ("POST", {"from": "2026-11-22", "to": "2026-11-22"}),
     "trigger_replay": ("POST", {"reason": "none"}),

@@ -193,6 +193,7 @@ def _settled(settlement: Settlement, now: datetime) -> dict[str, Any]:
         "detail": settlement.detail[:MAX_DETAIL],
         "settled_at": now,
         "entry_id": settlement.entry_id or "",
+        "extension": settlement.extension or "",
     }
     # Only a rejected call's row can still be needed, for a replay.
     return fields if settlement.state is State.REJECTED else {**fields, **in_pieces("row", "", ROW_PIECES)}

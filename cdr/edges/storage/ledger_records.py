@@ -55,10 +55,16 @@ class TableLedgerRecords:
             yield from (entity["state"] for entity in self._table.query(within, ["state"]))
 
     def rejected(self) -> Iterator[RejectedCall]:
-        fields = ["PartitionKey", "RowKey", "reason", "detail", "settled_at", "replayed_at"]
+        fields = ["PartitionKey", "RowKey", "reason", "detail", "settled_at", "replayed_at", "extension"]
         for found in self._table.query(f"state eq '{State.REJECTED.value}'", fields):
-            key = CallKey(found["PartitionKey"], unescape_key(found["RowKey"]))
-            yield RejectedCall(key, found["reason"], found["detail"], found["settled_at"], found.get("replayed_at"))
+            yield RejectedCall(
+                CallKey(found["PartitionKey"], unescape_key(found["RowKey"])),
+                found["reason"],
+                found["detail"],
+                found["settled_at"],
+                found.get("replayed_at"),
+                found.get("extension") or None,
+            )
 
     def letter(self, key: CallKey) -> Letter | None:
         found = self._table.read(key.day, escape_key(key.name))

@@ -12,11 +12,14 @@ import pytest
 from cdr import __version__
 from cdr.calls.call import CallKey, Reason, Settlement, State
 from cdr.calls.message import Unreadable
+from cdr.calls.rules import body_of
+from cdr.operations.learn import learn
 from cdr.submission.submit import submit
 from cdr.wiring.parts import Parts
 from shared.clock import HandMovedClock
 from shared.errors import ApiDenied, PipelineError, SourceUnavailable, StorageUnavailable
-from tests.support.factories import OUTSIDE, make_message, make_raw_row
+from tests.fakes.directory import InMemoryDirectory
+from tests.support.factories import OUTSIDE, make_call, make_message, make_raw_row
 from tests.support.workshop import NOON
 from tests.unit.conftest import MAPPED
 from tests.unit.web.asking import ask
@@ -118,12 +121,39 @@ def test_status_shows_everything_at_a_glance(make_parts: MakeParts, clock: HandM
         "lag": {"newest_cdr_id": 8, "ids_behind": 2, "seconds_behind": 5400},
         "queue": {"waiting": 1, "poison": 1},
         "ledger": {"submitted": 1, "complete": True},
+        "extensions": {"in_file": 1, "elsewhere": 0, "phone_book": None},
         "business_hours": {"open": False, "changes_at": "2026-11-29T10:00+01:00", "timezone": "Europe/Berlin"},
         "monitored_groups": [
             {"id": "800", "name": "Sales", "state": "ok", "members": 1, "available": 1, **checked},
             {"id": "801", "name": "", "state": "unknown", "members": None, "available": None, **checked},
         ],
     }
+
+
+def test_status_says_how_old_the_phone_systems_phone_book_is_and_what_is_wrong_with_it(
+    make_parts: MakeParts, clock: HandMovedClock
+) -> None:
+    listed: dict[str, str | None] = {"102": "bob@example.com", **{f"2{n:02}": None for n in range(30)}}
+    parts = make_parts(MAPPED, directory=InMemoryDirectory(listed))
+    learn(parts.learner)
+    clock.move(timedelta(hours=1))
+    parts.directory.fail_at(1, SourceUnavailable("503"))
+    learn(parts.learner)
+    extensions = ask(parts, "status").body["extensions"]
+    problems = extensions["phone_book"].pop("first_problems")
+    assert extensions == {
+        "in_file": 1,
+        "elsewhere": 1,
+        "phone_book": {
+            "source": "REST API of pbx",
+            "read_at": "2026-11-22T12:00:00+00:00",
+            "age_seconds": 3600,
+            "failed_at": "2026-11-22T13:00:00+00:00",
+            "error": "SourceUnavailable: 503",
+            "problems": 30,
+        },
+    }
+    assert (len(problems), problems[0]) == (20, "extension 200 has no e-mail address in the phone system")
 
 
 def test_status_before_anything_happened_and_without_anybody_to_ask_about_groups(make_parts: MakeParts) -> None:
@@ -343,6 +373,55 @@ def test_a_replay_of_what_nobody_knows_tells_what_there_is(rejecting: Parts) -> 
     there = {"unmapped_extension": 2, "invalid_row": 1}
     error = "no call was rejected with the reason 'unmapped'"
     assert (answer.status, answer.body) == (404, {"error": error, "rejected": there})
+
+
+# preview
+
+
+def test_the_newest_calls_are_shown_as_they_would_be_submitted_with_masked_numbers(make_parts: MakeParts) -> None:
+    parts = make_parts(MAPPED, directory=InMemoryDirectory({"103": None}))
+    learn(parts.learner)
+    parts.source.table.put(make_raw_row(), make_raw_row(id=8, extension="103", caller_number=OUTSIDE))
+    parts.source.table.put(*(make_raw_row(id=n) for n in range(1, 7)))
+    body = ask(parts, "preview", limit="2").body
+    read = {"source": "REST API of pbx", "read_at": "2026-11-22T12:00:00+00:00", "error": None}
+    assert (body["source"], body["phone_book"]) == ("calllog", read)
+    nobodys, alices = body["calls"]
+    assert alices == {
+        "id": "7",
+        "ended_at": "2026-11-22T10:01:30",
+        "outcome": "submitted",
+        "reason": None,
+        "detail": "",
+        "field": None,
+        "call": body_of(make_call()) | {"phoneNumber": "***42"},
+        "because": {
+            "owner": "101 is the record's extension",
+            "address": "from extension_mapping",
+            "direction": "from outside, by call_type 0",
+            "group": "none",
+        },
+    }
+    assert (nobodys["outcome"], nobodys["reason"], nobodys["call"]) == ("rejected", "unmapped_extension", None)
+    assert "has no e-mail address in the phone system" in nobodys["detail"]
+
+
+def test_a_preview_shows_numbers_only_on_demand_and_leaves_everything_as_it_was(parts: Parts) -> None:
+    parts.source.table.put(make_raw_row(), make_raw_row(id=8, extension=OUTSIDE))
+    assert "0142" not in str(ask(parts, "preview").body)
+    shown = ask(parts, "preview", reveal="true").body["calls"]
+    assert shown[1]["call"]["phoneNumber"] == "19075550142"
+    assert OUTSIDE in shown[0]["detail"]
+    assert (parts.queue.texts, parts.ledger.records, parts.api.submitted) == ([], {}, [])
+    assert parts.positions.operations == []
+
+
+def test_a_preview_needs_a_phone_system_and_a_limit_that_makes_sense(parts: Parts) -> None:
+    assert ask(parts, "preview").body == {"source": "calllog", "phone_book": None, "calls": []}
+    answer = ask(parts, "preview", limit="201")
+    assert (answer.status, answer.body) == (400, {"error": "limit must be a number from 1 to 200"})
+    parts.source.table.fail_at(1, SourceUnavailable("no answer"))
+    assert (ask(parts, "preview").status, ask(parts, "preview").status) == (503, 200)
 
 
 # reconcile, trigger_reconcile

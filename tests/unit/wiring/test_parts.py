@@ -75,7 +75,7 @@ def test_whoever_needs_the_configuration_is_told_all_mistakes_in_one_line(
 
 
 @pytest.mark.parametrize(
-    "name", ["poller", "worker", "watched_groups", "group_check", "overview", "reconciler", "cleaner"]
+    "name", ["poller", "worker", "watched_groups", "group_check", "overview", "reconciler", "cleaner", "learner"]
 )
 def test_what_needs_the_configuration_says_so(make_parts: MakeParts, events: Events, name: str) -> None:
     with pytest.raises(InvalidConfig):
@@ -160,6 +160,7 @@ STATIC = "call_groups: {members: {source: static}, monitored_groups: [{id: 800, 
 DATABASE = "call_groups: {members: {source: database, select: own.sql, database: {engine: sqlite, database: m.db}}}\n"
 NEWEST_CALL = CONFIG.replace("api:", "  xapi: {url: 'https://pbx.example', client_id: a, client_secret: b}\napi:")
 XAPI = "call_groups: {members: {source: xapi, url: 'https://pbx.example', client_id: a, client_secret: b}}\n"
+ASKED = "extension_mapping_from: {source: database}\n"
 
 
 @pytest.mark.parametrize(
@@ -184,6 +185,11 @@ XAPI = "call_groups: {members: {source: xapi, url: 'https://pbx.example', client
         ("", "ledger", "TableCallLedger"),
         ("", "records", "TableLedgerRecords"),
         ("", "group_store", "TableGroupStore"),
+        ("", "directory", "NoneType"),
+        (ASKED, "directory", "SqlDirectory"),
+        ("", "addresses", "Addresses"),
+        ("", "phone_books", "TablePhoneBookStore"),
+        ("", "looks", "TableLookStore"),
     ],
 )
 def test_each_port_is_made_when_it_is_first_used_and_kept(tmp_path: Path, more: str, name: str, kind: str) -> None:
@@ -192,6 +198,43 @@ def test_each_port_is_made_when_it_is_first_used_and_kept(tmp_path: Path, more: 
     parts = Parts({"CONFIG_FILE": "config.yml"}, tmp_path)
     port = getattr(parts, name)
     assert (type(port).__name__, port) == (kind, getattr(parts, name))
+
+
+@pytest.mark.parametrize(
+    ("members", "is_shared"), [("a", True), ("another", False)], ids=["the same client", "one of its own"]
+)
+def test_whoever_uses_the_same_credentials_of_the_rest_api_has_one_client(
+    make_parts: MakeParts, members: str, *, is_shared: bool
+) -> None:
+    config = CONFIG.replace("3cx:", "3cx:\n  xapi: {url: 'https://pbx.example', client_id: a, client_secret: b}")
+    parts = make_parts(config + XAPI.replace("client_id: a", f"client_id: {members}"), without=["members"])
+    settings = parts.settings
+    ours = parts.xapi_clients.client_of(settings.three_cx.xapi, "3cx.xapi", settings)
+    theirs = parts.xapi_clients.client_of(settings.call_groups.members, "call_groups.members", settings)
+    assert (ours is theirs) == is_shared
+    assert ours is parts.xapi_clients.client_of(settings.three_cx.xapi, "3cx.xapi", settings)
+    assert (ours.url_setting, theirs.url_setting) == (
+        "3cx.xapi.url",
+        "3cx.xapi.url" if is_shared else "call_groups.members.url",
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ("{source: database}", "database cdr on pbx.example.internal"),
+        ("{source: database, database: {engine: sqlite, database: people.db}}", "database people.db"),
+        ("{source: xapi}", "REST API of https://pbx.example"),
+    ],
+)
+def test_the_phone_system_that_is_asked_for_addresses_has_a_name_of_its_own(
+    make_parts: MakeParts, more: str, name: str
+) -> None:
+    config = CONFIG.replace("3cx:", "3cx:\n  xapi: {url: 'https://pbx.example', client_id: a, client_secret: b}")
+    parts = make_parts(f"{config}extension_mapping_from: {more}\n")
+    assert parts.learner.phone_book.directory.name == name
+    assert parts.worker.addresses is parts.addresses
+    assert parts.addresses.look().kept.origin == name
 
 
 def test_a_schema_file_that_is_missing_or_wrong_is_a_failed_poll_until_it_is_right(
