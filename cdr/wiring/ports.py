@@ -55,7 +55,8 @@ class Ports:
     ) -> None:
         self.environment = environment
         self.root = root
-        self.clock = clock or SystemClock()
+        self._own_clock = SystemClock() if clock is None else None
+        self.clock: Clock = clock or self._own_clock or SystemClock()
         self.times = times or Times()
         self.page_size = page_size
         self.started_at = self.clock.now()
@@ -155,7 +156,7 @@ class Ports:
     def account(self) -> StorageAccount:
         from cdr.edges.storage.account import StorageAccount
 
-        return StorageAccount(self.environment)
+        return StorageAccount(self.environment, clock=self._own_clock)
 
     @cached_property
     def queue(self) -> CallQueue:
@@ -260,4 +261,4 @@ class Ports:
     def _hasty_account(self) -> StorageAccount:
         from cdr.edges.storage.account import HASTY, StorageAccount
 
-        return StorageAccount(self.environment, HASTY)
+        return StorageAccount(self.environment, HASTY, clock=self._own_clock)
