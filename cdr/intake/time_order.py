@@ -160,6 +160,11 @@ class TimeOrderReader:
                 for call in calls_of(legs):
                     yield from records_of(call, self.options)
 
+    def again(self, record: CallRecord) -> Sequence[CallRecord]:
+        found = legs_by_call(self.table, [record.id.partition("/")[0]], self.patience.most_legs)
+        calls = [call for legs in found if not isinstance(legs, TooLong) for call in calls_of(legs)]
+        return [each for call in calls for each in records_of(call, self.options)]
+
     def check(self) -> None:
         self.table.newest_end()
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from cdr.calls.call import Reason
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message
+from cdr.intake.ports import CallReader, CallSource
 from cdr.operations.ports import LedgerRecords, RejectedCall
 from shared import log
 from shared.clock import Clock
-from shared.errors import NoSuchCalls
+from shared.errors import NoSuchCalls, PipelineError
 
 UNDER_WAY_FOR = timedelta(minutes=10)
 """After that a replayed call that is still rejected may be replayed again: its message must have got lost."""
@@ -23,12 +26,13 @@ LONGEST_NAME = 120
 
 @dataclass(frozen=True, slots=True)
 class Replayer:
-    """What calls are replayed with."""
+    """What calls are replayed with. From the ``source`` is read once more what its row made impossible."""
 
     records: LedgerRecords
     queue: CallQueue
     clock: Clock
     time_budget: timedelta
+    source: CallSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +64,40 @@ def send_again(calls: Iterable[RejectedCall], replayer: Replayer) -> ReplayOutco
     deadline = clock.now() + replayer.time_budget
     queued = under_way = 0
     complete = True
-    for rejected in calls:
-        if clock.now() >= deadline:
-            complete = False
-            break
-        if _is_under_way(rejected, clock.now()):
-            under_way += 1
-        elif letter := records.letter(rejected.key):  # none: it was settled since we were told of it
-            replayer.queue.send_all([_as_replay(letter, rejected)])
-            records.mark_replayed(rejected.key, clock.now())
-            queued += 1
+    with ExitStack() as stack:
+        rows = _Rows(replayer.source, stack)
+        for rejected in calls:
+            if clock.now() >= deadline:
+                complete = False
+                break
+            if _is_under_way(rejected, clock.now()):
+                under_way += 1
+            elif letter := records.letter(rejected.key):  # none: it was settled since we were told of it
+                replayer.queue.send_all([_as_replay(rows.as_they_are(letter, rejected), rejected)])
+                records.mark_replayed(rejected.key, clock.now())
+                queued += 1
     return ReplayOutcome(queued, under_way, complete)
+
+
+class _Rows:
+    """The phone system, connected to when it is first asked."""
+
+    def __init__(self, source: CallSource | None, stack: ExitStack) -> None:
+        self._source = source
+        self._stack = stack
+        self._reader: CallReader | None = None
+
+    def as_they_are(self, letter: Letter, rejected: RejectedCall) -> Letter:
+        """With the row as it is now, which may have been completed since; as it was if nobody can say."""
+        if rejected.reason != Reason.INVALID_ROW or not isinstance(letter, Message) or self._source is None:
+            return letter
+        try:
+            self._reader = self._reader or self._stack.enter_context(self._source.connect())
+            now = {record.id: record for record in self._reader.again(letter.records[0])}
+        except PipelineError as exc:
+            log.event("row.unreadable", level=logging.WARNING, reason=log.mask_numbers(str(exc)))
+            return letter
+        return letter.only([now.get(letter.records[0].id, letter.records[0])])
 
 
 def _chosen(records: LedgerRecords, reason: str | None, call: str | None) -> Iterator[RejectedCall]:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from cdr.calls.call import Reason
 from cdr.groups.check import check
 from cdr.intake.poll import poll
 from cdr.intake.start_over import start_over
@@ -125,21 +126,22 @@ def preview(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
 
 
 def reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
-    """Compares the days ``from`` to ``to`` (UTC, both included) with the ledger."""
+    """Compares the days ``from`` to ``to`` (UTC, both included) with the ledger; ``again`` is a reason."""
 
     def compare(given: Parameters) -> func.HttpResponse:
-        return answer(reconciliation_json(compare_days(parts.reconciler, *_days(given))))
+        return answer(reconciliation_json(compare_days(parts.reconciler, *_days(given), again=_reason(given))))
 
-    return _answered(request, "GET", ("from", "to"), compare)
+    return _answered(request, "GET", ("from", "to", "again"), compare)
 
 
 def trigger_reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
-    """The same, and queues the rows that are missing."""
+    """The same, and queues what is missing, what was changed, and what was not logged for the reason ``again``."""
 
     def compare(given: Parameters) -> func.HttpResponse:
-        return answer(reconciliation_json(compare_days(parts.reconciler, *_days(given), queue_missing=True)))
+        days, again = _days(given), _reason(given)
+        return answer(reconciliation_json(compare_days(parts.reconciler, *days, queue_missing=True, again=again)))
 
-    return _answered(request, "POST", ("from", "to"), compare)
+    return _answered(request, "POST", ("from", "to", "again"), compare)
 
 
 def _answered(
@@ -194,6 +196,13 @@ def _day(given: Parameters, name: str) -> date:
         return date.fromisoformat(str(given[name]))
     except (KeyError, ValueError):
         raise BadRequest(400, f"{name} must be a day such as 2026-11-01") from None
+
+
+def _reason(given: Parameters) -> str | None:
+    reason = _text(given, "again")
+    if reason is not None and reason not in set(Reason):
+        raise BadRequest(400, f"again must be a reason: {', '.join(sorted(Reason))}")
+    return reason
 
 
 def _number(given: Parameters, name: str, default: int, largest: int) -> int:

@@ -179,7 +179,8 @@ class Parts(Ports):
     def replayer(self) -> Replayer:
         from cdr.operations.replay import Replayer
 
-        return Replayer(self.records, self.queue, self.clock, self.times.http_budget)
+        source = self.source if self.is_configured else None
+        return Replayer(self.records, self.queue, self.clock, self.times.http_budget, source)
 
     @property
     def learner(self) -> Learner:

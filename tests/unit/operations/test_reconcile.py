@@ -23,8 +23,18 @@ from tests.support.workshop import NOON, TIMES, Workshop
 DAY = date(2026, 11, 22)
 SKIPPED = Settlement(State.SKIPPED, Reason.UNANSWERED)
 NONE = dict.fromkeys(
-    ("not_polled_yet", "before_start", "may_be_queued", "missing", "changed", "changed_late", "only_in_ledger"), 0
-) | {f"{name}_ids": [] for name in ("missing", "changed", "changed_late", "only_in_ledger")}
+    (
+        "not_polled_yet",
+        "before_start",
+        "may_be_queued",
+        "missing",
+        "changed",
+        "again",
+        "changed_late",
+        "only_in_ledger",
+    ),
+    0,
+) | {f"{name}_ids": [] for name in ("missing", "changed", "again", "changed_late", "only_in_ledger")}
 ALL_WELL = Reconciliation(rows=2, recorded=2, **NONE)
 
 pytestmark = pytest.mark.usefixtures("events")
@@ -251,6 +261,18 @@ def test_what_is_in_and_was_changed_since_is_told_and_stays_as_it_is(site: Site)
     found = site.reconcile(queue_missing=True)
     assert found == replace(ALL_WELL, changed_late=1, changed_late_ids=["2"])
     assert site.queue.texts == []
+
+
+def test_what_was_skipped_for_a_reason_can_be_judged_by_the_rules_of_now(site: Site) -> None:
+    site.row(1)
+    site.row(2, answered=False)
+    site.row(3, extension="999")
+    site.shop.go_by(include_unanswered=True)
+    assert site.reconcile().queued == 0, "by itself nothing is judged twice"
+    found = reconcile(site.reconciler(), DAY, DAY, queue_missing=True, again="unanswered")
+    assert (found.again_ids, found.missing, found.queued) == (["2"], 0, 1)
+    assert site.shop.deliver_visible() == [Outcome.SUBMITTED]
+    assert reconcile(site.reconciler(), DAY, DAY, again="unanswered").again == 0
 
 
 def test_a_row_that_was_given_up_and_ended_later_is_brought_in_and_its_old_record_closed(site: Site) -> None:

@@ -444,6 +444,8 @@ def test_missing_rows_are_told_and_when_triggered_queued(parts: Parts) -> None:
         "missing_ids": [2],
         "changed": 0,
         "changed_ids": [],
+        "again": 0,
+        "again_ids": [],
         "changed_late": 0,
         "changed_late_ids": [],
         "only_in_ledger": 1,
@@ -473,6 +475,7 @@ def test_ids_that_are_texts_are_told_as_such(parts: Parts) -> None:
         ({"from": "2026-11-22", "to": "2026-11-21"}, "from is after to"),
         ({"from": "2026-10-01", "to": "2026-11-01"}, "at most 31 days at a time"),
         ({"from": "1969-12-31", "to": "1970-01-01"}, "from and to must be within 1970-01-01 and 2999-12-31"),
+        (DAY | {"again": "bored"}, f"again must be a reason: {', '.join(sorted(Reason))}"),
         (
             {"from": "2026-08-24", "to": "2026-08-25"},
             f"records are kept for 90 days (ledger.keep_days): {FORGOTTEN}",
