@@ -6,10 +6,22 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from uuid import UUID
 
-from pysqlbridge.tds.result import Bit, Column, ColumnType, DateTime, Float, Integer, NVarChar, QueryError, QueryResult
+from pysqlbridge.tds.result import (
+    Bit,
+    Column,
+    ColumnType,
+    DateTime,
+    Float,
+    Integer,
+    NVarChar,
+    QueryError,
+    QueryResult,
+    UniqueIdentifier,
+)
 
-from tests.systems.tds_types import DateTime2, NVarCharMax
+from tests.systems.tds_types import DateTime2, DateTimeOffset, NVarCharMax
 
 INVALID_COLUMN_NAME = 207
 INVALID_OBJECT_NAME = 208
@@ -73,6 +85,7 @@ class Database:
         self._connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         self._connection.create_function("SYSUTCDATETIME", 0, lambda: to_stored(datetime.now(UTC).replace(tzinfo=None)))
         self._one_at_a_time = threading.Lock()
+        self._connection.create_function("SYSUTCDATETIME", 0, lambda: to_stored(datetime.now(UTC).replace(tzinfo=None)))
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple]:
         with self._one_at_a_time:
@@ -198,6 +211,9 @@ _TYPES: dict[str, tuple[ColumnType, Callable]] = {
     "BIT": (Bit(), _bit),
     "DATETIME": (DateTime(), _moment_in_thirds),
     "DATETIME2": (DateTime2(), _moment),
+    "DATETIMEOFFSET": (DateTimeOffset(), _moment),
     "FLOAT": (Float(), float),
     "NVARCHAR": (NVarChar(), str),
+    "TINYINT": (Integer(1), _whole_number(1)),
+    "UNIQUEIDENTIFIER": (UniqueIdentifier(), UUID),
 }

@@ -72,7 +72,7 @@ def test_how_long_is_waited_for_rows_can_be_configured() -> None:
 def test_how_legs_are_waited_for_and_folded_can_be_configured() -> None:
     three_cx = with_three_cx("replica_delay: 5 minutes", "open_row_wait: 3 h").three_cx
     assert plans.leg_patience(make_settings().three_cx) == LegPatience(overlap=timedelta(minutes=15))
-    assert plans.leg_patience(three_cx) == LegPatience(timedelta(minutes=25), timedelta(hours=3))
+    assert plans.leg_patience(three_cx) == LegPatience(timedelta(minutes=25), timedelta(minutes=15), timedelta(hours=3))
     assert plans.fold_options(make_settings().calls) == FoldOptions()
     configured = make_settings("calls: {owner: longest, duration: call}\n").calls
     assert plans.fold_options(configured) == FoldOptions(owner="longest", duration="call")
