@@ -29,6 +29,8 @@ class Standing(Enum):
     """Nobody works on it any more, or what stands under its number is another call."""
     CHANGED = auto()
     """It was not logged, and its row is another one since."""
+    AGAIN = auto()
+    """It was not logged for the reason for which calls are to be judged once more."""
     CHANGED_LATE = auto()
     """It is in, and its row is another one since."""
 
@@ -42,6 +44,8 @@ class LedgerDays:
     first: date
     last: date
     stalled_before: datetime
+    again: str | None = None
+    """A reason for which calls were skipped or rejected."""
     claims: int = 0
     """How many calls workers have in hand, or have put back: their messages are somewhere."""
     _days: dict[str, Mapping[str, LedgerEntry]] = field(default_factory=dict)
@@ -54,6 +58,8 @@ class LedgerDays:
             return Standing.ABSENT
         if not may_be_same(entry.call, fingerprint(job.record)) or self._is_stalled(entry):
             return Standing.LOST
+        if self.again is not None and entry.reason == self.again and entry.state in (State.SKIPPED, State.REJECTED):
+            return Standing.AGAIN
         if entry.state == State.CLAIMED or not entry.facts or entry.facts == facts(job.record):
             return Standing.RECORDED
         return Standing.CHANGED_LATE if entry.state == State.SUBMITTED else Standing.CHANGED

@@ -68,8 +68,9 @@ class CallLedger(Protocol):
     def claim(self, jobs: Sequence[Job], now: datetime, lease: timedelta) -> Sequence[ClaimAnswer]:
         """Become the only worker for these calls until the lease ends: an answer for each, in their order.
 
-        A call that was skipped or rejected can be claimed again: the configuration may have changed since. If that
-        record is another row's, it stays, under that row's own key.
+        A call counts as the same under the day before and after: its end may have been corrected, or a worker goes by
+        another time zone. A call that was skipped or rejected can be claimed again: the configuration may have changed
+        since. If that record is another row's, it stays, under that row's own key.
         """
 
     def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:

@@ -28,7 +28,8 @@ def start_from(three_cx: ThreeCx) -> StartFrom:
 
 
 def patience(three_cx: ThreeCx) -> Patience:
-    return Patience(gap_wait=three_cx.gap_wait, open_row_wait=three_cx.open_row_wait)
+    settle = timedelta(seconds=three_cx.settle_seconds)
+    return Patience(gap_wait=three_cx.gap_wait, open_row_wait=three_cx.open_row_wait, settle=settle)
 
 
 def leg_patience(three_cx: ThreeCx) -> LegPatience:

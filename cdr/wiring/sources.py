@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from cdr.wiring import plans
@@ -114,6 +115,7 @@ class FoundSource:
         self._settings = settings
         self._makers = makers
         self._found: CallSource | None = None
+        self._one_at_a_time = Lock()
 
     @property
     def name(self) -> str:
@@ -130,16 +132,20 @@ class FoundSource:
 
     def _source(self) -> CallSource:
         """:raises SourceUnavailable, SourceMisconfigured: it cannot be looked at, or none of the tables is there"""
-        if self._found is None:
-            from cdr.edges.sql.tables import OF_3CX, tables_there
+        with self._one_at_a_time:
+            if self._found is None:
+                self._found = self._look()
+            return self._found
 
-            there = tables_there(self._settings.three_cx.database, OF_3CX.values())
-            kinds = [kind for kind, table in OF_3CX.items() if table in there]
-            if not kinds:
-                raise SourceMisconfigured(
-                    f"3cx.source auto: the login sees none of the tables {', '.join(OF_3CX.values())}; check "
-                    "3cx.cdr_database.database and what the login may SELECT from, or set 3cx.source"
-                )
-            log.event("source.found", source=kinds[0], tables=sorted(there))
-            self._found = self._makers[kinds[0]]()
-        return self._found
+    def _look(self) -> CallSource:
+        from cdr.edges.sql.tables import OF_3CX, tables_there
+
+        there = tables_there(self._settings.three_cx.database, OF_3CX.values())
+        kinds = [kind for kind, table in OF_3CX.items() if table in there]
+        if not kinds:
+            raise SourceMisconfigured(
+                f"3cx.source auto: the login sees none of the tables {', '.join(OF_3CX.values())}; check "
+                "3cx.cdr_database.database and what the login may SELECT from, or set 3cx.source"
+            )
+        log.event("source.found", source=kinds[0], tables=sorted(there))
+        return self._makers[kinds[0]]()

@@ -176,6 +176,13 @@ class ThreeCx(Section):
     open_row_wait: Duration = Field(
         timedelta(hours=24), description="such as 24 hours: when a row without an end is given up"
     )
+    settle_seconds: int = Field(
+        0,
+        ge=0,
+        le=3600,
+        description="0 to 3600 seconds: rows that ended less than so long ago count as not ended yet, for tables "
+        "(calllog, v18) that are written in steps",
+    )
     cdr_database: CdrDatabase | None = Field(
         None, description="where the call detail records are, and how to get there; not for source xapi"
     )

@@ -188,6 +188,36 @@ def test_a_row_of_any_length_that_can_travel_is_kept_whole(bench: Bench, ledger:
     assert bench.records.letter(KEY) == message_of(job)
 
 
+@pytest.mark.parametrize("away", [-1, 1])
+def test_a_call_whose_day_has_changed_is_still_the_same(bench: Bench, ledger: CallLedger, away: int) -> None:
+    """By another time zone, or because its end was corrected over midnight."""
+    day = (datetime.fromisoformat(DAY) + timedelta(days=away)).strftime("%Y-%m-%d")
+    moved, another = make_job(7, "call-7", day), make_job(7, "call-7", day, call_id="another", started_at=None)
+    claim = claimed(ledger)
+    (answer,) = bench.open().claim([moved], LATER, LEASE)
+    assert isinstance(answer, Held)
+    assert answer.until == NOW + LEASE
+    ledger.settle(claim, SUBMITTED, LATER)
+    assert bench.open().claim([moved], EXPIRED, LEASE) == [AlreadySubmitted("7")]
+    record = bench.record(moved.key)
+    assert record is not None
+    assert (record.state, record.reason) == (State.SKIPPED, "same_pbx_call_id")
+    claimed(bench.open(), another, EXPIRED)
+
+
+def test_of_two_who_claim_a_call_under_two_days_at_once_not_both_get_it(bench: Bench) -> None:
+    jobs = [make_job(7, "call-7", day) for day in (DAY, "2026-11-21")]
+    start = threading.Barrier(2)
+
+    def claim(job: Job) -> object:
+        ledger = bench.open()
+        start.wait(10)
+        return ledger.claim([job], NOW, LEASE)[0]
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sum(isinstance(answer, Claim) for answer in pool.map(claim, jobs)) <= 1
+
+
 # Several at once
 
 

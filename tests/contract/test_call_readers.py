@@ -164,6 +164,8 @@ class History:
         assert self.exchange.source.progress(position).open_calls == len(self.going_on)
         with self.exchange.source.connect() as reader:
             assert all(reader.has_passed(position, record) for record in self.reader.records)
+            for record in self.reader.records[-3:]:
+                assert record.id in {each.id for each in reader.again(record)}
             newest = {self.exchange.call_of(record) for record in reader.newest(3)}
         assert (newest <= self.over, len(newest)) == (True, min(3, len(self.over)))
 

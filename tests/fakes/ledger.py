@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cdr.calls.call import CallKey, CallRecord, Job, Reason, Settlement, State
-from cdr.calls.fingerprint import facts, fingerprint
+from cdr.calls.fingerprint import facts, fingerprint, may_be_same
 from cdr.calls.message import Letter, Message, letter_of
 from cdr.calls.rules import row_key
 from cdr.operations.ports import LedgerEntry, RejectedCall, StateCounts
@@ -67,7 +67,20 @@ class InMemoryLedger(Fake):
         self._versions: Counter[CallKey] = Counter()
 
     def claim(self, jobs: Sequence[Job], now: datetime, lease: timedelta) -> Sequence[ClaimAnswer]:
-        return [self._claim(job, now, lease) for job in jobs]
+        return [self._unless_elsewhere(job, self._claim(job, now, lease), now) for job in jobs]
+
+    def _unless_elsewhere(self, job: Job, answer: ClaimAnswer, now: datetime) -> ClaimAnswer:
+        others = [self.records[key] for key in job.key.around if key in self.records]
+        for found in others if isinstance(answer, Claim) else ():
+            if not may_be_same(found.call, fingerprint(job.record)):
+                continue
+            if found.final is not None:
+                self.settle(answer, Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID), now)
+                return found.final
+            if (held := found.held(now)) is not None:
+                self.give_back(answer, held.why, now)
+                return held
+        return answer
 
     def _claim(self, job: Job, now: datetime, lease: timedelta) -> ClaimAnswer:
         key, row_id, message = job.key, job.record.id, Message((job.record,)).to_text()

@@ -71,9 +71,15 @@ class RestCallApi:
             raise error_of_harmless(outcome, self._clock.now()) from _cause(outcome)
 
     def _post(self, body: Mapping[str, Any], give_up_at: datetime) -> Answer | HttpFailure:
+        """Frozen for a while, on whatever line of this process, it does not go out after ``give_up_at``: then somebody
+        else may have the call."""
+
+        def is_in_time() -> bool:
+            return self._clock.now() < give_up_at
+
         within = min(self._timeout, give_up_at - self._clock.now())
         try:
-            return self._http.exchange("POST", "/calls/from-pbx", json=body, timeout=within)
+            return self._http.exchange("POST", "/calls/from-pbx", json=body, timeout=within, may_send=is_in_time)
         except HttpFailure as exc:
             return exc
 

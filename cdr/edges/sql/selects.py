@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import TextClause, text
 
+from cdr.edges.sql.outer_limit import outer_limit
 from shared.errors import SourceMisconfigured
 
 _QUOTED = r"'[^']*'|\"[^\"]*\"|`[^`]*`|\[(?:[^]]|]])*\]"
@@ -30,6 +31,9 @@ def read_select(name: str, root: Path, folder: str, setting: str) -> str:
     bare = without_comments.strip().rstrip(";").strip()
     if not _is_one_select(bare):
         raise SourceMisconfigured(f"{setting}: {name} must be one SELECT and nothing else")
+    if limit := outer_limit(bare):
+        way_out = "leave it out (within a subquery or an APPLY it is fine)"
+        raise SourceMisconfigured(f"{setting}: {name}: nothing is read beyond its {limit}; {way_out}")
     return bare
 
 

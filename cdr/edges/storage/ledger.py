@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from cdr.calls.call import CallKey, Job, Reason, Settlement, State
-from cdr.calls.fingerprint import facts, fingerprint
+from cdr.calls.fingerprint import facts, fingerprint, may_be_same
 from cdr.calls.message import Letter, Message
 from cdr.calls.rules import row_key
 from cdr.edges.storage.account import StorageAccount
@@ -36,7 +36,25 @@ class TableCallLedger:
         answers: list[ClaimAnswer] = []
         for _, together in groupby(wishes, key=lambda wish: wish.job.key.day):
             answers += self._claim_together(list(together))
-        return answers
+        return [self._unless_elsewhere(wish, answer) for wish, answer in zip(wishes, answers, strict=True)]
+
+    def _unless_elsewhere(self, wish: _Wish, answer: ClaimAnswer) -> ClaimAnswer:
+        """A call may stand under another day too, where its end was corrected over midnight, or by a worker that goes
+        by another time zone. Asked after the claim is made, so that of two who do so at once one sees the other."""
+        if not isinstance(answer, Claim):
+            return answer
+        for key in answer.key.around:
+            found = self._table.read(*_address(key).values())
+            if found is None or not may_be_same(found.get("call") or "", fingerprint(wish.job.record)):
+                continue
+            if (final := _final(found)) is not None:
+                moved = Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID, f"submitted before, as a call of {key.day}")
+                self.settle(answer, moved, wish.now)
+                return final
+            if (held := _held(found, wish.now)) is not None:
+                self.give_back(answer, f"{held.why}, as one of {key.day}", wish.now)
+                return held
+        return answer
 
     def _claim_together(self, wishes: Sequence[_Wish]) -> Sequence[ClaimAnswer]:
         if 1 < len({wish.job.key for wish in wishes}) == len(wishes) <= ONE_TRANSACTION:

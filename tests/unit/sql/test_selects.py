@@ -85,6 +85,43 @@ def test_anything_but_one_select_is_refused(tmp_path: Path, text: str) -> None:
         _read(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("select", "word"),
+    [
+        ("SELECT Id AS id FROM CallLog LIMIT 1000", "LIMIT"),
+        ("select Id as id from CallLog\nlimit\t10 , 5", "LIMIT"),
+        ("SELECT Id AS id FROM CallLog LIMIT (SELECT 5)", "LIMIT"),
+        ("SELECT TOP 100 Id AS id FROM CallLog", "TOP"),
+        ("SELECT TOP(100) PERCENT Id AS id FROM CallLog", "TOP"),
+        ("SELECT DISTINCT TOP 5 Id AS id FROM CallLog", "TOP"),
+        ("SELECT Id AS id FROM a UNION ALL SELECT TOP 5 Id FROM b", "TOP"),
+        ("SELECT Id AS id FROM CallLog ORDER BY Id OFFSET 0 ROWS FETCH NEXT 5 ROWS ONLY", "OFFSET"),
+        ("SELECT Id AS id FROM CallLog FETCH FIRST 5 ROWS ONLY", "FETCH"),
+        ("SELECT Id AS id FROM CallLog OFFSET 5", "OFFSET"),
+        ("SELECT (SELECT 1 LIMIT 1) AS id FROM CallLog WHERE a = ')' LIMIT 5", "LIMIT"),
+    ],
+)
+def test_a_limit_on_all_rows_is_refused_with_the_way_out(tmp_path: Path, select: str, word: str) -> None:
+    way_out = r"leave it out \(within a subquery or an APPLY it is fine\)"
+    with pytest.raises(SourceMisconfigured, match=rf"own: nothing is read beyond its {word}; {way_out}$"):
+        _read(tmp_path, select)
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        "SELECT Id AS id, x.Name AS extension FROM CallLog OUTER APPLY (SELECT TOP 1 Name FROM b WHERE b.Id = a) AS x",
+        "SELECT Id AS id, (SELECT Name FROM b ORDER BY n LIMIT 1) AS extension FROM CallLog",
+        "SELECT Id AS id FROM (SELECT Id FROM CallLog ORDER BY Id DESC LIMIT 5) AS newest",
+        "SELECT limit AS id, c.limit, top AS call_id, [top 1], 'limit 5', offset FROM CallLog AS c",
+        "SELECT Id AS id FROM CallLog LIMIT ALL",
+        "SELECT stop1, off_limit 5 FROM CallLog",
+    ],
+)
+def test_a_limit_within_brackets_and_what_only_looks_like_one_is_taken(tmp_path: Path, select: str) -> None:
+    assert _read(tmp_path, select) == select
+
+
 @pytest.mark.parametrize("name", ["onw", "config/onw.sql", "../../../../etc/passwd", ".", "a\0b", "x" * 5000, "latin"])
 def test_a_file_that_cannot_be_read_is_named_with_those_that_can_and_nothing_of_it_shown(
     tmp_path: Path, name: str
