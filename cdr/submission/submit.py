@@ -220,9 +220,10 @@ class _Delivery:
 
     def _repeated(self, job: Job, found: AlreadySubmitted) -> Outcome:
         try:
+            self._close_parts(job)
             self._leave_replayed(job)
             is_own = record_repeated(job, found, self.worker.ledger, self.worker.clock.now())
-        except StorageUnavailable as exc:
+        except (PartHeld, StorageUnavailable) as exc:
             return self._put_back(job, exc)
         return Outcome.REPEATED if is_own else Outcome.SKIPPED
 
