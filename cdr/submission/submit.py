@@ -220,7 +220,8 @@ class _Delivery:
 
     def _repeated(self, job: Job, found: AlreadySubmitted) -> Outcome:
         try:
-            self._close_parts(job)
+            if not found.as_part:
+                self._close_parts(job)
             self._leave_replayed(job)
             is_own = record_repeated(job, found, self.worker.ledger, self.worker.clock.now())
         except (PartHeld, StorageUnavailable) as exc:
