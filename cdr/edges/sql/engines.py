@@ -128,7 +128,7 @@ def _connect_mysql(database: Database, timeouts: Timeouts) -> Any:
         host=database.host,
         port=database.effective_port,
         user=database.username,
-        # As the server's hash was made of it; left to itself the driver takes Latin-1, and fails with what that has not.
+        # As the server's hash was made of it; left to itself the driver takes Latin-1, and fails with what it has not.
         password=(database.password.get_secret_value() if database.password else "").encode(),
         database=database.database,
         charset="utf8mb4",
@@ -157,6 +157,10 @@ def _prepare_mysql(engine: Engine, database: Database) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SET SESSION {limit}")
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
+            if (
+                database.timezone == "UTC"
+            ):  # a TIMESTAMP column is given in the session's zone, the server's if not told
+                cursor.execute("SET SESSION time_zone = '+00:00'")
 
 
 def _connect_postgresql(database: Database, timeouts: Timeouts) -> Any:
