@@ -73,6 +73,12 @@ class CallRecord:
             values[column] = value
         return cls(str(values["id"]), values, shortened)
 
+    @property
+    def written_id(self) -> int | str:
+        """The id as the phone system writes it: a whole number as one."""
+        value = self.values.get("id")
+        return value if type(value) is int else self.id
+
 
 def _plain(value: Any) -> Any:  # noqa: PLR0911 - a table of types
     if value is None or isinstance(value, bool):
@@ -185,9 +191,13 @@ class NotLogged:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a call ended, as the ledger keeps it. ``detail`` is for people, ``reason`` for grouping."""
+    """How a call ended, as the ledger keeps it. ``detail`` is for people, ``reason`` for grouping.
+
+    ``extension`` is the one without an address, so that the call is found once there is one.
+    """
 
     state: State
     reason: Reason
     detail: str = ""
     entry_id: str | None = None
+    extension: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -16,17 +16,19 @@ from cdr.intake.legs_by_call import (
     FLOWS_AT_ONCE,
     LegTable,
     TooLong,
+    Touched,
     flows_of,
     legs_by_call,
     newest_end_of,
     pages_from,
 )
-from cdr.intake.ports import Batch, Lag, Position, Progress, StartFrom
+from cdr.intake.newest import newest_by_time
+from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
 from cdr.intake.time_position import TimePosition, mark_of, mark_of_given_up
 from cdr.intake.v20_legs import calls_of
 from shared import log
 from shared.clock import Clock
-from shared.errors import SourceMisconfigured, SourceUnavailable
+from shared.errors import NoSuchStart, SourceUnavailable
 
 PAGE_SIZE = 2_000
 MOST_LEGS = 10_000
@@ -75,7 +77,7 @@ class TimeOrderReader:
                 return TimePosition(newest - self.patience.overlap, newest_end=newest, ended_after=newest)
             case datetime():
                 return TimePosition(read_from=start, started_from=start)
-        raise SourceMisconfigured("3cx.start_from: this source has no numbers as ids; write a date, or now")
+        raise NoSuchStart("3cx.start_from: this source has no numbers as ids; write a date, or now")
 
     def batches(self, position: Position) -> Iterator[Batch]:
         """A page of what has ended lately, then a look at the calls that were not whole, then the rest: so that neither
@@ -90,6 +92,9 @@ class TimeOrderReader:
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
         read, flow, ended_at = time_position.from_text(position), record.id.partition("/")[0], _end_of(record)
+        started_at = record.values.get("started_at")
+        if read.started_from and started_at and datetime.fromisoformat(str(started_at)) < read.started_from:
+            return True
         if read.newest_end is None or ended_at > read.newest_end or flow in read.waiting:
             return False
         is_old = self.patience.overlap <= max(read.newest_end, self.table.now()) - ended_at
@@ -122,18 +127,28 @@ class TimeOrderReader:
         told: set[str] = set()
         for page in pages_from(self.table, start, self.page_size):
             within = [leg for leg in page if leg.ended_at < end]
-            records = [
-                record
-                for legs in legs_by_call(self.table, flows_of(within), self.patience.most_legs)
-                if not isinstance(legs, TooLong)
-                for call in calls_of(legs)
-                for record in records_of(call, self.options)
-                if record.id not in told and start <= _end_of(record) < end
-            ]
+            whole = self._whole(within)
+            records = [record for record in whole if record.id not in told and start <= _end_of(record) < end]
             told.update(record.id for record in records)
             yield records
             if len(within) < len(page):
                 return
+
+    def newest(self, limit: int) -> Sequence[CallRecord]:
+        first, newest = self.table.ended_from(None, 1), self.table.newest_end()
+        ends = (first[0].ended_at, newest) if first and newest else None
+        return newest_by_time(ends, lambda since: pages_from(self.table, since, self.page_size), self._whole, limit)
+
+    def _whole(self, touched: Iterable[Touched]) -> Iterator[CallRecord]:
+        for legs in legs_by_call(self.table, flows_of(touched), self.patience.most_legs):
+            if not isinstance(legs, TooLong):
+                for call in calls_of(legs):
+                    yield from records_of(call, self.options)
+
+    def bearings(self, position: Position) -> Bearings:
+        read, newest = time_position.from_text(position).newest_end, self.table.newest_end()
+        is_beyond = read is not None and newest is not None and newest < read
+        return Bearings(read, newest, is_beyond=is_beyond, newest_at=newest)
 
     def check(self) -> None:
         self.table.newest_end()

@@ -91,7 +91,7 @@ class Books:
         return stored is not None and self._phone_system.waits_for(stored, row_id)
 
     def _stored(self) -> str | None:
-        stored, _ = self._positions.read()
+        stored = self._positions.read().stored
         return stored.text if stored else None
 
     def _number_of(self, record: dict[str, Any]) -> int:

@@ -128,7 +128,7 @@ def _connect_mysql(database: Database, timeouts: Timeouts) -> Any:
         host=database.host,
         port=database.effective_port,
         user=database.username,
-        # As the server's hash was made of it; left to itself the driver takes Latin-1, and fails with what it has not.
+        # As the server made its hash of it; left to itself the driver takes Latin-1, and fails with what that has not.
         password=(database.password.get_secret_value() if database.password else "").encode(),
         database=database.database,
         charset="utf8mb4",
