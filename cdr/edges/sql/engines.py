@@ -157,6 +157,10 @@ def _prepare_mysql(engine: Engine, database: Database) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SET SESSION {limit}")
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
+            if (
+                database.timezone == "UTC"
+            ):  # a TIMESTAMP column is given in the session's zone, the server's if not told
+                cursor.execute("SET SESSION time_zone = '+00:00'")
 
 
 def _connect_postgresql(database: Database, timeouts: Timeouts) -> Any:
