@@ -108,7 +108,9 @@ def test_a_taken_port_is_one_clear_line_before_anything_is_installed(capsys, mac
     assert lines_of(calls) == ["node --version"]
 
 
-@pytest.mark.parametrize("arguments", ["run --for 0", "run --for inf", "run --port 70000", "run -x", "check -x", ""])
+@pytest.mark.parametrize(
+    "arguments", ["run --for 0", "run --for inf", "run --port 70000", "run --source v21", "check -x", ""]
+)
 def test_a_wrong_argument_is_a_matter_of_usage(capsys, machine, arguments):
     with pytest.raises(SystemExit) as ended:
         dev.main(arguments.split(), machine)
@@ -233,7 +235,10 @@ def test_an_installer_without_a_network_is_understood(tmp_path, command):
 @pytest.mark.parametrize(
     ("arguments", "handed_over"),
     [
-        (f"run --for 2.5 --port {closed_port()}", "-m local.run --port {port} --for 2.5"),
+        (
+            f"run --source calllog --for 2.5 --port {closed_port()}",
+            "-m local.run --port {port} --for 2.5 --source calllog",
+        ),
         ("test tests/unit -k poll --maxfail=1", "-m pytest -n 2 --dist loadfile tests/unit -k poll --maxfail=1"),
         ("faults --minutes 3", "-m tests.faults --minutes 3"),
     ],
