@@ -58,8 +58,8 @@ def _what_follows(legs: Sequence[Row]) -> Iterator[Moment]:
 
 
 def _rung_by(leg: Row) -> str | None:
-    """The queue or ring group's leg, or what else sends a call on to a phone by itself."""
-    is_poll = leg["creation_method"] == "route_to" and leg["destination_entity_type"] == "extension"
+    """The leg of the queue or ring group whose agent's phone this is."""
+    is_poll = leg["creation_forward_reason"] == "polling" and leg["destination_entity_type"] == "extension"
     return str(leg["originating_cdr_id"]) if is_poll else None
 
 
@@ -86,7 +86,7 @@ def _step(leg: Row) -> Moment | None:
         return Moment(at, METHODS[method], f"→ {to}")
     if entity in SILENT or leg["termination_reason_details"] == "no_destinations":
         return None
-    if entity in GROUPS and why not in ("no_answer", "no_destinations"):
+    if entity in GROUPS and why in ("none", "by_did"):
         return Moment(at, "waits", f"in {to}")
     reason = "" if why in ("none", "by_did") else f"{why.replace('_', ' ')} "
     return Moment(at, "goes on", f"{reason}→ {to}")
