@@ -114,7 +114,9 @@ class V20Pbx:
         """Let this call happen, as it was played."""
         self._begun += 1
         call = RunningCall(self._begun, played.id, played.rows)
-        for moment in story(played.rows):
+        beginning, *moments = story(played.rows)
+        self._on_event(call.told(beginning))
+        for moment in moments:
             self._plan(moment.at, call, moment)
         late = _late_leg(played.rows) if call.number % LATE_EVERY == 0 else None
         for leg in played.rows:

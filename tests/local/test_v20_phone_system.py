@@ -177,7 +177,7 @@ def test_stopped_it_hangs_up_and_every_call_that_began_is_whole_and_told_to_its_
     assert all(call.is_complete for call in calls)
     for what in ("begins", "ends"):
         assert sorted(event.call for event in told if event.what == what) == sorted(call.id for call in calls)
-    assert len(calls) > 4
+    assert len(calls) >= 4
 
 
 def test_a_file_that_cannot_be_opened_is_refused(tmp_path):
