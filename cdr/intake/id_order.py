@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from cdr.calls.call import CallRecord
+from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same
 from cdr.calls.rules import end_time
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition, Range, Seen
-from cdr.intake.ports import Batch, Lag, Position, Progress, StartFrom
+from cdr.intake.newest import newest_by_id
+from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
 from shared import log
 from shared.clock import Clock
 from shared.errors import InvalidRow
@@ -50,10 +54,12 @@ class RowTable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long ids that are missing may still appear, and when a row without an end is given up."""
+    """How long ids that are missing may still appear, when a row without an end is given up, and how long one reading
+    looks for both before it goes on to what is new."""
 
     gap_wait: timedelta = timedelta(minutes=15)
     open_row_wait: timedelta = timedelta(hours=24)
+    look_for: timedelta = timedelta(seconds=12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +88,47 @@ class IdOrderReader:
 
     def batches(self, position: Position) -> Iterator[Batch]:
         """First a look at what is behind the position: until that has become less, a full position has no room for
-        what is new. It can keep nobody from it for long, for it does not grow meanwhile."""
+        what is new. Then at least a page of what is new, however long the look took: neither may starve the other."""
         reading = _Reading(self, id_position.from_text(position))
         yield from reading.look_again()
         while reading.may_be_more:
             yield from reading.next_page()
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
-        last = id_position.from_text(position).last
-        return last is not None and int(record.id.partition("/")[0]) <= last
+        return id_position.has_passed(id_position.from_text(position), int(record.id.partition("/")[0]))
 
     def lag(self, position: Position | None) -> Lag:
         last = id_position.from_text(position).last if position is not None else None
         newest = self.table.newest_id()
         behind = 0 if newest is None else newest - last if last is not None else newest
         return Lag(newest, max(0, behind), self._waiting_since(last))
+
+    def bearings(self, position: Position) -> Bearings:
+        read = id_position.from_text(position)
+        newest = self.table.newest_id()
+        wanted = sorted({row_id for row_id in (read.last, newest) if row_id is not None})
+        there = {row.id: row for row in self.table.rows_in([(n, n) for n in wanted], None, len(wanted))}
+        at_position, at_end = there.get(read.last or 0), there.get(newest or 0)
+        return Bearings(
+            read=read.last,
+            newest=newest,
+            is_beyond=read.last is not None and newest is not None and newest < read.last,
+            is_another=at_position is not None and not may_be_same(read.anchor, self.anchor_of(at_position)),
+            newest_at=self._moment_of(at_end) if at_end is not None else None,
+        )
+
+    @staticmethod
+    def anchor_of(row: Row) -> Fingerprint:
+        return fingerprint(row.records[0]) if row.records else ""
+
+    def _moment_of(self, row: Row) -> datetime | None:
+        """Of its end, or of its start while it has none, as far as it has such."""
+        for record in row.records[:1]:
+            for column in ("ended_at", "started_at"):
+                with suppress(ValueError, OverflowError):
+                    moment = datetime.fromisoformat(str(record.values.get(column)).strip())
+                    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
+        return None
 
     def _waiting_since(self, last: int | None) -> datetime | None:
         for row in self.table.rows_after(last, 1):
@@ -112,6 +144,9 @@ class IdOrderReader:
         while page := self.table.rows_ended_between(start, end, after, self.page_size):
             yield [record for row in page for record in row.records]
             after = page[-1].id
+
+    def newest(self, limit: int) -> Sequence[CallRecord]:
+        return newest_by_id(self.table, limit, self.page_size)
 
     def check(self) -> None:
         self.table.rows_after(None, 1)
@@ -137,7 +172,8 @@ class _Reading:
         self.may_be_more = len(page) == size
         if page:
             seen = [Seen(row.id, row.ended) for row in page]
-            yield self._batch(page, seen, id_position.advance(self.position, seen, self.reader.clock.now()))
+            position = id_position.advance(self.position, seen, self.reader.clock.now())
+            yield self._batch(page, seen, replace(position, anchor=self.reader.anchor_of(page[-1])))
 
     def look_again(self) -> Iterator[Batch]:
         """Ask again for the rows that had not ended and for the ids that were missing.
@@ -146,16 +182,20 @@ class _Reading:
         """
         patience, began = self.reader.patience, self.reader.clock.now()
         given_up = id_position.overdue(self.position, began, patience.open_row_wait)
+        was_there = self.position
         for page in self._pages(id_position.to_look_at_again(self.position)):
+            # Only once there was something: else the next look, which begins with the same, would come no further.
+            if self.position != was_there and self.reader.clock.now() - began > patience.look_for:
+                return
             seen = [Seen(row.id, row.ended or row.id in given_up) for row in page]
             looked = id_position.look_again(self.position, seen, self.reader.clock.now())
             if looked != self.position:
-                yield self._batch(page, seen, looked)
+                yield self._batch(page, seen, looked, is_news=False)
         kept = id_position.forget(self.position, began, patience.gap_wait, patience.open_row_wait)
         for row_id in sorted(self.position.open_rows.keys() - kept.open_rows.keys()):
             log.event("row.vanished", level=logging.WARNING, row_id=row_id)
         if kept != self.position:
-            yield self._batch((), (), kept)
+            yield self._batch((), (), kept, is_news=False)
 
     def _pages(self, ranges: Sequence[Range]) -> Iterator[list[Row]]:
         size, after = self.reader.page_size, None
@@ -166,7 +206,7 @@ class _Reading:
                 return
             after = page[-1].id
 
-    def _batch(self, page: Sequence[Row], seen: Sequence[Seen], position: IdPosition) -> Batch:
+    def _batch(self, page: Sequence[Row], seen: Sequence[Seen], position: IdPosition, *, is_news: bool = True) -> Batch:
         self.position = position
         records = [record for row, fact in zip(page, seen, strict=True) if fact.ended for record in row.records]
-        return Batch(records, id_position.to_text(position), len(page))
+        return Batch(records, id_position.to_text(position), len(page), is_news)

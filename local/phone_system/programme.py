@@ -98,7 +98,7 @@ Kind = tuple[str, Callable[[PlayedCall], bool]]
 KINDS: Mapping[str, Kind] = {
     "queue, second round": (
         "into a queue",
-        lambda call: _is_second_round(call) and _is_answered(call) and not _forwards(call),
+        lambda call: _is_second_round(call) and _is_answered(call) and _comes(call, "route_to") and not _forwards(call),
     ),
     "mailbox": ("inbound", lambda call: _reaches(call, "voicemail") and not call.owners["each"]),
     "unmapped": ("inbound", lambda call: _talkers(call) == 1 and _is_direct(call)),

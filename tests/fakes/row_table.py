@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
 from cdr.intake.id_order import IdOrderReader, Patience, Row, progress
 from cdr.intake.id_position import Range
-from cdr.intake.ports import Position, Progress
+from cdr.intake.ports import Position, Progress, SourceFacts
 from shared.clock import Clock
 from shared.errors import SourceUnavailable
 from tests.fakes.fake import Fake
@@ -65,6 +65,7 @@ class InMemoryCallLog:
         self.table = table
         self.patience = patience or Patience()
         self.page_size = page_size
+        self.facts: SourceFacts | None = None
         self._clock = clock
 
     @contextmanager
@@ -74,6 +75,10 @@ class InMemoryCallLog:
 
     def progress(self, position: Position) -> Progress:
         return progress(position)
+
+    def about(self) -> SourceFacts:
+        """What a test has put into ``facts``, if anything."""
+        return self.facts or SourceFacts("a table in memory", {"calllog": "CallLog"}, self._clock.now())
 
 
 class InMemoryRows:

@@ -28,12 +28,14 @@ from sqlalchemy import (
 )
 
 from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
+from cdr.edges.sql.connections import Connections
 from cdr.edges.sql.engines import USUAL, Timeouts, make_engine
 from cdr.edges.sql.errors import translated
 from cdr.edges.sql.selects import as_text, read_select
+from cdr.edges.sql.tables import facts_of
 from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Patience, Row, progress
 from cdr.intake.id_position import Range
-from cdr.intake.ports import Position, Progress
+from cdr.intake.ports import Position, Progress, SourceFacts
 from shared import log
 from shared.clock import Clock
 from shared.config.phone_system import CdrDatabase
@@ -87,6 +89,9 @@ class SqlCallLog:
 
     def progress(self, position: Position) -> Progress:
         return progress(position)
+
+    def about(self) -> SourceFacts:
+        return facts_of(Connections(self._database, "3cx.schema"), self._database)
 
 
 class SqlRowTable:

@@ -5,7 +5,8 @@ That nothing is lost, whatever happens meanwhile, is shown for every reader in t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdr.calls.fingerprint import fingerprint
 from cdr.intake import id_position
 from cdr.intake.id_order import IdOrderReader, Patience, Row
 from cdr.intake.id_position import Gap, IdPosition
@@ -80,7 +82,8 @@ def site() -> Site:
 def test_pages_follow_each_other_until_one_is_not_full(site: Site) -> None:
     site.add(*range(1, 6))
     first, second = site.look()
-    assert first == Batch([make_record(id=n) for n in (1, 2, 3)], id_position.to_text(IdPosition(3)), read=3)
+    at_three = id_position.to_text(IdPosition(3, anchor=fingerprint(make_record(id=3))))
+    assert first == Batch([make_record(id=n) for n in (1, 2, 3)], at_three, read=3)
     assert [record.id for record in second.records] == ["4", "5"]
     assert site.table.operations == ["connect", "rows_after", "rows_after"]
 
@@ -146,6 +149,22 @@ def test_what_is_behind_comes_before_what_is_new_page_by_page(site: Site) -> Non
     site.add(*range(1, 10))
     assert [len(batch.records) for batch in site.look()] == [3, 3, 2, 1]
     assert site.read == list(range(1, 10))
+
+
+def test_a_database_that_is_slow_to_read_does_not_keep_what_is_behind_from_being_looked_at(site: Site) -> None:
+    class SlowTable(InMemoryRowTable):
+        @contextmanager
+        def operation(self, name: str) -> Iterator[None]:
+            site.clock.move(PATIENCE.look_for)
+            with super().operation(name):
+                yield
+
+    site.table = SlowTable()
+    site.begin(*range(1, 8))
+    site.look()
+    site.add(7)
+    site.look()
+    assert site.read == [7]
 
 
 def test_a_row_that_never_ends_is_given_up_after_its_wait_as_a_record(site: Site) -> None:
@@ -261,8 +280,8 @@ def test_a_position_says_how_far_and_what_is_remembered(site: Site) -> None:
     site.look()
     assert site.log.progress(site.text or "") == Progress(position=9, open_calls=2, missing_ids=6)
     with site.log.connect() as reader:
-        passed = {row_id: reader.has_passed(site.text or "", make_record(id=row_id)) for row_id in (2, 9, 10, "9/2")}
-        assert passed == {2: True, 9: True, 10: False, "9/2": True}
+        passed = {row_id: reader.has_passed(site.text or "", make_record(id=row_id)) for row_id in (2, 4, 9, 10, "9/2")}
+        assert passed == {2: False, 4: False, 9: True, 10: False, "9/2": True}
         assert not reader.has_passed(id_position.to_text(IdPosition()), make_record(id=1))
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
 from cdr.calls.message import Message
+from cdr.submission.addresses import Addresses
+from cdr.submission.directory import KeptPhoneBook, PhoneBook
 from cdr.submission.submit import DELIVERIES_TOGETHER, TRIES_APART, Outcome
 from local.call_logger.store import CallLogger
 from shared.errors import (
@@ -26,6 +28,7 @@ from shared.errors import (
     SubmissionUnknown,
 )
 from tests.fakes.call_api import Asked
+from tests.fakes.directory import InMemoryPhoneBookStore
 from tests.fakes.ledger import InMemoryLedger, LedgerRecord
 from tests.support.events import Events
 from tests.support.factories import ALICE, OUTSIDE, make_job, make_message
@@ -84,10 +87,11 @@ def test_a_call_ends_with_one_record_and_one_line_that_say_what_became_of_it(
         detail=detail,
         entry_id=entries[0]["id"] if entries else None,
         settled_at=NOON,
+        extension=row["extension"] if reason == "unmapped_extension" else None,
     )
     assert shop.queue.texts == []
     assert shop.api.asked == ([Asked(NOON + TIMES.submit_budget, patient=True)] if failure or entries else [])
-    told = {"call": "0000017F-7-7", "row_id": "7", "attempts": 1, "reason": reason, "entry_id": record.entry_id}
+    told = {"call": "0000017F-7-7", "row_id": 7, "attempts": 1, "reason": reason, "entry_id": record.entry_id}
     told |= {"detail": detail.replace(OUTSIDE, "***42"), "level": "WARNING" if is_rejected else "INFO"}
     assert events.only(f"call.{outcome}") == {"event": f"call.{outcome}"} | {k: v for k, v in told.items() if v}
     assert len(events.names) == 1
@@ -120,7 +124,7 @@ def test_two_rows_with_the_same_key_make_one_entry_and_a_record_each_however_oft
     assert outcomes == [Outcome.SUBMITTED, Outcome.SKIPPED, Outcome.SKIPPED, Outcome.REPEATED]
     assert (shop.api.submitted, shop.states) == (["0000017F-7"], {"7": "submitted", "8": "skipped"})
     skipped = events.named("call.skipped")[0]
-    assert (skipped["row_id"], skipped["reason"]) == ("8", "same_pbx_call_id")
+    assert (skipped["row_id"], skipped["reason"]) == (8, "same_pbx_call_id")
 
 
 def test_a_row_whose_own_record_cannot_be_written_comes_again(shop: Workshop) -> None:
@@ -208,7 +212,7 @@ def test_one_verdict_decides_when_a_call_comes_again_and_its_line_says_so(events
         "event": "call.put_back",
         "level": "WARNING",
         "call": "0000017F-7-7",
-        "row_id": "7",
+        "row_id": 7,
         "error": "ApiUnavailable",
         "reason": "the API answered 503 for ***42",
         "times": 1,
@@ -253,6 +257,36 @@ def test_a_call_whose_claim_took_too_long_is_put_back_instead_of_submitted(takes
     if outcome is Outcome.PUT_BACK:
         assert shop.record().claimed_until <= shop.clock.now(), "given back, for whoever gets the message next"
         assert not shop.worker.api_breaker.is_down(shop.clock.now()), "the API has nothing to do with it"
+
+
+# While nobody knows whose extension it is
+
+
+def test_calls_of_unknown_extensions_wait_for_a_phone_book_that_was_never_read_and_others_do_not(
+    shop: Workshop, events: Events
+) -> None:
+    store = InMemoryPhoneBookStore()
+    shop.worker = replace(shop.worker, addresses=Addresses({"101": ALICE}, shop.clock, origin="pbx", store=store))
+    store.fail_at(1, DOWN)
+    assert [shop.submit_row(id=n, extension=e) for n, e in ((1, "101"), (2, "102"))] == [
+        Outcome.SUBMITTED,
+        Outcome.PUT_BACK,
+    ]
+    put_back = events.only("call.put_back")
+    assert (put_back["error"], put_back["delay_s"]) == ("PhoneBookUnread", 30)
+    store.kept = KeptPhoneBook("pbx", NOON, PhoneBook({"102": "bob@example.com"}))
+    shop.clock.move(30 * SECOND)
+    assert shop.deliver_visible() == [Outcome.SUBMITTED]
+    assert [entry["callOwnerEmail"] for entry in shop.api.call_logger.entries] == [ALICE, "bob@example.com"]
+
+
+def test_a_call_that_waited_in_vain_is_one_whose_extension_is_unmapped(shop: Workshop) -> None:
+    addresses = Addresses({}, shop.clock, origin="pbx", store=InMemoryPhoneBookStore())
+    shop.worker = replace(shop.worker, addresses=addresses)
+    assert shop.submit(old_message(extension="102")) is Outcome.REJECTED
+    record = shop.record()
+    assert (record.reason, record.extension) == ("unmapped_extension", "102")
+    assert record.detail.startswith("given up after 7 days, 0:00:00; last: PhoneBookUnread: extension 102 ")
 
 
 # While the API is down
@@ -334,7 +368,7 @@ def test_a_call_is_given_up_when_its_time_is_over_with_the_last_error(shop: Work
     assert record.message == make_message().to_text(), "for a replay"
     assert shop.queue.texts == []
     rejected = events.only("call.rejected")
-    assert (rejected["level"], rejected["reason"], rejected["row_id"]) == ("ERROR", "gave_up", "7")
+    assert (rejected["level"], rejected["reason"], rejected["row_id"]) == ("ERROR", "gave_up", 7)
 
 
 @pytest.mark.parametrize("way", ["never tried", "given back"])
