@@ -136,7 +136,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def run(options: argparse.Namespace, machine: Machine) -> int:
-    from local.run.options import PortRefused, refuse_taken_port
+    from local.run.options import PortRefused, as_arguments, refuse_taken_port
 
     refuse_missing_node()
     try:
@@ -145,8 +145,7 @@ def run(options: argparse.Namespace, machine: Machine) -> int:
         raise Refusal(str(exc)) from exc
     azurite = provide_azurite(machine)
     provide_requirements(FOR_RUNNING, machine)
-    duration = [] if options.seconds is None else ["--for", str(options.seconds)]
-    return hand_over(["-m", "local.run", "--port", str(options.port), *duration], machine, azurite)
+    return hand_over(["-m", "local.run", *as_arguments(options)], machine, azurite)
 
 
 def look(options: argparse.Namespace, machine: Machine) -> int:

@@ -125,7 +125,7 @@ def test_a_look_needs_no_node_and_no_storage(machine, venv, calls, monkeypatch):
         "run --for 0",
         "run --for inf",
         "run --port 70000",
-        "run -x",
+        "run --source v21",
         "check -x",
         "preview --limit 0",
         "check-config --reveal",
@@ -256,7 +256,10 @@ def test_an_installer_without_a_network_is_understood(tmp_path, command):
 @pytest.mark.parametrize(
     ("arguments", "handed_over"),
     [
-        (f"run --for 2.5 --port {closed_port()}", "-m local.run --port {port} --for 2.5"),
+        (
+            f"run --source calllog --for 2.5 --port {closed_port()}",
+            "-m local.run --port {port} --for 2.5 --source calllog",
+        ),
         ("test tests/unit -k poll --maxfail=1", "-m pytest -n 2 --dist loadfile tests/unit -k poll --maxfail=1"),
         ("faults --minutes 3", "-m tests.faults --minutes 3"),
         ("preview --limit 5 --reveal", "-m local.look preview --limit 5 --reveal"),
