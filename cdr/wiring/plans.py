@@ -72,13 +72,17 @@ def watched_groups(settings: Settings) -> list[WatchedGroup]:
     if isinstance(groups.members, NoMembers):
         return []
     return [
-        WatchedGroup(group.id, group.name, make_hours(settings.business_hours, group.business_hours))
+        WatchedGroup(id=group.id, name=group.name, hours=make_hours(settings.business_hours, group.business_hours))
         for group in groups.monitored_groups
     ]
 
 
 def alert_policy(groups: CallGroups) -> AlertPolicy:
-    return AlertPolicy(timedelta(minutes=groups.grace_minutes), groups.unknown_after, groups.remind_after)
+    return AlertPolicy(
+        grace=timedelta(minutes=groups.grace_minutes),
+        unknown_after=groups.unknown_after,
+        remind_after=groups.remind_after,
+    )
 
 
 def make_hours(common: BusinessHours, own: GroupHours | None = None) -> Hours:
@@ -86,7 +90,7 @@ def make_hours(common: BusinessHours, own: GroupHours | None = None) -> Hours:
     week: Week = own or common
     zone = (own and own.timezone) or common.timezone
     holidays = (own and own.holidays) or common.holidays
-    spans = {day: [Span(s.start, s.end, s.overnight) for s in week.spans(day)] for day in range(7)}
+    spans = {day: [Span(start=s.start, end=s.end, overnight=s.overnight) for s in week.spans(day)] for day in range(7)}
     return Hours(ZoneInfo(zone), spans, holiday_rule(holidays))
 
 

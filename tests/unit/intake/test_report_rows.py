@@ -62,6 +62,14 @@ def test_calls_are_told_apart_by_their_flows_which_may_be_joined_over_several_st
     assert [call.flows for call in fold(rows)] == [("a",), ("b", "c", "d"), ("e",)]
 
 
+@pytest.mark.parametrize("shown", ["+19075550143", "00493052007001", "anonymous"])
+def test_who_is_passed_on_to_a_mobile_came_in_and_goes_out_by_the_line(shown: str) -> None:
+    row = CASES["passed on to a mobile by somebody who had answered"].rows[1]
+    leg = leg_of_report(row | {"SourceCallerId": shown})
+    assert (leg.source.is_outside, leg.source.is_incoming) == (True, True)
+    assert (leg.destination.is_outside, leg.destination.is_incoming) == (True, False)
+
+
 # What a row does not say
 
 
