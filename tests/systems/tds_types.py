@@ -10,6 +10,7 @@ from pysqlbridge.tds.result import ColumnType, NVarChar
 
 _DATE = 0x28
 _DATETIME2 = 0x2A
+_DATETIMEOFFSET = 0x2B
 _DECIMAL, _NUMERIC = 0x6A, 0x6C
 _DATETIMN = 0x6F
 _DATE_WIDTH = 3
@@ -82,6 +83,17 @@ class DateTime2(ColumnType):
         since_midnight = value - datetime.combine(value.date(), time())
         ticks = since_midnight // timedelta(microseconds=1) * _TICKS_PER_MICROSECOND
         return b"\x08" + ticks.to_bytes(5, "little") + (value.toordinal() - 1).to_bytes(_DATE_WIDTH, "little")
+
+
+@dataclass(frozen=True)
+class DateTimeOffset(DateTime2):
+    """A datetimeoffset(7) column: a datetime2 in UTC, then the offset in minutes, here always none."""
+
+    def type_info(self) -> bytes:
+        return bytes([_DATETIMEOFFSET, 7])
+
+    def encode(self, value: datetime | None) -> bytes:
+        return b"\x00" if value is None else b"\x0a" + super().encode(value.replace(tzinfo=None))[1:] + bytes(2)
 
 
 @dataclass(frozen=True)

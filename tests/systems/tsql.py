@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from pysqlbridge.tds.result import Bit, Column, ColumnType, DateTime, Float, Integer, NVarChar, QueryError, QueryResult
 
-from tests.systems.tds_types import DateTime2, NVarCharMax
+from tests.systems.tds_types import DateTime2, DateTimeOffset, NVarCharMax
 
 INVALID_COLUMN_NAME = 207
 INVALID_OBJECT_NAME = 208
@@ -71,6 +71,7 @@ class Database:
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self._connection.text_factory = lambda raw: raw.decode("utf-8", "surrogatepass")
         self._one_at_a_time = threading.Lock()
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple]:
@@ -197,6 +198,7 @@ _TYPES: dict[str, tuple[ColumnType, Callable]] = {
     "BIT": (Bit(), _bit),
     "DATETIME": (DateTime(), _moment_in_thirds),
     "DATETIME2": (DateTime2(), _moment),
+    "DATETIMEOFFSET": (DateTimeOffset(), lambda cell: datetime.fromisoformat(str(cell).replace(" +", "+"))),
     "FLOAT": (Float(), float),
     "NVARCHAR": (NVarChar(), str),
 }

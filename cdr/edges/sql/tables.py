@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from sqlalchemy import func, literal, select, table
 
 from cdr.edges.sql.connections import Connections
-from cdr.edges.sql.errors import translated
 from shared.config.phone_system import Database
 from shared.errors import SourceMisconfigured
 
@@ -23,8 +22,7 @@ def tables_there(database: Database, names: Iterable[str]) -> set[str]:
         for name in names:
             nothing = select(literal(1).label("one")).select_from(table(name)).where(literal(1) == 0).subquery()
             try:
-                with translated(database.SETTING, "3cx.source"):
-                    connection.execute(select(func.count()).select_from(nothing))
+                connection.execute(select(func.count()).select_from(nothing))
             except SourceMisconfigured:
                 continue
             there.add(name)
