@@ -47,7 +47,12 @@ class Connections:
         with translated_connecting(self._database.SETTING, self._select_setting):
             engine = self._engine = self._engine or make_engine(self._database, self._timeouts)
             longest = self._timeouts.connect_s * HANDSHAKES + self._timeouts.statement_s(self._database)
-            return within(longest, engine.connect, lambda late: late and late.close())
+            return within(longest, engine.connect, _close)
+
+
+def _close(connection: Connection | None) -> None:
+    if connection is not None:
+        connection.close()
 
 
 class Session:

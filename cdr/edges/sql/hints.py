@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 
 LOGIN = "check {database}.username and password, and that the login may open {database}.database"
 EXPIRED = "the password of {database}.username has expired or must be changed: set a new one on the server, then here"
-BARRED = "the server does not let {database}.username in from here: the login is locked or disabled, or not for this host"
+BARRED = (
+    "the server does not let {database}.username in from here: the login is locked or disabled, or not for this host"
+)
 FIREWALL = "the server's firewall does not let this address in: allow the app's outgoing addresses there"
 DATABASE = "check {database}.database, and that the login may open it"
 SCHEMA = "check {select}: the SELECT asks for a table or column that is not there"
@@ -41,11 +43,13 @@ SQLSERVER_NUMBERS = _of(
     (CONVERSION, (220, 232, 235, 241, 242, 244, 245, 248, 293, 295, 296, 517, 8114, 8115, 8134, 8152, 8169, 9807)),
     (LOCKED, (1222,)),
 )
-SQLSERVER_PASSING = frozenset(
-    (64, 233, 601, 615, 701, 802, 845, 904, 921, 922, 926, 927, 952, 976, 978, 983, 988, 1204, 1205, 1221, 3906, 3948)
-    + (3960, 4221, 8628, 8645, 8651, 10053, 10054, 10060, 10928, 10929, 14355, 17197, 20041, 40143, 40166, 40197)
-    + (40501, 40540, 40544, 40549, 40550, 40551, 40552, 40553, 40613, 40648, 49918, 49919, 49920)
-)
+# fmt: off
+SQLSERVER_PASSING = frozenset({
+    64, 233, 601, 615, 701, 802, 845, 904, 921, 922, 926, 927, 952, 976, 978, 983, 988, 1204, 1205, 1221, 3906,
+    3948, 3960, 4221, 8628, 8645, 8651, 10053, 10054, 10060, 10928, 10929, 14355, 17197, 20041, 40143, 40166,
+    40197, 40501, 40540, 40544, 40549, 40550, 40551, 40552, 40553, 40613, 40648, 49918, 49919, 49920,
+})
+# fmt: on
 """What it says with the state of a faulty statement though another time it may do it."""
 
 ODBC_STATES: Mapping[str, str] = {
@@ -68,7 +72,10 @@ MYSQL_NUMBERS = _of(
     (RIGHTS, (1142, 1143, 1227, 1370)),
     (SYNTAX, (1055, 1056, 1060, 1064, 1066, 1111, 1115, 1140, 1166, 1222, 1235, 1241, 1242, 1248, 1267, 1270, 1271)),
     (SYNTAX, (1273, 1305, 1318, 1582, 1583, 1584, 1630)),
-    (CONVERSION, (1264, 1265, 1292, 1300, 1365, 1366, 1367, 1411, 1441, 1525, 1690, 1977, 3140, 3141, 3143, 3144, 3156)),
+    (
+        CONVERSION,
+        (1264, 1265, 1292, 1300, 1365, 1366, 1367, 1411, 1441, 1525, 1690, 1977, 3140, 3141, 3143, 3144, 3156),
+    ),
     (CONVERSION, (4038, 3854)),
     (WRITES, (1792,)),
     (ENCRYPTION, (2026, 3159)),

@@ -6,6 +6,10 @@ A driver takes an encoding by its name, and decodes strictly. This one puts U+FF
 from __future__ import annotations
 
 import codecs
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 UTF_8 = "cdr_lenient_utf_8"
 
@@ -15,8 +19,8 @@ def _lenient(name: str) -> codecs.CodecInfo | None:
         return None
     usual = codecs.lookup("utf-8")
 
-    def decode(raw: bytes, _errors: str = "strict") -> tuple[str, int]:
-        return usual.decode(raw, "replace")
+    def decode(raw: ReadableBuffer, _errors: str = "strict", /) -> tuple[str, int]:
+        return usual.decode(bytes(raw), "replace")
 
     return codecs.CodecInfo(usual.encode, decode, name=name)
 

@@ -34,7 +34,9 @@ class TimeColumn:
     column either holds moments, as TIMESTAMP and DATETIMEOFFSET do, or times without an offset.
     """
 
-    def __init__(self, session: Session, times: ColumnElement[Any], ids: ColumnElement[Any], database: Database) -> None:
+    def __init__(
+        self, session: Session, times: ColumnElement[Any], ids: ColumnElement[Any], database: Database
+    ) -> None:
         self._session = session
         self._times = times
         self._ids = ids

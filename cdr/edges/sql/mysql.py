@@ -29,7 +29,7 @@ def connect(database: Database, timeouts: Timeouts) -> Any:
         host=database.host,
         port=database.effective_port,
         user=database.username,
-        # As the server's hash was made of it; left to itself the driver takes Latin-1, and fails with what that has not.
+        # As the server's hash was made of it; left to itself the driver takes Latin-1, and fails with what has none.
         password=(database.password.get_secret_value() if database.password else "").encode(),
         database=database.database,
         charset="utf8mb4",

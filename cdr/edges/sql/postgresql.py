@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg.abc import Buffer
 
-KEEP_ALIVE: Mapping[str, int] = {
+KEEP_ALIVE: Mapping[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 20,
     "keepalives_interval": 5,

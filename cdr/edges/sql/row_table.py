@@ -147,7 +147,7 @@ class SqlRowTable:
     def _names(self) -> Mapping[str, str]:
         """The canonical columns that there are, with their names as the engine spells them."""
         nothing: Select[Any] = select(literal_column("cdr.*")).select_from(self._cdr).where(literal_column("1 = 0"))
-        names = {name.lower(): name for name in self._session.execute(nothing).keys()}
+        names = {name.lower(): name for name in self._session.execute(nothing).keys()}  # noqa: SIM118 - as above
         return {name: names[name] for name in COLUMNS if name in names}
 
     def _value(self, row_id: int, name: str) -> Any:

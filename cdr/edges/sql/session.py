@@ -22,11 +22,12 @@ def closed_on_failure(connection: Any) -> Iterator[None]:
 
 def refuse_forgotten(wanted: Mapping[str, Any], found: Mapping[str, Any], setting: str) -> None:
     """:raises SourceMisconfigured: the server, or what stands before it, has not kept what was set"""
-    forgotten = [f"{name} (is {found.get(name)!r})" for name, value in wanted.items() if not _same(value, found[name])]
+    kept = {name for name, value in wanted.items() if _same(value, found.get(name))}
+    forgotten = [f"{name} (is {found.get(name)!r})" for name in wanted if name not in kept]
     if forgotten:
         raise SourceMisconfigured(
-            f"{setting}.host: the server does not keep what its session is set to: {', '.join(forgotten)}; connect past "
-            "the pooler or proxy before it, or let that keep a session for each client (pool_mode = session)"
+            f"{setting}.host: the server does not keep what its session is set to: {', '.join(forgotten)}; connect "
+            "past the pooler or proxy before it, or let that keep a session for each client (pool_mode = session)"
         )
 
 

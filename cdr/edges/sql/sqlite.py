@@ -28,4 +28,6 @@ def limit_statements(engine: Engine, database: Database) -> None:
     @event.listens_for(engine, "before_cursor_execute")
     def limit(connection: Any, *_: Any) -> None:
         ends = time.monotonic() + database.statement_timeout_seconds
-        connection.connection.dbapi_connection.set_progress_handler(lambda: time.monotonic() > ends, STEPS_BETWEEN_LOOKS)
+        connection.connection.dbapi_connection.set_progress_handler(
+            lambda: time.monotonic() > ends, STEPS_BETWEEN_LOOKS
+        )

@@ -192,15 +192,19 @@ def test_another_database_is_named_by_its_own_settings() -> None:
 )
 def test_whatever_the_database_raises_becomes_ours_with_its_cause(raised: Any, kind: type[Exception]) -> None:
     with pytest.raises(kind) as caught, translated():
-        if isinstance(raised, Exception):
-            raise raised
-        raised()
+        _raise(raised)
     assert type(caught.value) is kind
     assert caught.value.__cause__ is not None
 
 
+def _raise(what: Any) -> None:
+    if isinstance(what, Exception):
+        raise what
+    what()
+
+
 def test_what_is_ours_already_passes() -> None:
-    with pytest.raises(SourceMisconfigured, match="^a person must act$"), translated():
+    with pytest.raises(SourceMisconfigured, match=r"^a person must act$"), translated():
         raise SourceMisconfigured("a person must act")
 
 
