@@ -93,6 +93,15 @@ def find_entry(folder: Path | None = None) -> Path | None:
     return entry.resolve() if entry.is_file() else None
 
 
+def what_is_missing() -> str | None:
+    """None if it can be started here, else what to install, in one line."""
+    try:
+        _program()
+    except AzuriteError as exc:
+        return str(exc)
+    return None
+
+
 def start(data: Path | None = None, ports: Ports | None = None, options: Sequence[str] = ()) -> Azurite:
     """Start Azurite and wait until its three ports answer.
 

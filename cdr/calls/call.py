@@ -73,6 +73,12 @@ class CallRecord:
             values[column] = value
         return cls(str(values["id"]), values, shortened)
 
+    @property
+    def written_id(self) -> int | str:
+        """The id as the phone system writes it: a whole number as one."""
+        value = self.values.get("id")
+        return value if type(value) is int else self.id
+
 
 def _plain(value: Any) -> Any:  # noqa: PLR0911 - a table of types
     if value is None or isinstance(value, bool):

@@ -119,18 +119,12 @@ def _object_in(text: str) -> Mapping[str, Any]:
 
 
 def _as_part(record: CallRecord) -> dict[str, Any]:
-    part: dict[str, Any] = {"row": {**record.values, "id": _id_as_written(record)}}
+    part: dict[str, Any] = {"row": {**record.values, "id": record.written_id}}
     if record.shortened:
         part["cut"] = dict(record.shortened)
     if record.replaces:
         part["replaces"] = [_as_part(replaced) for replaced in record.replaces]
     return part
-
-
-def _id_as_written(record: CallRecord) -> int | str:
-    """A whole number as one: that is what 1.0.0 reads."""
-    value = record.values.get("id", record.id)
-    return value if type(value) is int else record.id
 
 
 def _record_in(part: Any, *, is_replaced: bool = False) -> CallRecord:

@@ -50,10 +50,12 @@ class RowTable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long ids that are missing may still appear, and when a row without an end is given up."""
+    """How long ids that are missing may still appear, when a row without an end is given up, and how long one reading
+    looks for both before it goes on to what is new."""
 
     gap_wait: timedelta = timedelta(minutes=15)
     open_row_wait: timedelta = timedelta(hours=24)
+    look_for: timedelta = timedelta(seconds=12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class IdOrderReader:
 
     def batches(self, position: Position) -> Iterator[Batch]:
         """First a look at what is behind the position: until that has become less, a full position has no room for
-        what is new. It can keep nobody from it for long, for it does not grow meanwhile."""
+        what is new. Then at least a page of what is new, however long the look took: neither may starve the other."""
         reading = _Reading(self, id_position.from_text(position))
         yield from reading.look_again()
         while reading.may_be_more:
@@ -146,16 +148,20 @@ class _Reading:
         """
         patience, began = self.reader.patience, self.reader.clock.now()
         given_up = id_position.overdue(self.position, began, patience.open_row_wait)
+        was_there = self.position
         for page in self._pages(id_position.to_look_at_again(self.position)):
+            # Only once there was something: else the next look, which begins with the same, would come no further.
+            if self.position != was_there and self.reader.clock.now() - began > patience.look_for:
+                return
             seen = [Seen(row.id, row.ended or row.id in given_up) for row in page]
             looked = id_position.look_again(self.position, seen, self.reader.clock.now())
             if looked != self.position:
-                yield self._batch(page, seen, looked)
+                yield self._batch(page, seen, looked, is_news=False)
         kept = id_position.forget(self.position, began, patience.gap_wait, patience.open_row_wait)
         for row_id in sorted(self.position.open_rows.keys() - kept.open_rows.keys()):
             log.event("row.vanished", level=logging.WARNING, row_id=row_id)
         if kept != self.position:
-            yield self._batch((), (), kept)
+            yield self._batch((), (), kept, is_news=False)
 
     def _pages(self, ranges: Sequence[Range]) -> Iterator[list[Row]]:
         size, after = self.reader.page_size, None
@@ -166,7 +172,7 @@ class _Reading:
                 return
             after = page[-1].id
 
-    def _batch(self, page: Sequence[Row], seen: Sequence[Seen], position: IdPosition) -> Batch:
+    def _batch(self, page: Sequence[Row], seen: Sequence[Seen], position: IdPosition, *, is_news: bool = True) -> Batch:
         self.position = position
         records = [record for row, fact in zip(page, seen, strict=True) if fact.ended for record in row.records]
-        return Batch(records, id_position.to_text(position), len(page))
+        return Batch(records, id_position.to_text(position), len(page), is_news)

@@ -71,7 +71,7 @@ class _Poll:
             position = self._save(reader.begin(self.poller.start_from))
         for batch in reader.batches(position):
             self._take(batch)
-            if self.poller.clock.now() - self.started >= self.poller.time_budget:
+            if batch.is_news and self.poller.clock.now() - self.started >= self.poller.time_budget:
                 return False
         return True
 

@@ -21,12 +21,14 @@ StartFrom = Literal["beginning", "now"] | int | datetime
 class Batch:
     """What a source yields at a time. ``records`` may be empty: then only the position has moved.
 
-    ``position`` is where to go on once the records are on the queue. ``read`` counts rows or legs.
+    ``position`` is where to go on once the records are on the queue. ``read`` counts rows or legs. ``is_news`` False:
+    it is of what was passed before, and who runs out of time takes one more, so that it keeps nobody from what is new.
     """
 
     records: Sequence[CallRecord]
     position: Position
     read: int
+    is_news: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def _keep_call(job: Job, keeper: PoisonKeeper) -> bool:
             record_repeated(job, found, ledger, now)
         case Recorded():
             shown = log.mask_numbers(detail)
-            log.event("poison.kept", level=logging.ERROR, call=job.key.name, row_id=job.record.id, detail=shown)
+            log.event("poison.kept", level=logging.ERROR, call=job.key.name, row_id=job.record.written_id, detail=shown)
     return True
 
 

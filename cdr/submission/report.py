@@ -22,7 +22,7 @@ def settled(job: Job, claim: Claim, settlement: Settlement, *, is_told: bool) ->
         f"call.{settlement.state}",
         level=_level(settlement) if is_told else logging.INFO,
         call=claim.key.name,
-        row_id=job.record.id,
+        row_id=job.record.written_id,
         attempts=claim.attempts,
         reason=settlement.reason,
         detail=_masked(settlement.detail),
@@ -42,13 +42,14 @@ def _level(settlement: Settlement) -> int:
 
 def repeated(job: Job, *, is_own: bool) -> None:
     if is_own:
-        log.event("call.repeated", call=job.key.name, row_id=job.record.id)
+        log.event("call.repeated", call=job.key.name, row_id=job.record.written_id)
     else:
-        log.event("call.skipped", call=job.key.name, row_id=job.record.id, reason=Reason.SAME_PBX_CALL_ID)
+        log.event("call.skipped", call=job.key.name, row_id=job.record.written_id, reason=Reason.SAME_PBX_CALL_ID)
 
 
 def merged_late(job: Job, part: Job) -> None:
-    log.event("call.merged_late", level=logging.WARNING, call=job.key.name, row_id=job.record.id, part=part.key.name)
+    row_id = job.record.written_id
+    log.event("call.merged_late", level=logging.WARNING, call=job.key.name, row_id=row_id, part=part.key.name)
 
 
 def sent_apart(job: Job, tries: int, delay: timedelta) -> None:
@@ -56,7 +57,7 @@ def sent_apart(job: Job, tries: int, delay: timedelta) -> None:
         "call.put_back",
         level=logging.WARNING,
         call=job.key.name,
-        row_id=job.record.id,
+        row_id=job.record.written_id,
         reason="delivered several times without an outcome; tried again apart from the others",
         times=tries,
         delay_s=round(delay.total_seconds()),
@@ -73,7 +74,7 @@ def put_back(job: Job, hindrance: PipelineError | Held, tries: int, delay: timed
         "call.unsettled" if isinstance(hindrance, SubmissionUnknown) else "call.put_back",
         level=logging.INFO if isinstance(hindrance, Held) else logging.WARNING,
         call=job.key.name,
-        row_id=job.record.id,
+        row_id=job.record.written_id,
         error=type(hindrance).__name__,
         reason=_masked(why),
         times=tries,

@@ -410,6 +410,15 @@ def meddled_with(storage: Storage, bench: AzuriteBench, meddler: Meddler) -> Cal
     return TableCallLedger(account, bench.name)
 
 
+def test_new_calls_of_one_day_are_claimed_in_one_request(storage: Storage, azurite_bench: AzuriteBench) -> None:
+    requests: list[int] = []
+    ledger = meddled_with(storage, azurite_bench, Meddler("POST", 99, lambda: requests.append(1)))
+    ledger.last_error(KEY)
+    requests.clear()
+    ledger.claim([make_job(n) for n in range(5)], NOW, LEASE)
+    assert len(requests) == 1
+
+
 @pytest.mark.parametrize(("times", "is_recorded"), [(1, True), (4, True), (5, False)])
 def test_a_record_that_changes_meanwhile_is_looked_at_again_but_not_for_ever(
     storage: Storage, azurite_bench: AzuriteBench, table: CallLedger, times: int, *, is_recorded: bool

@@ -7,15 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cdr.intake.ports import StoredPosition
-from cdr.submission.ports import Claim
 from shared.clock import HandMovedClock
 from shared.errors import ApiUnavailable, LeaseHeld, SourceUnavailable, StorageUnavailable, SubmissionUnknown
 from tests.fakes.call_api import InMemoryCallApi
 from tests.fakes.call_queue import InMemoryCallQueue
-from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryRowTable
-from tests.support.factories import make_call, make_job, make_message
+from tests.support.factories import make_call, make_message
 from tests.support.requirements import need
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
@@ -35,18 +33,6 @@ def test_a_queue_fails_at_the_chosen_message_and_keeps_the_ones_before_it(clock:
     assert queue.operations == ["put", "depth", "put", "put"]
     queue.send_all(LETTERS[2:])
     assert queue.letters == LETTERS
-
-
-def test_a_message_is_taken_off_the_queue_only_when_it_is_visible(clock: HandMovedClock) -> None:
-    queue = InMemoryCallQueue(clock)
-    queue.send_later(LETTERS[0], MINUTE)
-    queue.send_all(LETTERS[:1])
-    assert queue.take() == LETTERS[0]
-    with pytest.raises(IndexError):
-        queue.take()
-    clock.move(MINUTE)
-    assert queue.take() == LETTERS[0]
-    assert queue.messages == []
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -88,16 +74,6 @@ def test_an_api_can_lose_its_answer_or_never_be_reached() -> None:
             api.submit(make_call(), give_up_at=NOW)
     assert api.submitted == [make_call().pbx_call_id]
     assert api.submit(make_call(), give_up_at=NOW).earlier is True
-
-
-def test_a_ledger_whose_settlement_failed_still_has_the_claim() -> None:
-    ledger, job = InMemoryLedger(), make_job()
-    (claim,) = ledger.claim([job], NOW, MINUTE)
-    assert isinstance(claim, Claim)
-    ledger.fail_at(1, DOWN)
-    with pytest.raises(StorageUnavailable):
-        ledger.give_back(claim, "why", NOW)
-    assert ledger.records[job.key].claimed_until == NOW + MINUTE
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])

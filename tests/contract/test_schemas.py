@@ -1,6 +1,7 @@
-"""What a schema file of one's own may hold, that nothing is ever written, and what a page costs.
+"""What a schema file of one's own may hold, and what a page costs.
 
-That a file is one SELECT is shown in tests/unit/sql/test_selects.py.
+That a file is one SELECT is shown in tests/unit/sql/test_selects.py, that nothing is ever written in
+tests/security/test_database.py.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-import sqlalchemy as sa
 
 from cdr.calls.message import Message
-from cdr.edges.sql.engines import make_engine
 from cdr.intake.id_order import RowTable
 from shared.errors import SourceMisconfigured
 from tests.support.statements import statements
@@ -131,32 +130,6 @@ def test_every_type_of_mariadb_can_travel(system: SqlPhoneSystem) -> None:
     }
     (row,) = values_of(system, f"SELECT 1 AS id, {', '.join(f'{sql} AS {name}' for name, (sql, _) in odd.items())}")
     assert row == {"id": 1} | {name: value for name, (_, value) in odd.items()}
-
-
-# Nothing but SELECT
-
-
-@on("sqlite", "mariadb", "postgresql", "mssql-freetds")
-def test_a_session_writes_nothing_even_for_a_login_that_may_do_everything(system: Any) -> None:
-    system.insert({"id": 1})
-    login = system.add_owner() if hasattr(system, "add_owner") else {}
-    with make_engine(system.settings(**login)).connect() as connection:
-        for statement in ("INSERT INTO CallLog (Id) VALUES (2)", "DELETE FROM CallLog", "CREATE TABLE t (i INT)"):
-            with pytest.raises(sa.exc.DBAPIError, match=r"(?i)read.?only|denied"):
-                connection.exec_driver_sql(statement)
-    assert system.sql("SELECT Id FROM CallLog") == [(1,)]
-
-
-@on("mariadb", "postgresql")
-def test_a_select_that_calls_a_function_that_writes_is_the_schemas_fault(system: Any) -> None:
-    system.insert({"id": 1})
-    schema = CALLLOG.replace("HangupCause ", "add_row() ")
-    with (
-        system.connect(schema, **system.add_owner()) as table,
-        pytest.raises(SourceMisconfigured, match=r"3cx\.schema.*write"),
-    ):
-        table.rows_after(None, 10)
-    assert system.sql("SELECT Id FROM CallLog") == [(1,)]
 
 
 # What a page costs

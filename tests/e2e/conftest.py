@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from local import azurite
-from local.azurite import AzuriteError
 from tests.e2e.hosts import Hosts, hosts_between
 from tests.functions.surroundings import RecordingCallLogger, Storage
 from tests.support.requirements import need
@@ -19,11 +18,8 @@ from tests.systems.phone_systems import MariaDbPhoneSystem, SqlitePhoneSystem, S
 
 @pytest.fixture(scope="session")
 def storage_account() -> Iterator[Storage]:
-    try:
-        server = azurite.start()
-    except AzuriteError as exc:
-        need(str(exc))
-    with server:
+    need(azurite.what_is_missing())
+    with azurite.start() as server:
         storage = Storage(server.connection_string)
         yield storage
         storage.close()

@@ -23,12 +23,15 @@ _STARTING = re.compile(r"|Functions:|\t\w+: .*|Host ready on .*|local\.host stan
 
 
 class Host(HostProcess):
-    """One of this project's functions. ``hasty``: with leases of seconds instead of minutes."""
+    """One of this project's functions. ``hasty``: with leases of seconds instead of minutes.
 
-    def __init__(self, environment: dict[str, str], *functions: str, hasty: bool = False) -> None:
+    ``root`` is another project's folder: the functions, and the host, of another version.
+    """
+
+    def __init__(self, environment: dict[str, str], *functions: str, hasty: bool = False, root: Path = PROJECT) -> None:
         chosen = ["--functions", *functions] if functions else []
         program = ("-m", "tests.e2e.hasty_host" if hasty else "local.host")
-        super().__init__(PROJECT, environment, *chosen, program=program)
+        super().__init__(root, environment, *chosen, program=program, cwd=root)
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -66,6 +69,7 @@ class Hosts:
         system: SqlPhoneSystem,
         *functions: str,
         hasty: bool = False,
+        root: Path = PROJECT,
         interval_s: int = 5,
         adapt: Callable[[str], str] = str,
         **database: Any,
@@ -75,7 +79,7 @@ class Hosts:
         write_config(file, system.settings(**database), self._call_logger.base_url, interval_s=interval_s)
         file.write_text(adapt(file.read_text(encoding="utf-8")), encoding="utf-8")
         environment = {"CONFIG_FILE": str(file), "AzureWebJobsStorage": self._storage.connection_string}
-        host = Host(environment, *functions, hasty=hasty)
+        host = Host(environment, *functions, hasty=hasty, root=root)
         self._started.append((host, system))
         return host
 

@@ -94,7 +94,7 @@ def test_every_kind_of_call_arrives_exactly_so(start_host, phone_system, storage
     wait_until(lambda: settled(storage, len(rows)))
     assert sorted(call_logger.bodies, key=json.dumps) == sorted(bodies, key=json.dumps)
     assert [
-        (record.row_id, record.name, record.state, record.reason, record.detail) for record in storage.ledger()
+        (int(record.row_id), record.name, record.state, record.reason, record.detail) for record in storage.ledger()
     ] == records
     assert call_logger.faults.requests == len(bodies)
     told = host.events_of("call.submitted", "call.skipped", "call.rejected")

@@ -67,8 +67,8 @@ def test_with_a_broken_configuration_it_does_nothing_loses_nothing_and_says_ever
     start_host, sqlite_system, storage, call_logger
 ):
     sqlite_system.insert(make_raw_row(id=1))
-    storage.send(make_message(id=7))
-    storage.send("poisoned", POISON_QUEUE)
+    storage.send(make_message(id=7).to_text())
+    storage.send(make_message(id=8).to_text(), POISON_QUEUE)
     broken = "  x1: not an address\ncalls: {phone_format: wrong}\nunknown_section: 1\n"
     host = start_host(sqlite_system, adapt=lambda config: config + broken)
     health = host.ask("GET", "/health")

@@ -11,8 +11,8 @@ from zipfile import ZipFile
 
 import pytest
 
-from local.call_logger.server import Fault
-from tests.e2e.conftest import Hosts
+from local.call_logger import Fault
+from tests.e2e.hosts import Hosts
 from tests.functions.surroundings import RecordingCallLogger, Storage
 from tests.support.factories import make_raw_row
 from tests.support.waiting import wait_until
@@ -20,7 +20,7 @@ from tests.systems.phone_systems import SqlitePhoneSystem
 
 ARCHIVE = Path(__file__).resolve().parents[1] / "data" / "v1" / "app-1.0.0.zip"
 SLOWLY = Fault(before_answer_s=0.15)
-LATER_MAPPED = "\n  199: late@example.com\n"
+LATER_MAPPED = "  199: late@example.com\n"
 
 
 @pytest.fixture(scope="module")
@@ -65,25 +65,25 @@ def test_rolling_forward_and_back_in_mid_flow_loses_nothing_and_doubles_nothing(
 
     sqlite_system.insert(*rows(1, 80), make_raw_row(id=81, call_id="C-81", ended_at=None))
     old = start_host(sqlite_system, root=version_1)
-    old.poll()
+    old.trigger("poll")
     work_until(storage, call_logger, 15)
     assert old.end() == 0
 
     new = start_host(sqlite_system)
     sqlite_system.sql("UPDATE CallLog SET EndTime = '2026-11-22 10:01:30' WHERE Id = 81")
     sqlite_system.insert(*rows(82, 140))
-    assert new.poll()["position"] == 140
+    assert new.trigger("poll")["position"] == 140
     work_until(storage, call_logger, 60)
     assert new.end() == 0
 
     back = start_host(sqlite_system, root=version_1)
     sqlite_system.insert(*rows(141, 180))
-    assert back.poll()["position"] == 180
+    assert back.trigger("poll")["position"] == 180
     work_until(storage, call_logger, 100)
     assert back.end() == 0
 
     call_logger.faults.clear()
-    again = start_host(sqlite_system, more=LATER_MAPPED)
+    again = start_host(sqlite_system, adapt=lambda config: config + LATER_MAPPED)
     wait_until(lambda: storage.depth() == 0 and "claimed" not in storage.states())
     replayed = again.ask("POST", "/trigger/replay", json={"reason": "unmapped_extension"}).json()
     assert replayed["queued"] + sum(1 for name in call_logger.call_ids if name.endswith("5")) >= 18

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cdr.wiring.parts import POISON_QUEUE
-from local.call_logger.server import Fault, FaultKind
+from local.call_logger.faults import Fault, FaultKind
 from shared.clock import HandMovedClock
 from tests.functions.group_surroundings import Members, clear_groups, with_groups
 from tests.functions.loaded_app import LoadedApp

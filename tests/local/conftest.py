@@ -13,6 +13,6 @@ from tests.systems.storage import Storage
 
 @pytest.fixture(scope="session")
 def storage() -> Iterator[Storage]:
-    need("Azurite (python dev.py test installs it)" if azurite.find_entry() is None else None)
+    need(azurite.what_is_missing())
     with azurite.start() as running:
         yield Storage(running)

@@ -1,6 +1,7 @@
 """Azurite as a child process: it answers, keeps what is stored, says what is wrong, leaves nothing behind."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,9 +13,13 @@ from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
 
 from local import azurite
+from tests.support.requirements import need
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.skipif(azurite.find_entry() is None, reason="Azurite is not installed (see AZURITE_DIR)")
+
+@pytest.fixture(autouse=True, scope="module")
+def _is_installed():
+    need(azurite.what_is_missing())
 
 
 def queue_client(storage):
@@ -68,6 +73,7 @@ def test_a_held_port_is_named_in_one_line():
 )
 def test_what_is_missing_is_said_in_one_line(monkeypatch, tmp_path, variable, reason):
     monkeypatch.setenv(variable, str(tmp_path))
+    assert re.match(reason, azurite.what_is_missing())
     with pytest.raises(azurite.AzuriteError, match=reason):
         azurite.start()
 

@@ -99,24 +99,16 @@ class AppProcess(HostProcess):
 
     def __init__(self, folder, storage, *arguments, source=APP, **options):
         self._journal = folder / "journal"
-        environment = {
-            "AzureWebJobsStorage": storage.connection_string,
-            "ORDERS": "orders",
-            "JOURNAL": str(self._journal),
-        }
-        super().__init__(function_app(folder, source), environment, *arguments, **options)
+        (folder / "function_app.py").write_text(source)
+        (folder / "host.json").write_text(json.dumps(HOST_JSON))
+        settings = {"AzureWebJobsStorage": storage.connection_string, "ORDERS": "orders", "JOURNAL": str(self._journal)}
+        super().__init__(folder, settings, *arguments, **options)
 
     def journal(self, function, order=""):
         """What a function noted, of the orders that start with `order`."""
         text = self._journal.read_text() if self._journal.exists() else ""
         notes = [json.loads(line) for line in text.splitlines()]
         return [note for note in notes if note["function"] == function and note.get("order", "").startswith(order)]
-
-
-def function_app(folder, source, host_json=HOST_JSON):
-    (folder / "function_app.py").write_text(source)
-    (folder / "host.json").write_text(json.dumps(host_json))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -131,11 +123,6 @@ def host(storage, tmp_path_factory):
         assert host.end() == 0
 
 
-def send(storage, text):
-    with storage.plain_queue("orders") as client:
-        client.send_message(b64encode(text.encode()).decode())
-
-
 def test_it_says_that_it_stands_in_for_core_tools_and_lists_the_functions(host):
     assert "stands in for Azure Functions Core Tools" in host.lines[0]
     assert {
@@ -148,23 +135,21 @@ def test_it_says_that_it_stands_in_for_core_tools_and_lists_the_functions(host):
 
 
 class TestQueues:
-    def test_a_good_message_is_delivered_once_and_says_nothing(self, host, storage):
-        send(storage, "work")
-        wait_until(lambda: host.journal("orders", "work"))
-        assert [note["count"] for note in host.journal("orders", "work")] == [1]
-        assert "(Succeeded" not in host.output
-
-    @pytest.mark.parametrize("order", ["fail always", "return a value"])
-    def test_an_exception_or_a_result_is_a_failure_with_a_log_and_in_the_end_poison(self, host, storage, order):
-        send(storage, order)
+    @pytest.mark.parametrize(
+        ("order", "error"),
+        [
+            ("fail always", "told to fail always"),
+            ("return a value", "function orders returned a str; it may return no"),
+        ],
+    )
+    def test_an_exception_or_a_result_is_a_failure_with_a_log_and_in_the_end_poison(self, host, storage, order, error):
+        with storage.plain_queue("orders") as client:
+            client.send_message(b64encode(order.encode()).decode())
         (poisoned,) = wait_until(lambda: host.journal("keep_poisoned", order))
         tries = host.journal("orders", order)
         assert ([note["count"] for note in tries], poisoned["count"]) == ([1, 2], 1)
         assert all(later["at"] - earlier["at"] >= 0.9 for earlier, later in pairwise(tries))
-        told = (
-            "told to fail always" if order == "fail always" else "function orders returned a str; it may return nothing"
-        )
-        assert f"RuntimeError: {told}" in host.output
+        assert f"RuntimeError: {error}" in host.output
         assert "Message has reached MaxDequeueCount of 2. Moving it to queue 'orders-poison'" in host.output
         executed = next(line for line in host.lines if "Executed 'Functions.orders' (Failed, Id=" in line)
         assert datetime.strptime(executed.split()[0], "[%Y-%m-%dT%H:%M:%S.%fZ]")  # noqa: DTZ007 - the Z is literal
@@ -175,7 +160,7 @@ class TestQueues:
 def test_a_timer_runs_at_each_tick_of_its_schedule_but_never_beside_itself(host):
     runs = wait_until(lambda: len(notes := host.journal("tick")) >= 3 and notes)
     # Two seconds apart; a busy machine may drop or delay some.
-    assert 1 < runs[2]["at"] - runs[0]["at"] < 8
+    assert 1 < runs[2]["at"] - runs[0]["at"] < 15
     assert not any(run["past_due"] for run in runs)
     assert wait_until(lambda: host.journal("yearly"))  # which runs on startup
     starts = wait_until(lambda: len(notes := host.journal("slow")) >= 3 and notes)
@@ -243,6 +228,7 @@ class TestAdmin:
         assert (answer.status_code, answer.content) == (202, b"")
         wait_until(lambda: host.journal("orders", "by hand") and len(host.journal("yearly")) == before + 1)
         assert {tuple(run["context"]) for run in host.journal("yearly")} == {("yearly", 36)}
+        assert "(Succeeded" not in host.output
 
     def test_without_a_json_object_with_text_or_such_a_function_nothing_is_started(self, host):
         """Functions of HTTP have an address of their own."""

@@ -15,7 +15,7 @@ from cdr.edges.sql.members import SqlMemberSource, read_members
 from local.phone_system.agents import MEMBERS, SALES, SUPPORT, Agents
 from local.phone_system.pbx import CallEvent, Pbx
 from local.phone_system.script import EXTENSIONS, GROUPS, CallKind, CallType, next_call, scripted_calls
-from shared.config.database import Database
+from shared.config.phone_system import Database
 from tests.support.waiting import wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 @pytest.fixture(autouse=True)
 def mark(monkeypatch):
     """What everything started by a test has in its environment; in the end nothing of it may run any more."""
-    need("Azurite (python dev.py test installs it)" if azurite.find_entry() is None else None)
+    need(azurite.what_is_missing())
     mark = uuid.uuid4().hex
     monkeypatch.setenv("RUN_OF_TEST", mark)
     yield mark

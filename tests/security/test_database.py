@@ -6,7 +6,9 @@ What the reader of the file refuses is shown in tests/unit/sql/test_selects.py.
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
+from cdr.edges.sql.engines import make_engine
 from shared.errors import PipelineError
 from tests.support.factories import OUTSIDE, make_raw_row
 from tests.support.statements import statements
@@ -122,10 +124,23 @@ def test_even_a_login_that_may_do_everything_does_not_write(make_phone_system, e
     system.insert({"id": 1}, {"id": 2})
     login = {} if engine == "sqlite" else system.add_owner()
     for text in sorted(OF_ANY_ENGINE | OF_ITS_OWN[engine]):
-        with pytest.raises(PipelineError), system.connect(text, **login) as table:
+        with pytest.raises(PipelineError) as caught, system.connect(text, **login) as table:
             pytest.fail(f"{text} yields {table.rows_after(None, 10)}")
+        assert text != "SELECT add_row() AS id" or "3cx.schema: its SELECT would write" in str(caught.value)
         assert system.sql("SELECT Id FROM CallLog ORDER BY Id") == [(1,), (2,)], text
     assert engine == "sqlite" or system.count() == 1
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "mariadb", "postgresql", "mssql-freetds"])
+def test_a_session_takes_no_statement_that_writes(make_phone_system, engine):
+    system = make_phone_system(engine)
+    system.insert({"id": 1})
+    login = system.add_owner() if hasattr(system, "add_owner") else {}
+    with make_engine(system.settings(**login)).connect() as connection:
+        for statement in ("INSERT INTO CallLog (Id) VALUES (2)", "DELETE FROM CallLog", "CREATE TABLE t (i INT)"):
+            with pytest.raises(sa.exc.DBAPIError, match=r"(?i)read.?only|denied"):
+                connection.exec_driver_sql(statement)
+    assert system.sql("SELECT Id FROM CallLog") == [(1,)]
 
 
 @pytest.mark.parametrize("engine", ["mariadb", "postgresql"])

@@ -11,7 +11,9 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -63,31 +65,30 @@ def closed_port() -> Iterator[int]:
         yield bound.getsockname()[1]
 
 
+def row(**changed: object) -> dict[str, object]:
+    """The factory's own number is not among the ones that are looked for."""
+    return make_raw_row(**{"caller_number": CALLER} | changed)
+
+
 @pytest.fixture
 def pbx(make_phone_system):
     """MariaDB, because it has a password; with a call of every kind."""
-    system = make_phone_system("mariadb")
     rows = [
-        make_raw_row(),
-        make_raw_row(caller_number="101", dest_number=CALLED, extension="101", call_type=1),
-        make_raw_row(extension=THIRD),
-        make_raw_row(extension="199", hangup_cause=f"forwarded to {THIRD}"),
-        make_raw_row(caller_number=f"{CALLER} " * 10),
-        make_raw_row(call_id=None),
-        make_raw_row(duration_s=-1),
-        make_raw_row(answered=0),
-        make_raw_row(call_group_id=f"{THIRD} " * 10),
-        make_raw_row(extension="102", caller_number="8675309421"),
-        make_raw_row(ended_at=None),
+        row(),
+        row(caller_number="101", dest_number=CALLED, extension="101", call_type=1),
+        row(extension=THIRD),
+        row(extension="199", hangup_cause=f"forwarded to {THIRD}"),
+        row(caller_number=f"{CALLER} " * 10),
+        row(call_id=None),
+        row(duration_s=-1),
+        row(answered=0),
+        row(call_group_id=f"{THIRD} " * 10),
+        row(extension="102", caller_number="8675309421"),
+        row(ended_at=None),
     ]
-    system.insert(*(row | {"id": n, "caller_number": masked(row)} for n, row in enumerate(rows, start=1)))
+    system = make_phone_system("mariadb")
+    system.insert(*(one | {"id": n} for n, one in enumerate(rows, start=1)))
     return system
-
-
-def masked(row: dict[str, object]) -> object:
-    """The factory's own number is not among the ones that are looked for."""
-    plain = make_raw_row()["caller_number"]
-    return CALLER if row["caller_number"] == plain else row["caller_number"]
 
 
 @pytest.fixture
@@ -199,13 +200,6 @@ def test_more_rejections_than_the_limit_allows(load, collected, storage):
     assert any("rejections.stopped" in text for text in collected.texts)
 
 
-@pytest.mark.parametrize("status", [302, 401, 500, 504])
-def test_an_api_that_fails(load, collected, storage, call_logger, status):
-    call_logger.faults.stand(Fault(kind=FaultKind.ANSWER, status=status, headers={"Location": f"/{CALLER}"}))
-    collected.run(load(), storage)
-    assert any("call.put_back" in text or "call.unsettled" in text for text in collected.texts)
-
-
 def test_an_api_that_cuts_off_or_is_gone(load, collected, storage, call_logger, clock):
     call_logger.faults.stand(Fault(kind=FaultKind.RESET_AFTER_WORK))
     app = load()
@@ -216,52 +210,47 @@ def test_an_api_that_cuts_off_or_is_gone(load, collected, storage, call_logger, 
     assert 503 in collected.statuses
 
 
-@pytest.mark.parametrize(
-    "auth",
-    [
-        f"{{type: api_key, key: {json.dumps(API_KEY)}}}",
-        f"{{type: api_key, header: X-Other, key: {json.dumps(API_KEY)}}}",
-    ],
-)
-def test_another_kind_of_credentials(load, collected, storage, auth):
-    collected.run(usable(load(replaced=(f"{{type: bearer, token: {TOKEN}}}", auth))), storage)
+@dataclass(frozen=True)
+class Day:
+    """What is wrong on it, in the configuration or at the API, and a word of what is said then."""
+
+    says: str = ""
+    replaced: tuple[str, str] = ("", "")
+    database: Mapping[str, object] = field(default_factory=dict)
+    select: str = ""
+    status: int = 0
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"username": "nobody"},
-        {"password": "wrong-" + API_KEY},
-        {"database": "elsewhere"},
-        {"host": "nobody.invalid"},
-        {"port": 1},
-        {"trust_server_certificate": False},
-        {"engine": "postgresql", "statement_timeout_seconds": 1},
-    ],
-    ids=lambda wrong: next(iter(wrong)),
-)
-def test_a_database_that_refuses_or_is_gone(load, collected, storage, wrong):
-    collected.run(load(**wrong), storage)
-    assert 503 in collected.statuses
-    assert any("poll.failed" in text for text in collected.texts)
+BEARER = f"{{type: bearer, token: {TOKEN}}}"
+DAYS = {
+    "api key": Day("call.put_back", (BEARER, f"{{type: api_key, key: {json.dumps(API_KEY)}}}")),
+    "api key, other header": Day("", (BEARER, f"{{type: api_key, header: X-Other, key: {json.dumps(API_KEY)}}}")),
+    **{f"api answers {status}": Day("call.", status=status) for status in (302, 401, 500, 504)},
+    "user": Day("poll.failed", database={"username": "nobody"}),
+    "password": Day("poll.failed", database={"password": "wrong-" + API_KEY}),
+    "database": Day("poll.failed", database={"database": "elsewhere"}),
+    "host": Day("poll.failed", database={"host": "nobody.invalid"}),
+    "port": Day("poll.failed", database={"port": 1}),
+    "certificate": Day("poll.failed", database={"trust_server_certificate": False}),
+    "engine": Day("poll.failed", database={"engine": "postgresql", "statement_timeout_seconds": 1}),
+    "number for an id": Day("poll.failed", select=CALLLOG.replace("Id           AS id", "CallerNumber AS id")),
+    "syntax": Day("poll.failed", select=f"{CALLLOG} WHERE AND CallerNumber = '{CALLER}'"),
+    "a write": Day("poll.failed", select=f"DELETE FROM CallLog WHERE CallerNumber = '{CALLER}'"),
+}
 
 
-@pytest.mark.parametrize(
-    "select",
-    [
-        CALLLOG.replace("Id           AS id", "CallerNumber AS id"),
-        CALLLOG + f" WHERE AND CallerNumber = '{CALLER}'",
-        f"DELETE FROM CallLog WHERE CallerNumber = '{CALLER}'",
-    ],
-    ids=["number for an id", "syntax", "a write"],
-)
-def test_a_schema_that_does_not_fit(load, collected, storage, tmp_path, select):
+@pytest.mark.parametrize("day", DAYS.values(), ids=DAYS)
+def test_a_bad_day(load, collected, storage, call_logger, tmp_path, day):  # noqa: PLR0917 - fixtures
     own = tmp_path / "own.sql"
-    own.write_text(select)
-    app = load(replaced=("3cx:\n", f"3cx:\n  schema: {own}\n"))
-    app.deliver("submit_call", make_message(caller_number=CALLER))
+    own.write_text(day.select)
+    if day.status:
+        answer = Fault(kind=FaultKind.ANSWER, status=day.status, headers={"Location": f"/{CALLER}"})
+        call_logger.faults.stand(answer)
+    app = usable(load(replaced=("3cx:\n", f"3cx:\n  schema: {own}\n") if day.select else day.replaced, **day.database))
+    app.deliver("submit_call", make_message(id=70, caller_number=CALLER))
     collected.run(app, storage)
-    assert any("poll.failed" in text for text in collected.texts)
+    assert any(day.says in text for text in collected.texts)
+    assert day.says != "poll.failed" or 503 in collected.statuses
 
 
 def test_garbage_on_the_queues(load, collected, storage):
@@ -311,21 +300,20 @@ def test_a_storage_setting_that_is_none_or_a_key_that_is_refused(load, collected
     assert collected.secrets(WRONG_KEY) == []
 
 
+IN_PLACE_OF_A_TOKEN = (
+    "{0}",
+    "[{0}]",
+    "{{type: bearer, token: [{0}]}}",
+    "{{type: bearer, tokn: {0}}}",
+    "{{type: api_key, token: {0}}}",
+    '{{type: bearer, token: "{0}\\n"}}',
+    '{{type: bearer, token: "{0} \\u2026"}}',
+    "{{type: bearer, token: {0}, token: {0}}}",
+    "{{type: bearer, token: *{0}}}",
+    "{{type: bearer, token: '{0}}}",
+)
 BROKEN = [
-    (f"{{type: bearer, token: {TOKEN}}}", broken)
-    for broken in (
-        TOKEN,
-        f"[{TOKEN}]",
-        f"{{type: bearer, token: [{TOKEN}]}}",
-        f"{{type: bearer, tokn: {TOKEN}}}",
-        f"{{type: api_key, token: {TOKEN}}}",
-        f'{{type: bearer, token: "{TOKEN}\\n"}}',
-        f'{{type: bearer, token: "{TOKEN} \\u2026"}}',
-        f"{{type: bearer, token: {TOKEN}, token: {TOKEN}}}",
-        f"{{type: bearer, token: *{TOKEN}}}",
-        f"{{type: bearer, token: '{TOKEN}}}",
-    )
-] + [
+    *((BEARER, broken.format(TOKEN)) for broken in IN_PLACE_OF_A_TOKEN),
     (f"password: {PASSWORD}", f"password: {{is: {PASSWORD}}}"),
     (f"password: {PASSWORD}", f"pasword: {PASSWORD}"),
     (f"password: {PASSWORD}", f"password: {PASSWORD}, port: {PASSWORD}"),
@@ -369,19 +357,13 @@ def test_a_webhook_and_a_phone_system_that_fail(load, collected, storage, clock)
     assert any("groups.unknown" in text for text in collected.texts)
 
 
-def test_function_keys_in_addresses(load, collected, storage):
-    app = load()
-    for function in ("status", "rejected", "health"):
-        answer = app.ask(function, code=FUNCTION_KEY)
-        collected.texts += [answer.text, str(answer.headers)]
-        answer = app.ask(function, code=FUNCTION_KEY, surprise="1")
-        collected.texts += [answer.text, str(answer.headers)]
-
-
-def test_numbers_are_shown_with_reveal_and_in_no_log(load, collected, storage):
+def test_function_keys_in_addresses_and_numbers_that_are_asked_for(load, collected, storage):
     app = load()
     collected.run(app, storage)
-    assert CALLER in json.loads(json.dumps(app.ask("rejected", reveal="true").text))
+    for function, more in product(("status", "rejected", "health"), ({}, {"surprise": "1"})):
+        answer = app.ask(function, code=FUNCTION_KEY, **more)
+        collected.texts += [answer.text, str(answer.headers)]
+    assert CALLER in app.ask("rejected", reveal="true").text
 
 
 def test_loggers_of_libraries_write_no_addresses_even_when_debugging_is_switched_on(app, monkeypatch) -> None:
@@ -393,20 +375,20 @@ def test_loggers_of_libraries_write_no_addresses_even_when_debugging_is_switched
 # Forged lines
 
 FORGED = '{"event": "call.submitted", "call": "forged"}'
-FORGING = [
-    f"x\n{FORGED}",
-    f"x\r\n{FORGED}",
-    f'"}}\n{FORGED}',
-    f"x\u2028{FORGED}",
-    f"x\u2029{FORGED}",
-    f"x\x85{FORGED}",
-    f"x\x0b{FORGED}",
-    f"\x1b[2K\x1b[1A{FORGED}",
-    f"\x1b]0;title\x07{FORGED}",
-    f"\u202e{FORGED}",
-    f"x\\n{FORGED}",
-    f'", "event": "call.submitted", "x": "{FORGED}',
-]
+BEFORE_IT = (
+    "x\n",
+    "x\r\n",
+    '"}\n',
+    "x\u2028",
+    "x\u2029",
+    "x\x85",
+    "x\x0b",
+    "\x1b[2K\x1b[1A",
+    "\x1b]0;title\x07",
+    "\u202e",
+    "x\\n",
+)
+FORGING = [*(before + FORGED for before in BEFORE_IT), f'", "event": "call.submitted", "x": "{FORGED}']
 
 
 def test_no_value_of_a_record_or_a_message_forges_a_line_of_the_log(load, collected, storage, refusing):

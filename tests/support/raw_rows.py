@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from cdr.calls.call import COLUMNS, CallRecord
@@ -37,3 +39,6 @@ def raw_rows(characters: st.SearchStrategy[str] = ANY_CHARACTER) -> st.SearchStr
 
 
 RECORDS = raw_rows(WELL_FORMED).map(CallRecord.from_row)
+MERGED = st.builds(
+    lambda record, parts: replace(record, replaces=tuple(parts)), RECORDS, st.lists(RECORDS, min_size=1, max_size=3)
+)

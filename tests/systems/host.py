@@ -29,11 +29,12 @@ class HostProcess:
         environment: Mapping[str, str],
         *arguments: str,
         program: tuple[str, ...] = ("-m", "local.host"),
+        cwd: Path = PROJECT,
     ) -> None:
         self.lines: list[str] = []
         self._process = subprocess.Popen(
             [sys.executable, *program, "--script-root", str(script_root), "--port", "0", *arguments],
-            cwd=PROJECT,
+            cwd=cwd,
             env={**os.environ, "PYTHON_THREADPOOL_THREAD_COUNT": "18", "PYTHONUNBUFFERED": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

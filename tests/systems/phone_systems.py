@@ -126,6 +126,7 @@ class SqlPhoneSystem(PhoneSystem):
 
 
 class SqlitePhoneSystem(SqlPhoneSystem):
+    engine = "sqlite"
     types = ("INTEGER PRIMARY KEY", "TEXT", "TEXT", "INTEGER")
     mark = "?"
 
@@ -134,7 +135,7 @@ class SqlitePhoneSystem(SqlPhoneSystem):
         self.create_table()
 
     def settings(self, **changes: Any) -> CdrDatabase:
-        return CdrDatabase(**{"engine": "sqlite", "database": str(self.file)} | changes)
+        return CdrDatabase(**{"engine": self.engine, "database": str(self.file)} | changes)
 
     def sql(self, text: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.file)) as connection, connection:

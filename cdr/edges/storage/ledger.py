@@ -78,11 +78,24 @@ class TableCallLedger:
         if settlement.state is State.SUBMITTED:
             self._table.put(fields)
         else:
-            self._table.merge(fields, claim.version)  # not carried out: the claim is lost
+            self._merge_while_ours(claim, fields)
 
     def give_back(self, claim: Claim, error: str, now: datetime) -> None:
         fields = {**_address(claim.key), "owner": "", "claimed_until": now, "last_error": error[:MAX_DETAIL]}
-        self._table.merge(fields, claim.version)
+        self._merge_while_ours(claim, fields)
+
+    def _merge_while_ours(self, claim: Claim, fields: Mapping[str, Any]) -> None:
+        """A write that is refused does not say yet that the claim is lost: storage may refuse what nobody has changed.
+        Each claim has its own number of attempts, so a look at the record tells."""
+        version = claim.version
+        for _ in range(TRIES_AGAINST_OTHERS):
+            if self._table.merge(fields, version) is not None:
+                return
+            found = self._table.read(*_address(claim.key).values())
+            if found is not None and (found["state"] != State.CLAIMED or found.get("attempts") != claim.attempts):
+                return  # somebody else has it by now, and sees to it
+            version = version_of(found) if found is not None else version
+        raise StorageUnavailable(f"table {self._table.name}: the record of {claim.key.name} kept changing under us")
 
     def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
         row_id = {"row_id": letter.records[0].id} if isinstance(letter, Message) else {}

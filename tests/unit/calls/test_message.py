@@ -16,7 +16,7 @@ from cdr.calls.call import COLUMNS, UNDATED, CallKey, CallRecord
 from cdr.calls.message import Message, Unreadable, letter_of, pack, text_of_body
 from shared.errors import InvalidMessage
 from tests.support.factories import make_message, make_raw_row, make_record
-from tests.support.raw_rows import OTHER_COLUMNS, RECORDS, WELL_FORMED
+from tests.support.raw_rows import MERGED, OTHER_COLUMNS, RECORDS, WELL_FORMED
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MOST_BYTES = 49_152
@@ -25,7 +25,7 @@ MOST_BYTES = 49_152
 KEYS = st.builds(CallKey, st.dates().map(str) | st.just(UNDATED), st.text(WELL_FORMED, max_size=150))
 MESSAGES = st.builds(
     Message,
-    st.lists(RECORDS, min_size=1, max_size=3).map(tuple),
+    st.lists(RECORDS | MERGED, min_size=1, max_size=3).map(tuple),
     st.integers(0, 10_000),
     st.none() | st.datetimes(timezones=st.just(UTC)),
     st.none() | KEYS,
@@ -121,6 +121,8 @@ def _travels(**changed: object) -> str:
         pytest.param(_with(row=[7]), "holds no row", id="a-list-for-a-row"),
         pytest.param(_with(cut=5), "holds no row", id="a-number-for-what-was-cut"),
         pytest.param(_with(cut={"call_id": "5"}), "holds no row", id="a-length-as-text"),
+        pytest.param(_with(replaces=5), "which records it is in place of", id="a-number-for-what-it-replaces"),
+        pytest.param(_with(replaces=[5]), "holds no row", id="a-number-among-what-it-replaces"),
         pytest.param(_with(version=2), "holds no records", id="one-as-several"),
         pytest.param(_with(version=2, records=[]), "holds no records", id="none-as-several"),
         pytest.param(_with(version=2, records={"row": {"id": 7}}), "holds no records", id="an-object-for-records"),
@@ -151,10 +153,10 @@ def test_what_nobody_wrote_is_refused(text: str, problem: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_half_a_surrogate_pair_is_replaced_since_no_encoding_can_write_it() -> None:
-    text = r'{"version": 1, "row": {"id": "\ud800", "call_id": "a\udfffb"}, "cut": {"call_id": 300}}'
+def test_half_a_surrogate_pair_is_replaced_since_no_encoding_can_write_it_and_unknown_columns_are_left_out() -> None:
+    text = r'{"version": 1, "row": {"id": "\ud800", "call_id": "a\udfffb", "recording": "x"}, "cut": {"call_id": 300}}'
     (record,) = Message.from_text(text).records
-    assert (record.id, record.values["call_id"]) == ("\ufffd", "a\ufffdb")
+    assert record == CallRecord("\ufffd", {"id": "\ufffd", "call_id": "a\ufffdb"}, {"call_id": 300})
 
 
 JSON = st.recursive(
@@ -164,7 +166,7 @@ JSON = st.recursive(
 )
 PART = st.fixed_dictionaries(
     {"row": st.fixed_dictionaries({"id": st.integers() | JSON, "extension": JSON}) | JSON},
-    optional={"cut": JSON | st.dictionaries(st.sampled_from(COLUMNS), JSON)},
+    optional={"cut": JSON | st.dictionaries(st.sampled_from(COLUMNS), JSON), "replaces": JSON},
 )
 TRAVELS = JSON | st.fixed_dictionaries({"since": JSON, "replay_of": JSON, "times_put_back": JSON})
 NEARLY = st.builds(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cdr.calls.call import UNDATED, Call, CallKey, CallRecord, Direction, Job, NotLogged, Reason
 from cdr.calls.numbers import looks_internal
-from cdr.calls.rules import CallRules, body_of, call_key, end_time, job_of, row_key, to_call
+from cdr.calls.rules import CallRules, body_of, call_key, end_time, job_of, row_key, same_call, to_call
 from local.call_logger.rules import CALL_RULES, violations
 from shared.errors import InvalidRow, UnmappedExtension
 from tests.support.factories import ALICE, OUTSIDE, make_call, make_raw_row, make_record, make_rules
@@ -255,6 +255,15 @@ def test_the_call_group_is_the_rows_or_a_monitored_destination(own: Any, destina
     assert _call(rules, call_group_id=own, dest_number=destination).call_group_id == group
 
 
+def test_other_groups_than_the_monitored_ones_can_be_left_out() -> None:
+    rules = make_rules(monitored_groups=frozenset({"800"}), call_group="monitored")
+    assert [_call(rules, call_group_id=own, dest_number="801").call_group_id for own in ("800", "900", None)] == [
+        "800",
+        None,
+        None,
+    ]
+
+
 def test_a_record_without_the_optional_column_has_no_group() -> None:
     raw = make_raw_row()
     del raw["call_group_id"]
@@ -383,14 +392,15 @@ def test_what_no_rule_looks_at_may_be_anything() -> None:
 @pytest.mark.parametrize(
     ("template", "changed", "key"),
     [
-        ("{call_id}-{id}", {}, "0000017F-7-7"),
+        (None, {}, "0000017F-7-7"),
+        (None, {"id": "00000000-0000-0000-0000-000000000007/101"}, "00000000-0000-0000-0000-000000000007/101"),
         ("{call_id}", {}, "0000017F-7"),
         ("{id}", {"call_id": None}, "7"),
         ("3cx:{id}:{call_id}", {}, "3cx:7:0000017F-7"),
-        ("{id}", {"id": "00000000-0000-0000-0000-000000000007/2"}, "00000000-0000-0000-0000-000000000007/2"),
+        ("{call_id}-{id}", {"id": "b7/2"}, "0000017F-7-b7/2"),
     ],
 )
-def test_the_key_follows_the_template(template: str, changed: dict[str, Any], key: str) -> None:
+def test_the_key_follows_the_template(template: str | None, changed: dict[str, Any], key: str) -> None:
     rules = make_rules(pbx_call_id=template)
     assert _call(rules, **changed).pbx_call_id == call_key(make_record(**changed), rules).name == key
 
@@ -409,6 +419,7 @@ def test_every_record_has_a_place_in_the_ledger(changed: dict[str, Any], key: Ca
     record = make_record(**changed)
     assert job_of(record, make_rules()) == Job(record, key)
     assert row_key(key, record.id) == CallKey(key.day, f"{key.name} row-7")
+    assert "row 7 " in same_call(record.id).detail
 
 
 def test_the_day_is_that_of_the_end_in_utc() -> None:
@@ -457,7 +468,7 @@ RULES = st.builds(
     default_region=st.sampled_from(["US", "DE", "XX"]),
     anonymous_number=st.sampled_from(["anonymous", "0", "a" * 50]),
     unmapped_extensions=st.sampled_from(["keep", "skip", "submit_without_email"]),
-    pbx_call_id=st.sampled_from(["{call_id}-{id}", "{call_id}", "{id}", "x" * 90 + "{id}"]),
+    pbx_call_id=st.sampled_from([None, "{call_id}-{id}", "{call_id}", "{id}", "x" * 90 + "{id}"]),
     emails=st.sampled_from([{}, {"101": ALICE}]),
     monitored_groups=st.sampled_from([frozenset(), frozenset({"800"})]),
     timezone=st.sampled_from(["UTC", "Europe/Berlin", "America/Anchorage", "Pacific/Kiritimati"]),
@@ -472,7 +483,7 @@ def test_any_record_makes_a_call_that_the_call_logger_takes_or_a_reason_why_not(
     key = call_key(record, rules)
     assert key.day == UNDATED or str(datetime.fromisoformat(key.day).date()) == key.day
     assert 0 < len(key.name) <= 100
-    assert "{id}" not in rules.pbx_call_id or key != call_key(make_record(**record.values | {"id": "other"}), rules)
+    assert rules.pbx_call_id == "{call_id}" or key != call_key(make_record(**record.values | {"id": "other"}), rules)
     try:
         made = to_call(record, rules)
     except (UnmappedExtension, InvalidRow):

@@ -5,7 +5,8 @@ That nothing is lost, whatever happens meanwhile, is shown for every reader in t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -79,12 +80,12 @@ def site() -> Site:
 # Pages
 
 
-def test_pages_follow_each_other_and_the_last_full_one_is_followed_by_one_look_more(site: Site) -> None:
-    site.add(*range(1, 7))
+def test_pages_follow_each_other_until_one_is_not_full(site: Site) -> None:
+    site.add(*range(1, 6))
     first, second = site.look()
     assert first == Batch([make_record(id=n) for n in (1, 2, 3)], id_position.to_text(IdPosition(3)), read=3)
-    assert [record.id for record in second.records] == ["4", "5", "6"]
-    assert site.table.operations == ["connect", "rows_after", "rows_after", "rows_after"]
+    assert [record.id for record in second.records] == ["4", "5"]
+    assert site.table.operations == ["connect", "rows_after", "rows_after"]
 
 
 def test_reading_on_costs_the_same_however_many_rows_were_read_before(site: Site) -> None:
@@ -149,6 +150,22 @@ def test_what_is_behind_comes_before_what_is_new_page_by_page(site: Site) -> Non
     site.add(*range(1, 10))
     assert [len(batch.records) for batch in site.look()] == [3, 3, 2, 1]
     assert site.read == list(range(1, 10))
+
+
+def test_a_database_that_is_slow_to_read_does_not_keep_what_is_behind_from_being_looked_at(site: Site) -> None:
+    class SlowTable(InMemoryRowTable):
+        @contextmanager
+        def operation(self, name: str) -> Iterator[None]:
+            site.clock.move(PATIENCE.look_for)
+            with super().operation(name):
+                yield
+
+    site.table = SlowTable()
+    site.begin(*range(1, 8))
+    site.look()
+    site.add(7)
+    site.look()
+    assert site.read == [7]
 
 
 def test_a_row_that_never_ends_is_given_up_after_its_wait_as_a_record(site: Site) -> None:

@@ -47,12 +47,6 @@ def test_while_the_api_is_down_one_every_five_seconds_may_try(breaker: ApiBreake
     assert tries(breaker, 21) == [5, 10, 15, 20]
 
 
-def test_asking_whether_the_api_is_down_uses_no_probe_up(breaker: ApiBreaker) -> None:
-    breaker.failed(NOON, "503")
-    assert breaker.is_down(NOON + 5 * SECOND)
-    assert breaker.may_try(NOON + 5 * SECOND)
-
-
 def test_a_failed_probe_starts_the_five_seconds_anew(breaker: ApiBreaker) -> None:
     breaker.failed(NOON, "503")
     assert breaker.may_try(NOON + 5 * SECOND)
@@ -119,15 +113,11 @@ def test_five_different_calls_in_a_row_close_it(breaker: ApiBreaker) -> None:
     assert breaker.last_failure == "the API answered 500"
 
 
-def test_the_last_failure_is_remembered_in_words(breaker: ApiBreaker) -> None:
-    for why in ("the API answered 503", "the API cannot be reached"):
-        breaker.failed(NOON, why)
-    assert breaker.last_failure == "the API cannot be reached"
-
-
-def test_of_many_threads_only_one_is_the_probe(breaker: ApiBreaker) -> None:
+def test_of_many_threads_only_one_is_the_probe_and_no_more_than_the_limit_reject(breaker: ApiBreaker) -> None:
     breaker.failed(NOON, "503")
-    assert sum(_at_once(lambda: breaker.may_try(NOON + 5 * SECOND))) == 1
+    rejections = RejectionBreaker(5)
+    assert sum(_at_once(lambda: breaker.is_down(NOON) and breaker.may_try(NOON + 5 * SECOND))) == 1
+    assert sum(_at_once(lambda: rejections.allows(NOON))) == 5
 
 
 # Rejections
@@ -149,11 +139,6 @@ def test_in_no_minute_more_than_the_limit_is_rejected(per_minute: int, pauses_s:
             allowed.append(clock.now())
     for first, too_many in zip(allowed, allowed[per_minute:], strict=False):
         assert too_many - first >= MINUTE
-
-
-def test_threads_together_get_no_more_than_the_limit() -> None:
-    breaker = RejectionBreaker(5)
-    assert sum(_at_once(lambda: breaker.allows(NOON))) == 5
 
 
 # What people are told

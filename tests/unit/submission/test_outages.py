@@ -36,20 +36,18 @@ class SimulatedApi:
     def __init__(self, clock: HandMovedClock) -> None:
         self.fails: Callable[[Call], Exception | None] = lambda _: None
         self.costs = timedelta()
-        self.inserts_anyway = False
         self.tried: list[datetime] = []
         self.submitted: set[str] = set()
         self._clock = clock
 
     def submit(self, call: Call, **_: Any) -> Accepted:
         self.tried.append(self._clock.now())
-        error, is_known = self.fails(call), call.pbx_call_id in self.submitted
-        if error is None or self.inserts_anyway:
-            self.submitted.add(call.pbx_call_id)
-        if error is not None:
+        if (error := self.fails(call)) is not None:
             self._clock.move(self.costs)
             raise error
-        return Accepted(None, earlier=is_known)
+        assert call.pbx_call_id not in self.submitted
+        self.submitted.add(call.pbx_call_id)
+        return Accepted(None, earlier=False)
 
 
 class Simulation:
@@ -158,15 +156,6 @@ def test_in_a_long_outage_a_message_is_put_back_every_5_minutes_and_the_api_is_l
         waits = [later - earlier for earlier, later in pairwise(moments)][8:]
         assert LONGEST_DELAY * 4 / 5 <= min(waits) <= max(waits) <= LONGEST_DELAY + 10 * costs
     assert 0 < len(simulation.api.tried) <= 2 * 12 * HOUR / (5 * SECOND), "each worker probes every 5 seconds at most"
-
-
-def test_a_call_whose_answers_are_lost_for_hours_is_in_once_and_known() -> None:
-    simulation = failing(Simulation(calls=5), *FAILURES["time-outs"])
-    simulation.api.inserts_anyway = True
-    simulation.run(5 * HOUR)
-    simulation.api.fails = lambda _: None
-    simulation.run(HOUR, until_empty=True)
-    assert [record.reason for record in simulation.ledger.records.values()] == ["known_before"] * 5
 
 
 @each_failure

@@ -11,16 +11,13 @@ from typing import Any
 import pytest
 
 from cdr.intake.poll import poll
-from cdr.wiring.late_source import LateSource
 from cdr.wiring.parts import Parts
 from cdr.wiring.times import Times
 from shared.clock import HandMovedClock
 from shared.errors import InvalidConfig, SourceMisconfigured
 from tests.fakes.call_queue import InMemoryCallQueue
-from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.events import Events
 from tests.support.factories import CONFIG
-from tests.support.workshop import NOON
 from tests.unit.conftest import MAPPED
 
 MISTAKES = """
@@ -193,24 +190,6 @@ def test_a_schema_file_that_is_missing_or_wrong_is_a_failed_poll_until_it_is_rig
     assert "own.sql" not in reasons[2], "it was read, and the database asked"
     assert parts.positions.report.error == f"SourceMisconfigured: {reasons[2]}"
     assert parts.positions.leased_until < parts.clock.now()
-
-
-def test_a_source_is_made_once_it_can_be_and_kept() -> None:
-    made: list[int] = []
-
-    def make() -> Any:
-        made.append(1)
-        if len(made) == 1:
-            raise SourceMisconfigured("3cx.schema: no file")
-        return InMemoryCallLog(InMemoryRowTable(), HandMovedClock(NOON))
-
-    source = LateSource("calllog", make)
-    with pytest.raises(SourceMisconfigured):
-        source.connect()
-    for _ in range(2):
-        with source.connect() as reader:
-            reader.check()
-    assert (len(made), source.name) == (2, "calllog")
 
 
 def test_ports_are_replaced_by_their_names_and_only_those(tmp_path: Path, clock: HandMovedClock) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from cdr.calls.rules import CallRules
 from cdr.groups.alerts import AlertPolicy
+from cdr.intake.folded import FoldOptions
 from cdr.intake.id_order import Patience
+from cdr.intake.time_order import LegPatience
 from cdr.wiring import plans
 from shared.config.calls import Calls
 from shared.config.file import parse_settings
@@ -65,6 +67,15 @@ def test_how_long_is_waited_for_rows_can_be_configured() -> None:
     assert plans.patience(three_cx) == Patience(timedelta(minutes=2), timedelta(hours=3))
 
 
+def test_how_legs_are_waited_for_and_folded_can_be_configured() -> None:
+    three_cx = with_three_cx("replica_delay: 5 minutes", "open_row_wait: 3 h").three_cx
+    assert plans.leg_patience(make_settings().three_cx) == LegPatience(overlap=timedelta(minutes=15))
+    assert plans.leg_patience(three_cx) == LegPatience(timedelta(minutes=25), timedelta(hours=3))
+    assert plans.fold_options(make_settings().calls) == FoldOptions()
+    configured = make_settings("calls: {owner: longest, duration: call}\n").calls
+    assert plans.fold_options(configured) == FoldOptions(owner="longest", duration="call")
+
+
 def test_without_further_settings_the_rules_are_the_default_ones() -> None:
     assert plans.call_rules(make_settings()) == CallRules()
 
@@ -80,6 +91,7 @@ calls:
   anonymous_number: "unknown"
   unmapped_extensions: skip
   pbx_call_id: "{call_id}"
+  call_group: monitored
 call_groups:
   monitored_groups: [{id: "0800", name: Sales}, {id: "801"}]
 extension_mapping:
@@ -96,6 +108,7 @@ extension_mapping:
         anonymous_number="unknown",
         unmapped_extensions="skip",
         pbx_call_id="{call_id}",
+        call_group="monitored",
         emails={"0101": "alice@example.com", "101": "bob@example.com"},
         monitored_groups=frozenset({"0800", "801"}),
     )
@@ -103,7 +116,7 @@ extension_mapping:
     unchanged = {field.name for field in fields(usual) if getattr(rules, field.name) == getattr(usual, field.name)}
     assert unchanged == {"timezone"}, "each has another value here"
     assert plans.call_rules(with_three_cx(timezone="Europe/Berlin")).timezone == "Europe/Berlin"
-    elsewhere = {"max_rejections_per_minute", "internal_number_digits"}
+    elsewhere = {"max_rejections_per_minute", "internal_number_digits", "owner", "duration"}
     assert set(Calls.model_fields) - elsewhere <= {field.name for field in fields(usual)}
 
 
