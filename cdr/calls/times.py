@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from cdr.calls.call import INTEGERS_BELOW
 
 YEARS = range(1990, 9000)
 """What lies outside stands for "not yet": every engine and every writer of rows has a placeholder of its own, such as
@@ -134,11 +135,13 @@ def _readings(moment: datetime, zone: str) -> list[datetime]:
 def seconds_of(value: Any) -> float | None:
     """A duration from a number of seconds or from what people write instead, such as 0:01:30, 1.02:03:04, PT90S, 1 day
     00:10:00 or 1h 30m; None if it is none. A text of two parts such as 1:30 could be either of two."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    if isinstance(value, int | float):
-        return value if math.isfinite(value) else None
-    text = " ".join(value.split())
+    if isinstance(value, str):
+        return _seconds_in(" ".join(value.split()))
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < INTEGERS_BELOW else None  # a message may hold any integer
+
+
+def _seconds_in(text: str) -> float | None:
     if re.fullmatch(r"-?[0-9]{1,40}(\.[0-9]{1,40})?", text):
         return float(text)
     if clock := _CLOCK.fullmatch(text):
