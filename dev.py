@@ -1,10 +1,12 @@
 """Sets this project up on your own machine, and runs, tests or checks it there. Needs nothing but Python and Node.js.
 
-    python dev.py run      the functions: with a demo phone system, or with yours once there is a local.settings.json
-    python dev.py test     every test; further arguments are pytest's
-    python dev.py faults   the long run of the fault suite: --minutes 30, and a table at the end
-    python dev.py check    format, lint and type-check; with CI set, the format is only checked
-    python dev.py lock     after a change of the lists of requirements: pins every package that they lead to
+    python dev.py run            the functions: with a demo phone system, or yours if there is a local.settings.json
+    python dev.py check-config   every mistake of your configuration, and what is found behind each connection
+    python dev.py preview        your phone system's newest calls as they would be submitted, or why not; sends nothing
+    python dev.py test           every test; further arguments are pytest's
+    python dev.py faults         the long run of the fault suite: --minutes 30, and a table at the end
+    python dev.py check          format, lint and type-check; with CI set, the format is only checked
+    python dev.py lock           after a change of the lists of requirements: pins every package that they lead to
 
 What it installs lies in .venv and .local (or where AZURITE_DIR says), and is only touched again when the locks change.
 The short lists, requirements.txt in three folders, are for people. Of each there is a lock beside it, for every Python
@@ -98,13 +100,16 @@ def main(arguments: list[str], machine: Machine | None = None) -> int:
     try:
         refuse_old_python(sys.version_info[:2])
         options, rest = parse(arguments)
-        if options.command == "run":
-            return run(options, machine)
-        if options.command == "test":
-            return test(["-m", "pytest", *IN_PARALLEL, *rest], machine)
-        if options.command == "faults":
-            return test(["-m", "tests.faults", *rest], machine)
-        return lock(machine) if options.command == "lock" else check(machine)
+        work = {
+            "run": lambda: run(options, machine),
+            "preview": lambda: look(options, machine),
+            "check-config": lambda: look(options, machine),
+            "test": lambda: test(["-m", "pytest", *IN_PARALLEL, *rest], machine),
+            "faults": lambda: test(["-m", "tests.faults", *rest], machine),
+            "check": lambda: check(machine),
+            "lock": lambda: lock(machine),
+        }
+        return work[options.command]()
     except Refusal as refusal:
         print(f"dev.py: {refusal}", file=sys.stderr)
         return 1
@@ -123,11 +128,13 @@ def refuse_old_python(version: tuple[int, ...]) -> None:
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options, and what is for pytest or the fault suite."""
+    from local.look.options import add_look_commands
     from local.run.options import add_run_options
 
     parser = argparse.ArgumentParser(prog="dev.py", description="Run, test or check this project on your own machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     add_run_options(commands.add_parser("run", help="the functions, with a demo phone system or with yours"))
+    add_look_commands(commands)
     commands.add_parser("test", help="every test; further arguments are pytest's", usage="dev.py test [pytest's ...]")
     commands.add_parser("faults", help="the long run of the fault suite", usage="dev.py faults [--minutes 30] [...]")
     commands.add_parser("check", help="format, lint and type-check")
@@ -149,7 +156,15 @@ def run(options: argparse.Namespace, machine: Machine) -> int:
     azurite = provide_azurite(machine)
     provide_requirements(FOR_RUNNING, machine)
     duration = [] if options.seconds is None else ["--for", str(options.seconds)]
-    return hand_over(["-m", "local.run", "--port", str(options.port), *duration], azurite, machine)
+    return hand_over(["-m", "local.run", "--port", str(options.port), *duration], machine, azurite)
+
+
+def look(options: argparse.Namespace, machine: Machine) -> int:
+    """It needs no storage, so neither Node.js."""
+    from local.look.options import as_arguments
+
+    provide_requirements(FOR_RUNNING, machine)
+    return hand_over(["-m", "local.look", *as_arguments(options)], machine)
 
 
 def test(command: list[str], machine: Machine) -> int:
@@ -157,7 +172,7 @@ def test(command: list[str], machine: Machine) -> int:
     azurite = provide_azurite(machine)
     provide_requirements(FOR_TESTING, machine)
     provide_debian_packages(machine)
-    return hand_over(command, azurite, machine)
+    return hand_over(command, machine, azurite)
 
 
 def check(machine: Machine) -> int:
@@ -186,10 +201,10 @@ def lock(machine: Machine) -> int:
     return 0
 
 
-def hand_over(arguments: list[str], azurite: Path, machine: Machine) -> int:
+def hand_over(arguments: list[str], machine: Machine, azurite: Path | None = None) -> int:
     """Go on as the virtual environment's Python; on Windows, which knows no such thing, wait for it instead."""
     command = [str(venv_python(machine)), *arguments]
-    environment = {**os.environ, "AZURITE_DIR": str(azurite)}
+    environment = {**os.environ, **({"AZURITE_DIR": str(azurite)} if azurite else {})}
     os.chdir(machine.root)
     sys.stdout.flush()
     if os.name == "posix":

@@ -10,7 +10,8 @@ import azure.functions as func
 from cdr.calls.message import letter_of, text_of_body
 from cdr.groups.check import check
 from cdr.intake.poll import poll
-from cdr.operations import retention
+from cdr.operations import learn, retention
+from cdr.operations import reconcile as reconciliation
 from cdr.submission import poison
 from cdr.submission.submit import submit
 from cdr.web import routes
@@ -47,6 +48,21 @@ def clean_ledger(timer: func.TimerRequest) -> None:
     retention.clean_ledger(parts.cleaner)
 
 
+@app.timer_trigger(arg_name="timer", schedule="20 * * * * *", run_on_startup=False, use_monitor=False)
+def learn_extensions(timer: func.TimerRequest) -> None:
+    """Read the phone system's phone book when it is time, and replay the calls that it explains."""
+    with suppress(PipelineError):
+        learn.learn(parts.learner)
+
+
+@app.timer_trigger(arg_name="timer", schedule=parts.reconcile_schedule, run_on_startup=False)
+def reconcile_calls(timer: func.TimerRequest) -> None:
+    """Bring in what is missing of the last days. A failed run has logged why; the next one tries again."""
+    with suppress(PipelineError):
+        if (days := parts.days_to_reconcile) is not None:
+            reconciliation.reconcile_last_days(parts.timed_reconciler, days)
+
+
 @app.queue_trigger(arg_name="message", queue_name=CALL_QUEUE, connection=STORAGE)
 def submit_call(message: func.QueueMessage) -> None:
     """Submit one message's calls. What it raises sends the message back to the queue, see host.json."""
@@ -78,6 +94,11 @@ def trigger_poll(req: func.HttpRequest) -> func.HttpResponse:
     return routes.trigger_poll(req, parts)
 
 
+@app.route(route="trigger/start-over", methods=ANY_METHOD)
+def trigger_start_over(req: func.HttpRequest) -> func.HttpResponse:
+    return routes.trigger_start_over(req, parts)
+
+
 @app.route(route="trigger/alerts", methods=ANY_METHOD)
 def trigger_alerts(req: func.HttpRequest) -> func.HttpResponse:
     return routes.trigger_alerts(req, parts)
@@ -91,6 +112,11 @@ def rejected(req: func.HttpRequest) -> func.HttpResponse:
 @app.route(route="trigger/replay", methods=ANY_METHOD)
 def trigger_replay(req: func.HttpRequest) -> func.HttpResponse:
     return routes.trigger_replay(req, parts)
+
+
+@app.route(route="preview", methods=ANY_METHOD)
+def preview(req: func.HttpRequest) -> func.HttpResponse:
+    return routes.preview(req, parts)
 
 
 @app.route(route="reconcile", methods=ANY_METHOD)

@@ -47,6 +47,15 @@ var alerts = [
     threshold: 0
   }
   {
+    name: 'source'
+    title: 'CDR: something is wrong with the source of calls'
+    description: 'Ids began again, the table was emptied or put back, or there are no calls where there should be some. The event says which; docs/operating.md says what to do.'
+    severity: 1
+    query: '${events} | where event in ("source.ids_started_again", "source.ids_below_position", "source.ends_went_back", "source.emptied", "source.stands_still")'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
     name: 'api-denied'
     title: 'CDR: the Call Logger refuses the credentials'
     description: 'The API answers 401 or 403, so no call can be submitted. Calls wait in the queue, but not for ever: renew the credentials soon.'

@@ -24,6 +24,7 @@ var tableNames = [
   'CdrCalls'
   'CdrState'
   'CallGroups'
+  'PhoneBook'
 ]
 
 var roles = {

@@ -4,9 +4,11 @@ PipelineError
     ConfigError              a person must act: the message names the setting
         InvalidConfig        the configuration file holds mistakes; all of them at once
         SourceMisconfigured  the database answers, but refuses: login, table, column, certificate
+            NoSuchStart      it has no place like the one where reading is to begin
         PositionUnreadable   what is stored of how far the phone system was read makes no sense
         PositionOfAnotherSource  it was stored by a source of another kind
         ApiDenied            401 or 403: an operator's problem, never this call's fault
+    DaysForgotten            what is asked for is older than what the ledger keeps
     TransientError           the same input may work later: raise it, the host or the next tick tries again
         SourceUnavailable    the database cannot be reached or took too long
         StorageUnavailable   the same of the queue or a table
@@ -19,19 +21,20 @@ PipelineError
         SubmissionUnknown    sent, but no answer: the claim is kept until its lease ends, because the API may still be
                              inserting, and two submissions of one call at the same moment can both get in
         PartHeld             a worker has what turned out to be a part of this call: wait for him
+        PhoneBookUnread      whose extension it is may stand in the phone system, which has never told so far
         TooManyRejections    something else than the calls must be wrong: stop rejecting, call a person
         NoticeFailed         a webhook did not take a notice; never holds anything up
     PermanentError           this input will never work as it is: record it with its reason, and go on
         InvalidMessage       not a message of ours, or of an unknown version
         InvalidRow           a field that cannot make a call
-        UnmappedExtension    the call's extension has no e-mail address in the configuration
+        UnmappedExtension    the call's extension has no e-mail address, in the configuration or the phone system
         ApiRejected          a validation refusal, with the API's own words
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 class PipelineError(Exception):
@@ -62,8 +65,16 @@ class PositionOfAnotherSource(ConfigError):
     """The stored position can only be read by the kind of source that stored it."""
 
 
+class NoSuchStart(SourceMisconfigured):
+    """The source has no place like the one where reading is to begin."""
+
+
 class ApiDenied(ConfigError):
     """The Call Logger refuses our credentials."""
+
+
+class DaysForgotten(PipelineError):
+    """What is asked for is so long ago that the ledger may have forgotten it."""
 
 
 class TransientError(PipelineError):
@@ -83,7 +94,11 @@ class PositionFull(TransientError):
 
 
 class LeaseHeld(TransientError):
-    """Another instance holds the lease."""
+    """Another instance holds the lease, until a moment (aware, UTC) where that is known."""
+
+    def __init__(self, message: str, until: datetime | None = None) -> None:
+        self.until = until
+        super().__init__(message)
 
 
 class LeaseLost(TransientError):
@@ -112,6 +127,16 @@ class SubmissionUnknown(TransientError):
 
 class PartHeld(TransientError):
     """A worker has at this moment what turned out to be a part of the call."""
+
+
+class PhoneBookUnread(TransientError):
+    """The file does not map the extension, and the phone system, which may, was never read."""
+
+    def __init__(self, extension: str) -> None:
+        self.extension = extension
+        super().__init__(
+            f"extension {extension} has no address in extension_mapping, and the phone system has not told its own yet"
+        )
 
 
 class TooManyRejections(TransientError):
@@ -147,6 +172,10 @@ class InvalidRow(PermanentError):
 
 class UnmappedExtension(PermanentError):
     reason = "unmapped_extension"
+
+    def __init__(self, extension: str, elsewhere: str = "") -> None:
+        self.extension = extension
+        super().__init__(f"extension {extension} has no address in extension_mapping{elsewhere}")
 
 
 class ApiRejected(PermanentError):

@@ -191,9 +191,13 @@ class NotLogged:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a call ended, as the ledger keeps it. ``detail`` is for people, ``reason`` for grouping."""
+    """How a call ended, as the ledger keeps it. ``detail`` is for people, ``reason`` for grouping.
+
+    ``extension`` is the one without an address, so that the call is found once there is one.
+    """
 
     state: State
     reason: Reason
     detail: str = ""
     entry_id: str | None = None
+    extension: str | None = None

@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from cdr.calls import numbers, times
 from cdr.calls.call import UNDATED, Call, CallKey, CallRecord, Direction, Job, NotLogged, Reason, Settlement, State
-from shared.errors import InvalidRow, UnmappedExtension
+from shared.errors import InvalidRow, PhoneBookUnread, UnmappedExtension
 
 MAX_PHONE_NUMBER = 50
 MAX_EXTENSION = 20
@@ -47,6 +47,11 @@ class CallRules:
     pbx_call_id: str | None = None
     call_group: str = "any"
     emails: Mapping[str, str] = field(default_factory=dict)
+    """By extension, wherever they come from."""
+    phone_book: Literal["none", "unread", "read"] = "none"
+    """Whether the phone system is asked for addresses too, and has ever told."""
+    email_problems: Mapping[str, str] = field(default_factory=dict)
+    """What is wrong with an extension's address in the phone system."""
     monitored_groups: frozenset[str] = frozenset()
     timezone: str = "UTC"
     """Of timestamps without an offset."""
@@ -67,6 +72,7 @@ def to_call(record: CallRecord, rules: CallRules) -> Call | NotLogged:
 
     :raises InvalidRow: a column cannot make a call
     :raises UnmappedExtension: nobody's e-mail address is known for the call's extension
+    :raises PhoneBookUnread: it may be known to the phone system, which has not told yet
     """
     if problem := record.values.get("problem"):
         raise InvalidRow("call", str(problem))
@@ -81,11 +87,9 @@ def to_call(record: CallRecord, rules: CallRules) -> Call | NotLogged:
         return NotLogged(Reason.INTERNAL)
     direction = _direction(kind, extension, caller, destination)
     ended_at = end_time(record, rules.timezone)
-    email = rules.emails.get(extension)
+    email = _email(extension, rules)
     if email is None and rules.unmapped_extensions == "skip":
         return NotLogged(Reason.UNMAPPED_EXTENSION)
-    if email is None and rules.unmapped_extensions == "keep":
-        raise UnmappedExtension(f"extension {extension} has no address in extension_mapping")
     outside = "caller_number" if direction is Direction.INBOUND else "dest_number"
     return Call(
         pbx_call_id=_pbx_call_id(record, rules),
@@ -158,6 +162,16 @@ def body_of(call: Call) -> dict[str, Any]:
     }
 
 
+def _email(extension: str, rules: CallRules) -> str | None:
+    email = rules.emails.get(extension)
+    if email is None and rules.phone_book == "unread":
+        raise PhoneBookUnread(extension)
+    if email is None and rules.unmapped_extensions == "keep":
+        problem = rules.email_problems.get(extension, "is not listed in the phone system")
+        raise UnmappedExtension(extension, f", and {problem}" if rules.phone_book == "read" else "")
+    return email
+
+
 def _answered(record: CallRecord) -> bool:
     value = record.values.get("answered")
     word = str(value).strip().lower()
@@ -172,12 +186,18 @@ def _answered(record: CallRecord) -> bool:
 
 def _kind(record: CallRecord, rules: CallRules) -> str:
     """The column call_type where it says 0, 1 or 2, else by which side looks like an extension."""
-    value = record.values.get("call_type")
-    if not isinstance(value, bool) and str(value).strip() in (_INBOUND, _OUTBOUND, _INTERNAL):
-        return str(value).strip()
+    if (told := call_type_in(record)) is not None:
+        return told
     if not _is_internal(record, "caller_number", rules):
         return _INBOUND
     return _INTERNAL if _is_internal(record, "dest_number", rules) else _OUTBOUND
+
+
+def call_type_in(record: CallRecord) -> str | None:
+    """0, 1 or 2, or None where the column says nothing of the kind."""
+    value = record.values.get("call_type")
+    text = str(value).strip()
+    return text if not isinstance(value, bool) and text in (_INBOUND, _OUTBOUND, _INTERNAL) else None
 
 
 def _is_internal(record: CallRecord, column: str, rules: CallRules) -> bool:

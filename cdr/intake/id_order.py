@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from cdr.calls.call import CallRecord
+from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same
 from cdr.calls.rules import end_time
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition, Range, Seen
-from cdr.intake.ports import Batch, Lag, Position, Progress, StartFrom
+from cdr.intake.newest import newest_by_id
+from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
 from shared import log
 from shared.clock import Clock
 from shared.errors import InvalidRow
@@ -91,14 +95,40 @@ class IdOrderReader:
             yield from reading.next_page()
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
-        last = id_position.from_text(position).last
-        return last is not None and int(record.id.partition("/")[0]) <= last
+        return id_position.has_passed(id_position.from_text(position), int(record.id.partition("/")[0]))
 
     def lag(self, position: Position | None) -> Lag:
         last = id_position.from_text(position).last if position is not None else None
         newest = self.table.newest_id()
         behind = 0 if newest is None else newest - last if last is not None else newest
         return Lag(newest, max(0, behind), self._waiting_since(last))
+
+    def bearings(self, position: Position) -> Bearings:
+        read = id_position.from_text(position)
+        newest = self.table.newest_id()
+        wanted = sorted({row_id for row_id in (read.last, newest) if row_id is not None})
+        there = {row.id: row for row in self.table.rows_in([(n, n) for n in wanted], None, len(wanted))}
+        at_position, at_end = there.get(read.last or 0), there.get(newest or 0)
+        return Bearings(
+            read=read.last,
+            newest=newest,
+            is_beyond=read.last is not None and newest is not None and newest < read.last,
+            is_another=at_position is not None and not may_be_same(read.anchor, self.anchor_of(at_position)),
+            newest_at=self._moment_of(at_end) if at_end is not None else None,
+        )
+
+    @staticmethod
+    def anchor_of(row: Row) -> Fingerprint:
+        return fingerprint(row.records[0]) if row.records else ""
+
+    def _moment_of(self, row: Row) -> datetime | None:
+        """Of its end, or of its start while it has none, as far as it has such."""
+        for record in row.records[:1]:
+            for column in ("ended_at", "started_at"):
+                with suppress(ValueError, OverflowError):
+                    moment = datetime.fromisoformat(str(record.values.get(column)).strip())
+                    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
+        return None
 
     def _waiting_since(self, last: int | None) -> datetime | None:
         for row in self.table.rows_after(last, 1):
@@ -114,6 +144,9 @@ class IdOrderReader:
         while page := self.table.rows_ended_between(start, end, after, self.page_size):
             yield [record for row in page for record in row.records]
             after = page[-1].id
+
+    def newest(self, limit: int) -> Sequence[CallRecord]:
+        return newest_by_id(self.table, limit, self.page_size)
 
     def check(self) -> None:
         self.table.rows_after(None, 1)
@@ -139,7 +172,8 @@ class _Reading:
         self.may_be_more = len(page) == size
         if page:
             seen = [Seen(row.id, row.ended) for row in page]
-            yield self._batch(page, seen, id_position.advance(self.position, seen, self.reader.clock.now()))
+            position = id_position.advance(self.position, seen, self.reader.clock.now())
+            yield self._batch(page, seen, replace(position, anchor=self.reader.anchor_of(page[-1])))
 
     def look_again(self) -> Iterator[Batch]:
         """Ask again for the rows that had not ended and for the ids that were missing.

@@ -12,9 +12,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+from cdr.calls.fingerprint import Fingerprint
 from shared.errors import PositionUnreadable
 
 Range = tuple[int, int]
@@ -40,6 +42,8 @@ class IdPosition:
     open_rows: Mapping[int, datetime] = field(default_factory=dict)
     """Rows without an end, each with the moment it was first seen."""
     gaps: tuple[Gap, ...] = ()
+    anchor: Fingerprint = field(default="", compare=False)
+    """Of the row that was read last: what tells whether the table still is the one that was read."""
 
     @property
     def missing(self) -> int:
@@ -65,7 +69,7 @@ def advance(position: IdPosition, page: Sequence[Seen], now: datetime) -> IdPosi
             gaps.append(Gap(expected, row.id - 1, now))
         last = row.id
     opened = {row.id: now for row in page if not row.ended}
-    return IdPosition(last, {**position.open_rows, **opened}, tuple(gaps))
+    return IdPosition(last, {**position.open_rows, **opened}, tuple(gaps), position.anchor)
 
 
 def to_look_at_again(position: IdPosition) -> list[Range]:
@@ -105,6 +109,14 @@ def _without(gaps: Sequence[Gap], found: Sequence[int]) -> tuple[Gap, ...]:
     return tuple(left)
 
 
+def has_passed(position: IdPosition, row_id: int) -> bool:
+    """Whether a row with this id will not be asked for any more."""
+    if position.last is None or row_id > position.last or row_id in position.open_rows:
+        return False
+    after = bisect_right(position.gaps, row_id, key=lambda gap: gap.first)
+    return not (after and row_id <= position.gaps[after - 1].last)
+
+
 def overdue(position: IdPosition, now: datetime, wait: timedelta) -> frozenset[int]:
     """The open rows that were first seen so long ago that they will not end any more."""
     return frozenset(row_id for row_id, since in position.open_rows.items() if now - since >= wait)
@@ -122,7 +134,8 @@ def forget(position: IdPosition, now: datetime, gap_wait: timedelta, open_row_wa
 
 
 def to_text(position: IdPosition) -> str:
-    """Compact JSON, as 1.0.0 wrote it: ids as differences to the one before, times as milliseconds since 1970."""
+    """Compact JSON, as 1.0.0 wrote it, which passes over an anchor: ids as differences to the one before, times as
+    milliseconds since 1970."""
     ids = sorted(position.open_rows)
     steps = [b - a for a, b in pairwise([0, *ids])]
     gaps: list[int] = []
@@ -131,10 +144,12 @@ def to_text(position: IdPosition) -> str:
         gaps += [gap.first - before, gap.last - gap.first, _milliseconds(gap.missed_at)]
         before = gap.last
     opened = [_milliseconds(position.open_rows[row_id]) for row_id in ids]
-    state = {"position": position.last, "open": steps, "since": opened, "gaps": gaps}
+    anchor = {"anchor": position.anchor} if position.anchor else {}
+    state = {"position": position.last, "open": steps, "since": opened, "gaps": gaps, **anchor}
     return json.dumps(state, separators=(",", ":"))
 
 
+@lru_cache(maxsize=8)
 def from_text(text: str) -> IdPosition:
     """:raises PositionUnreadable: to_text did not write it"""
     try:
@@ -156,7 +171,7 @@ def _from_state(state: Mapping[str, Any]) -> IdPosition:
         gaps.append(Gap(before, before + _whole(length), _moment(missed_at)))
         before = gaps[-1].last
     last = state["position"]
-    return IdPosition(None if last is None else _whole(last), open_rows, tuple(gaps))
+    return IdPosition(None if last is None else _whole(last), open_rows, tuple(gaps), str(state.get("anchor", "")))
 
 
 def _whole(value: Any) -> int:

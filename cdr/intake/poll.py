@@ -15,11 +15,13 @@ from cdr.intake.ports import (
     Batch,
     CallReader,
     CallSource,
+    Memory,
     PollReport,
     Position,
     PositionLease,
     PositionStore,
     Progress,
+    SourceWatch,
     StartFrom,
     StoredPosition,
 )
@@ -39,11 +41,13 @@ class Poller:
     time_budget: timedelta
     lease: timedelta
     start_from: StartFrom = "beginning"
+    watch: SourceWatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PollOutcome:
-    """What a poll did. ``caught_up`` is False where the time budget ended it."""
+    """What a poll did. ``caught_up`` is False where the time budget ended it; until ``held_until`` another has the
+    lease."""
 
     result: Literal["finished", "held", "overtaken"]
     rows_read: int = 0
@@ -52,6 +56,7 @@ class PollOutcome:
     missing_ids: int = 0
     position: int | str | None = None
     caught_up: bool = True
+    held_until: datetime | None = None
 
 
 @dataclass
@@ -63,12 +68,19 @@ class _Poll:
     started: datetime
     rows_read: int = 0
     queued: int = 0
+    memory: Memory | None = None
 
     def run(self, reader: CallReader) -> bool:
         """:returns: whether everything there is was read"""
         position = self._position()
         if position is None:
-            position = self._save(reader.begin(self.poller.start_from))
+            position = self._begin(reader)
+        caught_up = self._read(reader, position)
+        if self.poller.watch is not None:
+            self.memory = self.poller.watch.look(reader, position, self.lease.memory, self.queued)
+        return caught_up
+
+    def _read(self, reader: CallReader, position: Position) -> bool:
         for batch in reader.batches(position):
             self._take(batch)
             if batch.is_news and self.poller.clock.now() - self.started >= self.poller.time_budget:
@@ -84,24 +96,28 @@ class _Poll:
             )
         return stored.text if stored is not None else None
 
+    def _begin(self, reader: CallReader) -> Position:
+        position = reader.begin(self.poller.start_from)
+        self._save(StoredPosition(self.poller.source.name, position, began=position))
+        return position
+
     def _take(self, batch: Batch) -> None:
         """First the queue, then the position: the other way round, a crash in between would lose the calls."""
         self.poller.positions.check_size(batch.position)
         self.poller.queue.send_all(pack(batch.records))
         self.rows_read += batch.read
         self.queued += len(batch.records)
-        self._save(batch.position)
+        began = self.lease.stored.began if self.lease.stored else None
+        self._save(StoredPosition(self.poller.source.name, batch.position, began))
 
-    def _save(self, position: Position) -> Position:
-        stored, now = StoredPosition(self.poller.source.name, position), self.poller.clock.now()
-        self.lease = self.poller.positions.save(self.lease, stored, now, self.poller.lease)
-        return position
+    def _save(self, stored: StoredPosition) -> None:
+        self.lease = self.poller.positions.save(self.lease, stored, self.poller.clock.now(), self.poller.lease)
 
     def release(self, result: str, error: str | None = None) -> int:
         """:returns: how long the poll took, in milliseconds"""
         now = self.poller.clock.now()
         taken = (now - self.started) // timedelta(milliseconds=1)
-        self.poller.positions.release(self.lease, PollReport(now, result, self.queued, taken, error))
+        self.poller.positions.release(self.lease, PollReport(now, result, self.queued, taken, error), self.memory)
         return taken
 
 
@@ -126,7 +142,7 @@ def _poll(poller: Poller) -> PollOutcome:
         lease = poller.positions.lease(uuid4().hex, started, poller.lease)
     except LeaseHeld as exc:
         log.event("poll.held", reason=str(exc))
-        return PollOutcome("held")
+        return PollOutcome("held", held_until=exc.until)
     run = _Poll(poller, lease, started)
     try:
         with poller.source.connect() as reader:

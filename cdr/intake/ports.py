@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from cdr.calls.call import CallRecord
 
@@ -51,6 +51,22 @@ class Lag:
     waiting_since: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Bearings:
+    """Where a position stands in what its source holds now.
+
+    ``read`` and ``newest`` are how far was read and the newest there is: ids, or times of ends (None: there are none).
+    ``is_beyond``: the newest is before what was read. ``is_another``: where the position stands there is another call
+    than the one that was read. ``newest_at`` is when the newest call began or ended (aware, UTC), where that is known.
+    """
+
+    read: int | datetime | None
+    newest: int | datetime | None
+    is_beyond: bool = False
+    is_another: bool = False
+    newest_at: datetime | None = None
+
+
 class CallReader(Protocol):
     """An open connection to a phone system's calls.
 
@@ -69,15 +85,31 @@ class CallReader(Protocol):
         """
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
-        """Whether a poll has come by this call already."""
+        """Whether a poll has come by this call already, and will not come back to it."""
 
     def lag(self, position: Position | None) -> Lag: ...
+
+    def bearings(self, position: Position) -> Bearings:
+        """Whether this still is what the position was read from; by a look at its end, and no further."""
 
     def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
         """Every call that ended from ``start`` to before ``end`` (aware), by pages."""
 
+    def newest(self, limit: int) -> Sequence[CallRecord]:
+        """Up to ``limit`` of the calls that are over, the newest first; perhaps fewer where few of many are over."""
+
     def check(self) -> None:
         """Read as little as shows that it can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What a phone system is like. ``server`` says of which kind and version it is; ``tables`` are those that the
+    login can read, by the source that reads them, ``now`` is its own time (aware, UTC), where these can be told."""
+
+    server: str
+    tables: Mapping[str, str] = field(default_factory=dict)
+    now: datetime | None = None
 
 
 class CallSource(Protocol):
@@ -91,13 +123,20 @@ class CallSource(Protocol):
     def progress(self, position: Position) -> Progress:
         """:raises PositionUnreadable: it is none of this source's"""
 
+    def about(self) -> SourceFacts:
+        """:raises SourceUnavailable, SourceMisconfigured: it cannot be reached; that it has calls is not asked"""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredPosition:
-    """A position, and the name of the source that can read it."""
+    """A position, and the name of the source that can read it.
+
+    ``began`` is where reading once began; what lies before it is of no interest. None: that was not noted.
+    """
 
     source: str
     text: Position
+    began: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +150,21 @@ class PollReport:
     error: str | None = None
 
 
+Memory = str
+"""What the watch over the source remembers from one poll to the next, as text that only it understands."""
+
+
+class SourceWatch(Protocol):
+    """What looks with each poll whether the source is still as it was, and whether it stands still."""
+
+    def look(self, reader: CallReader, position: Position, memory: Memory, queued: int) -> Memory:
+        """After a poll that began at a position and queued so many calls. Whatever fails here is no failure of the
+        poll: nothing is raised."""
+
+    def forget(self, memory: Memory) -> Memory:
+        """Reading starts over, so what was found out about its position says nothing any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class PositionLease:
     """The right to move the position; ``version`` is what the store compares. ``stored`` is None before the very first
@@ -119,6 +173,15 @@ class PositionLease:
     owner: str
     version: str
     stored: StoredPosition | None
+    memory: Memory = ""
+
+
+class Kept(NamedTuple):
+    """What is kept of a source, for people: ``memory`` is empty before the first poll."""
+
+    stored: StoredPosition | None = None
+    report: PollReport | None = None
+    memory: Memory = ""
 
 
 class PositionStore(Protocol):
@@ -136,8 +199,8 @@ class PositionStore(Protocol):
         :raises LeaseLost: another poll has taken over; nothing was saved
         """
 
-    def release(self, lease: PositionLease, report: PollReport) -> None:
-        """Give the lease back with a report. A lease that was lost is none of our business any more: no error."""
+    def release(self, lease: PositionLease, report: PollReport, memory: Memory | None = None) -> None:
+        """Give the lease back with a report, and what is to be remembered if that has changed. A lease that was lost is
+        none of our business any more: no error."""
 
-    def read(self) -> tuple[StoredPosition | None, PollReport | None]:
-        """What is stored, for people."""
+    def read(self) -> Kept: ...

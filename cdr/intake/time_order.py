@@ -13,12 +13,13 @@ from cdr.calls.call import CallRecord
 from cdr.intake import time_position
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
 from cdr.intake.leg import Leg
-from cdr.intake.ports import Batch, Lag, Position, Progress, StartFrom
+from cdr.intake.newest import newest_by_time
+from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
 from cdr.intake.time_position import TimePosition, mark_of, mark_of_given_up
 from cdr.intake.v20_legs import calls_of
 from shared import log
 from shared.clock import Clock
-from shared.errors import SourceMisconfigured
+from shared.errors import NoSuchStart
 
 PAGE_SIZE = 2_000
 MOST_LEGS = 10_000
@@ -92,7 +93,7 @@ class TimeOrderReader:
                 return TimePosition(read_from=read_from, newest_end=newest, ended_after=newest)
             case datetime():
                 return TimePosition(read_from=start, started_from=start)
-        raise SourceMisconfigured("3cx.start_from: this source has no numbers as ids; write a date, or now")
+        raise NoSuchStart("3cx.start_from: this source has no numbers as ids; write a date, or now")
 
     def batches(self, position: Position) -> Iterator[Batch]:
         """A page of what has ended lately, then a look at the calls that were not whole, then the rest: so that neither
@@ -107,6 +108,9 @@ class TimeOrderReader:
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
         read = time_position.from_text(position)
+        started_at = record.values.get("started_at")
+        if read.started_from and started_at and datetime.fromisoformat(str(started_at)) < read.started_from:
+            return True
         ended_at = datetime.fromisoformat(str(record.values["ended_at"]))
         is_waiting = record.id.partition("/")[0] in read.waiting
         return read.newest_end is not None and ended_at <= read.newest_end and not is_waiting
@@ -119,25 +123,42 @@ class TimeOrderReader:
         shown = newest.isoformat(timespec="seconds") if newest else None
         return Lag(shown, 0, min(waiting, default=None))
 
+    def bearings(self, position: Position) -> Bearings:
+        read, newest = time_position.from_text(position).newest_end, self.table.newest_end()
+        is_beyond = read is not None and newest is not None and newest < read
+        return Bearings(read, newest, is_beyond=is_beyond, newest_at=newest)
+
     def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
         """A record belongs to the time of its own end, which is that of one of its call's legs."""
         told: set[str] = set()
-        after: Touched | None = None
-        while page := self.table.ended_from(start, after, self.page_size):
+        for page in self.pages_from(start):
             within = [leg for leg in page if leg.ended_at < end]
-            records = [
-                record
-                for legs in legs_by_call(self.table, flows_of(within), self.patience.most_legs)
-                if not isinstance(legs, TooLong)
-                for call in calls_of(legs)
-                for record in records_of(call, self.options)
-                if record.id not in told and start <= _end_of(record) < end
-            ]
+            whole = self._whole(within)
+            records = [record for record in whole if record.id not in told and start <= _end_of(record) < end]
             told.update(record.id for record in records)
             yield records
-            after = page[-1]
             if len(within) < len(page):
                 return
+
+    def newest(self, limit: int) -> Sequence[CallRecord]:
+        first, newest = self.table.ended_from(None, None, 1), self.table.newest_end()
+        ends = (first[0].ended_at, newest) if first and newest else None
+        return newest_by_time(ends, self.pages_from, self._whole, limit)
+
+    def pages_from(self, since: datetime | None) -> Iterator[Sequence[Touched]]:
+        """What ended then or later, in order of its end."""
+        after: Touched | None = None
+        while page := self.table.ended_from(since, after, self.page_size):
+            yield page
+            after = page[-1]
+            if len(page) < self.page_size:
+                return
+
+    def _whole(self, touched: Iterable[Touched]) -> Iterator[CallRecord]:
+        for legs in legs_by_call(self.table, flows_of(touched), self.patience.most_legs):
+            if not isinstance(legs, TooLong):
+                for call in calls_of(legs):
+                    yield from records_of(call, self.options)
 
     def check(self) -> None:
         self.table.newest_end()
@@ -159,18 +180,13 @@ class _Reading:
             self.position = time_position.put_back(self.position, self.server_now, self.reader.patience.overlap)
 
     def pages(self) -> Iterator[Batch]:
-        size, after = self.reader.page_size, None
-        since = self.position.read_from
-        while page := self.reader.table.ended_from(since, after, size):
+        for page in self.reader.pages_from(self.position.read_from):
             fresh = [leg for leg in page if not self.position.is_done(leg.mark)]
             before = self.position
             records = self._take(flows_of(fresh))
             self._read_up_to(page[-1].ended_at)
             if records or self.position != before:
                 yield self._batch(records, len(page))
-            after = page[-1]
-            if len(page) < size:
-                return
 
     def look_again(self) -> Iterator[Batch]:
         """At the calls that were not whole, which may be so by now by a leg that ended long ago and came late."""

@@ -12,6 +12,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -123,6 +124,7 @@ def to_text(position: TimePosition) -> str:
     return json.dumps(state, separators=(",", ":"))
 
 
+@lru_cache(maxsize=8)
 def from_text(text: str) -> TimePosition:
     """:raises PositionUnreadable: to_text did not write it"""
     try:

@@ -2,97 +2,214 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
+from cdr.calls.call import CallRecord, Job
 from cdr.calls.call_queue import CallQueue
-from cdr.calls.message import pack
-from cdr.intake.ports import CallSource, Position, PositionStore
+from cdr.calls.message import Message
+from cdr.calls.rules import CallRules, job_of
+from cdr.intake.ports import CallReader, CallSource, PositionStore, StoredPosition
+from cdr.operations.ledger_days import LedgerDays, Standing
 from cdr.operations.ports import LedgerRecords
 from shared import log
 from shared.clock import Clock
-from shared.errors import PositionOfAnotherSource
+from shared.errors import DaysForgotten, PipelineError, PositionOfAnotherSource
 
 SHOWN_IDS = 1_000
+MOST_AT_ONCE = 10_000
+"""Calls that are kept in mind until it is known whether they are missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """What is compared, and where missing calls go. A claim that ran out ``stalled_after`` ago has lost its message."""
+    """What is compared, and where missing calls go.
+
+    A claim that ran out ``stalled_after`` ago has lost its message; records are kept for the time ``keep``.
+    """
 
     source: CallSource
     positions: PositionStore
     records: LedgerRecords
     queue: CallQueue
     clock: Clock
+    rules: CallRules = field(repr=False)
     stalled_after: timedelta
+    keep: timedelta
+    time_budget: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
     """Calls that ended within the days (UTC), both included, against the ledger's records of them.
 
-    ``not_polled_yet`` ones are beyond the position, so nothing is missing about them. Lists of ids stop at 1,000; the
-    counts do not.
+    Nothing is missing about those that are ``not_polled_yet``, that lie ``before_start``, or that ``may_be_queued``:
+    so many messages are on the queue that nobody has looked at. ``changed`` calls were not logged, and their rows were
+    written to since; ``changed_late`` ones are in, and stay as they are. Lists of ids stop at 1,000; the counts do not.
+    ``complete`` is False where the time was over, or too many were missing to go on: ask again, for fewer days.
     """
 
     rows: int
     recorded: int
     not_polled_yet: int
+    before_start: int
+    may_be_queued: int
     missing: int
     missing_ids: Sequence[str]
+    changed: int
+    changed_ids: Sequence[str]
+    changed_late: int
+    changed_late_ids: Sequence[str]
     only_in_ledger: int
     only_in_ledger_ids: Sequence[str]
     queued: int = 0
+    complete: bool = True
 
 
 def reconcile(reconciler: Reconciler, first: date, last: date, *, queue_missing: bool = False) -> Reconciliation:
-    """Compare, and if so wanted send the missing calls on their way.
+    """Compare, and if so wanted send missing and changed calls on their way, as they are in the phone system now.
 
-    One that is still on the queue from its poll counts as missing, and sending it twice does no harm.
-
+    :raises DaysForgotten: the ledger may have forgotten calls of these days
     :raises SourceUnavailable, SourceMisconfigured, PositionOfAnotherSource, StorageUnavailable: nothing can be said
     """
-    position = _position(reconciler)
-    around, stalled_before = timedelta(days=1), reconciler.clock.now() - reconciler.stalled_after
-    recorded = reconciler.records.record_ids(first - around, last + around, stalled_before=stalled_before)
-    of_these_days = reconciler.records.record_ids(first, last, undated=False)
-    seen: set[str] = set()
-    missing: list[str] = []
-    waiting = queued = 0
-    start, end = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
-    with reconciler.source.connect() as reader:
-        for page in reader.ended_between(start, end):
-            seen.update(record.id for record in page)
-            polled = [record for record in page if position is not None and reader.has_passed(position, record)]
-            waiting += len(page) - len(polled)
-            absent = [record for record in polled if record.id not in recorded]
-            missing += [record.id for record in absent]
-            if queue_missing and absent:
-                reconciler.queue.send_all(pack(absent))
-                queued += len(absent)
-    surplus = sorted(of_these_days - seen, key=_in_order)
-    log.event("reconcile.finished", rows=len(seen), missing=len(missing), only_in_ledger=len(surplus), queued=queued)
-    return Reconciliation(
-        rows=len(seen),
-        recorded=len(seen & recorded),
-        not_polled_yet=waiting,
-        missing=len(missing),
-        missing_ids=missing[:SHOWN_IDS],
-        only_in_ledger=len(surplus),
-        only_in_ledger_ids=surplus[:SHOWN_IDS],
-        queued=queued,
+    oldest = oldest_day(reconciler)
+    if first < oldest:
+        raise DaysForgotten(
+            f"records are kept for {reconciler.keep.days} days (ledger.keep_days): of days before {oldest} nobody can "
+            "know whether their calls are in"
+        )
+    comparison = _Comparison(reconciler, first, last)
+    comparison.read()
+    found = comparison.result(queue_missing=queue_missing)
+    is_bad = found.missing or found.changed or not found.complete
+    log.event(
+        "reconcile.finished",
+        level=logging.WARNING if is_bad else logging.INFO,
+        first=first,
+        last=last,
+        rows=found.rows,
+        missing=found.missing,
+        changed=found.changed,
+        changed_late=found.changed_late,
+        may_be_queued=found.may_be_queued,
+        only_in_ledger=found.only_in_ledger,
+        queued=found.queued,
+        complete=found.complete,
     )
+    return found
 
 
-def _position(reconciler: Reconciler) -> Position | None:
-    stored, _ = reconciler.positions.read()
+def reconcile_last_days(reconciler: Reconciler, days: int) -> Reconciliation:
+    """The last days and this one, by a timer: what is missing is queued."""
+    today = reconciler.clock.now().date()
+    first = max(today - timedelta(days=days), oldest_day(reconciler))
+    try:
+        return reconcile(reconciler, first, today, queue_missing=True)
+    except PipelineError as exc:
+        log.event("reconcile.failed", level=logging.ERROR, error=type(exc).__name__, reason=log.mask_numbers(str(exc)))
+        raise
+
+
+def oldest_day(reconciler: Reconciler) -> date:
+    """The first one of which every record is kept."""
+    return (reconciler.clock.now() - reconciler.keep).date() + timedelta(days=1)
+
+
+class _Comparison:
+    """A comparison under way. What was polled, and how much is on the queue, is looked at first: whatever is polled or
+    worked on meanwhile is then never taken for missing."""
+
+    def __init__(self, reconciler: Reconciler, first: date, last: date) -> None:
+        self._reconciler = reconciler
+        self._span = tuple(datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
+        self._deadline = reconciler.clock.now() + reconciler.time_budget
+        self._stored = _position(reconciler)
+        self._depth = reconciler.queue.depth()
+        stalled_before = reconciler.clock.now() - reconciler.stalled_after
+        self._days = LedgerDays(reconciler.records, first, last, stalled_before)
+        self._rows = self._not_polled = self._before_start = 0
+        self._recorded = self._changed_late = 0
+        self._late_ids: list[str] = []
+        self._open: dict[Standing, list[Job]] = {
+            each: [] for each in (Standing.ABSENT, Standing.LOST, Standing.CHANGED)
+        }
+        self._is_complete = True
+
+    def read(self) -> None:
+        start, end = self._span
+        with self._reconciler.source.connect() as reader:
+            for page in reader.ended_between(start, end):
+                for record in page:
+                    self._take(record, reader)
+                if self._reconciler.clock.now() >= self._deadline or self._has_too_many:
+                    self._is_complete = False
+                    return
+
+    def _take(self, record: CallRecord, reader: CallReader) -> None:
+        job, stored = job_of(record, self._reconciler.rules), self._stored
+        standing = self._days.standing(job)
+        self._rows += 1
+        if standing in (Standing.RECORDED, Standing.CHANGED_LATE):
+            self._recorded += 1
+            if standing is Standing.CHANGED_LATE:
+                self._changed_late += 1
+                self._late_ids += [record.id] * (len(self._late_ids) < SHOWN_IDS)
+        elif stored is None or not reader.has_passed(stored.text, record):
+            self._not_polled += 1
+        elif standing is Standing.ABSENT and stored.began is not None and reader.has_passed(stored.began, record):
+            self._before_start += 1
+        else:
+            self._open[standing].append(job)
+
+    @property
+    def _has_too_many(self) -> bool:
+        return sum(map(len, self._open.values())) > MOST_AT_ONCE
+
+    def result(self, *, queue_missing: bool) -> Reconciliation:
+        surplus = sorted(self._days.without_a_call(), key=_in_order) if self._is_complete else []
+        absent = sorted(self._open[Standing.ABSENT], key=_end_of)
+        on_queue = min(len(absent), max(0, self._depth - self._days.claims))
+        missing = [*self._open[Standing.LOST], *absent[: len(absent) - on_queue]]
+        changed = self._open[Standing.CHANGED]
+        wanted = [*missing, *changed] if queue_missing else []
+        self._reconciler.queue.send_all(Message((job.record,), replay_of=self._days.old_place(job)) for job in wanted)
+        return Reconciliation(
+            rows=self._rows,
+            recorded=self._recorded,
+            not_polled_yet=self._not_polled,
+            before_start=self._before_start,
+            may_be_queued=on_queue,
+            missing=len(missing),
+            missing_ids=_ids(missing),
+            changed=len(changed),
+            changed_ids=_ids(changed),
+            changed_late=self._changed_late,
+            changed_late_ids=sorted(self._late_ids, key=_in_order),
+            only_in_ledger=len(surplus),
+            only_in_ledger_ids=surplus[:SHOWN_IDS],
+            queued=len(wanted),
+            complete=self._is_complete,
+        )
+
+
+def _position(reconciler: Reconciler) -> StoredPosition | None:
+    stored = reconciler.positions.read().stored
     if stored is not None and stored.source != reconciler.source.name:
         raise PositionOfAnotherSource(
             f"3cx.source is {reconciler.source.name}, but what was polled so far is of {stored.source}"
         )
-    return stored.text if stored is not None else None
+    return stored
+
+
+def _end_of(job: Job) -> str:
+    """The queue brings the oldest first, so the newest are the ones that may still be on it."""
+    return str(job.record.values.get("ended_at") or "")
+
+
+def _ids(jobs: Sequence[Job]) -> Sequence[str]:
+    return sorted((job.record.id for job in jobs), key=_in_order)[:SHOWN_IDS]
 
 
 def _in_order(record_id: str) -> tuple[int, int, str]:

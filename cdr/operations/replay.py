@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from cdr.calls.call_queue import CallQueue
@@ -43,11 +43,18 @@ def replay(replayer: Replayer, *, reason: str | None = None, call: str | None = 
 
     :raises StorageUnavailable: what was queued until then is on its way
     """
+    outcome = send_again(_chosen(replayer.records, reason, call), replayer)
+    log.event("replay.finished", **asdict(outcome), reason=reason, call=call)
+    return outcome
+
+
+def send_again(calls: Iterable[RejectedCall], replayer: Replayer) -> ReplayOutcome:
+    """Put these calls on the queue, but for those that are on their way; raises as replay does."""
     records, clock = replayer.records, replayer.clock
     deadline = clock.now() + replayer.time_budget
     queued = under_way = 0
     complete = True
-    for rejected in _chosen(records, reason, call):
+    for rejected in calls:
         if clock.now() >= deadline:
             complete = False
             break
@@ -57,7 +64,6 @@ def replay(replayer: Replayer, *, reason: str | None = None, call: str | None = 
             replayer.queue.send_all([_as_replay(letter, rejected)])
             records.mark_replayed(rejected.key, clock.now())
             queued += 1
-    log.event("replay.finished", queued=queued, under_way=under_way, complete=complete, reason=reason, call=call)
     return ReplayOutcome(queued, under_way, complete)
 
 

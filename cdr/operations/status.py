@@ -13,6 +13,9 @@ from cdr.groups.hours import Hours
 from cdr.groups.ports import GroupStore
 from cdr.intake.ports import CallSource, Lag, PollReport, PositionStore, Progress, StoredPosition
 from cdr.operations.ports import LedgerRecords, StateCounts
+from cdr.operations.watch_memory import Finding, Remembered
+from cdr.submission.addresses import Addresses
+from cdr.submission.directory import KeptPhoneBook
 from shared.clock import Clock
 from shared.errors import PipelineError
 
@@ -53,6 +56,16 @@ class GroupNow:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtensionsNow:
+    """How many extensions have an address, and from where. ``phone_book`` None: no phone system is asked."""
+
+    in_file: int
+    elsewhere: int
+    phone_book: KeptPhoneBook | None = None
+    age_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Lagging:
     """How far behind the source we are; ``seconds`` since the first call that waits was over."""
 
@@ -69,9 +82,11 @@ class Status:
     source: str | Problem
     progress: Progress | Problem
     last_poll: PollReport | Problem | None
+    source_watch: Sequence[Finding] | Problem
     lag: Lagging | Problem
     queue: Depths | Problem
     ledger: StateCounts | Problem
+    extensions: ExtensionsNow | Problem
     hours: HoursNow
     groups: Sequence[GroupNow] | Problem
 
@@ -87,6 +102,7 @@ class Overview:
     queue: CallQueue
     poison_queue: CallQueue
     records: LedgerRecords
+    addresses: Addresses
     clock: Clock
     hours: Hours
     groups: Mapping[str, str]
@@ -96,16 +112,18 @@ class Overview:
 def status(overview: Overview) -> Status:
     now = overview.clock.now()
     read = _or_problem(overview.positions.read)
-    stored, report = (read, read) if isinstance(read, Problem) else read
+    stored, report, memory = (read, read, read) if isinstance(read, Problem) else read
     return Status(
         version=overview.version,
         uptime_s=int((now - overview.started_at).total_seconds()),
         source=_or_problem(lambda: overview.source.name),
         progress=_progress(overview.source, stored),
         last_poll=report,
+        source_watch=memory if isinstance(memory, Problem) else Remembered.from_text(memory).findings,
         lag=_lagging(overview, stored, now),
         queue=_or_problem(lambda: Depths(overview.queue.depth(), overview.poison_queue.depth())),
         ledger=_or_problem(overview.records.count_states),
+        extensions=_or_problem(lambda: _extensions(overview.addresses, now)),
         hours=_hours_now(overview.hours, now),
         groups=_or_problem(lambda: _groups_now(overview)),
     )
@@ -137,6 +155,13 @@ def _lagging(overview: Overview, stored: StoredPosition | Problem | None, now: d
         return Lagging(lag, max(0, int((now - since).total_seconds())) if since else 0)
 
     return _or_problem(look)
+
+
+def _extensions(addresses: Addresses, now: datetime) -> ExtensionsNow:
+    known = addresses.look()
+    kept, in_file = known.kept, len(known.file)
+    age_s = int((now - kept.read_at).total_seconds()) if kept and kept.read_at else None
+    return ExtensionsNow(in_file, len(known.emails) - in_file, kept, age_s)
 
 
 def _hours_now(hours: Hours, now: datetime) -> HoursNow:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from shared.config.types import MAX_EMAIL, email_address
 
 Listing = tuple[str, str | None]
 """An extension and its address."""
+
+MOST_NAMED = 3
+"""Of those who share an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,28 @@ def _shared(emails: Mapping[str, str]) -> Mapping[str, str]:
     for extension, address in sorted(emails.items()):
         extensions.setdefault(address.lower(), []).append(extension)
     return {
-        extension: f"has the same e-mail address as {', '.join(other for other in shared if other != extension)}"
+        extension: f"has the same e-mail address as {_named([other for other in shared if other != extension])}"
         for shared in extensions.values()
         if len(shared) > 1
         for extension in shared
     }
+
+
+def _named(extensions: Sequence[str]) -> str:
+    more = len(extensions) - MOST_NAMED
+    return ", ".join(extensions[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPhoneBook:
+    """What is kept of a phone system's answers: its last good one, and why there has been none since.
+
+    ``origin`` names the phone system, and how it is asked. ``read_at`` None: it never gave a good answer. Times are
+    aware and in UTC.
+    """
+
+    origin: str
+    read_at: datetime | None = None
+    book: PhoneBook = field(default_factory=PhoneBook)
+    failed_at: datetime | None = None
+    failure: str | None = None

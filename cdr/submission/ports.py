@@ -9,6 +9,7 @@ from typing import Protocol
 
 from cdr.calls.call import Call, CallKey, Job, Settlement
 from cdr.calls.message import Letter
+from cdr.submission.directory import KeptPhoneBook, PhoneBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +108,21 @@ class CallApi(Protocol):
 
     def check_health(self) -> None:
         """:raises ApiUnavailable, ApiDenied: it is not usable"""
+
+
+class Directory(Protocol):
+    """A phone system that knows whose extension is whose. ``name`` says which one, and how it is asked."""
+
+    @property
+    def name(self) -> str: ...
+
+    def phone_book(self) -> PhoneBook:
+        """:raises SourceUnavailable, SourceMisconfigured: it does not tell"""
+
+
+class PhoneBookStore(Protocol):
+    """Where the phone book is kept, for every process. Every method may raise StorageUnavailable."""
+
+    def read(self) -> KeptPhoneBook | None: ...
+
+    def save(self, kept: KeptPhoneBook) -> None: ...

@@ -18,6 +18,7 @@ from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message, Unreadable
 from cdr.calls.rules import CallRules, job_of, to_call
 from cdr.submission import report
+from cdr.submission.addresses import Addresses
 from cdr.submission.breakers import ApiBreaker, OnceAMinute, RejectionBreaker
 from cdr.submission.ports import Accepted, AlreadySubmitted, CallApi, CallLedger, Claim, ClaimAnswer, Held
 from cdr.submission.repeated import record_repeated
@@ -31,9 +32,12 @@ from shared.errors import (
     ApiUnavailable,
     PartHeld,
     PermanentError,
+    PhoneBookUnread,
+    PipelineError,
     StorageUnavailable,
     SubmissionUnknown,
     TooManyRejections,
+    UnmappedExtension,
 )
 
 DELIVERIES_TOGETHER = 2
@@ -41,7 +45,7 @@ TRIES_APART = 4
 """Messages of one batch come back together. If one of them ends the whole process each time, the others must get away
 from it long before maxDequeueCount in host.json."""
 
-NOT_ON_ITS_WAY = (ApiUnavailable, ApiDenied, PartHeld, StorageUnavailable, TooManyRejections)
+NOT_ON_ITS_WAY = (ApiUnavailable, ApiDenied, PartHeld, PhoneBookUnread, StorageUnavailable, TooManyRejections)
 """Whoever gets the message next may try at once."""
 
 
@@ -61,7 +65,7 @@ class Worker:
 
     ``budget``, shorter than the claim's lease in ``patience``, is how long a worker may try; nothing is sent that could
     take, with ``longest_attempt``, beyond that. ``random`` yields numbers from 0 up to 1. ``known_causes`` says when a
-    person is told once more of rejections that are no surprise.
+    person is told once more of rejections that are no surprise. ``addresses`` None: the rules have them all.
     """
 
     ledger: CallLedger
@@ -76,6 +80,12 @@ class Worker:
     longest_attempt: timedelta
     rules: CallRules = field(repr=False)
     known_causes: OnceAMinute = field(default_factory=OnceAMinute)
+    addresses: Addresses | None = None
+
+    @property
+    def rules_now(self) -> CallRules:
+        """With the addresses that are known by now."""
+        return self.addresses.known().added_to(self.rules) if self.addresses else self.rules
 
 
 def submit(letter: Letter, worker: Worker, *, deliveries: int = 1) -> list[Outcome]:
@@ -139,7 +149,7 @@ class _Delivery:
         except NOT_ON_ITS_WAY as exc:
             verdict = self._decide(exc)
             if isinstance(verdict, GiveUp):
-                return self._close(claim, job, self._given_up(named(exc)))
+                return self._close(claim, job, self._given_up(named(exc), exc))
             with suppress(StorageUnavailable):  # then the claim ends by itself
                 self.worker.ledger.give_back(claim, named(exc), self.worker.clock.now())
             return self._put_back(job, exc, verdict)
@@ -160,13 +170,14 @@ class _Delivery:
 
     def _attempt(self, job: Job) -> Settlement:
         try:
-            call = to_call(job.record, self.worker.rules)
+            call = to_call(job.record, self.worker.rules_now)
             if isinstance(call, NotLogged):
                 return Settlement(State.SKIPPED, call.reason)
             accepted = self._send(call, job)
         except PermanentError as exc:
             self._check_limit(exc)
-            return Settlement(State.REJECTED, Reason(exc.reason), str(exc))
+            extension = exc.extension if isinstance(exc, UnmappedExtension) else None
+            return Settlement(State.REJECTED, Reason(exc.reason), str(exc), extension=extension)
         reason = Reason.KNOWN_BEFORE if accepted.earlier else Reason.CREATED
         return Settlement(State.SUBMITTED, reason, "", accepted.entry_id)
 
@@ -214,8 +225,11 @@ class _Delivery:
         report.settled(job, claim, settlement, is_told=is_told)
         return Outcome(settlement.state.value)
 
-    def _given_up(self, last_error: str) -> Settlement:
+    def _given_up(self, last_error: str, hindrance: PipelineError | None = None) -> Settlement:
+        """For want of an address: then it comes back by itself when there is one."""
         detail = f"given up after {self.worker.patience.give_up_after}; last: {last_error}"
+        if isinstance(hindrance, PhoneBookUnread):
+            return Settlement(State.REJECTED, Reason.UNMAPPED_EXTENSION, detail, extension=hindrance.extension)
         return Settlement(State.REJECTED, Reason.GAVE_UP, detail)
 
     def _repeated(self, job: Job, found: AlreadySubmitted) -> Outcome:

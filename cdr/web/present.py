@@ -9,9 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from cdr.calls.message import Letter, Message
+from cdr.calls.rules import body_of
+from cdr.intake.poll import PollOutcome
+from cdr.operations.preview import Preview, Previewed
 from cdr.operations.reconcile import Reconciliation
 from cdr.operations.rejected import RejectedEntry, RejectedPage
-from cdr.operations.status import GroupNow, HoursNow, Lagging, Problem, Status
+from cdr.operations.status import ExtensionsNow, GroupNow, HoursNow, Lagging, Problem, Status
+from cdr.operations.watch_memory import Finding
 from shared import log
 
 Json = dict[str, Any]
@@ -19,6 +23,8 @@ Json = dict[str, Any]
 NUMBERS = ("caller_number", "dest_number")
 NEVER_NUMBERS = ("id", "call_id", "started_at", "ended_at")
 """Digits in a record that give nobody away, and look like phone numbers."""
+
+SHOWN_PROBLEMS = 20
 
 
 def status_json(status: Status) -> Json:
@@ -28,6 +34,9 @@ def status_json(status: Status) -> Json:
         "source": _problem(status.source) if isinstance(status.source, Problem) else status.source,
         **_progress(status),
         "last_poll": _last_poll(status),
+        "source_watch": _problem(status.source_watch)
+        if isinstance(status.source_watch, Problem)
+        else [_finding(found) for found in status.source_watch],
         "lag": _problem(status.lag) if isinstance(status.lag, Problem) else _lag(status.lag),
         "queue": _problem(status.queue)
         if isinstance(status.queue, Problem)
@@ -35,6 +44,9 @@ def status_json(status: Status) -> Json:
         "ledger": _problem(status.ledger)
         if isinstance(status.ledger, Problem)
         else {**{state.value: n for state, n in status.ledger.counts.items()}, "complete": status.ledger.complete},
+        "extensions": _problem(status.extensions)
+        if isinstance(status.extensions, Problem)
+        else _extensions(status.extensions),
         "business_hours": _hours(status.hours),
         "monitored_groups": _problem(status.groups)
         if isinstance(status.groups, Problem)
@@ -70,12 +82,33 @@ def _last_poll(status: Status) -> Json | None:
     }
 
 
+def _finding(found: Finding) -> Json:
+    return {"found": found.kind.value, "detail": found.detail, "since": _seconds(found.since)}
+
+
 def _lag(lagging: Lagging) -> Json:
     return {
         "newest_cdr_id": lagging.lag.newest,
         "ids_behind": lagging.lag.behind,
         "seconds_behind": lagging.seconds,
     }
+
+
+def _extensions(extensions: ExtensionsNow) -> Json:
+    counts, book = {"in_file": extensions.in_file, "elsewhere": extensions.elsewhere}, extensions.phone_book
+    if book is None:
+        return {**counts, "phone_book": None}
+    problems = [f"extension {extension} {problem}" for extension, problem in book.book.problems.items()]
+    shown = {
+        "source": book.origin,
+        "read_at": _seconds(book.read_at),
+        "age_seconds": extensions.age_s,
+        "failed_at": _seconds(book.failed_at),
+        "error": book.failure,
+        "problems": len(problems),
+        "first_problems": problems[:SHOWN_PROBLEMS],
+    }
+    return {**counts, "phone_book": shown}
 
 
 def _hours(hours: HoursNow) -> Json:
@@ -101,9 +134,22 @@ def _group(group: GroupNow) -> Json:
     }
 
 
+def outcome_json(outcome: PollOutcome) -> Json:
+    """Until when another poll is at work is said only where one is."""
+    found = asdict(outcome)
+    until = found.pop("held_until")
+    return found | until_json(until)
+
+
+def until_json(moment: datetime | None) -> Json:
+    return {"until": _seconds(moment)} if moment else {}
+
+
 def reconciliation_json(found: Reconciliation) -> Json:
-    ids = {name: [_as_id(text) for text in getattr(found, name)] for name in ("missing_ids", "only_in_ledger_ids")}
-    return {**asdict(found), **ids}
+    return {
+        name: [_as_id(text) for text in value] if name.endswith("_ids") else value
+        for name, value in asdict(found).items()
+    }
 
 
 def _as_id(text: str) -> int | str:
@@ -124,6 +170,30 @@ def _rejected(entry: RejectedEntry, *, reveal: bool) -> Json:
         "rejected_at": _seconds(call.settled_at),
         "replayed_at": _seconds(call.replayed_at),
         "row": _row(entry.letter, reveal=reveal),
+    }
+
+
+def preview_json(found: Preview, *, reveal: bool) -> Json:
+    kept = found.known.kept
+    book = {"source": kept.origin, "read_at": _seconds(kept.read_at), "error": kept.failure} if kept else None
+    calls = [_previewed(each, reveal=reveal) for each in found.calls]
+    return {"source": found.source, "phone_book": book, "calls": calls}
+
+
+def _previewed(each: Previewed, *, reveal: bool) -> Json:
+    body = body_of(each.call) if each.call else None
+    if body and not reveal:
+        body["phoneNumber"] = log.mask_number(body["phoneNumber"])
+    because = {name: words for name, words in asdict(each.because).items() if words}
+    return {
+        "id": each.record.id,
+        "ended_at": each.record.values.get("ended_at"),
+        "outcome": each.outcome,
+        "reason": each.reason.value if each.reason else None,
+        "detail": each.detail if reveal else log.mask_numbers(each.detail),
+        "field": each.field,
+        "call": body,
+        "because": because if reveal else {name: log.mask_numbers(words) for name, words in because.items()},
     }
 
 

@@ -5,26 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from cdr.groups.check import check
 from cdr.intake.poll import poll
+from cdr.intake.start_over import start_over
+from cdr.operations.preview import preview as newest_calls
 from cdr.operations.reconcile import reconcile as compare_days
 from cdr.operations.rejected import list_rejected
 from cdr.operations.replay import replay
 from cdr.operations.status import status as overall_status
-from cdr.web.present import reconciliation_json, rejected_json, status_json
+from cdr.web.present import outcome_json, preview_json, reconciliation_json, rejected_json, status_json, until_json
 from cdr.web.requests import BadRequest, answer, check_request, refusal
-from shared.errors import InvalidConfig, PipelineError
+from shared.config.phone_system import start_in, start_moment
+from shared.errors import DaysForgotten, InvalidConfig, LeaseHeld, NoSuchStart, PipelineError
 
 if TYPE_CHECKING:
     import azure.functions as func
 
+    from cdr.intake.ports import StartFrom
     from cdr.wiring.parts import Parts
 
 LONGEST_RANGE = timedelta(days=31)
 LONGEST_PAGE = 500
+LONGEST_PREVIEW = 200
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2999, 12, 31)
 """Beyond these no call ended, and databases have no dates of their own any more."""
 
@@ -58,9 +63,22 @@ def trigger_poll(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
 
     def act(_: Parameters) -> func.HttpResponse:
         outcome = poll(parts.poller)
-        return answer(asdict(outcome), 200 if outcome.result == "finished" else 409)
+        return answer(outcome_json(outcome), 200 if outcome.result == "finished" else 409)
 
     return _answered(request, "POST", (), act)
+
+
+def trigger_start_over(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
+    """Lets the next poll begin at ``from``: "beginning", "now", an id or a date. 409 while a poll is at work."""
+
+    def act(given: Parameters) -> func.HttpResponse:
+        poller = parts.poller
+        try:
+            return answer(asdict(start_over(poller, _start(given, parts.settings.three_cx.timezone))))
+        except NoSuchStart as exc:
+            raise BadRequest(400, str(exc)) from exc
+
+    return _answered(request, "POST", ("from",), act)
 
 
 def trigger_alerts(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -96,6 +114,16 @@ def trigger_replay(request: func.HttpRequest, parts: Parts) -> func.HttpResponse
     return _answered(request, "POST", ("all", "reason", "call"), act)
 
 
+def preview(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
+    """The newest calls as they would be submitted, or why not: ``limit`` (20), ``reveal``."""
+
+    def look(given: Parameters) -> func.HttpResponse:
+        reveal, limit = _flag(given, "reveal"), _number(given, "limit", 20, LONGEST_PREVIEW)
+        return answer(preview_json(newest_calls(parts.previewer, limit), reveal=reveal))
+
+    return _answered(request, "GET", ("limit", "reveal"), look)
+
+
 def reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     """Compares the days ``from`` to ``to`` (UTC, both included) with the ledger."""
 
@@ -122,10 +150,25 @@ def _answered(
         return act(check_request(request, method, known))
     except BadRequest as exc:
         return refusal(exc, method)
+    except LeaseHeld as exc:
+        return answer({"error": str(exc), **until_json(exc.until)}, 409)
+    except DaysForgotten as exc:
+        return answer({"error": str(exc)}, 400)
     except InvalidConfig as exc:
         return answer({"error": "the configuration is not usable", "mistakes": exc.mistakes}, 503)
     except PipelineError as exc:
         return answer({"error": str(exc)}, 503)
+
+
+def _start(given: Parameters, zone: str) -> StartFrom:
+    value = given.get("from")
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise BadRequest(400, "from must be beginning, now, an id (rows after it) or a date such as 2026-11-01")
+    try:
+        start = start_in(str(value))
+    except ValueError as exc:
+        raise BadRequest(400, f"from {exc}") from exc
+    return start_moment(start, zone) if isinstance(start, datetime) else start
 
 
 def _days(given: Parameters) -> tuple[date, date]:

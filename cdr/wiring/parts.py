@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 
 from cdr import __version__
 from cdr.wiring import plans
-from cdr.wiring.ports import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE, Ports
-from cdr.wiring.schedule import ncrontab
+from cdr.wiring.ports import (
+    CALL_QUEUE,
+    GROUPS_TABLE,
+    LEDGER_TABLE,
+    PHONE_BOOK_TABLE,
+    POISON_QUEUE,
+    STATE_TABLE,
+    Ports,
+)
+from cdr.wiring.schedule import ncrontab, of_hours
 from shared.config.groups import NoMembers
 from shared.errors import InvalidConfig
 
@@ -19,7 +27,10 @@ if TYPE_CHECKING:
     from cdr.groups.check import GroupCheck
     from cdr.groups.notices import WatchedGroup
     from cdr.intake.poll import Poller
+    from cdr.intake.ports import SourceWatch
     from cdr.operations.health import Check, HealthCheck
+    from cdr.operations.learn import Learner
+    from cdr.operations.preview import Previewer
     from cdr.operations.reconcile import Reconciler
     from cdr.operations.replay import Replayer
     from cdr.operations.retention import Cleaner
@@ -27,7 +38,15 @@ if TYPE_CHECKING:
     from cdr.submission.poison import PoisonKeeper
     from cdr.submission.submit import Worker
 
-__all__ = ["CALL_QUEUE", "GROUPS_TABLE", "LEDGER_TABLE", "POISON_QUEUE", "STATE_TABLE", "Parts"]
+__all__ = [
+    "CALL_QUEUE",
+    "GROUPS_TABLE",
+    "LEDGER_TABLE",
+    "PHONE_BOOK_TABLE",
+    "POISON_QUEUE",
+    "STATE_TABLE",
+    "Parts",
+]
 
 
 class Parts(Ports):
@@ -42,6 +61,18 @@ class Parts(Ports):
     @property
     def poll_schedule(self) -> str:
         return ncrontab(self._settings.three_cx.polling_interval_seconds if self._settings else 30)
+
+    @property
+    def reconcile_schedule(self) -> str:
+        """Also where it is switched off: then the function has nothing to do."""
+        every = self._settings.reconcile.every if self._settings else "never"
+        return of_hours(timedelta(days=1) if every == "never" else every)
+
+    @property
+    def days_to_reconcile(self) -> int | None:
+        """None: it is switched off."""
+        chosen = self.settings.reconcile
+        return None if chosen.every == "never" else chosen.days
 
     # What the use cases take.
 
@@ -58,7 +89,16 @@ class Parts(Ports):
             time_budget=timedelta(seconds=three_cx.polling_interval_seconds) * self.times.poll_share_of_interval,
             lease=self.times.poll_lease,
             start_from=plans.start_from(three_cx),
+            watch=self.source_watch,
         )
+
+    @cached_property
+    def source_watch(self) -> SourceWatch:
+        from cdr.operations.source_watch import SourceWatcher
+
+        settings = self.settings
+        hours, delay = plans.make_hours(settings.business_hours), plans.leg_patience(settings.three_cx).overlap
+        return SourceWatcher(self.clock, hours, delay, self.newest_call)
 
     @cached_property
     def worker(self) -> Worker:
@@ -78,6 +118,7 @@ class Parts(Ports):
             budget=self.times.submit_budget,
             longest_attempt=self.times.longest_attempt,
             rules=plans.call_rules(settings),
+            addresses=self.addresses,
         )
 
     @property
@@ -119,6 +160,7 @@ class Parts(Ports):
             queue=self.queue,
             poison_queue=self.poison_queue,
             records=self.records,
+            addresses=self.addresses,
             clock=self.clock,
             hours=plans.make_hours(self.settings.business_hours),
             groups={group.id: group.name for group in groups.monitored_groups},
@@ -138,7 +180,37 @@ class Parts(Ports):
         return Replayer(self.records, self.queue, self.clock, self.times.http_budget)
 
     @property
+    def learner(self) -> Learner:
+        from cdr.operations.learn import Learner
+        from cdr.operations.replay import Replayer
+        from cdr.submission.phone_book import PhoneBookReader
+
+        directory, every = self.directory, self.times.phone_book_every
+        return Learner(
+            phone_book=PhoneBookReader(directory, self.phone_books, self.clock, every) if directory else None,
+            addresses=self.addresses,
+            looks=self.looks,
+            replayer=Replayer(self.records, self.queue, self.clock, self.times.learning_budget),
+            look_again_after=self.times.look_again_after,
+        )
+
+    @property
+    def previewer(self) -> Previewer:
+        from cdr.operations.preview import Previewer
+
+        rules, owner = plans.call_rules(self.settings), self.settings.calls.owner
+        return Previewer(self.source, rules, self.addresses.known, owner)
+
+    @property
     def reconciler(self) -> Reconciler:
+        return self._reconciler(self.times.http_budget)
+
+    @property
+    def timed_reconciler(self) -> Reconciler:
+        """For the timer, which may take its time."""
+        return self._reconciler(self.times.reconciling_budget)
+
+    def _reconciler(self, budget: timedelta) -> Reconciler:
         from cdr.operations.reconcile import Reconciler
 
         return Reconciler(
@@ -147,7 +219,10 @@ class Parts(Ports):
             records=self.records,
             queue=self.queue,
             clock=self.clock,
+            rules=plans.call_rules(self.settings),
             stalled_after=self.times.stalled_after,
+            keep=timedelta(days=self.settings.ledger.keep_days),
+            time_budget=budget,
         )
 
     @property
@@ -167,7 +242,8 @@ class Parts(Ports):
         always: dict[str, Check] = {"configuration": self._check_configuration, "storage": self._check_storage}
         if self._settings is None:
             return always
-        return {**always, "database": self._check_source, "api": self._check_api}
+        watched = {"database": self._check_source, "source": self._check_watch}
+        return {**always, **watched, "api": self._check_api}
 
     def _check_configuration(self) -> None:
         if self.mistakes:
@@ -183,3 +259,8 @@ class Parts(Ports):
     def _check_source(self) -> None:
         with self.source.connect() as reader:
             reader.check()
+
+    def _check_watch(self) -> None:
+        from cdr.operations.source_watch import check_source
+
+        check_source(self.positions)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cdr.wiring.times import Times
+from cdr.wiring.xapi_clients import XapiClients
 from shared import log
 from shared.clock import Clock, SystemClock
 from shared.config.file import load_settings
@@ -25,14 +26,17 @@ if TYPE_CHECKING:
     from cdr.edges.storage.account import StorageAccount
     from cdr.groups.ports import AlertApi, GroupStore, MemberSource, Notifier
     from cdr.intake.ports import CallSource, PositionStore
-    from cdr.operations.ports import LedgerRecords
-    from cdr.submission.ports import CallApi, CallLedger
+    from cdr.operations.ports import LedgerRecords, LookStore
+    from cdr.operations.source_watch import NewestCall
+    from cdr.submission.addresses import Addresses
+    from cdr.submission.ports import CallApi, CallLedger, Directory, PhoneBookStore
 
 CALL_QUEUE = "cdr-calls"
 POISON_QUEUE = f"{CALL_QUEUE}-poison"
 LEDGER_TABLE = "CdrCalls"
 STATE_TABLE = "CdrState"
 GROUPS_TABLE = "CallGroups"
+PHONE_BOOK_TABLE = "PhoneBook"
 CONFIG_FILE = "config/3cx-config.yml"
 
 
@@ -55,6 +59,7 @@ class Ports:
         self.times = times or Times()
         self.page_size = page_size
         self.started_at = self.clock.now()
+        self.xapi_clients = XapiClients(self.clock)
         self.mistakes: Sequence[str] = ()
         self._settings: Settings | None = None
         try:
@@ -83,6 +88,19 @@ class Ports:
         from cdr.wiring.sources import make_source
 
         return make_source(self.settings, self.root, self.clock, self.page_size)
+
+    @cached_property
+    def newest_call(self) -> NewestCall | None:
+        """The REST API, where another source is read: it knows of calls that do not get there any more."""
+        three_cx = self.settings.three_cx
+        if three_cx.xapi is None or three_cx.source == "xapi":
+            return None
+        from cdr.edges.xapi.call_log import XapiCallLog
+        from cdr.edges.xapi.client import XapiClient, XapiLogin
+
+        xapi = three_cx.xapi
+        login = XapiLogin(xapi.url, xapi.client_id, xapi.client_secret.get_secret_value(), "3cx.xapi", xapi.ca_file)
+        return XapiCallLog(XapiClient(login, self.clock, timeout=self.times.question))
 
     @cached_property
     def api(self) -> CallApi:
@@ -129,12 +147,9 @@ class Ports:
                 except SourceMisconfigured as exc:
                     return UnreadableMembers(exc)
             case XapiMembers() as chosen:
-                from cdr.edges.xapi.client import XapiClient, XapiLogin
                 from cdr.edges.xapi.members import XapiMemberSource
 
-                secret = chosen.client_secret.get_secret_value()
-                login = XapiLogin(chosen.url, chosen.client_id, secret, "call_groups.members", chosen.ca_file)
-                return XapiMemberSource(XapiClient(login, self.clock))
+                return XapiMemberSource(self.xapi_clients.client_of(chosen, "call_groups.members", self.settings))
             case _:
                 return StaticMemberSource({group.id: group.members or () for group in groups.monitored_groups})
 
@@ -179,3 +194,30 @@ class Ports:
         from cdr.edges.storage.groups import TableGroupStore
 
         return TableGroupStore(self.account, GROUPS_TABLE)
+
+    @cached_property
+    def directory(self) -> Directory | None:
+        from cdr.wiring.who_is_who import make_directory
+
+        return make_directory(self.settings, self.root, self.xapi_clients)
+
+    @cached_property
+    def phone_books(self) -> PhoneBookStore:
+        from cdr.edges.storage.phone_book import TablePhoneBookStore
+
+        return TablePhoneBookStore(self.account, PHONE_BOOK_TABLE)
+
+    @cached_property
+    def looks(self) -> LookStore:
+        from cdr.edges.storage.phone_book import TableLookStore
+
+        return TableLookStore(self.account, PHONE_BOOK_TABLE)
+
+    @cached_property
+    def addresses(self) -> Addresses:
+        from cdr.submission.addresses import Addresses
+
+        file, fresh_for = self.settings.extension_mapping, self.times.addresses_fresh_for
+        if self.directory is None:
+            return Addresses(file, self.clock)
+        return Addresses(file, self.clock, origin=self.directory.name, store=self.phone_books, fresh_for=fresh_for)

@@ -15,7 +15,7 @@ from shared.config.settings import Settings
 from shared.errors import SourceMisconfigured
 
 if TYPE_CHECKING:
-    from cdr.intake.ports import CallReader, CallSource, Position, Progress
+    from cdr.intake.ports import CallReader, CallSource, Position, Progress, SourceFacts
 
 OF_CALLLOG = "calllog"
 PAGE_OF_ROWS = 500
@@ -77,6 +77,9 @@ class LateSource:
     def progress(self, position: Position) -> Progress:
         return self._source().progress(position)
 
+    def about(self) -> SourceFacts:
+        return self._source().about()
+
     def _source(self) -> CallSource:
         if self._made is None:
             self._made = self.make()
@@ -88,8 +91,6 @@ class FoundSource:
 
     Old ones that an upgrade left beside the new ones are not filled any more, so the new ones win.
     """
-
-    TABLES: Mapping[str, str] = {"v20": "cdroutput", "v18": "cl_calls", "calllog": "CallLog"}
 
     def __init__(self, settings: Settings, makers: Mapping[str, Callable[[], CallSource]]) -> None:
         self._settings = settings
@@ -106,16 +107,19 @@ class FoundSource:
     def progress(self, position: Position) -> Progress:
         return self._source().progress(position)
 
+    def about(self) -> SourceFacts:
+        return self._source().about()
+
     def _source(self) -> CallSource:
         """:raises SourceUnavailable, SourceMisconfigured: it cannot be looked at, or none of the tables is there"""
         if self._found is None:
-            from cdr.edges.sql.tables import tables_there
+            from cdr.edges.sql.tables import OF_3CX, tables_there
 
-            there = tables_there(self._settings.three_cx.database, self.TABLES.values())
-            kinds = [kind for kind, table in self.TABLES.items() if table in there]
+            there = tables_there(self._settings.three_cx.database, OF_3CX.values())
+            kinds = [kind for kind, table in OF_3CX.items() if table in there]
             if not kinds:
                 raise SourceMisconfigured(
-                    f"3cx.source auto: the login sees none of the tables {', '.join(self.TABLES.values())}; check "
+                    f"3cx.source auto: the login sees none of the tables {', '.join(OF_3CX.values())}; check "
                     "3cx.cdr_database.database and what the login may SELECT from, or set 3cx.source"
                 )
             log.event("source.found", source=kinds[0], tables=sorted(there))

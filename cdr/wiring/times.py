@@ -34,11 +34,17 @@ class Times:
     stalled_after: timedelta = timedelta(hours=1)
     unconfigured_delay: timedelta = timedelta(minutes=5)
     poll_lease: timedelta = timedelta(seconds=60)
+    question: timedelta = timedelta(seconds=5)
     poll_share_of_interval: float = 0.8
     groups_lease: timedelta = timedelta(minutes=3)
     groups_longest_step: timedelta = timedelta(seconds=150)
+    phone_book_every: timedelta = timedelta(minutes=15)
+    addresses_fresh_for: timedelta = timedelta(seconds=30)
+    look_again_after: timedelta = timedelta(minutes=5)
+    learning_budget: timedelta = timedelta(seconds=45)
     http_budget: timedelta = timedelta(seconds=120)
     cleaning_budget: timedelta = timedelta(minutes=5)
+    reconciling_budget: timedelta = timedelta(minutes=5)
 
     def __post_init__(self) -> None:
         rules = {
@@ -49,6 +55,8 @@ class Times:
             "the breaker remembers for longer than a message waits": self.longest_delay < self.api_forget_after,
             "a message comes back before its claim counts as stalled": self.longest_delay_alone < self.stalled_after,
             "a group's turn fits into the lease": self.groups_longest_step < self.groups_lease,
+            "who did not know of an extension is done by the second look": self.addresses_fresh_for + self.claim_lease
+            < self.look_again_after,
         }
         if broken := [rule for rule, holds in rules.items() if not holds]:
             raise ValueError("; ".join(broken))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from datetime import timedelta
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, ValidationInfo, field_validator
 
-from shared.config.types import Section
+from shared.config.types import Section, duration
 
 LONGEST_KEY = 100
 LONGEST_PART = {"{call_id}": 40, "{id}": 19}
@@ -124,3 +125,28 @@ class Ledger(Section):
 
     keep_days: int = Field(90, ge=7, le=3650, description="7 to 3650 days, for calls that are submitted or skipped")
     keep_rejected_days: int = Field(365, ge=7, le=3650, description="7 to 3650 days, for calls that are rejected")
+
+
+EVERY = "^(never|[1-9][0-9]{0,5} *(s|m|h|d|seconds?|minutes?|hours?|days?))$"
+
+
+def _every(value: Any) -> Literal["never"] | timedelta:
+    if value == "never":
+        return "never"
+    span = duration(value)
+    if not timedelta(hours=1) <= span <= timedelta(days=1):
+        raise ValueError("is not within 1 hour and 1 day")
+    return span
+
+
+class Reconcile(Section):
+    """How often the calls of the last days are compared with the ledger."""
+
+    every: Annotated[
+        Literal["never"] | timedelta,
+        PlainValidator(_every, json_schema_input_type=Annotated[str, Field(pattern=EVERY)]),
+    ] = Field(
+        timedelta(days=1),
+        description="from 1 hour to 1 day, at the next shorter interval of hours that divides a day; or never",
+    )
+    days: int = Field(3, ge=1, le=31, description="1 to 31 days before the present one; never more than are kept")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.config.call_logger import Api, ApiKeyAuth, BearerAuth, EntraAuth
-from shared.config.calls import Calls, Ledger
+from shared.config.calls import Calls, Ledger, Reconcile
+from shared.config.extensions import DatabaseExtensions, XapiExtensions
 from shared.config.groups import CallGroups, DatabaseMembers, MonitoredGroup, Notify, XapiMembers
 from shared.config.hours import BusinessHours, DayHours
 from shared.config.phone_system import CdrDatabase, ThreeCx
@@ -138,6 +139,14 @@ be left to the Call Logger to notice.
         (Table("ledger", Ledger),),
     ),
     Chapter(
+        "reconcile",
+        """
+The timer function `reconcile_calls` compares the calls of the last days with the ledger, as `GET /reconcile` does, and
+queues what is missing and what was changed since it was passed over. Its event `reconcile.finished` says what it found.
+""",
+        (Table("reconcile", Reconcile),),
+    ),
+    Chapter(
         "business_hours",
         """
 When somebody should be there; call groups raise alerts in these hours alone, and `/status` shows them. A weekday is a
@@ -209,8 +218,33 @@ Webhooks that are told of alerts as well. A Teams webhook gets an adaptive card,
     Chapter(
         "extension_mapping",
         """
-Whose calls they are: `101: alice@example.com`. Extensions are text, so leading zeros count. What becomes of a call
-whose extension is not here is `calls.unmapped_extensions`.
+Whose calls they are: `101: alice@example.com`. Extensions are text, so leading zeros count. The number of a queue is
+looked up like an extension: with `calls.include_unanswered` a call that nobody answered may be a queue's. What becomes
+of a call whose extension is not here, nor in the phone system's own list, is `calls.unmapped_extensions`.
 """,
+    ),
+    Chapter(
+        "extension_mapping_from",
+        """
+Where else an extension's address comes from, so that a new extension needs no deployment:
+
+- `none`: from nowhere. What `extension_mapping` says is all there is.
+- `database`: the phone system's own. [config/directory/3cx-v20.sql](../config/directory/3cx-v20.sql) is the SELECT. Any
+  other that yields `extension` and `email` works, on any engine.
+- `xapi`: 3CX V20's REST API (Enterprise licence), with the address and credentials of `3cx.xapi`.
+
+It is read again every 15 minutes. What `extension_mapping` says wins, so that is the place for what the phone system
+has wrong, and for the numbers of queues. Its last good answer is kept in the storage account, and goes on being used
+while the phone system does not answer; `/status` says how old it is. As long as it was never read, calls of extensions
+that `extension_mapping` does not have wait. An extension without an address, with one that is none, or with the same
+one as another extension is named in the log (`directory.problems`), once.
+
+Calls that were rejected as `unmapped_extension` are sent again by themselves as soon as their extension has an address,
+wherever it comes from.
+""",
+        (
+            Table("extension_mapping_from", DatabaseExtensions, "With `source: database`:"),
+            Table("extension_mapping_from", XapiExtensions, "With `source: xapi`:"),
+        ),
     ),
 )

@@ -78,7 +78,14 @@ class CdrDatabase(Database):
     """Where the call detail records are."""
 
 
-def _start_from(value: Any) -> Literal["beginning", "now"] | int | datetime:
+Start = Literal["beginning", "now"] | int | datetime
+
+
+def start_in(value: Any) -> Start:
+    """Where reading is to begin, from text. A date and time may be naive, see start_moment.
+
+    :raises ValueError: it is none, in words that a person can act on
+    """
     match value:
         case "beginning":
             return "beginning"
@@ -118,9 +125,7 @@ def _start_date(moment: datetime) -> datetime:
     return moment
 
 
-StartFrom = Annotated[
-    Literal["beginning", "now"] | int | datetime, PlainValidator(_start_from, json_schema_input_type=str | int)
-]
+StartFrom = Annotated[Start, PlainValidator(start_in, json_schema_input_type=str | int)]
 """A naive date and time is meant in the database's own time zone."""
 
 

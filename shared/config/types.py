@@ -112,7 +112,8 @@ def email_address(address: str) -> str:
 _DURATION = "^([1-9][0-9]{0,5}) *(s|m|h|d|seconds?|minutes?|hours?|days?)$"
 
 
-def _duration(value: Any) -> timedelta:
+def duration(value: Any) -> timedelta:
+    """:raises ValueError: it is none"""
     if isinstance(value, timedelta):
         return value
     found = re.fullmatch(_DURATION, str(value).strip())
@@ -135,7 +136,7 @@ def _existing_file(path: str, info: ValidationInfo) -> str:
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Duration = Annotated[
-    timedelta, PlainValidator(_duration, json_schema_input_type=Annotated[str, Field(pattern=_DURATION)])
+    timedelta, PlainValidator(duration, json_schema_input_type=Annotated[str, Field(pattern=_DURATION)])
 ]
 ExistingFile = Annotated[str, AfterValidator(_existing_file)]
 Zone = Annotated[str, AfterValidator(_zone)]

@@ -106,4 +106,5 @@ class AzuriteBench(Bench):
             last_error=found.get("last_error"),
             settled_at=found.get("settled_at"),
             replayed_at=found.get("replayed_at"),
+            extension=found.get("extension") or None,
         )

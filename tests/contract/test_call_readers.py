@@ -72,6 +72,8 @@ class ByHand:
                 assert len(batch.records) <= batch.read
                 self.records += batch.records
                 self.position = batch.position
+            bearings = reader.bearings(self.position)
+            assert (bearings.is_beyond, bearings.is_another) == (False, False)
 
     def fail(self, n: int, *, answer_lost: bool) -> None:
         self.exchange.faults.fail_at(1 + n, SourceUnavailable("told to"), answer_lost=answer_lost)
@@ -162,6 +164,8 @@ class History:
         assert self.exchange.source.progress(position).open_calls == len(self.going_on)
         with self.exchange.source.connect() as reader:
             assert all(reader.has_passed(position, record) for record in self.reader.records)
+            newest = {self.exchange.call_of(record) for record in reader.newest(3)}
+        assert (newest <= self.over, len(newest)) == (True, min(3, len(self.over)))
 
     def _came(self) -> Counter[int]:
         """How often each call."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
+from cdr.calls.call import UNDATED, CallKey, Job, Reason, Settlement, State
+from cdr.calls.fingerprint import facts, fingerprint
 from cdr.calls.message import Message, Unreadable
-from cdr.operations.ports import LedgerRecords, RejectedCall
+from cdr.operations.ports import LedgerEntry, LedgerRecords, RejectedCall
 from cdr.submission.ports import CallLedger
 from tests.contract.ledgers import (
     DAY,
@@ -60,8 +61,19 @@ def test_an_empty_ledger_has_nothing_to_tell(records: LedgerRecords) -> None:
     counted = records.count_states()
     assert (dict(counted.counts), counted.complete) == ({}, True)
     assert list(records.rejected()) == []
-    assert records.record_ids(date(2026, 1, 1), date(2026, 12, 31)) == set()
+    assert (list(records.entries(DAY)), records.entry(KEY)) == ([], None)
     assert records.letter(KEY) is None
+
+
+def test_a_rejected_call_tells_the_extension_that_has_no_address_until_it_is_settled_otherwise(
+    bench: Bench, ledger: CallLedger, records: LedgerRecords
+) -> None:
+    unmapped = Settlement(State.REJECTED, Reason.UNMAPPED_EXTENSION, "no address", extension="0102")
+    ledger.settle(claimed(ledger), unmapped, NOW)
+    assert [rejected.extension for rejected in records.rejected()] == ["0102"]
+    ledger.settle(claimed(ledger, now=LATER), REJECTED, NOW)
+    assert [rejected.extension for rejected in records.rejected()] == [None]
+    assert bench.record().reason == REJECTED.reason
 
 
 def test_rejected_calls_are_listed_with_their_reasons_and_messages(ledger: CallLedger, records: LedgerRecords) -> None:
@@ -78,29 +90,44 @@ def test_rejected_calls_are_listed_with_their_reasons_and_messages(ledger: CallL
     assert records.letter(make_job(8).key) is None
 
 
-def test_the_records_of_calls_are_found_by_the_days_on_which_they_ended(
+def test_what_is_known_of_a_days_calls_is_found_by_the_day_and_by_the_call(
     ledger: CallLedger, records: LedgerRecords
 ) -> None:
-    for row_id, day in enumerate(("2026-11-18", "2026-11-19", "2026-11-20", "2026-11-21", UNDATED), start=1):
-        claimed(ledger, make_job(row_id, day=day))
+    jobs = [make_job(n, f"call/{n}") for n in (1, 2, 3, 4)]
+    elsewhere = [make_job(5, day="2026-11-19"), make_job(6, day=UNDATED)]
+    for job in (*jobs[:3], *elsewhere):
+        claimed(ledger, job)
+    ledger.give_back(claimed(ledger, jobs[0], EXPIRED), "why", LATER)
+    ledger.settle(claimed(ledger, jobs[1], EXPIRED), SUBMITTED, LATER)
+    ledger.record(jobs[3].key, Message((jobs[3].record,)), REJECTED, LATER)
     ledger.record(CallKey(UNDATED, "garbage"), GARBAGE, REJECTED, NOW)
-    days = date(2026, 11, 19), date(2026, 11, 20)
-    assert records.record_ids(*days) == {"2", "3", "5"}
-    assert records.record_ids(*days, undated=False) == {"2", "3"}
+
+    def entry(job: Job, state: State, reason: str = "", until: datetime | None = None) -> LedgerEntry:
+        marks = fingerprint(job.record), facts(job.record)
+        return LedgerEntry(job.key, job.record.id, state, reason, *marks, until)
+
+    known = [
+        entry(jobs[0], State.CLAIMED, until=LATER),
+        entry(jobs[1], State.SUBMITTED, "created"),
+        entry(jobs[2], State.CLAIMED, until=EXPIRED),
+        entry(jobs[3], State.REJECTED, "invalid_row"),
+    ]
+    assert sorted(records.entries(DAY), key=lambda found: found.key.name) == known
+    assert list(records.entries(DAY, State.REJECTED)) == known[3:]
+    assert [records.entry(job.key) for job in jobs] == known
+    assert {found.record_id for found in records.entries(UNDATED)} == {"6", None}
 
 
-def test_claims_that_ran_out_before_a_moment_can_be_left_out(ledger: CallLedger, records: LedgerRecords) -> None:
-    claimed(ledger, make_job(1))
-    claimed(ledger, make_job(2), NOW + timedelta(seconds=1))
-    ledger.give_back(claimed(ledger, make_job(3)), "why", EXPIRED)
-    ledger.give_back(claimed(ledger, make_job(4)), "why", LATER)
-    ledger.settle(claimed(ledger, make_job(5)), SKIPPED, NOW)
-    ledger.record(CallKey(DAY, "recorded"), Message((make_job(6).record,)), REJECTED, NOW)
-    day = date(2026, 11, 20)
-    assert records.record_ids(day, day, stalled_before=EXPIRED) == {"1", "2", "3", "5", "6"}
-    later = EXPIRED + timedelta(milliseconds=1)
-    assert records.record_ids(day, day, stalled_before=later) == {"2", "5", "6"}
-    assert len(records.record_ids(day, day)) == 6
+def test_a_call_that_is_claimed_once_more_is_known_by_its_newest_record(
+    ledger: CallLedger, records: LedgerRecords
+) -> None:
+    ledger.settle(claimed(ledger, make_job(answered=False)), SKIPPED, NOW)
+    before = records.entry(KEY)
+    claimed(ledger, make_job())
+    after = records.entry(KEY)
+    assert before is not None
+    assert after is not None
+    assert (before.call == after.call, before.facts == after.facts) == (True, False)
 
 
 # Replays

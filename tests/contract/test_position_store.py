@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cdr.edges.storage.positions import TablePositionStore
-from cdr.intake.ports import PollReport, PositionLease, PositionStore, StoredPosition
+from cdr.intake.ports import Kept, PollReport, PositionLease, PositionStore, StoredPosition
 from shared.errors import LeaseHeld, LeaseLost, PositionFull
 from tests.fakes.positions import InMemoryPositionStore
 from tests.support.events import Events
@@ -21,7 +21,10 @@ from tests.systems.storage import Fault, Line, Storage
 NOW = datetime(2026, 11, 20, 9, 0, 0, 123000, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 REPORT = PollReport(NOW, "finished", queued=3, duration_ms=250)
-SEVEN, EIGHT, NINE = (StoredPosition("calllog", f'{{"position":{n}}}') for n in (7, 8, 9))
+SEVEN, EIGHT, NINE = (
+    StoredPosition("calllog", f'{{"position":{n}}}', began)
+    for n, began in ((7, None), (8, "{}"), (9, '{"position":1}'))
+)
 ROOM = 420_000
 """Characters that a position may have."""
 
@@ -53,12 +56,12 @@ def saved(store: PositionStore, stored: StoredPosition, owner: str = "first") ->
 
 
 def test_before_anything_was_saved_there_is_no_position_whoever_asks(store: PositionStore) -> None:
-    assert store.read() == (None, None)
+    assert store.read() == Kept()
     failed = PollReport(NOW, "failed", error="SourceUnavailable: down")
     lease = store.lease("first", NOW, MINUTE)
-    assert (lease.stored, store.read()) == (None, (None, None))
+    assert (lease.stored, store.read()) == (None, Kept())
     store.release(lease, failed)
-    assert (store.lease("second", NOW, MINUTE).stored, store.read()) == (None, (None, failed))
+    assert (store.lease("second", NOW, MINUTE).stored, store.read()) == (None, Kept(report=failed))
 
 
 def test_while_one_has_the_lease_no_other_gets_it_until_it_ran_out(open_store: OpenStore) -> None:
@@ -134,9 +137,20 @@ def test_a_lease_given_back_leaves_a_report_and_lets_the_next_in_at_once(
 ) -> None:
     first = open_store()
     first.release(saved(first, SEVEN), report)
-    assert open_store().read() == (SEVEN, report)
+    assert open_store().read() == Kept(SEVEN, report)
     assert open_store().lease("second", NOW, MINUTE).stored == SEVEN
-    assert open_store().read() == (SEVEN, report)
+    assert open_store().read() == Kept(SEVEN, report)
+
+
+def test_what_is_remembered_stays_until_it_is_replaced(open_store: OpenStore) -> None:
+    lease = open_store().lease("first", NOW, MINUTE)
+    open_store().release(lease, REPORT, "what was seen")
+    lease = open_store().lease("second", NOW, MINUTE)
+    assert (lease.memory, open_store().read().memory) == ("what was seen",) * 2
+    lease = open_store().save(lease, SEVEN, NOW, MINUTE)
+    assert lease.memory == "what was seen"
+    open_store().release(lease, REPORT)
+    assert open_store().read() == Kept(SEVEN, REPORT, "what was seen")
 
 
 def test_giving_back_a_lost_lease_is_no_error_and_changes_nothing(open_store: OpenStore) -> None:
@@ -144,7 +158,7 @@ def test_giving_back_a_lost_lease_is_no_error_and_changes_nothing(open_store: Op
     lost = first.lease("first", NOW, MINUTE)
     second.lease("second", NOW + MINUTE, MINUTE)
     first.release(lost, REPORT)
-    assert open_store().read() == (None, None)
+    assert open_store().read() == Kept()
     with pytest.raises(LeaseHeld):
         open_store().lease("third", NOW + MINUTE, MINUTE)
 
@@ -198,10 +212,10 @@ def test_what_1_0_0_stored_is_read_and_goes_on(storage: Storage) -> None:
     for text in texts:
         name = storage.new_name()
         store = TablePositionStore(storage.account, name)
-        assert store.read() == (None, None)
+        assert store.read() == Kept()
         pieces = {"state_0": text} | {f"state_{n}": "" for n in range(1, 14)}
         storage.plain_table(name).create_entity(OF_1_0_0 | pieces)
-        assert store.read() == (StoredPosition("calllog", text), REPORT)
+        assert store.read() == Kept(StoredPosition("calllog", text), REPORT)
         store.release(store.save(store.lease("new", NOW, MINUTE), NINE, NOW, MINUTE), REPORT)
         (entity,) = storage.plain_table(name).list_entities()
         assert (entity["state_0"], entity["state_13"], entity["leased_until"].year) == (NINE.text, "", 2000)
@@ -214,7 +228,7 @@ def test_a_report_that_is_damaged_is_none(storage: Storage, report: str) -> None
     store = TablePositionStore(storage.account, name)
     store.read()
     storage.plain_table(name).create_entity(OF_1_0_0 | {"report": report, "state_0": "{"})
-    assert store.read() == (StoredPosition("calllog", "{"), None)
+    assert store.read() == Kept(StoredPosition("calllog", "{"))
 
 
 @pytest.mark.parametrize("fault", ["answer lost", "answered 503", "not sent"])
@@ -232,7 +246,7 @@ def test_a_write_that_was_carried_out_although_its_answer_was_lost_is_ones_own(
     on("PATCH").release(lease, REPORT)
     assert on("PATCH").lease("second", NOW, MINUTE).stored == EIGHT
     assert line.is_sound
-    assert table.read() == (EIGHT, REPORT)
+    assert table.read() == Kept(EIGHT, REPORT)
 
 
 def test_a_lost_answer_does_not_hide_that_another_poll_took_over(table: TablePositionStore, line: Line) -> None:
@@ -258,7 +272,7 @@ def test_a_table_that_was_deleted_is_made_anew_and_said_so(storage: Storage, eve
     }
     saved(store, NINE, "second")
     storage.plain_table(name).delete_table()
-    assert store.read() == (None, None)
+    assert store.read() == Kept()
     storage.plain_table(name).delete_table()
     assert store.lease("third", NOW, MINUTE).stored is None
     assert len(events.named("storage.made_anew")) == 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -25,7 +25,6 @@ from tests.systems.storage import NEVER_AGAIN, Fault, Line, Storage
 MINUTE = timedelta(minutes=1)
 HELD = PositionLease("me", 'W/"1"', None)
 CLAIM = Claim(KEY, 'W/"1"', NOW, 1)
-DAY = date(2026, 1, 1)
 
 Operation = Callable[[StorageAccount, str], Any]
 
@@ -52,7 +51,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "records.rejected": lambda account, name: list(TableLedgerRecords(account, name).rejected()),
     "records.letter": lambda account, name: TableLedgerRecords(account, name).letter(KEY),
     "records.mark_replayed": lambda account, name: TableLedgerRecords(account, name).mark_replayed(KEY, NOW),
-    "records.record_ids": lambda account, name: TableLedgerRecords(account, name).record_ids(DAY, DAY),
+    "records.entries": lambda account, name: list(TableLedgerRecords(account, name).entries("2026-11-20")),
+    "records.entry": lambda account, name: TableLedgerRecords(account, name).entry(KEY),
     "records.remove_settled": lambda account, name: list(TableLedgerRecords(account, name).remove_settled(NOW, NOW)),
 }
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
-from cdr.calls.call import UNDATED, CallKey, Job, Reason, Settlement, State
+from cdr.calls.call import CallKey, CallRecord, Job, Reason, Settlement, State
+from cdr.calls.fingerprint import facts, fingerprint
 from cdr.calls.message import Letter, Message, letter_of
 from cdr.calls.rules import row_key
-from cdr.operations.ports import RejectedCall, StateCounts
+from cdr.operations.ports import LedgerEntry, RejectedCall, StateCounts
 from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held, RecordAnswer, Recorded
 from tests.fakes.fake import LONG_AGO, Fake
 
@@ -34,6 +35,9 @@ class LedgerRecord:
     last_error: str | None = None
     settled_at: datetime | None = None
     replayed_at: datetime | None = None
+    extension: str | None = None
+    call: str = field(default="", compare=False)
+    facts: str = field(default="", compare=False)
     in_hand: bool = field(default=False, compare=False)
     """Whether the last claim was neither given back nor settled."""
 
@@ -70,7 +74,8 @@ class InMemoryLedger(Fake):
                 return held
             self._set_aside(key, row_id, found)
             until, attempts = now + lease, found.attempts + 1
-            mine = replace(found, state=State.CLAIMED, row_id=row_id, message=message, attempts=attempts)
+            told = _told(job.record)
+            mine = replace(found, state=State.CLAIMED, row_id=row_id, message=message, attempts=attempts, **told)
             version = self._write(key, replace(mine, claimed_until=until, in_hand=True))
             return Claim(key, version, until, attempts, found.last_error, is_unanswered=found.in_hand)
 
@@ -98,7 +103,8 @@ class InMemoryLedger(Fake):
             if found is not None:
                 self._set_aside(key, row_id, found)
             text = letter.to_text()[:MAX_MESSAGE_IN_LEDGER] if letter else ""
-            kept = replace(found or LedgerRecord(settlement.state, None, ""), message=text, row_id=row_id)
+            told = _told(letter.records[0]) if isinstance(letter, Message) else {}
+            kept = replace(found or LedgerRecord(settlement.state, None, ""), message=text, row_id=row_id, **told)
             self._write(key, _settled(kept, settlement, now))
             return Recorded()
 
@@ -118,7 +124,8 @@ class InMemoryLedger(Fake):
         with self.operation("rejected"):
             found = {key: record for key, record in self.records.items() if record.state is State.REJECTED}
         for key, record in found.items():
-            yield RejectedCall(key, record.reason, record.detail, record.settled_at or LONG_AGO, record.replayed_at)
+            settled_at, extension = record.settled_at or LONG_AGO, record.extension
+            yield RejectedCall(key, record.reason, record.detail, settled_at, record.replayed_at, extension)
 
     def letter(self, key: CallKey) -> Letter | None:
         with self.operation("letter"):
@@ -131,18 +138,14 @@ class InMemoryLedger(Fake):
             if found is not None and found.state is State.REJECTED:
                 self._write(key, replace(found, replayed_at=now))
 
-    def record_ids(
-        self, first: date, last: date, *, undated: bool = True, stalled_before: datetime | None = None
-    ) -> set[str]:
-        def is_wanted(key: CallKey, record: LedgerRecord) -> bool:
-            is_stalled = record.state is State.CLAIMED and bool(
-                stalled_before and record.claimed_until < stalled_before
-            )
-            return not is_stalled and (undated if key.day == UNDATED else f"{first}" <= key.day <= f"{last}")
+    def entries(self, day: str, state: State | None = None) -> Iterator[LedgerEntry]:
+        with self.operation("entries"):
+            found = {key: one for key, one in self.records.items() if key.day == day and state in (None, one.state)}
+        yield from (_entry(key, record) for key, record in found.items())
 
-        with self.operation("record_ids"):
-            found = [record.row_id for key, record in self.records.items() if is_wanted(key, record)]
-            return {row_id for row_id in found if row_id is not None}
+    def entry(self, key: CallKey) -> LedgerEntry | None:
+        with self.operation("entry"):
+            return _entry(key, self.records[key]) if key in self.records else None
 
     def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
         def is_old(record: LedgerRecord) -> bool:
@@ -167,6 +170,15 @@ class InMemoryLedger(Fake):
         return str(self._versions[key])
 
 
+def _told(record: CallRecord) -> dict[str, str]:
+    return {"call": fingerprint(record), "facts": facts(record)}
+
+
+def _entry(key: CallKey, record: LedgerRecord) -> LedgerEntry:
+    until = record.claimed_until if record.state is State.CLAIMED else None
+    return LedgerEntry(key, record.row_id, record.state, record.reason, record.call, record.facts, until)
+
+
 def _settled(record: LedgerRecord, settlement: Settlement, now: datetime) -> LedgerRecord:
     return replace(
         record,
@@ -174,6 +186,7 @@ def _settled(record: LedgerRecord, settlement: Settlement, now: datetime) -> Led
         reason=settlement.reason,
         detail=settlement.detail[:MAX_DETAIL],
         entry_id=settlement.entry_id,
+        extension=settlement.extension,
         message=record.message if settlement.state is State.REJECTED else "",
         settled_at=now,
         in_hand=False,

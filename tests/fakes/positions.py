@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from cdr.intake.ports import PollReport, Position, PositionLease, StoredPosition
+from cdr.intake.ports import Kept, Memory, PollReport, Position, PositionLease, StoredPosition
 from shared.errors import LeaseHeld, LeaseLost, PositionFull
 from tests.fakes.fake import LONG_AGO, Fake
 
@@ -16,6 +16,7 @@ class InMemoryPositionStore(Fake):
         super().__init__()
         self.stored: StoredPosition | None = None
         self.report: PollReport | None = None
+        self.remembered: Memory = ""
         self.owner: str | None = None
         self.leased_until = LONG_AGO
         self._room = room
@@ -24,7 +25,8 @@ class InMemoryPositionStore(Fake):
     def lease(self, owner: str, now: datetime, duration: timedelta) -> PositionLease:
         with self.operation("lease"):
             if self.owner != owner and self.leased_until > now:
-                raise LeaseHeld(f"another poll holds the lease until {self.leased_until:%H:%M:%S} UTC")
+                until = self.leased_until
+                raise LeaseHeld(f"another poll holds the lease until {until:%H:%M:%S} UTC", until)
             self.owner = owner
             return self._renew(now + duration)
 
@@ -41,15 +43,16 @@ class InMemoryPositionStore(Fake):
             self.stored = stored
             return self._renew(now + duration)
 
-    def release(self, lease: PositionLease, report: PollReport) -> None:
+    def release(self, lease: PositionLease, report: PollReport, memory: Memory | None = None) -> None:
         with self.operation("release"):
             if self._is_current(lease):
                 self.report = report
+                self.remembered = self.remembered if memory is None else memory
                 self._renew(LONG_AGO)
 
-    def read(self) -> tuple[StoredPosition | None, PollReport | None]:
+    def read(self) -> Kept:
         with self.operation("read"):
-            return self.stored, self.report
+            return Kept(self.stored, self.report, self.remembered)
 
     def _is_current(self, lease: PositionLease) -> bool:
         return lease.version == str(self._version)
@@ -57,4 +60,4 @@ class InMemoryPositionStore(Fake):
     def _renew(self, until: datetime) -> PositionLease:
         self.leased_until = until
         self._version += 1
-        return PositionLease(str(self.owner), str(self._version), self.stored)
+        return PositionLease(str(self.owner), str(self._version), self.stored, self.remembered)

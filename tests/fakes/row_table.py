@@ -12,7 +12,7 @@ from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
 from cdr.calls.times import stands_for_no_time
 from cdr.intake.id_order import IdOrderReader, Patience, Row, progress
 from cdr.intake.id_position import Range
-from cdr.intake.ports import Position, Progress
+from cdr.intake.ports import Position, Progress, SourceFacts
 from shared.clock import Clock
 from shared.errors import SourceUnavailable
 from tests.fakes.fake import Fake
@@ -66,6 +66,7 @@ class InMemoryCallLog:
         self.table = table
         self.patience = patience or Patience()
         self.page_size = page_size
+        self.facts: SourceFacts | None = None
         self._clock = clock
 
     @contextmanager
@@ -75,6 +76,10 @@ class InMemoryCallLog:
 
     def progress(self, position: Position) -> Progress:
         return progress(position)
+
+    def about(self) -> SourceFacts:
+        """What a test has put into ``facts``, if anything."""
+        return self.facts or SourceFacts("a table in memory", {"calllog": "CallLog"}, self._clock.now())
 
 
 class InMemoryRows:

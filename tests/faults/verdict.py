@@ -79,7 +79,7 @@ class Books:
         return Counter(entry["pbxCallId"] for entry in self._call_logger.entries)
 
     def position(self) -> IdPosition:
-        stored, _ = self._positions.read()
+        stored = self._positions.read().stored
         return id_position.from_text(stored.text) if stored else IdPosition()
 
     def position_or_empty(self) -> IdPosition:

@@ -17,7 +17,7 @@ from azure.storage.queue import QueueClient
 
 from cdr.calls.message import Letter
 from cdr.edges.storage.table import from_pieces, unescape_key
-from cdr.wiring.parts import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
+from cdr.wiring.parts import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, PHONE_BOOK_TABLE, POISON_QUEUE, STATE_TABLE
 from local import call_logger
 from local.azurite import ACCOUNT_KEY
 from shared.config.phone_system import CdrDatabase
@@ -126,7 +126,7 @@ class Storage:
                 queue.clear_messages()
                 continue
             queue.create_queue()
-        for table in (LEDGER_TABLE, STATE_TABLE, GROUPS_TABLE):
+        for table in (LEDGER_TABLE, STATE_TABLE, GROUPS_TABLE, PHONE_BOOK_TABLE):
             self._tables.delete_table(table)
 
     def send(self, letter: Letter | str, queue: str = CALL_QUEUE) -> None:

@@ -30,8 +30,10 @@ HTTP_FUNCTIONS = {
     "health": ("GET", {}),
     "status": ("GET", {}),
     "rejected": ("GET", {}),
+    "preview": ("GET", {}),
     "reconcile": ("GET", DAY),
     "trigger_poll": ("POST", {}),
+    "trigger_start_over": ("POST", {"from": "now"}),
     "trigger_alerts": ("POST", {}),
     "trigger_replay": ("POST", {"all": "true"}),
     "trigger_reconcile": ("POST", DAY),
@@ -95,6 +97,40 @@ def test_check_call_groups_raises_an_alert_tells_of_it_and_resolves_it(
     assert states == {"800": "unknown", "801": "unknown"}
 
 
+def test_learn_extensions_brings_the_calls_of_a_new_extension_back_without_a_deployment(
+    storage: Storage,
+    config_file: Path,
+    phone_system: SqlitePhoneSystem,
+    call_logger: RecordingCallLogger,
+    events: Events,
+) -> None:
+    phone_system.sql("CREATE TABLE people (extension, email)")
+    phone_system.sql("INSERT INTO people VALUES ('101', 'other@example.com'), ('103', NULL)")
+    select = config_file.with_name("people.sql")
+    select.write_text("SELECT extension, email FROM people")
+    asked = f"extension_mapping_from: {{source: database, select: {select}}}\n"
+    config_file.write_text(config_file.read_text() + asked)
+    clock, app = HandMovedClock(NOON), LoadedApp()
+    app.run_by(clock, dict(os.environ))
+    app.deliver("submit_call", make_message(id=1, extension="103"))
+    assert (storage.states(), storage.depth()) == (["claimed"], 1), "nobody knows yet whose it is"
+    assert app.tick("learn_extensions") is None
+    clock.move(timedelta(minutes=1))
+    app.deliver("submit_call", make_message(id=1, extension="103"))
+    assert "103 has no address in extension_mapping, and has no e-mail address" in storage.ledger()[0].detail
+    phone_system.sql("UPDATE people SET email = 'carol@example.com' WHERE extension = '103'")
+    clock.move(timedelta(minutes=15))
+    app.tick("learn_extensions")
+    app.submit_all(storage)
+    assert [body["callOwnerEmail"] for body in call_logger.bodies] == ["carol@example.com"]
+    assert [event["queued"] for event in events("extensions.learned")] == [1]
+    assert [event["problems"] for event in events("directory.problems")] == [
+        ["extension 103 has no e-mail address in the phone system"]
+    ]
+    extensions = app.ask("status").body["extensions"]
+    assert (extensions["in_file"], extensions["elsewhere"], extensions["phone_book"]["age_seconds"]) == (3, 1, 0)
+
+
 @pytest.mark.parametrize(("days", "left"), [(89, 3), (91, 1), (366, 0)])
 def test_clean_ledger_removes_what_is_older_than_the_configuration_says(
     app: LoadedApp, storage: Storage, days: int, left: int
@@ -106,7 +142,21 @@ def test_clean_ledger_removes_what_is_older_than_the_configuration_says(
     assert len(storage.ledger()) == left
 
 
-@pytest.mark.parametrize("timer", ["poll_cdr", "check_call_groups"])
+def test_reconcile_calls_queues_what_is_missing_of_the_last_days_unless_it_is_switched_off(
+    storage: Storage, phone_system: SqlitePhoneSystem, config_file: Path, events: Events
+) -> None:
+    app = LoadedApp()
+    phone_system.insert(make_raw_row(ended_at=datetime.now(UTC)))
+    app.tick("poll_cdr")
+    list(storage.take())
+    config_file.write_text(config_file.read_text() + "reconcile: {every: never}\n")
+    assert LoadedApp().tick("reconcile_calls") is None
+    assert (storage.depth(), events("reconcile.finished")) == (0, [])
+    assert app.tick("reconcile_calls") is None
+    assert (storage.depth(), events("reconcile.finished")[0]["missing"]) == (1, 1)
+
+
+@pytest.mark.parametrize("timer", ["poll_cdr", "check_call_groups", "learn_extensions", "reconcile_calls"])
 def test_a_timer_with_a_broken_configuration_says_every_mistake_and_does_nothing(
     broken: LoadedApp, storage: Storage, events: Events, timer: str
 ) -> None:
@@ -215,6 +265,16 @@ def test_an_http_function_answers_its_own_method_and_no_other(
     assert not [secret for secret in SECRETS if secret in answer.text]
 
 
+def test_preview_shows_what_would_become_of_calls_and_does_nothing_about_it(
+    app: LoadedApp, phone_system: SqlitePhoneSystem, storage: Storage, call_logger: RecordingCallLogger
+) -> None:
+    phone_system.insert(*(make_raw_row(id=n, extension="103" if n == 3 else "101") for n in range(1, 4)))
+    shown = app.ask("preview", limit="2").body["calls"]
+    assert [(each["id"], each["outcome"]) for each in shown] == [("3", "rejected"), ("2", "submitted")]
+    assert OUTSIDE[-4:] not in str(shown)
+    assert (storage.depth(), storage.ledger(), storage.position, call_logger.bodies) == (0, [], None, [])
+
+
 def test_what_was_rejected_and_what_is_missing_is_listed_and_brought_back(
     app: LoadedApp,
     phone_system: SqlitePhoneSystem,
@@ -233,6 +293,8 @@ def test_what_was_rejected_and_what_is_missing_is_listed_and_brought_back(
     config_file.write_text(config_file.read_text() + "  199: carol@example.com\n")
     mended = LoadedApp()
     assert mended.ask("trigger_replay", "POST", {"reason": "unmapped_extension"}).body["queued"] == 1
+    assert mended.ask("reconcile", **DAY).body["may_be_queued"] == 1, "who knows whose message that is"
+    mended.submit_all(storage)
     assert mended.ask("reconcile", **DAY).body["missing_ids"] == [2]
     assert mended.ask("trigger_reconcile", "POST", DAY).body["queued"] == 1
     mended.submit_all(storage)

@@ -18,7 +18,8 @@ from tests.support.requirements import need
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="its stand-ins for node, pip and apt are shell scripts")
 
 LISTS = dev.FOR_RUNNING + dev.FOR_TESTING
-NEEDED = ("dev.py", "local/__init__.py", "local/azurite.py", "local/run/__init__.py", "local/run/options.py", *LISTS)
+PACKAGES = ("local/__init__.py", "local/run/__init__.py", "local/look/__init__.py")
+NEEDED = ("dev.py", "local/azurite.py", "local/run/options.py", "local/look/options.py", *PACKAGES, *LISTS)
 AZURITE_JS = Path("node_modules/azurite/dist/src/azurite.js")
 
 
@@ -108,7 +109,29 @@ def test_a_taken_port_is_one_clear_line_before_anything_is_installed(capsys, mac
     assert lines_of(calls) == ["node --version"]
 
 
-@pytest.mark.parametrize("arguments", ["run --for 0", "run --for inf", "run --port 70000", "run -x", "check -x", ""])
+def test_a_look_needs_no_node_and_no_storage(machine, venv, calls, monkeypatch):
+    handed_over = []
+    monkeypatch.setattr(os, "execve", lambda *call: handed_over.append(call[1]))
+    monkeypatch.chdir(machine.root)
+    venv()
+    dev.main(["check-config"], machine)
+    assert [command[1:] for command in handed_over] == [["-m", "local.look", "check-config"]]
+    assert not lines_of(calls, "n"), "neither node nor npm"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "run --for 0",
+        "run --for inf",
+        "run --port 70000",
+        "run -x",
+        "check -x",
+        "preview --limit 0",
+        "check-config --reveal",
+        "",
+    ],
+)
 def test_a_wrong_argument_is_a_matter_of_usage(capsys, machine, arguments):
     with pytest.raises(SystemExit) as ended:
         dev.main(arguments.split(), machine)
@@ -248,8 +271,11 @@ def test_an_installer_without_a_network_is_understood(tmp_path, command):
         (f"run --for 2.5 --port {closed_port()}", "-m local.run --port {port} --for 2.5"),
         ("test tests/unit -k poll --maxfail=1", "-m pytest -n 2 --dist loadfile tests/unit -k poll --maxfail=1"),
         ("faults --minutes 3", "-m tests.faults --minutes 3"),
+        ("preview --limit 5 --reveal", "-m local.look preview --limit 5 --reveal"),
+        ("preview", "-m local.look preview --limit 20"),
+        ("check-config", "-m local.look check-config"),
     ],
-    ids=["run", "test", "faults"],
+    ids=["run", "test", "faults", "preview", "preview by default", "check-config"],
 )
 def test_it_goes_on_as_the_environments_python(machine, program, venv, tmp_path, *, arguments, handed_over):
     """With an Azurite of one's own, which is taken as it is."""

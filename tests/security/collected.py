@@ -25,6 +25,7 @@ REQUESTS: Sequence[tuple[str, str, dict[str, Any]]] = (
     ("trigger_poll", "POST", {}),
     ("trigger_alerts", "POST", {}),
     ("rejected", "GET", {"limit": "500"}),
+    ("preview", "GET", {"limit": "200"}),
     ("reconcile", "GET", DAY),
     ("trigger_reconcile", "POST", DAY),
     ("trigger_replay", "POST", {"reason": "nothing"}),

@@ -167,9 +167,11 @@ def with_one_call(app, phone_system, storage):
 
 GIVEN = {
     "rejected": ("GET", {"limit": 1, "after": "", "reveal": False}),
+    "preview": ("GET", {"limit": 1, "reveal": False}),
     "reconcile": ("GET", {"from": "2026-11-22", "to": "2026-11-22"}),
     "trigger_reconcile": ("POST", {"from": "2026-11-22", "to": "2026-11-22"}),
     "trigger_replay": ("POST", {"reason": "none"}),
+    "trigger_start_over": ("POST", {"from": 0}),
 }
 ODD = [
     "null", "0", "-1", "1e999", "NaN", "9" * 4_300, "9" * 5_000, '""', '"\\ud800"', '"\\u0000"', "[]", "{}", "[[]]",

@@ -4,7 +4,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from pysqlbridge.tds.result import Bit, Column, ColumnType, DateTime, Float, Integer, NVarChar, QueryError, QueryResult
@@ -72,6 +72,7 @@ class Database:
     def __init__(self) -> None:
         self._connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         self._connection.text_factory = lambda raw: raw.decode("utf-8", "surrogatepass")
+        self._connection.create_function("SYSUTCDATETIME", 0, lambda: to_stored(datetime.now(UTC).replace(tzinfo=None)))
         self._one_at_a_time = threading.Lock()
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from cdr.wiring.times import Times
 from shared.clock import HandMovedClock
 from tests.fakes.call_api import InMemoryCallApi
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.directory import InMemoryDirectory, InMemoryLookStore, InMemoryPhoneBookStore
 from tests.fakes.groups import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
 from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.positions import InMemoryPositionStore
@@ -48,7 +50,12 @@ def make_parts(tmp_path: Path, clock: HandMovedClock) -> Callable[..., Parts]:
     """Parts with this configuration file (None: there is none), and a fake for each port but those ``without``."""
 
     def make(
-        config: str | bytes | None = MAPPED, *, without: Collection[str] = (), times: Times | None = None, **env: str
+        config: str | bytes | None = MAPPED,
+        *,
+        without: Collection[str] = (),
+        times: Times | None = None,
+        directory: InMemoryDirectory | None = None,
+        **env: str,
     ) -> Parts:
         (tmp_path / "config").mkdir(exist_ok=True)
         if config is not None:
@@ -67,8 +74,12 @@ def make_parts(tmp_path: Path, clock: HandMovedClock) -> Callable[..., Parts]:
             "alerts": InMemoryAlertApi(),
             "notifier": InMemoryNotifier(),
             "group_store": InMemoryGroupStore(),
+            "phone_books": InMemoryPhoneBookStore(),
+            "looks": InMemoryLookStore(),
         }
-        chosen = {name: fake for name, fake in fakes.items() if name not in without}
+        chosen: dict[str, Any] = {name: fake for name, fake in fakes.items() if name not in without}
+        if directory is not None:
+            chosen["directory"] = directory
         return Parts(env, tmp_path, clock=clock, times=times, **chosen)
 
     return make

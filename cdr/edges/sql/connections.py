@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Executable
+from sqlalchemy import Connection, Dialect, Engine, Executable
 from sqlalchemy.engine import Result
 
 from cdr.edges.sql.bounded import OutOfTime, within
@@ -64,6 +64,10 @@ class Session:
         self._select_setting = select_setting
         self._timeouts = timeouts
         self._is_abandoned = False
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._connection.dialect
 
     def execute(self, query: Executable) -> Result[Any]:
         """The whole result, fetched.

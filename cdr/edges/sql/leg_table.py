@@ -18,17 +18,17 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    text,
 )
 from sqlalchemy.types import NullType
 
 from cdr.edges.sql.connections import Connections, Session
 from cdr.edges.sql.moments import moment_in_utc
 from cdr.edges.sql.selects import as_text, read_select
+from cdr.edges.sql.tables import facts_of, server_time
 from cdr.intake.columns import id_in, time_in
 from cdr.intake.folded import FoldOptions
 from cdr.intake.leg import COLUMNS, Leg, leg_of
-from cdr.intake.ports import Position, Progress
+from cdr.intake.ports import Position, Progress, SourceFacts
 from cdr.intake.time_order import PAGE_SIZE, LegPatience, TimeOrderReader, Touched, progress
 from shared import log
 from shared.clock import Clock
@@ -38,13 +38,6 @@ from shared.errors import InvalidRow, SourceMisconfigured
 NEEDED = frozenset(COLUMNS) - {"offload_id"}
 
 FIRST_TIME, LAST_TIME = datetime(1990, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-
-NOW: Mapping[str, str] = {
-    "postgresql": "SELECT CURRENT_TIMESTAMP",
-    "mysql": "SELECT UTC_TIMESTAMP(6)",
-    "sqlserver": "SELECT SYSUTCDATETIME()",
-    "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
-}
 
 
 def read_legs(name: str, root: Path) -> str:
@@ -69,6 +62,7 @@ class SqlV20:
     ) -> None:
         in_utc = database.model_copy(update={"timezone": "UTC"})
         self._connections = Connections(in_utc, "3cx.schema")
+        self._database = in_utc
         self._sql = legs_sql
         self._engine = database.engine
         self._clock = clock
@@ -85,6 +79,9 @@ class SqlV20:
     def progress(self, position: Position) -> Progress:
         return progress(position)
 
+    def about(self) -> SourceFacts:
+        return facts_of(self._connections, self._database)
+
 
 class SqlLegTable:
     """A LegTable on one connection."""
@@ -96,8 +93,7 @@ class SqlLegTable:
         self._legs = known.subquery("legs")
 
     def now(self) -> datetime:
-        value = self._connection.execute(text(NOW[self._engine])).scalar()
-        return time_in({"now": value}, "now") or datetime.now(UTC)
+        return server_time(self._connection, self._engine) or datetime.now(UTC)
 
     def newest_end(self) -> datetime | None:
         newest = self._connection.execute(select(func.max(self._legs.c.cdr_ended_at)).where(self._is_time)).scalar()

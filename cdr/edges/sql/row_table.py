@@ -24,10 +24,11 @@ from cdr.edges.sql.errors import Unconvertible
 from cdr.edges.sql.moments import TimeColumn
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
+from cdr.edges.sql.tables import facts_of
 from cdr.edges.sql.timeouts import USUAL, Timeouts
 from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Patience, Row, progress
 from cdr.intake.id_position import Range
-from cdr.intake.ports import Position, Progress
+from cdr.intake.ports import Position, Progress, SourceFacts
 from shared import log
 from shared.clock import Clock
 from shared.config.phone_system import CdrDatabase
@@ -76,6 +77,9 @@ class SqlCallLog:
 
     def progress(self, position: Position) -> Progress:
         return progress(position)
+
+    def about(self) -> SourceFacts:
+        return facts_of(self._connections, self._database)
 
 
 class SqlRowTable:

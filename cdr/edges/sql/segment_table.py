@@ -13,10 +13,11 @@ from sqlalchemy import ColumnElement, Select, column, func, literal_column, or_,
 from cdr.edges.sql.connections import Connections, Session
 from cdr.edges.sql.moments import moment_in_utc
 from cdr.edges.sql.selects import as_text, read_select
+from cdr.edges.sql.tables import facts_of
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
 from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Patience, Row, progress
 from cdr.intake.id_position import Range
-from cdr.intake.ports import Position, Progress
+from cdr.intake.ports import Position, Progress, SourceFacts
 from cdr.intake.v18_segments import calls_of
 from shared.clock import Clock
 from shared.config.phone_system import Database
@@ -46,7 +47,8 @@ class SqlV18:
         options: FoldOptions,
         page_size: int = PAGE_SIZE,
     ) -> None:
-        self._connections = Connections(database.model_copy(update={"timezone": "UTC"}), "3cx.source")
+        self._database = database.model_copy(update={"timezone": "UTC"})
+        self._connections = Connections(self._database, "3cx.source")
         self._sql = segments_sql
         self._engine = database.engine
         self._clock = clock
@@ -62,6 +64,9 @@ class SqlV18:
 
     def progress(self, position: Position) -> Progress:
         return progress(position)
+
+    def about(self) -> SourceFacts:
+        return facts_of(self._connections, self._database)
 
 
 class SqlSegmentTable:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from cdr.calls.call import CallKey, Job, Reason, Settlement, State
+from cdr.calls.fingerprint import facts, fingerprint
 from cdr.calls.message import Letter, Message
 from cdr.calls.rules import row_key
 from cdr.edges.storage.account import StorageAccount
@@ -92,20 +93,25 @@ class TableCallLedger:
             if self._table.merge(fields, version) is not None:
                 return
             found = self._table.read(*_address(claim.key).values())
-            if found is not None and (found["state"] != State.CLAIMED or found.get("attempts") != claim.attempts):
+            if found is None:  # removed under us, perhaps with the whole table: then this is all that is known
+                if "state" not in fields or self._table.insert({**fields, "attempts": claim.attempts}) is not None:
+                    return
+                continue
+            if found["state"] != State.CLAIMED or found.get("attempts") != claim.attempts:
                 return  # somebody else has it by now, and sees to it
-            version = version_of(found) if found is not None else version
+            version = version_of(found)
         raise StorageUnavailable(f"table {self._table.name}: the record of {claim.key.name} kept changing under us")
 
     def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
-        row_id = {"row_id": letter.records[0].id} if isinstance(letter, Message) else {}
+        record = letter.records[0] if isinstance(letter, Message) else None
+        told = {"row_id": record.id, "call": fingerprint(record), "facts": facts(record)} if record else {}
         text = letter.to_text()[: ROW_PIECES * PIECE] if letter is not None else ""
         fields = {
             **_address(key),
             **in_pieces("row", text, ROW_PIECES),
             **_settled(settlement, now),
             "owner": uuid4().hex,
-            **row_id,
+            **told,
         }
         for _ in range(TRIES_AGAINST_OTHERS):
             found = self._table.read(*_address(key).values())
@@ -143,6 +149,8 @@ class _Wish:
             "state": State.CLAIMED.value,
             "owner": self.owner,
             "row_id": self.job.record.id,
+            "call": fingerprint(self.job.record),
+            "facts": facts(self.job.record),
             "claimed_at": self.now,
             "claimed_until": self.until,
             **in_pieces("row", Message((self.job.record,)).to_text(), ROW_PIECES),
@@ -185,6 +193,7 @@ def _settled(settlement: Settlement, now: datetime) -> dict[str, Any]:
         "detail": settlement.detail[:MAX_DETAIL],
         "settled_at": now,
         "entry_id": settlement.entry_id or "",
+        "extension": settlement.extension or "",
     }
     # Only a rejected call's row can still be needed, for a replay.
     return fields if settlement.state is State.REJECTED else {**fields, **in_pieces("row", "", ROW_PIECES)}

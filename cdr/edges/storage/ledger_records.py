@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,14 @@ from cdr.calls.message import Letter, letter_of
 from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.ledger import ROW_PIECES
 from cdr.edges.storage.table import Table, escape_key, from_pieces, unescape_key, version_of
-from cdr.operations.ports import RejectedCall, StateCounts
+from cdr.operations.ports import LedgerEntry, RejectedCall, StateCounts
 from shared import log
 
 if TYPE_CHECKING:
     from azure.data.tables import TableEntity
 
 ONE_TRANSACTION = 100
+ENTRY = ["PartitionKey", "RowKey", "row_id", "state", "reason", "call", "facts", "claimed_until"]
 
 
 class TableLedgerRecords:
@@ -53,10 +55,16 @@ class TableLedgerRecords:
             yield from (entity["state"] for entity in self._table.query(within, ["state"]))
 
     def rejected(self) -> Iterator[RejectedCall]:
-        fields = ["PartitionKey", "RowKey", "reason", "detail", "settled_at", "replayed_at"]
+        fields = ["PartitionKey", "RowKey", "reason", "detail", "settled_at", "replayed_at", "extension"]
         for found in self._table.query(f"state eq '{State.REJECTED.value}'", fields):
-            key = CallKey(found["PartitionKey"], unescape_key(found["RowKey"]))
-            yield RejectedCall(key, found["reason"], found["detail"], found["settled_at"], found.get("replayed_at"))
+            yield RejectedCall(
+                CallKey(found["PartitionKey"], unescape_key(found["RowKey"])),
+                found["reason"],
+                found["detail"],
+                found["settled_at"],
+                found.get("replayed_at"),
+                found.get("extension") or None,
+            )
 
     def letter(self, key: CallKey) -> Letter | None:
         found = self._table.read(key.day, escape_key(key.name))
@@ -70,17 +78,14 @@ class TableLedgerRecords:
             mark = {"PartitionKey": key.day, "RowKey": escape_key(key.name), "replayed_at": now}
             self._table.merge(mark, version_of(found))
 
-    def record_ids(
-        self, first: date, last: date, *, undated: bool = True, stalled_before: datetime | None = None
-    ) -> set[str]:
-        days = f"PartitionKey ge '{first}' and PartitionKey le '{last}'"
-        within = f"({days}) or PartitionKey eq '{UNDATED}'" if undated else days
-        found = self._table.query(within, ["row_id", "state", "claimed_until"])
-        return {
-            str(entity["row_id"])
-            for entity in found
-            if entity.get("row_id") and not (stalled_before and _is_stalled(entity, stalled_before))
-        }
+    def entries(self, day: str, state: State | None = None) -> Iterator[LedgerEntry]:
+        wanted = f"PartitionKey eq '{day}'" + (f" and state eq '{state}'" if state else "")
+        for found in self._table.query(wanted, ENTRY):
+            yield _entry(found)
+
+    def entry(self, key: CallKey) -> LedgerEntry | None:
+        found = self._table.read(key.day, escape_key(key.name))
+        return _entry(found) if found is not None else None
 
     def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
         for day, batch in self._removable(before, rejected_before):
@@ -104,5 +109,14 @@ class TableLedgerRecords:
                     yield day, batch
 
 
-def _is_stalled(entity: TableEntity, before: datetime) -> bool:
-    return bool(entity["state"] == State.CLAIMED and entity["claimed_until"] < before)
+def _entry(found: Mapping[str, Any]) -> LedgerEntry:
+    """1.0.0 wrote down neither fingerprint nor facts, and of garbage there are none."""
+    return LedgerEntry(
+        key=CallKey(found["PartitionKey"], unescape_key(found["RowKey"])),
+        record_id=found.get("row_id") or None,
+        state=sys.intern(found["state"]),
+        reason=sys.intern(found.get("reason") or ""),
+        call=found.get("call") or "",
+        facts=found.get("facts") or "",
+        claimed_until=found["claimed_until"] if found["state"] == State.CLAIMED else None,
+    )

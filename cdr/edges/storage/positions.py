@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.table import PIECE, Table, from_pieces, in_pieces, version_of
-from cdr.intake.ports import PollReport, Position, PositionLease, StoredPosition
+from cdr.intake.ports import Kept, Memory, PollReport, Position, PositionLease, StoredPosition
 from shared.errors import LeaseHeld, LeaseLost, PositionFull
 
 KEY = {"PartitionKey": "checkpoint", "RowKey": "cdr"}
@@ -38,12 +38,13 @@ class TablePositionStore:
             if version is not None:
                 return PositionLease(owner, version, None)
             entity = self._read() or {}
-        if entity.get("owner") != owner and entity.get("leased_until", _NOBODY) > now:
-            raise LeaseHeld(f"another poll holds the lease until {entity['leased_until']:%H:%M:%S} UTC")
+        until = entity.get("leased_until", _NOBODY)
+        if entity.get("owner") != owner and until > now:
+            raise LeaseHeld(f"another poll holds the lease until {until:%H:%M:%S} UTC", until)
         version = self._table.merge(mine, version_of(entity))
         if version is None:
             raise LeaseHeld("another poll took the lease at the same moment")
-        return PositionLease(owner, version, _stored(entity))
+        return PositionLease(owner, version, _stored(entity), _memory(entity))
 
     def check_size(self, position: Position) -> None:
         if len(position) > PIECES * PIECE:
@@ -54,21 +55,22 @@ class TablePositionStore:
 
     def save(self, lease: PositionLease, stored: StoredPosition, now: datetime, duration: timedelta) -> PositionLease:
         pieces = in_pieces("state", stored.text, PIECES)
-        fields = {**KEY, "owner": lease.owner, "leased_until": now + duration, "source": stored.source, **pieces}
+        origin = {"source": stored.source, "began": stored.began or ""}
+        fields = {**KEY, "owner": lease.owner, "leased_until": now + duration, **origin, **pieces}
         version = self._table.merge(fields, lease.version)
         if version is None:
             raise LeaseLost("another poll has taken over")
-        return PositionLease(lease.owner, version, stored)
+        return replace(lease, version=version, stored=stored)
 
-    def release(self, lease: PositionLease, report: PollReport) -> None:
-        text = json.dumps(asdict(report), default=datetime.isoformat)
-        self._table.merge({**KEY, "owner": lease.owner, "leased_until": _NOBODY, "report": text}, lease.version)
+    def release(self, lease: PositionLease, report: PollReport, memory: Memory | None = None) -> None:
+        told = {"report": json.dumps(asdict(report), default=datetime.isoformat)}
+        if memory is not None:
+            told["memory"] = memory[:PIECE]
+        self._table.merge({**KEY, "owner": lease.owner, "leased_until": _NOBODY, **told}, lease.version)
 
-    def read(self) -> tuple[StoredPosition | None, PollReport | None]:
-        entity = self._read()
-        if entity is None:
-            return None, None
-        return _stored(entity), _report_in(entity.get("report"))
+    def read(self) -> Kept:
+        entity = self._read() or {}
+        return Kept(_stored(entity), _report_in(entity.get("report")), _memory(entity))
 
     def _read(self) -> Any:
         return self._table.read(KEY["PartitionKey"], KEY["RowKey"])
@@ -76,7 +78,11 @@ class TablePositionStore:
 
 def _stored(entity: Mapping[str, Any]) -> StoredPosition | None:
     text = from_pieces("state", entity, PIECES)
-    return StoredPosition(entity.get("source") or SOURCE_OF_OLD, text) if text else None
+    return StoredPosition(entity.get("source") or SOURCE_OF_OLD, text, entity.get("began") or None) if text else None
+
+
+def _memory(entity: Mapping[str, Any]) -> Memory:
+    return str(entity.get("memory") or "")
 
 
 def _report_in(text: Any) -> PollReport | None:

@@ -10,8 +10,11 @@ from cdr.submission.directory import PhoneBook
 
 
 class XapiDirectory:
-    def __init__(self, client: XapiClient) -> None:
+    """A Directory."""
+
+    def __init__(self, client: XapiClient, url: str = "") -> None:
         self._client = client
+        self.name = f"REST API of {url}"
 
     def phone_book(self) -> PhoneBook:
         """:raises SourceUnavailable, SourceMisconfigured: the phone system does not tell"""

@@ -13,7 +13,7 @@ from cdr.calls.call import UNDATED, Call, CallKey, CallRecord, Direction, Job, N
 from cdr.calls.numbers import looks_internal
 from cdr.calls.rules import CallRules, body_of, call_key, end_time, job_of, row_key, same_call, to_call
 from local.call_logger.rules import CALL_RULES, violations
-from shared.errors import InvalidRow, UnmappedExtension
+from shared.errors import InvalidRow, PhoneBookUnread, UnmappedExtension
 from tests.support.factories import ALICE, OUTSIDE, make_call, make_raw_row, make_record, make_rules
 
 INBOUND, OUTBOUND = Direction.INBOUND, Direction.OUTBOUND
@@ -235,6 +235,33 @@ def test_an_unmapped_extension_is_kept_or_skipped_or_submitted_without_an_addres
     assert to_call(unmapped, skip) == NotLogged(Reason.UNMAPPED_EXTENSION)
     assert to_call(unmapped, submit) == make_call(extension="102", email=None)
     assert _call(skip) == _call(submit) == make_call()
+
+
+@pytest.mark.parametrize("unmapped", ["keep", "skip", "submit_without_email"])
+def test_an_extension_waits_for_a_phone_system_that_never_told_unless_it_is_mapped(unmapped: str) -> None:
+    rules = make_rules(phone_book="unread", unmapped_extensions=unmapped)
+    assert _call(rules) == make_call()
+    with pytest.raises(
+        PhoneBookUnread, match="extension 102 has no address in extension_mapping, and the phone system"
+    ):
+        to_call(make_record(extension="102"), rules)
+
+
+@pytest.mark.parametrize(
+    ("extension", "why"),
+    [("102", "has no e-mail address in the phone system"), ("103", "is not listed in the phone system")],
+)
+def test_an_unmapped_extension_says_what_the_phone_system_has_of_it(extension: str, why: str) -> None:
+    rules = make_rules(phone_book="read", email_problems={"102": "has no e-mail address in the phone system"})
+    with pytest.raises(UnmappedExtension) as refused:
+        to_call(make_record(extension=extension), rules)
+    assert refused.value.extension == extension
+    assert str(refused.value) == f"extension {extension} has no address in extension_mapping, and {why}"
+
+
+def test_a_queue_that_nobody_answered_is_looked_up_like_an_extension() -> None:
+    rules = make_rules(emails={"800": ALICE}, include_unanswered=True)
+    assert _call(rules, extension="800", answered=False, call_group_id="800").email == ALICE
 
 
 @pytest.mark.parametrize(

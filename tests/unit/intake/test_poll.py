@@ -104,7 +104,9 @@ def test_every_ended_call_is_queued_once_as_a_message_of_its_own(site: Site) -> 
     site.add(*range(1, 8))
     assert site.poll() == PollOutcome("finished", rows_read=7, queued=7, position=7)
     assert site.queue.letters == [make_message(id=n) for n in range(1, 8)]
-    assert site.store.stored == StoredPosition("calllog", id_position.to_text(IdPosition(7)))
+    assert site.position == IdPosition(7)
+    assert site.store.stored is not None
+    assert (site.store.stored.source, site.store.stored.began) == ("calllog", id_position.to_text(IdPosition()))
     assert site.poll() == PollOutcome("finished", position=7)
     assert len(site.queued) == 7
 
@@ -196,7 +198,7 @@ def test_what_is_behind_keeps_nobody_from_what_is_new_however_long_the_look_take
 def test_while_another_poll_holds_the_lease_nothing_is_done(site: Site, events: Events) -> None:
     site.add(1)
     site.store.lease("another", NOON, LEASE)
-    assert site.poll() == PollOutcome("held")
+    assert site.poll() == PollOutcome("held", held_until=NOON + LEASE)
     assert (site.table.operations, site.queued, events.names) == ([], [], ["poll.held"])
     site.clock.move(LEASE)
     assert site.poll().result == "finished"
@@ -307,7 +309,7 @@ def test_a_position_that_cannot_be_read_on_from_is_left_alone(
 
 
 def test_a_full_position_stops_a_poll_before_anything_new_is_queued(site: Site, events: Events) -> None:
-    site.store = NotedStore(room=len(id_position.to_text(IdPosition(3, {1: NOON}))))
+    site.store = NotedStore(room=len(id_position.to_text(IdPosition(3, {1: NOON}, anchor=f"{1:012}.{1:012}"))))
     site.begin(1)
     site.add(2, 3)
     site.poll()

@@ -13,16 +13,19 @@ from cdr.groups.alerts import GroupRecord, GroupView, view_of
 from cdr.intake.id_position import Gap, IdPosition, to_text
 from cdr.intake.ports import Lag, PollReport, Progress, StoredPosition
 from cdr.operations.ports import StateCounts
-from cdr.operations.status import Depths, GroupNow, HoursNow, Lagging, Overview, Problem, Status, status
+from cdr.operations.status import Depths, ExtensionsNow, GroupNow, HoursNow, Lagging, Overview, Problem, Status, status
+from cdr.submission.addresses import Addresses
+from cdr.submission.directory import KeptPhoneBook, PhoneBook
 from cdr.wiring.plans import make_hours
 from shared.clock import HandMovedClock
 from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable, StorageUnavailable
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.directory import InMemoryPhoneBookStore
 from tests.fakes.groups import InMemoryGroupStore
 from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
-from tests.support.factories import make_message, make_raw_row, make_settings
+from tests.support.factories import ALICE, make_message, make_raw_row, make_settings
 from tests.support.workshop import NOON
 
 SUNDAY = 'business_hours: {timezone: Europe/Berlin, sunday: {start: "10:00", end: "13:30"}}\n'
@@ -37,6 +40,7 @@ class Site:
         self.queue, self.poison_queue = InMemoryCallQueue(clock), InMemoryCallQueue(clock)
         self.records = InMemoryLedger()
         self.group_store = InMemoryGroupStore()
+        self.phone_books = InMemoryPhoneBookStore()
         self.overview = Overview(
             version="1.2.3",
             started_at=NOON - timedelta(seconds=90),
@@ -45,6 +49,7 @@ class Site:
             queue=self.queue,
             poison_queue=self.poison_queue,
             records=self.records,
+            addresses=Addresses({"101": ALICE}, clock, origin="pbx", store=self.phone_books),
             clock=clock,
             hours=make_hours(make_settings(SUNDAY).business_hours),
             groups={"800": "Sales", "801": "Support"},
@@ -71,9 +76,11 @@ def test_before_the_first_poll_there_is_no_progress_and_no_error(site: Site) -> 
         source="calllog",
         progress=Progress(),
         last_poll=None,
+        source_watch=(),
         lag=Lagging(Lag(None, 0, None), 0),
         queue=Depths(0, 0),
         ledger=StateCounts({}, complete=True),
+        extensions=ExtensionsNow(1, 0, KeptPhoneBook("pbx")),
         hours=HoursNow(open=True, changes_at=datetime(2026, 11, 22, 12, 30, tzinfo=UTC), timezone="Europe/Berlin"),
         groups=[GroupNow("800", "Sales", GroupView()), GroupNow("801", "Support", GroupView())],
     )
@@ -123,6 +130,14 @@ def test_it_counts_messages_and_calls_by_state_and_shows_what_is_remembered_of_g
     assert [group.view for group in found.groups] == [GroupView(), view_of(GroupRecord(members=2, available=1))]
 
 
+def test_it_says_where_addresses_come_from_and_how_old_the_phone_book_is(site: Site, clock: HandMovedClock) -> None:
+    book = PhoneBook.of([("101", "other@example.com"), ("102", "bob@example.com"), ("103", None)])
+    site.phone_books.kept = kept = KeptPhoneBook("pbx", NOON - timedelta(hours=3), book, NOON, "SourceUnavailable: 503")
+    assert site.status.extensions == ExtensionsNow(in_file=1, elsewhere=1, phone_book=kept, age_s=10_800)
+    site.overview = replace(site.overview, addresses=Addresses({"101": ALICE}, clock))
+    assert site.status.extensions == ExtensionsNow(in_file=1, elsewhere=0)
+
+
 def test_without_anybody_to_ask_about_groups_they_are_not_checked(site: Site) -> None:
     site.overview = replace(site.overview, group_store=None)
     assert [group.view for group in site.status.groups] == [None, None]
@@ -138,12 +153,13 @@ def test_a_position_of_another_source_is_a_problem_and_all_waits_for_a_first_pol
 @pytest.mark.parametrize(
     ("part", "error", "places"),
     [
-        ("positions", StorageUnavailable("table CdrState: 503"), {"progress", "last_poll", "lag"}),
+        ("positions", StorageUnavailable("table CdrState: 503"), {"progress", "last_poll", "source_watch", "lag"}),
         ("table", SourceUnavailable("the server does not answer"), {"lag"}),
         ("table", SourceMisconfigured("3cx.cdr_database.password: refused"), {"lag"}),
         ("queue", StorageUnavailable("queue cdr-calls: 503"), {"queue"}),
         ("poison_queue", StorageUnavailable("queue cdr-calls-poison: 503"), {"queue"}),
         ("records", StorageUnavailable("table CdrCalls: 503"), {"ledger"}),
+        ("phone_books", StorageUnavailable("table PhoneBook: 503"), {"extensions"}),
         ("group_store", StorageUnavailable("table CallGroups: 503"), {"groups"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

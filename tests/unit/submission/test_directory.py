@@ -46,6 +46,11 @@ def test_an_address_that_several_share_is_named_and_still_the_address_of_each() 
     }
 
 
+def test_of_many_who_share_an_address_a_few_are_named() -> None:
+    book = PhoneBook.of((str(number), "desk@example.com") for number in range(100, 120))
+    assert book.problems["110"] == "has the same e-mail address as 100, 101, 102 and 16 more"
+
+
 def test_a_problem_is_new_once_and_again_when_it_has_changed() -> None:
     book = PhoneBook.of([("101", None), ("102", "?")])
     assert book.new_problems({}) == book.problems

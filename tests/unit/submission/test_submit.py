@@ -14,6 +14,8 @@ import pytest
 
 from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
 from cdr.calls.message import Message
+from cdr.submission.addresses import Addresses
+from cdr.submission.directory import KeptPhoneBook, PhoneBook
 from cdr.submission.submit import DELIVERIES_TOGETHER, TRIES_APART, Outcome
 from local.call_logger.store import CallLogger
 from shared.errors import (
@@ -26,6 +28,7 @@ from shared.errors import (
     SubmissionUnknown,
 )
 from tests.fakes.call_api import Asked
+from tests.fakes.directory import InMemoryPhoneBookStore
 from tests.fakes.ledger import InMemoryLedger, LedgerRecord
 from tests.support.events import Events
 from tests.support.factories import ALICE, OUTSIDE, make_job, make_message
@@ -84,6 +87,7 @@ def test_a_call_ends_with_one_record_and_one_line_that_say_what_became_of_it(
         detail=detail,
         entry_id=entries[0]["id"] if entries else None,
         settled_at=NOON,
+        extension=row["extension"] if reason == "unmapped_extension" else None,
     )
     assert shop.queue.texts == []
     assert shop.api.asked == ([Asked(NOON + TIMES.submit_budget, patient=True)] if failure or entries else [])
@@ -253,6 +257,36 @@ def test_a_call_whose_claim_took_too_long_is_put_back_instead_of_submitted(takes
     if outcome is Outcome.PUT_BACK:
         assert shop.record().claimed_until <= shop.clock.now(), "given back, for whoever gets the message next"
         assert not shop.worker.api_breaker.is_down(shop.clock.now()), "the API has nothing to do with it"
+
+
+# While nobody knows whose extension it is
+
+
+def test_calls_of_unknown_extensions_wait_for_a_phone_book_that_was_never_read_and_others_do_not(
+    shop: Workshop, events: Events
+) -> None:
+    store = InMemoryPhoneBookStore()
+    shop.worker = replace(shop.worker, addresses=Addresses({"101": ALICE}, shop.clock, origin="pbx", store=store))
+    store.fail_at(1, DOWN)
+    assert [shop.submit_row(id=n, extension=e) for n, e in ((1, "101"), (2, "102"))] == [
+        Outcome.SUBMITTED,
+        Outcome.PUT_BACK,
+    ]
+    put_back = events.only("call.put_back")
+    assert (put_back["error"], put_back["delay_s"]) == ("PhoneBookUnread", 30)
+    store.kept = KeptPhoneBook("pbx", NOON, PhoneBook({"102": "bob@example.com"}))
+    shop.clock.move(30 * SECOND)
+    assert shop.deliver_visible() == [Outcome.SUBMITTED]
+    assert [entry["callOwnerEmail"] for entry in shop.api.call_logger.entries] == [ALICE, "bob@example.com"]
+
+
+def test_a_call_that_waited_in_vain_is_one_whose_extension_is_unmapped(shop: Workshop) -> None:
+    addresses = Addresses({}, shop.clock, origin="pbx", store=InMemoryPhoneBookStore())
+    shop.worker = replace(shop.worker, addresses=addresses)
+    assert shop.submit(old_message(extension="102")) is Outcome.REJECTED
+    record = shop.record()
+    assert (record.reason, record.extension) == ("unmapped_extension", "102")
+    assert record.detail.startswith("given up after 7 days, 0:00:00; last: PhoneBookUnread: extension 102 ")
 
 
 # While the API is down

@@ -12,6 +12,8 @@ from tests.unit.web.asking import METHODS, Answer, ask
 
 KNOWN = {
     "rejected": "known: after, limit, reveal",
+    "preview": "known: limit, reveal",
+    "trigger_start_over": "known: from",
     "trigger_replay": "known: all, call, reason",
     "reconcile": "known: from, to",
     "trigger_reconcile": "known: from, to",

@@ -12,11 +12,14 @@ import pytest
 from cdr import __version__
 from cdr.calls.call import CallKey, Reason, Settlement, State
 from cdr.calls.message import Unreadable
+from cdr.calls.rules import body_of
+from cdr.operations.learn import learn
 from cdr.submission.submit import submit
 from cdr.wiring.parts import Parts
 from shared.clock import HandMovedClock
 from shared.errors import ApiDenied, PipelineError, SourceUnavailable, StorageUnavailable
-from tests.support.factories import OUTSIDE, make_message, make_raw_row
+from tests.fakes.directory import InMemoryDirectory
+from tests.support.factories import OUTSIDE, make_call, make_message, make_raw_row
 from tests.support.workshop import NOON
 from tests.unit.conftest import MAPPED
 from tests.unit.web.asking import ask
@@ -24,6 +27,7 @@ from tests.unit.web.asking import ask
 MINUTE = timedelta(minutes=1)
 DAY = {"from": "2026-11-22", "to": "2026-11-22"}
 DOWN = StorageUnavailable("table CdrState: 503")
+FORGOTTEN = "of days before 2026-08-25 nobody can know whether their calls are in"
 GROUPS = MAPPED + (
     "call_groups:\n  members: {source: static}\n"
     "  monitored_groups: [{id: 800, name: Sales, members: [101]}, {id: 801, members: [102]}]\n"
@@ -45,7 +49,7 @@ def parts(make_parts: MakeParts) -> Parts:
 
 def test_health_says_of_each_part_only_whether_it_is_usable_and_how_long_that_took(parts: Parts) -> None:
     fine = {"state": "ok", "duration_ms": 0}
-    names = ("configuration", "storage", "database", "api")
+    names = ("configuration", "storage", "database", "source", "api")
     assert ask(parts, "health").body == {"status": "ok", "parts": dict.fromkeys(names, fine)}
 
 
@@ -113,15 +117,43 @@ def test_status_shows_everything_at_a_glance(make_parts: MakeParts, clock: HandM
             "duration_ms": 0,
             "error": None,
         },
+        "source_watch": [],
         "lag": {"newest_cdr_id": 8, "ids_behind": 2, "seconds_behind": 5400},
         "queue": {"waiting": 1, "poison": 1},
         "ledger": {"submitted": 1, "complete": True},
+        "extensions": {"in_file": 1, "elsewhere": 0, "phone_book": None},
         "business_hours": {"open": False, "changes_at": "2026-11-29T10:00+01:00", "timezone": "Europe/Berlin"},
         "monitored_groups": [
             {"id": "800", "name": "Sales", "state": "ok", "members": 1, "available": 1, **checked},
             {"id": "801", "name": "", "state": "unknown", "members": None, "available": None, **checked},
         ],
     }
+
+
+def test_status_says_how_old_the_phone_systems_phone_book_is_and_what_is_wrong_with_it(
+    make_parts: MakeParts, clock: HandMovedClock
+) -> None:
+    listed: dict[str, str | None] = {"102": "bob@example.com", **{f"2{n:02}": None for n in range(30)}}
+    parts = make_parts(MAPPED, directory=InMemoryDirectory(listed))
+    learn(parts.learner)
+    clock.move(timedelta(hours=1))
+    parts.directory.fail_at(1, SourceUnavailable("503"))
+    learn(parts.learner)
+    extensions = ask(parts, "status").body["extensions"]
+    problems = extensions["phone_book"].pop("first_problems")
+    assert extensions == {
+        "in_file": 1,
+        "elsewhere": 1,
+        "phone_book": {
+            "source": "REST API of pbx",
+            "read_at": "2026-11-22T12:00:00+00:00",
+            "age_seconds": 3600,
+            "failed_at": "2026-11-22T13:00:00+00:00",
+            "error": "SourceUnavailable: 503",
+            "problems": 30,
+        },
+    }
+    assert (len(problems), problems[0]) == (20, "extension 200 has no e-mail address in the phone system")
 
 
 def test_status_before_anything_happened_and_without_anybody_to_ask_about_groups(make_parts: MakeParts) -> None:
@@ -137,7 +169,7 @@ def test_status_before_anything_happened_and_without_anybody_to_ask_about_groups
 @pytest.mark.parametrize(
     ("part", "places"),
     [
-        ("positions", ["last_processed_cdr_id", "last_poll", "lag"]),
+        ("positions", ["last_processed_cdr_id", "last_poll", "source_watch", "lag"]),
         ("queue", ["queue"]),
         ("records", ["ledger"]),
         ("group_store", ["monitored_groups"]),
@@ -165,6 +197,7 @@ def test_a_poll_tells_what_it_did_and_whether_another_one_is_at_work(parts: Part
     parts.positions.lease("another", clock.now(), MINUTE)
     answer = ask(parts, "trigger_poll")
     assert (answer.status, answer.body["result"], answer.body["queued"]) == (409, "held", 0)
+    assert answer.body["until"] == "2026-11-22T12:01:00+00:00"
     clock.move(MINUTE)
     parts.source.table.fail_at(1, SourceUnavailable("the server does not answer"))
     answer = ask(parts, "trigger_poll")
@@ -189,6 +222,47 @@ def test_a_check_of_groups_tells_what_it_saw_and_did_and_whether_another_one_is_
     parts.group_store.fail_at(1, DOWN)
     assert ask(parts, "trigger_alerts").status == 503
     assert ask(make_parts(), "trigger_alerts").body == {"result": "finished", "groups": []}, "nobody says who is there"
+
+
+# trigger_start_over
+
+
+@pytest.mark.parametrize(
+    ("start", "position"),
+    [("beginning", None), ("now", 7), (3, 3), ("3", 3), ("2026-11-22", 0), ("2026-11-22T13:00", 7)],
+    ids=str,
+)
+def test_reading_starts_over_at_a_point_of_ones_choice(parts: Parts, start: object, position: int | None) -> None:
+    parts.source.table.put(*(make_raw_row(id=n) for n in (1, 4, 7)))
+    ask(parts, "trigger_poll")
+    answer = ask(parts, "trigger_start_over", {"from": start})
+    before = {"source_before": "calllog", "position_before": 7}
+    assert (answer.status, answer.body) == (200, {"source": "calllog", "position": position} | before)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (None, "from must be beginning, now, an id"),
+        ({"from": True}, "from must be beginning, now, an id"),
+        ({"from": "yesterday"}, "from is none of the allowed values"),
+        ({"from": "20261101"}, "from is it a day or an id? write 2026-11-01 for a day, 020261101 for the id"),
+        ({"from": 5}, "5 is beyond the ids of the source: the newest one is 4"),
+    ],
+    ids=str,
+)
+def test_a_point_that_makes_no_sense_is_refused_with_a_reason(parts: Parts, body: object, reason: str) -> None:
+    parts.source.table.put(make_raw_row(id=4))
+    answer = ask(parts, "trigger_start_over", body)
+    assert (answer.status, answer.body["error"].startswith(reason)) == (400, True)
+    assert parts.positions.stored is None
+
+
+def test_reading_does_not_start_over_while_a_poll_is_at_work(parts: Parts, clock: HandMovedClock) -> None:
+    parts.positions.lease("another", clock.now(), MINUTE)
+    answer = ask(parts, "trigger_start_over", {"from": "now"})
+    held = {"error": "another poll holds the lease until 12:01:00 UTC", "until": "2026-11-22T12:01:00+00:00"}
+    assert (answer.status, answer.body) == (409, held)
 
 
 # rejected, trigger_replay
@@ -294,6 +368,55 @@ def test_a_replay_that_does_not_say_which_calls_is_refused(rejecting: Parts, bod
     assert rejecting.queue.texts == []
 
 
+# preview
+
+
+def test_the_newest_calls_are_shown_as_they_would_be_submitted_with_masked_numbers(make_parts: MakeParts) -> None:
+    parts = make_parts(MAPPED, directory=InMemoryDirectory({"103": None}))
+    learn(parts.learner)
+    parts.source.table.put(make_raw_row(), make_raw_row(id=8, extension="103", caller_number=OUTSIDE))
+    parts.source.table.put(*(make_raw_row(id=n) for n in range(1, 7)))
+    body = ask(parts, "preview", limit="2").body
+    read = {"source": "REST API of pbx", "read_at": "2026-11-22T12:00:00+00:00", "error": None}
+    assert (body["source"], body["phone_book"]) == ("calllog", read)
+    nobodys, alices = body["calls"]
+    assert alices == {
+        "id": "7",
+        "ended_at": "2026-11-22T10:01:30",
+        "outcome": "submitted",
+        "reason": None,
+        "detail": "",
+        "field": None,
+        "call": body_of(make_call()) | {"phoneNumber": "***42"},
+        "because": {
+            "owner": "101 is the record's extension",
+            "address": "from extension_mapping",
+            "direction": "from outside, by call_type 0",
+            "group": "none",
+        },
+    }
+    assert (nobodys["outcome"], nobodys["reason"], nobodys["call"]) == ("rejected", "unmapped_extension", None)
+    assert "has no e-mail address in the phone system" in nobodys["detail"]
+
+
+def test_a_preview_shows_numbers_only_on_demand_and_leaves_everything_as_it_was(parts: Parts) -> None:
+    parts.source.table.put(make_raw_row(), make_raw_row(id=8, extension=OUTSIDE))
+    assert "0142" not in str(ask(parts, "preview").body)
+    shown = ask(parts, "preview", reveal="true").body["calls"]
+    assert shown[1]["call"]["phoneNumber"] == "19075550142"
+    assert OUTSIDE in shown[0]["detail"]
+    assert (parts.queue.texts, parts.ledger.records, parts.api.submitted) == ([], {}, [])
+    assert parts.positions.operations == []
+
+
+def test_a_preview_needs_a_phone_system_and_a_limit_that_makes_sense(parts: Parts) -> None:
+    assert ask(parts, "preview").body == {"source": "calllog", "phone_book": None, "calls": []}
+    answer = ask(parts, "preview", limit="201")
+    assert (answer.status, answer.body) == (400, {"error": "limit must be a number from 1 to 200"})
+    parts.source.table.fail_at(1, SourceUnavailable("no answer"))
+    assert (ask(parts, "preview").status, ask(parts, "preview").status) == (503, 200)
+
+
 # reconcile, trigger_reconcile
 
 
@@ -308,11 +431,18 @@ def test_missing_rows_are_told_and_when_triggered_queued(parts: Parts) -> None:
         "rows": 3,
         "recorded": 1,
         "not_polled_yet": 1,
+        "before_start": 0,
+        "may_be_queued": 0,
         "missing": 1,
         "missing_ids": [2],
+        "changed": 0,
+        "changed_ids": [],
+        "changed_late": 0,
+        "changed_late_ids": [],
         "only_in_ledger": 1,
         "only_in_ledger_ids": [9],
         "queued": 0,
+        "complete": True,
     }
     answer = ask(parts, "reconcile", **DAY)
     assert (answer.status, answer.body, parts.queue.texts) == (200, found, [])
@@ -336,6 +466,10 @@ def test_ids_that_are_texts_are_told_as_such(parts: Parts) -> None:
         ({"from": "2026-11-22", "to": "2026-11-21"}, "from is after to"),
         ({"from": "2026-10-01", "to": "2026-11-01"}, "at most 31 days at a time"),
         ({"from": "1969-12-31", "to": "1970-01-01"}, "from and to must be within 1970-01-01 and 2999-12-31"),
+        (
+            {"from": "2026-08-24", "to": "2026-08-25"},
+            f"records are kept for 90 days (ledger.keep_days): {FORGOTTEN}",
+        ),
         ({"from": "2999-12-31", "to": "3000-01-01"}, "from and to must be within 1970-01-01 and 2999-12-31"),
     ],
     ids=str,

@@ -54,7 +54,8 @@ pytestmark = pytest.mark.usefixtures("events")
 def test_making_them_never_fails(make_parts: MakeParts, config: str | bytes | None, mistakes: int) -> None:
     parts = make_parts(config)
     assert (len(parts.mistakes), parts.is_configured) == (mistakes, False)
-    assert (parts.poll_schedule, parts.check_schedule) == ("*/30 * * * * *", "0 */5 * * * *")
+    schedules = parts.poll_schedule, parts.check_schedule, parts.reconcile_schedule
+    assert schedules == ("*/30 * * * * *", "0 */5 * * * *", "0 47 3 * * *")
 
 
 def test_whoever_needs_the_configuration_is_told_all_mistakes_in_one_line(
@@ -74,7 +75,7 @@ def test_whoever_needs_the_configuration_is_told_all_mistakes_in_one_line(
 
 
 @pytest.mark.parametrize(
-    "name", ["poller", "worker", "watched_groups", "group_check", "overview", "reconciler", "cleaner"]
+    "name", ["poller", "worker", "watched_groups", "group_check", "overview", "reconciler", "cleaner", "learner"]
 )
 def test_what_needs_the_configuration_says_so(make_parts: MakeParts, events: Events, name: str) -> None:
     with pytest.raises(InvalidConfig):
@@ -135,17 +136,41 @@ def test_the_ledger_is_cleaned_and_reconciled_by_the_configured_times(make_parts
     cleaner = parts.cleaner
     assert (cleaner.keep, cleaner.keep_rejected) == (timedelta(days=7), timedelta(days=9))
     assert parts.reconciler.stalled_after == parts.times.stalled_after
+    assert parts.reconciler.keep == timedelta(days=7)
+    assert parts.timed_reconciler.time_budget > parts.reconciler.time_budget
+
+
+@pytest.mark.parametrize(
+    ("section", "schedule", "days"),
+    [
+        ("", "0 47 3 * * *", 3),
+        ("reconcile: {every: 6 hours, days: 7}\n", "0 47 */6 * * *", 7),
+        ("reconcile: {every: never}\n", "0 47 3 * * *", None),
+    ],
+    ids=["by default", "as it is set", "never"],
+)
+def test_the_last_days_are_reconciled_as_often_as_configured(
+    make_parts: MakeParts, section: str, schedule: str, days: int | None
+) -> None:
+    parts = make_parts(CONFIG + section)
+    assert (parts.reconcile_schedule, parts.days_to_reconcile) == (schedule, days)
 
 
 STATIC = "call_groups: {members: {source: static}, monitored_groups: [{id: 800, members: [101]}]}\n"
 DATABASE = "call_groups: {members: {source: database, select: own.sql, database: {engine: sqlite, database: m.db}}}\n"
+NEWEST_CALL = CONFIG.replace("api:", "  xapi: {url: 'https://pbx.example', client_id: a, client_secret: b}\napi:")
 XAPI = "call_groups: {members: {source: xapi, url: 'https://pbx.example', client_id: a, client_secret: b}}\n"
+ASKED = "extension_mapping_from: {source: database}\n"
 
 
 @pytest.mark.parametrize(
     ("more", "name", "kind"),
     [
         ("", "source", "LateSource"),
+        ("", "newest_call", "NoneType"),
+        (NEWEST_CALL, "newest_call", "XapiCallLog"),
+        (NEWEST_CALL.replace("xapi:", "source: xapi\n  xapi:"), "newest_call", "NoneType"),
+        ("", "source_watch", "SourceWatcher"),
         ("", "api", "RestCallApi"),
         ("", "alerts", "RestAlertApi"),
         ("call_groups: {notify: [{type: json, url: 'https://hooks.example'}]}\n", "notifier", "WebhookNotifier"),
@@ -160,14 +185,56 @@ XAPI = "call_groups: {members: {source: xapi, url: 'https://pbx.example', client
         ("", "ledger", "TableCallLedger"),
         ("", "records", "TableLedgerRecords"),
         ("", "group_store", "TableGroupStore"),
+        ("", "directory", "NoneType"),
+        (ASKED, "directory", "SqlDirectory"),
+        ("", "addresses", "Addresses"),
+        ("", "phone_books", "TablePhoneBookStore"),
+        ("", "looks", "TableLookStore"),
     ],
 )
 def test_each_port_is_made_when_it_is_first_used_and_kept(tmp_path: Path, more: str, name: str, kind: str) -> None:
-    (tmp_path / "config.yml").write_text(CONFIG + more)
+    (tmp_path / "config.yml").write_text(more if "3cx:" in more else CONFIG + more)
     (tmp_path / "own.sql").write_text("SELECT group_id, extension, available FROM member")
     parts = Parts({"CONFIG_FILE": "config.yml"}, tmp_path)
     port = getattr(parts, name)
     assert (type(port).__name__, port) == (kind, getattr(parts, name))
+
+
+@pytest.mark.parametrize(
+    ("members", "is_shared"), [("a", True), ("another", False)], ids=["the same client", "one of its own"]
+)
+def test_whoever_uses_the_same_credentials_of_the_rest_api_has_one_client(
+    make_parts: MakeParts, members: str, *, is_shared: bool
+) -> None:
+    config = CONFIG.replace("3cx:", "3cx:\n  xapi: {url: 'https://pbx.example', client_id: a, client_secret: b}")
+    parts = make_parts(config + XAPI.replace("client_id: a", f"client_id: {members}"), without=["members"])
+    settings = parts.settings
+    ours = parts.xapi_clients.client_of(settings.three_cx.xapi, "3cx.xapi", settings)
+    theirs = parts.xapi_clients.client_of(settings.call_groups.members, "call_groups.members", settings)
+    assert (ours is theirs) == is_shared
+    assert ours is parts.xapi_clients.client_of(settings.three_cx.xapi, "3cx.xapi", settings)
+    assert (ours.url_setting, theirs.url_setting) == (
+        "3cx.xapi.url",
+        "3cx.xapi.url" if is_shared else "call_groups.members.url",
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ("{source: database}", "database cdr on pbx.example.internal"),
+        ("{source: database, database: {engine: sqlite, database: people.db}}", "database people.db"),
+        ("{source: xapi}", "REST API of https://pbx.example"),
+    ],
+)
+def test_the_phone_system_that_is_asked_for_addresses_has_a_name_of_its_own(
+    make_parts: MakeParts, more: str, name: str
+) -> None:
+    config = CONFIG.replace("3cx:", "3cx:\n  xapi: {url: 'https://pbx.example', client_id: a, client_secret: b}")
+    parts = make_parts(f"{config}extension_mapping_from: {more}\n")
+    assert parts.learner.phone_book.directory.name == name
+    assert parts.worker.addresses is parts.addresses
+    assert parts.addresses.look().kept.origin == name
 
 
 def test_a_schema_file_that_is_missing_or_wrong_is_a_failed_poll_until_it_is_right(

@@ -10,7 +10,7 @@ from croniter import croniter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.wiring.schedule import ncrontab
+from cdr.wiring.schedule import ncrontab, of_hours
 
 MIDNIGHT = datetime.fromisoformat("2026-11-22 00:00:00")
 
@@ -47,3 +47,19 @@ def test_ticks_are_even_and_never_rarer_than_asked_for(interval_s: int) -> None:
 
 def test_ticks_stay_even_at_the_turn_of_an_hour() -> None:
     assert _seconds_between(ncrontab(1500)) == {timedelta(minutes=20).total_seconds()}
+
+
+@pytest.mark.parametrize(
+    ("hours", "expression"),
+    [
+        (24, "0 47 3 * * *"),
+        (23, "0 47 */12 * * *"),
+        (6, "0 47 */6 * * *"),
+        (5, "0 47 */4 * * *"),
+        (1.5, "0 47 */1 * * *"),
+    ],
+)
+def test_what_is_done_every_few_hours_is_done_at_a_quiet_minute(hours: float, expression: str) -> None:
+    assert of_hours(timedelta(hours=hours)) == expression
+    (between,) = _seconds_between(expression)
+    assert between <= hours * 3600

@@ -32,6 +32,9 @@ BROKEN = {
     "the breaker remembers for longer than a message waits": {"api_forget_after": TIMES.longest_delay},
     "a message comes back before its claim counts as stalled": {"stalled_after": TIMES.longest_delay_alone},
     "a group's turn fits into the lease": {"groups_longest_step": TIMES.groups_lease},
+    "who did not know of an extension is done by the second look": {
+        "look_again_after": TIMES.addresses_fresh_for + TIMES.claim_lease
+    },
 }
 
 

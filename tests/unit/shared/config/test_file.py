@@ -197,7 +197,7 @@ MISTAKES = {
     "most 50 characters; allowed: 1 to 50 characters, sent where a caller has no number",
     "buisness_hours: {}": "buisness_hours: unknown key; the nearest known one is business_hours",
     "calls: {include_internl: 1}": "calls.include_internl: unknown key; the nearest known one is include_internal",
-    "(one): {}": "(one): unknown key; the nearest known one is business_hours",
+    "(one): {}": "(one): unknown key; the nearest known one is reconcile",
     '"led\\nger": {}': "led\\nger: unknown key; the nearest known one is ledger",
     f"{'l' * 900}: {{}}": f"{'l' * 200}: unknown key; the nearest known one is ledger",
 }

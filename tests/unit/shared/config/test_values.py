@@ -171,6 +171,9 @@ REFUSED = [
     (DATABASE, "mysql://u:hunter2@pbx/cdr", ": holds ***: "),
     ("3cx", "Server=pbx;PWD=hunter2", ": holds ***: "),
     ("ledger", "long", ": holds 'long': Input should be a valid dictionary or instance of Ledger; allowed: how long"),
+    *(("reconcile.every", text, f": holds '{text}': is no number above 0") for text in ("daily", "Never", "0 hours")),
+    *(("reconcile.every", text, f": holds '{text}': is not within 1 hour and 1 day") for text in ("59m", "2 days")),
+    ("reconcile.days", "32", ": holds '32': Input should be less than or equal to 31"),
     # E-mail addresses
     *((MAPPED, written, ": holds ") for written in ("alice", "alice@", "@x.example", "a@example", "a@b@x.example")),
     *((MAPPED, written, ": holds ") for written in ("a b@x.example", "a..b@x.example", ".a@x.example", "a.@x.example")),
