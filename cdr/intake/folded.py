@@ -84,6 +84,11 @@ class FoldedCall:
         return not self.missing
 
     @property
+    def is_whole(self) -> bool:
+        """Complete, and the legs of all flows that it was joined to are there."""
+        return self.is_complete and not self.absent_flows
+
+    @property
     def may_be_logged(self) -> bool:
         """Once it has been waited for: what is missing will change nothing that anybody is told of the call."""
         return not any(missing.lack in _MAY_STILL_BE_TALK for missing in self.missing)
@@ -110,7 +115,7 @@ def records_of(
     ``after_wait`` makes do with what is there where that is all right, ``give_up`` also tells of a call that it is not.
     Each record has the same id however often it is made.
     """
-    if not (call.is_complete or after_wait or give_up):
+    if not (call.is_whole or after_wait or give_up):
         return []
     if not call.may_be_logged:
         return [_record(call, {"problem": _problem(call.missing)})] if give_up else []

@@ -13,7 +13,7 @@ from cdr.calls.call import CallRecord
 
 if TYPE_CHECKING:
     from cdr.intake.id_order import RowTable
-    from cdr.intake.time_order import Touched
+    from cdr.intake.legs_by_call import Touched
 
 MOST_READ = 5_000
 """Rows or legs. Beyond, what was found has to do."""

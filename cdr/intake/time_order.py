@@ -7,65 +7,50 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
-from cdr.calls.call import CallRecord
+from cdr.calls.call import CallRecord, Direction
 from cdr.intake import time_position
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
 from cdr.intake.leg import Leg
+from cdr.intake.legs_by_call import (
+    FLOWS_AT_ONCE,
+    LegTable,
+    TooLong,
+    Touched,
+    flows_of,
+    legs_by_call,
+    newest_end_of,
+    pages_from,
+)
 from cdr.intake.newest import newest_by_time
 from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
 from cdr.intake.time_position import TimePosition, mark_of, mark_of_given_up
 from cdr.intake.v20_legs import calls_of
 from shared import log
 from shared.clock import Clock
-from shared.errors import NoSuchStart
+from shared.errors import NoSuchStart, SourceUnavailable
 
 PAGE_SIZE = 2_000
 MOST_LEGS = 10_000
-FLOWS_AT_ONCE = 200
-"""Whose legs are read together."""
 
 CLOCKS_DIFFER_BY = timedelta(minutes=2)
 """The phone system's and its database's, where these are two machines."""
 
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """A leg that has ended, as far as it is needed to find its call."""
-
-    leg: str
-    flow: str
-    main_flow: str | None
-    ended_at: datetime
-
-    @property
-    def mark(self) -> str:
-        return mark_of(self.flow, self.main_flow)
-
-
-class LegTable(Protocol):
-    """An open connection to a table of legs. Every method raises SourceUnavailable or SourceMisconfigured."""
-
-    def now(self) -> datetime:
-        """The server's own time (aware, UTC)."""
-
-    def newest_end(self) -> datetime | None:
-        """None if no leg has ended."""
-
-    def ended_from(self, since: datetime | None, after: Touched | None, limit: int) -> Sequence[Touched]:
-        """Up to ``limit`` legs that ended at ``since`` or later, and beyond ``after``, in order of their ends (and of
-        their ids where these are the same)."""
-
-    def legs_of(self, flows: Collection[str], limit: int) -> Sequence[Leg]:
-        """Up to ``limit`` legs of these flows, and of flows that were joined to one of them."""
+_NEXT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class LegPatience:
-    """``overlap`` is how late a leg may come; ``open_row_wait`` when a call is given up that does not become whole."""
+    """How long is waited, and for what.
+
+    ``overlap`` is how late a leg may come, or be told to belong to another call. A call knows which legs it misses, but
+    where nobody answered, the phone that rang last is named by no other leg: then a call from outside must have been
+    over for ``settle``, which is no longer than the overlap. ``open_row_wait`` is when a call is given up that does not
+    become whole.
+    """
 
     overlap: timedelta = timedelta(minutes=15)
+    settle: timedelta = timedelta(minutes=5)
     open_row_wait: timedelta = timedelta(hours=24)
     most_legs: int = MOST_LEGS
 
@@ -88,9 +73,8 @@ class TimeOrderReader:
             case "beginning":
                 return TimePosition()
             case "now":
-                newest = self.table.newest_end()
-                read_from = newest - self.patience.overlap if newest else None
-                return TimePosition(read_from=read_from, newest_end=newest, ended_after=newest)
+                newest = self.table.newest_end() or self.table.now()
+                return TimePosition(newest - self.patience.overlap, newest_end=newest, ended_after=newest)
             case datetime():
                 return TimePosition(read_from=start, started_from=start)
         raise NoSuchStart("3cx.start_from: this source has no numbers as ids; write a date, or now")
@@ -107,31 +91,41 @@ class TimeOrderReader:
         yield from pages
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
-        read = time_position.from_text(position)
+        read, flow, ended_at = time_position.from_text(position), record.id.partition("/")[0], _end_of(record)
         started_at = record.values.get("started_at")
         if read.started_from and started_at and datetime.fromisoformat(str(started_at)) < read.started_from:
             return True
-        ended_at = datetime.fromisoformat(str(record.values["ended_at"]))
-        is_waiting = record.id.partition("/")[0] in read.waiting
-        return read.newest_end is not None and ended_at <= read.newest_end and not is_waiting
+        if read.newest_end is None or ended_at > read.newest_end or flow in read.waiting:
+            return False
+        is_old = self.patience.overlap <= max(read.newest_end, self.table.now()) - ended_at
+        return is_old or read.is_done(mark_of(flow, None))
+
+    def must_settle(self, call: FoldedCall, now: datetime) -> bool:
+        """Whether it ended so lately that a leg may still come that no other one names, and changes what is told of it.
+        Where the end is far ahead, by a clock that was wrong, there is nothing to wait for."""
+        return call.ended_at is not None and abs(now - call.ended_at) < self._time_to_settle(call)
+
+    def _time_to_settle(self, call: FoldedCall) -> timedelta:
+        """None where one of ours talked with somebody outside. Of what we begin ourselves it may be told late that it
+        was a consultation within another call."""
+        people = call.owners.get("each", ())
+        if people and not any(entry.is_internal for entry in people):
+            return timedelta()
+        missed = call.unanswered
+        is_begun_outside = missed is not None and not missed.is_internal and missed.direction is Direction.INBOUND
+        return self.patience.settle if is_begun_outside else self.patience.overlap
 
     def lag(self, position: Position | None) -> Lag:
         read = time_position.from_text(position) if position is not None else TimePosition()
         newest = self.table.newest_end()
-        beyond = self.table.ended_from(read.newest_end or read.read_from, None, 2)
-        waiting = [leg.ended_at for leg in beyond if read.newest_end is None or leg.ended_at > read.newest_end]
+        beyond = self.table.ended_from(read.newest_end + _NEXT if read.newest_end else read.read_from, 1)
         shown = newest.isoformat(timespec="seconds") if newest else None
-        return Lag(shown, 0, min(waiting, default=None))
-
-    def bearings(self, position: Position) -> Bearings:
-        read, newest = time_position.from_text(position).newest_end, self.table.newest_end()
-        is_beyond = read is not None and newest is not None and newest < read
-        return Bearings(read, newest, is_beyond=is_beyond, newest_at=newest)
+        return Lag(shown, 0, min((leg.ended_at for leg in beyond), default=None))
 
     def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
         """A record belongs to the time of its own end, which is that of one of its call's legs."""
         told: set[str] = set()
-        for page in self.pages_from(start):
+        for page in pages_from(self.table, start, self.page_size):
             within = [leg for leg in page if leg.ended_at < end]
             whole = self._whole(within)
             records = [record for record in whole if record.id not in told and start <= _end_of(record) < end]
@@ -141,24 +135,20 @@ class TimeOrderReader:
                 return
 
     def newest(self, limit: int) -> Sequence[CallRecord]:
-        first, newest = self.table.ended_from(None, None, 1), self.table.newest_end()
+        first, newest = self.table.ended_from(None, 1), self.table.newest_end()
         ends = (first[0].ended_at, newest) if first and newest else None
-        return newest_by_time(ends, self.pages_from, self._whole, limit)
-
-    def pages_from(self, since: datetime | None) -> Iterator[Sequence[Touched]]:
-        """What ended then or later, in order of its end."""
-        after: Touched | None = None
-        while page := self.table.ended_from(since, after, self.page_size):
-            yield page
-            after = page[-1]
-            if len(page) < self.page_size:
-                return
+        return newest_by_time(ends, lambda since: pages_from(self.table, since, self.page_size), self._whole, limit)
 
     def _whole(self, touched: Iterable[Touched]) -> Iterator[CallRecord]:
         for legs in legs_by_call(self.table, flows_of(touched), self.patience.most_legs):
             if not isinstance(legs, TooLong):
                 for call in calls_of(legs):
                     yield from records_of(call, self.options)
+
+    def bearings(self, position: Position) -> Bearings:
+        read, newest = time_position.from_text(position).newest_end, self.table.newest_end()
+        is_beyond = read is not None and newest is not None and newest < read
+        return Bearings(read, newest, is_beyond=is_beyond, newest_at=newest)
 
     def check(self) -> None:
         self.table.newest_end()
@@ -180,11 +170,16 @@ class _Reading:
             self.position = time_position.put_back(self.position, self.server_now, self.reader.patience.overlap)
 
     def pages(self) -> Iterator[Batch]:
-        for page in self.reader.pages_from(self.position.read_from):
-            fresh = [leg for leg in page if not self.position.is_done(leg.mark)]
-            before = self.position
-            records = self._take(flows_of(fresh))
-            self._read_up_to(page[-1].ended_at)
+        for page in pages_from(self.reader.table, self.position.read_from, self.reader.page_size):
+            before, found = self.position, set[str]()
+            fresh = flows_of(leg for leg in page if not before.is_done(leg.mark))
+            records = self._take(fresh, found)
+            if lost := sorted(set(fresh) - found):
+                raise SourceUnavailable(
+                    f"no leg is found by the call_history_id {lost[0]}, though one has just been read: has it been "
+                    "deleted, or does the column hold ids in a form that cannot be compared with?"
+                )
+            self._read_up_to(newest_end_of(page))
             if records or self.position != before:
                 yield self._batch(records, len(page))
 
@@ -201,54 +196,84 @@ class _Reading:
             if records or self.position != before:
                 yield self._batch(records, len(some))
 
-    def _take(self, flows: Sequence[str], found: set[str] | None = None) -> list[CallRecord]:
-        """The records of the calls that these flows belong to, as far as their time has come; the others wait."""
+    def _take(self, flows: Sequence[str], found: set[str]) -> list[CallRecord]:
+        """The records of the calls that these flows belong to, as far as their time has come; the others wait.
+        ``found`` gets the flows that have legs."""
         records: list[CallRecord] = []
         for legs in legs_by_call(self.reader.table, flows, self.reader.patience.most_legs):
             if isinstance(legs, TooLong):
-                records.append(self._take_too_long(legs))
+                found.update(leg.flow for leg in legs.legs)
+                records += self._take_too_long(legs)
                 continue
-            if found is not None:
-                found.update(leg.flow for leg in legs)
-            marks = _marks_by_flow(legs)
+            by_flow = defaultdict[str, list[Leg]](list)
+            for leg in legs:
+                by_flow[leg.flow].append(leg)
+            found.update(by_flow)
             for call in calls_of(legs):
-                records += self._take_call(call, {mark for flow in call.flows for mark in marks[flow]}, legs)
+                records += self._take_call(call, [leg for flow in call.flows for leg in by_flow[flow]])
         return records
 
-    def _take_call(self, call: FoldedCall, marks: Collection[str], legs: Sequence[Leg]) -> Sequence[CallRecord]:
-        if all(self.position.is_done(mark) for mark in marks):
+    def _take_call(self, call: FoldedCall, legs: Sequence[Leg]) -> Sequence[CallRecord]:
+        """``legs`` with all copies, since the table will go on to have all of them."""
+        marks = {mark_of(leg.flow, leg.main_flow) for leg in legs}
+        if self._is_done(call, marks):
             return ()
         if self._is_of_no_interest(call):
             self._done(call, marks)
             return ()
-        given_up = mark_of_given_up(call.id)
-        if not call.may_be_logged and self.position.is_done(given_up):
-            return ()
         is_late = self._has_waited(call, legs)
-        records = records_of(call, self.reader.options, after_wait=is_late, give_up=is_late)
-        if records and not call.may_be_logged:
-            self._done(call, {given_up})
-            return records
+        if call.is_whole and not is_late and self.reader.must_settle(call, self.server_now):
+            return ()  # it ended within the overlap, so the next poll comes by it again
+        records: Sequence[CallRecord] = records_of(call, self.reader.options, after_wait=is_late, give_up=is_late)
         if not records:
             self.position = time_position.waits(self.position, call.flows, self.reader.clock.now())
-            return ()
-        earlier = [flow for flow in call.flows if self.position.is_done(mark_of(flow, None))]
-        self._done(call, marks)
-        return self._in_place_of(earlier, call, records, legs) if earlier else records
+        elif call.may_be_logged:
+            records = self._in_place_of_parts(call, records, legs)
+            self._done(call, marks)
+        else:
+            self._done(call, {mark_of_given_up(call.id)})
+        return records
 
-    def _in_place_of(
-        self, earlier: Sequence[str], call: FoldedCall, records: Sequence[CallRecord], legs: Sequence[Leg]
+    def _is_done(self, call: FoldedCall, marks: Collection[str]) -> bool:
+        is_given_up = not call.may_be_logged and self.position.is_done(mark_of_given_up(call.id))
+        return is_given_up or all(self.position.is_done(mark) for mark in marks)
+
+    def _in_place_of_parts(
+        self, call: FoldedCall, records: Sequence[CallRecord], legs: Sequence[Leg]
     ) -> Sequence[CallRecord]:
-        """Flows that were queued as calls of their own, before it was known that they are one. Who submits these sees
-        to it that not both get in."""
+        """Flows may have been queued as calls of their own, before it was known that they are one. Who submits these
+        sees to it that not both get in."""
+        alone = [leg for part in call.flows for leg in self._as_queued([leg for leg in legs if leg.flow == part])]
+        ids = {record.id for record in records}
+        parts = [
+            record
+            for part in calls_of(alone)
+            for record in records_of(part, self.reader.options, give_up=True)
+            if record.id not in ids
+        ]
+        if not parts:
+            return records
         log.event("call.merged_late", level=logging.WARNING, call=call.id, flows=list(call.flows))
-        alone = [replace(leg, main_flow=None) for leg in legs if leg.flow in earlier and leg.flow != call.id]
-        old = [record for part in calls_of(alone) for record in records_of(part, self.reader.options, give_up=True)]
-        return [replace(record, replaces=tuple(o for o in old if _same_person(o, record))) for record in records]
+        return [replace(record, replaces=tuple(o for o in parts if _same_person(o, record))) for record in records]
+
+    def _as_queued(self, flow: Sequence[Leg]) -> Sequence[Leg]:
+        """A flow's legs as they were when they were queued; nothing if they were not.
+
+        Where its mark would have been dropped meanwhile it is taken for queued, which does no harm.
+        """
+        queued = [leg for leg in flow if self.position.is_done(mark_of(leg.flow, leg.main_flow))]
+        if queued or flow[0].flow in self.position.waiting:
+            return queued
+        forgotten = self.position.read_from
+        is_old = all(leg.ended_at and forgotten and leg.ended_at < forgotten for leg in flow)
+        is_alone = self.position.is_done(mark_of(flow[0].flow, None)) or is_old
+        return [replace(leg, main_flow=None) for leg in flow] if is_alone else ()
 
     def _is_of_no_interest(self, call: FoldedCall) -> bool:
+        """While a leg is missing that may be a talk, nobody knows when a call is over."""
         after, begun = self.position.ended_after, self.position.started_from
-        is_before = after is not None and call.ended_at is not None and call.ended_at <= after
+        ended_at = call.ended_at if call.may_be_logged else None
+        is_before = after is not None and ended_at is not None and ended_at <= after
         return is_before or (begun is not None and call.started_at is not None and call.started_at < begun)
 
     def _has_waited(self, call: FoldedCall, legs: Sequence[Leg]) -> bool:
@@ -257,7 +282,7 @@ class _Reading:
         since = min((at for flow in call.flows if (at := self.position.waiting.get(flow))), default=None)
         if since is not None and self.reader.clock.now() - since >= patience.open_row_wait:
             return True
-        moments = [at for leg in legs if leg.flow in call.flows for at in (leg.started_at, leg.ended_at) if at]
+        moments = [at for leg in legs for at in (leg.started_at, leg.ended_at) if at]
         quiet_for = self.server_now - max(moments, default=self.server_now)
         return quiet_for >= patience.open_row_wait + patience.overlap
 
@@ -265,15 +290,16 @@ class _Reading:
         ended_at = call.ended_at or self.position.newest_end or self.server_now
         self.position = time_position.queued(self.position, marks, ended_at, call.flows)
 
-    def _take_too_long(self, found: TooLong) -> CallRecord:
-        """Such a call is a loop of forwarding; it is told of once."""
+    def _take_too_long(self, found: TooLong) -> Sequence[CallRecord]:
+        """Such a call is a loop of forwarding; it is told of once, however many of its flows lead to it."""
+        marks = {mark_of(leg.flow, leg.main_flow) for leg in found.legs} | {mark_of_given_up(found.name)}
+        is_known = self.position.is_done(mark_of_given_up(found.name))
         ended_at = max((leg.ended_at for leg in found.legs if leg.ended_at), default=self.server_now)
+        flows = {leg.flow for leg in found.legs}
+        self.position = time_position.queued(self.position, marks, max(ended_at, self.server_now), flows)
         problem = f"The call has more than {self.reader.patience.most_legs} legs"
-        marks = {mark_of(leg.flow, leg.main_flow) for leg in found.legs}
-        self.position = time_position.queued(self.position, marks, ended_at, [found.flow])
-        return CallRecord.from_row(
-            {"id": found.flow, "call_id": found.flow, "ended_at": ended_at.isoformat(), "problem": problem}
-        )
+        row = {"id": found.name, "call_id": found.name, "ended_at": ended_at.isoformat(), "problem": problem}
+        return () if is_known else [CallRecord.from_row(row)]
 
     def _read_up_to(self, newest: datetime) -> None:
         overlap = self.reader.patience.overlap
@@ -281,65 +307,6 @@ class _Reading:
 
     def _batch(self, records: Sequence[CallRecord], read: int) -> Batch:
         return Batch(records, time_position.to_text(self.position), read)
-
-
-@dataclass(frozen=True, slots=True)
-class TooLong:
-    """A flow with more legs than are read of a call; ``legs`` are some of them."""
-
-    flow: str
-    legs: Sequence[Leg]
-
-
-def legs_by_call(table: LegTable, flows: Sequence[str], most_legs: int) -> Iterator[Sequence[Leg] | TooLong]:
-    """All legs of the calls of these flows, some calls at a time, each call once."""
-    seen: set[str] = set()
-    for start in range(0, len(flows), FLOWS_AT_ONCE):
-        wanted = [flow for flow in flows[start : start + FLOWS_AT_ONCE] if flow not in seen]
-        for legs in _joined(table, wanted, most_legs):
-            if not isinstance(legs, TooLong):
-                seen.update(leg.flow for leg in legs)
-            yield legs
-
-
-def _joined(table: LegTable, flows: Sequence[str], most_legs: int) -> Iterator[Sequence[Leg] | TooLong]:
-    """Over any number of steps, until no flow is named that was not asked for."""
-    asked: set[str] = set()
-    legs: list[Leg] = []
-    wanted = set(flows)
-    while wanted:
-        found = table.legs_of(sorted(wanted), most_legs + 1)
-        if len(found) > most_legs:
-            yield from _apart(table, flows, found, most_legs)
-            return
-        asked |= wanted
-        legs += found
-        wanted = {flow for leg in found for flow in (leg.flow, leg.main_flow) if flow is not None} - asked
-    if legs:
-        yield legs
-
-
-def _apart(
-    table: LegTable, flows: Sequence[str], found: Sequence[Leg], most_legs: int
-) -> Iterator[Sequence[Leg] | TooLong]:
-    """Together they have too many legs: one of them is too long, or they are too many calls."""
-    if len(flows) == 1:
-        yield TooLong(flows[0], found)
-        return
-    middle = len(flows) // 2
-    yield from _joined(table, flows[:middle], most_legs)
-    yield from _joined(table, flows[middle:], most_legs)
-
-
-def flows_of(touched: Iterable[Touched]) -> list[str]:
-    return list(dict.fromkeys(leg.flow for leg in touched))
-
-
-def _marks_by_flow(legs: Iterable[Leg]) -> dict[str, set[str]]:
-    marks: defaultdict[str, set[str]] = defaultdict(set)
-    for leg in legs:
-        marks[leg.flow].add(mark_of(leg.flow, leg.main_flow))
-    return marks
 
 
 def _end_of(record: CallRecord) -> datetime:

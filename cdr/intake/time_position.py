@@ -18,8 +18,8 @@ from typing import Any
 
 from shared.errors import PositionUnreadable
 
-MOST_MARKS = 20_000
-"""Beyond, the oldest are forgotten: then a call is queued once more, which the ledger absorbs."""
+MOST_MARKS = 25_000
+"""Beyond, the hours of the oldest are not looked at any more: that is better than to queue their calls at each poll."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
@@ -33,8 +33,8 @@ class TimePosition:
     """``read_from`` None: from the very beginning. Times are aware and in UTC.
 
     A call is of no interest if it was over by ``ended_after``, or began before ``started_from``: where the first poll
-    was to start. ``waiting`` has a flow of each call that is not whole, with the moment it was first seen. ``done`` has
-    the marks of what was queued, by the hour in which its call ended.
+    was to start. ``waiting`` has the flows of each call that is not whole, with the moment it was first seen. ``done``
+    has the marks of what was queued, by the hour in which its call ended.
     """
 
     read_from: datetime | None = None
@@ -81,25 +81,29 @@ def queued(position: TimePosition, marks: Collection[str], ended_at: datetime, f
     """The position after a call was queued, or found to be of no interest."""
     hour = (ended_at - _EPOCH) // _HOUR
     done = {**position.done, hour: position.done.get(hour, frozenset()) | frozenset(marks)}
-    return replace(position, waiting=_without(position.waiting, flows), done=_newest(done))
+    waiting = _without(position.waiting, flows)
+    return _with_room(replace(position, waiting=waiting, done=done))
 
 
-def _newest(done: Mapping[Hour, frozenset[str]]) -> Mapping[Hour, frozenset[str]]:
-    """Without the oldest hours where there are too many marks."""
-    left = MOST_MARKS
-    kept: dict[Hour, frozenset[str]] = {}
-    for hour in sorted(done, reverse=True):
-        left -= len(done[hour])
-        if left < 0 and kept:
+def _with_room(position: TimePosition) -> TimePosition:
+    """Without the oldest hours where there are too many marks; what ended in these, and was read, is read no more."""
+    left = sum(map(len, position.done.values())) - MOST_MARKS
+    kept, read_from = dict(position.done), position.read_from or _EPOCH
+    for hour in sorted(kept)[:-1]:
+        if left <= 0:
             break
-        kept[hour] = done[hour]
-    return kept
+        left -= len(kept.pop(hour))
+        read_from = max(read_from, min(_EPOCH + (hour + 1) * _HOUR, position.newest_end or _EPOCH))
+    return position if len(kept) == len(position.done) else replace(position, done=kept, read_from=read_from)
 
 
 def waits(position: TimePosition, flows: Collection[str], now: datetime) -> TimePosition:
-    """The position after a call was seen that is not whole: it keeps the moment of the first time."""
+    """The position after a call was seen that is not whole: it keeps the moment of the first time.
+
+    Each of its flows is kept: should they turn out to be calls of their own after all, none is forgotten.
+    """
     since = min([position.waiting[flow] for flow in flows if flow in position.waiting], default=now)
-    return replace(position, waiting={**_without(position.waiting, flows), next(iter(flows)): since})
+    return replace(position, waiting={**_without(position.waiting, flows), **dict.fromkeys(flows, since)})
 
 
 def vanished(position: TimePosition, flows: Iterable[str]) -> TimePosition:
@@ -112,13 +116,13 @@ def _without(waiting: Mapping[str, datetime], flows: Collection[str]) -> Mapping
 
 
 def to_text(position: TimePosition) -> str:
-    """Compact JSON, with times in milliseconds since 1970."""
+    """Compact JSON, with times in microseconds since 1970."""
     state = {
-        "read_from": _milliseconds(position.read_from),
-        "newest_end": _milliseconds(position.newest_end),
-        "ended_after": _milliseconds(position.ended_after),
-        "started_from": _milliseconds(position.started_from),
-        "waiting": {flow: _milliseconds(since) for flow, since in position.waiting.items()},
+        "read_from": _microseconds(position.read_from),
+        "newest_end": _microseconds(position.newest_end),
+        "ended_after": _microseconds(position.ended_after),
+        "started_from": _microseconds(position.started_from),
+        "waiting": {flow: _microseconds(since) for flow, since in position.waiting.items()},
         "done": {str(hour): "".join(sorted(marks)) for hour, marks in sorted(position.done.items())},
     }
     return json.dumps(state, separators=(",", ":"))
@@ -134,7 +138,7 @@ def from_text(text: str) -> TimePosition:
             newest_end=_moment(state["newest_end"]),
             ended_after=_moment(state["ended_after"]),
             started_from=_moment(state["started_from"]),
-            waiting={str(flow): _EPOCH + timedelta(milliseconds=since) for flow, since in state["waiting"].items()},
+            waiting={str(flow): _EPOCH + timedelta(microseconds=since) for flow, since in state["waiting"].items()},
             done={int(hour): _marks_in(marks) for hour, marks in state["done"].items()},
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as exc:
@@ -148,10 +152,9 @@ def _marks_in(text: str) -> frozenset[str]:
     return frozenset(text[start : start + _MARK] for start in range(0, len(text), _MARK))
 
 
-def _milliseconds(moment: datetime | None) -> int | None:
-    """Rounded down, so that nothing is passed over."""
-    return (moment - _EPOCH) // timedelta(milliseconds=1) if moment is not None else None
+def _microseconds(moment: datetime | None) -> int | None:
+    return (moment - _EPOCH) // timedelta(microseconds=1) if moment is not None else None
 
 
-def _moment(milliseconds: Any) -> datetime | None:
-    return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds is not None else None
+def _moment(microseconds: Any) -> datetime | None:
+    return _EPOCH + timedelta(microseconds=microseconds) if microseconds is not None else None

@@ -31,10 +31,11 @@ def patience(three_cx: ThreeCx) -> Patience:
 
 
 def leg_patience(three_cx: ThreeCx) -> LegPatience:
-    """What comes late is late by a quarter of an hour; into a replica by the schedule of what writes it, and that may
-    just have missed one."""
-    late = timedelta(minutes=15) + 2 * (three_cx.replica_delay or timedelta())
-    return LegPatience(overlap=late, open_row_wait=three_cx.open_row_wait)
+    """What comes late is late by a quarter of an hour, and most of it by less; into a replica by the schedule of what
+    writes it, and that may just have missed one."""
+    copied = 2 * (three_cx.replica_delay or timedelta())
+    usual = LegPatience()
+    return LegPatience(usual.overlap + copied, usual.settle + copied, three_cx.open_row_wait)
 
 
 def fold_options(calls: Calls) -> FoldOptions:

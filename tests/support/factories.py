@@ -56,6 +56,23 @@ def make_message(**changed: Any) -> Message:
     return Message((make_record(**changed),))
 
 
+def make_leg_row(leg: str, flow: str, at: datetime, **changed: Any) -> dict[str, Any]:
+    """A leg of a call from outside to extension 101, which began and ended at that moment and was not answered."""
+    return {
+        "cdr_id": leg,
+        "call_history_id": flow,
+        "source_entity_type": "external_line",
+        "source_participant_id": f"caller of {flow}",
+        "source_participant_phone_number": OUTSIDE,
+        "source_participant_is_incoming": True,
+        "destination_entity_type": "extension",
+        "destination_dn_number": "101",
+        "termination_reason": "continued_in" if changed.get("continued_in_cdr_id") else "src_participant_terminated",
+        "cdr_started_at": at,
+        "cdr_ended_at": at,
+    } | changed
+
+
 def make_job(rules: CallRules | None = None, **changed: Any) -> Job:
     """The same in hand of a worker."""
     return job_of(make_record(**changed), rules or make_rules())

@@ -36,7 +36,7 @@ def writings(
     """In order of time.
 
     :param late: one row in ten comes up to that much later
-    :param doubled: this part of the rows comes once more, a minute later
+    :param doubled: this part of the rows comes once more, a minute later, as it is by then
     :param joined_late: up to so long after its rows a flow is told to belong to another one
     :param copied_every: rows come with the runs of a copying job, whose number they bear
     """
@@ -49,6 +49,7 @@ def writings(
         told = joined_late * random.random()
         written = [part for each in written for part in _before_and_after(each, told)]
     written += [replace(each, at=each.at + timedelta(minutes=1)) for each in written if random.random() < doubled]
+    written = [_as_it_stands(each, written) for each in written]
     if copied_every:
         written = [_copied(each, copied_every) for each in written]
     return sorted(written, key=lambda each: each.at)
@@ -71,6 +72,14 @@ def _before_and_after(told: Writing, delay: timedelta) -> Iterator[Writing]:
     else:
         yield replace(told, row=told.row | {"main_call_history_id": own_flow})
         yield replace(told, at=told.at + delay)
+
+
+def _as_it_stands(each: Writing, written: list[Writing]) -> Writing:
+    """However late it comes, a row tells no less than has been written of its leg before."""
+    so_far = [other.row for other in written if other.row["cdr_id"] == each.row["cdr_id"] and other.at <= each.at]
+    furthest = max(so_far, key=lambda row: [row[time] is not None for time in ("cdr_ended_at", "cdr_answered_at")])
+    joined = (row["main_call_history_id"] for row in so_far if row["main_call_history_id"] != row["call_history_id"])
+    return replace(each, row=furthest | {"main_call_history_id": next(joined, furthest["main_call_history_id"])})
 
 
 def _copied(original: Writing, every: timedelta) -> Writing:

@@ -6,8 +6,20 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from uuid import UUID
 
-from pysqlbridge.tds.result import Bit, Column, ColumnType, DateTime, Float, Integer, NVarChar, QueryError, QueryResult
+from pysqlbridge.tds.result import (
+    Bit,
+    Column,
+    ColumnType,
+    DateTime,
+    Float,
+    Integer,
+    NVarChar,
+    QueryError,
+    QueryResult,
+    UniqueIdentifier,
+)
 
 from tests.systems.tds_types import DateTime2, DateTimeOffset, NVarCharMax
 
@@ -74,6 +86,7 @@ class Database:
         self._connection.text_factory = lambda raw: raw.decode("utf-8", "surrogatepass")
         self._connection.create_function("SYSUTCDATETIME", 0, lambda: to_stored(datetime.now(UTC).replace(tzinfo=None)))
         self._one_at_a_time = threading.Lock()
+        self._connection.create_function("SYSUTCDATETIME", 0, lambda: to_stored(datetime.now(UTC).replace(tzinfo=None)))
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple]:
         with self._one_at_a_time:
@@ -202,4 +215,6 @@ _TYPES: dict[str, tuple[ColumnType, Callable]] = {
     "DATETIMEOFFSET": (DateTimeOffset(), lambda cell: datetime.fromisoformat(str(cell).replace(" +", "+"))),
     "FLOAT": (Float(), float),
     "NVARCHAR": (NVarChar(), str),
+    "TINYINT": (Integer(1), _whole_number(1)),
+    "UNIQUEIDENTIFIER": (UniqueIdentifier(), UUID),
 }

@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    and_,
     bindparam,
     column,
     func,
     literal_column,
-    or_,
     select,
 )
 from sqlalchemy.types import NullType
@@ -28,8 +28,9 @@ from cdr.edges.sql.tables import facts_of, server_time
 from cdr.intake.columns import id_in, time_in
 from cdr.intake.folded import FoldOptions
 from cdr.intake.leg import COLUMNS, Leg, leg_of
+from cdr.intake.legs_by_call import FLOWS_AT_ONCE, Touched
 from cdr.intake.ports import Position, Progress, SourceFacts
-from cdr.intake.time_order import PAGE_SIZE, LegPatience, TimeOrderReader, Touched, progress
+from cdr.intake.time_order import PAGE_SIZE, LegPatience, TimeOrderReader, progress
 from shared import log
 from shared.clock import Clock
 from shared.config.phone_system import Database
@@ -93,52 +94,62 @@ class SqlLegTable:
         self._legs = known.subquery("legs")
 
     def now(self) -> datetime:
-        return server_time(self._connection, self._engine) or datetime.now(UTC)
+        return server_time(self._connection, self._engine) or FIRST_TIME
 
     def newest_end(self) -> datetime | None:
-        newest = self._connection.execute(select(func.max(self._legs.c.cdr_ended_at)).where(self._is_time)).scalar()
+        ends = self._legs.c.cdr_ended_at
+        newest = self._connection.execute(select(func.max(ends)).where(*self._ended(FIRST_TIME))).scalar()
         return time_in({"cdr_ended_at": newest}, "cdr_ended_at")
 
-    def ended_from(self, since: datetime | None, after: Touched | None, limit: int) -> Sequence[Touched]:
+    def ended_from(self, since: datetime | None, limit: int) -> Sequence[Touched]:
         legs = self._legs.c
-        first = moment_in_utc(after.ended_at if after is not None else since or FIRST_TIME, self._engine)
-        is_known = legs.cdr_id.is_not(None), legs.call_history_id.is_not(None)
-        wanted: list[ColumnElement[bool]] = [legs.cdr_ended_at >= first, self._is_time, *is_known]
-        if after is not None:
-            wanted.append(or_(legs.cdr_ended_at > first, legs.cdr_id > _plain(after.leg)))
-        fields = (legs.cdr_id, legs.call_history_id, legs.main_call_history_id, legs.cdr_ended_at)
-        query = select(*fields).where(*wanted).order_by(legs.cdr_ended_at, legs.cdr_id).limit(limit)
+        fields = (legs.call_history_id, legs.main_call_history_id, legs.cdr_ended_at)
+        wanted = (*self._ended(since or FIRST_TIME), legs.call_history_id.is_not(None))
+        query = select(*fields).where(*wanted).order_by(legs.cdr_ended_at).limit(limit)
         return [_touched(row) for row in self._connection.execute(query).mappings()]
 
     def legs_of(self, flows: Collection[str], limit: int) -> Sequence[Leg]:
         """By one column and then by the other: a condition over both keeps some engines from using their indexes."""
-        spelled = sorted({spelling for flow in flows for spelling in (flow, flow.upper())})
-        named = bindparam("flows", spelled, expanding=True, type_=NullType())
         found: list[Leg] = []
-        for name in ("call_history_id", "main_call_history_id"):
-            query: Any = select(literal_column("legs.*")).select_from(self._legs).where(self._legs.c[name].in_(named))
-            result = self._connection.execute(query.limit(limit))
-            names = [name.lower() for name in result.keys()]  # noqa: SIM118 - a result is no dict
-            if missing := sorted(NEEDED - set(names)):
-                raise SourceMisconfigured(f"3cx.schema: the SELECT of legs yields no column {', '.join(missing)}")
-            found += [leg for row in result if (leg := _leg(dict(zip(names, row, strict=True)))) is not None]
+        named = list(flows)
+        for start in range(0, len(named), FLOWS_AT_ONCE):
+            own, main = self._legs.c.call_history_id, self._legs.c.main_call_history_id
+            some = _spelled(named[start : start + FLOWS_AT_ONCE])
+            for wanted in (own.in_(some), and_(main.in_(some), own.not_in(some))):
+                found += self._legs_where(wanted, limit + 1 - len(found))
+                if len(found) > limit:
+                    return found
         return found
 
-    @property
-    def _is_time(self) -> ColumnElement[bool]:
-        """Not one of the placeholders that stand for a time far ahead."""
-        return self._legs.c.cdr_ended_at < moment_in_utc(LAST_TIME, self._engine)
+    def _legs_where(self, wanted: ColumnElement[bool], limit: int) -> Iterator[Leg]:
+        query: Any = select(literal_column("legs.*")).select_from(self._legs).where(wanted)
+        result = self._connection.execute(query.limit(limit))
+        names = [name.lower() for name in result.keys()]  # noqa: SIM118 - a result is no dict
+        if missing := sorted(NEEDED - set(names)):
+            raise SourceMisconfigured(f"3cx.schema: the SELECT of legs yields no column {', '.join(missing)}")
+        return (leg for row in result if (leg := _leg(dict(zip(names, row, strict=True)))) is not None)
+
+    def _ended(self, since: datetime) -> tuple[ColumnElement[bool], ...]:
+        """From a moment on, without the placeholders that stand for a time far ahead."""
+        ends = self._legs.c.cdr_ended_at
+        return ends >= moment_in_utc(since, self._engine), ends < moment_in_utc(LAST_TIME, self._engine)
 
 
-def _plain(value: str) -> BindParameter[Any]:
-    """Without a type of its own: it takes that of the column, which may be a uuid or text."""
-    return bindparam(None, value, type_=NullType())
+def _spelled(flows: Sequence[str]) -> BindParameter[Any]:
+    """In lower and in upper case, for columns of text; without a type of its own, to take that of the column."""
+    spellings = sorted({spelling for flow in flows for spelling in (flow, flow.upper())})
+    return bindparam(None, spellings, expanding=True, unique=True, type_=NullType())
 
 
 def _touched(row: Mapping[Any, Any]) -> Touched:
+    """What cannot be read as a time comes first, where it is in nobody's way."""
     columns = {str(name): value for name, value in row.items()}
-    leg, flow = (id_in(columns, name) or str(columns[name]) for name in ("cdr_id", "call_history_id"))
-    return Touched(leg, flow, id_in(columns, "main_call_history_id"), time_in(columns, "cdr_ended_at") or FIRST_TIME)
+    try:
+        ended_at = time_in(columns, "cdr_ended_at")
+    except InvalidRow:
+        ended_at = None
+    flow, main_flow = (id_in(columns, name) for name in ("call_history_id", "main_call_history_id"))
+    return Touched(flow or "", main_flow, ended_at or FIRST_TIME)
 
 
 def _leg(row: Mapping[str, Any]) -> Leg | None:

@@ -19,11 +19,16 @@ LEAST_DATE = 10  # characters of 2026-11-22
 
 def moment_in_utc(moment: datetime, engine: str) -> BindParameter[Any]:
     """For columns that hold UTC. Aware where the engine compares such with either kind of column, else without an
-    offset; SQLite compares text."""
+    offset.
+
+    SQLite compares text: the shortest way to write a moment is not beyond any other one.
+    """
     if engine == "postgresql":
         return bindparam(None, moment, type_=DateTime(timezone=True))
     naive = moment.astimezone(UTC).replace(tzinfo=None)
-    return bindparam(None, naive.isoformat(" ", "milliseconds") if engine == "sqlite" else naive)
+    if engine != "sqlite":
+        return bindparam(None, naive)
+    return bindparam(None, naive.isoformat(" ", "microseconds").rstrip("0").rstrip("."))
 
 
 class TimeColumn:

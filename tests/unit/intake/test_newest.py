@@ -14,8 +14,9 @@ from cdr.calls.call import CallRecord
 from cdr.intake.folded import FoldOptions
 from cdr.intake.id_order import IdOrderReader, Patience
 from cdr.intake.leg import Leg, Side
+from cdr.intake.legs_by_call import Touched
 from cdr.intake.newest import FIRST_SPAN, MOST_READ
-from cdr.intake.time_order import LegPatience, TimeOrderReader, Touched
+from cdr.intake.time_order import LegPatience, TimeOrderReader
 from shared.clock import HandMovedClock
 from tests.fakes.row_table import InMemoryRowTable
 from tests.support.factories import make_raw_row
@@ -70,10 +71,9 @@ class Legs:
     def newest_end(self) -> datetime | None:
         return max((leg.ended_at for leg in self.legs if leg.ended_at), default=None)
 
-    def ended_from(self, since: datetime | None, after: Touched | None, limit: int) -> Sequence[Touched]:
-        ended = [Touched(leg.id, leg.flow, None, leg.ended_at) for leg in self.legs if leg.ended_at]
+    def ended_from(self, since: datetime | None, limit: int) -> Sequence[Touched]:
+        ended = [Touched(leg.flow, None, leg.ended_at) for leg in self.legs if leg.ended_at]
         wanted = [t for t in ended if since is None or t.ended_at >= since]
-        wanted = [t for t in wanted if after is None or (t.ended_at, t.leg) > (after.ended_at, after.leg)]
         self.read += len(wanted[:limit])
         return wanted[:limit]
 

@@ -8,81 +8,18 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cdr.edges.sql.selects import read_select
-from cdr.intake.folded import Entry, FoldedCall, FoldOptions, OwnerPolicy, records_of
+from cdr.intake.folded import FoldedCall, FoldOptions, records_of
 from cdr.intake.v18_segments import calls_of
+from tests.support.v18_cases import CASES, POLICIES, PROJECT, START, Row, expected, rows_of, written
 
-PROJECT = Path(__file__).parents[3]
-CASES: list[dict[str, Any]] = yaml.safe_load((PROJECT / "tests/data/v18_calls.yml").read_text("utf-8"))
 BY_NAME = {case["case"]: case["segments"] for case in CASES}
-POLICIES: tuple[OwnerPolicy, ...] = ("last_answered", "first_answered", "longest", "each")
-
-START = datetime(2026, 11, 22, 10, tzinfo=UTC)
-NUMBERS = {"A": "+19075550141", "B": "+19075550142", "X": ""}
-NAMES = {number: name for name, number in NUMBERS.items()}
-DN_TYPES = {"": 0, "line": 1, "g": 2, "q": 4, "v": 5, "m": 6, "!": 12, "^": 13}
-
-Row = dict[str, Any]
-
-
-def _party(side: str, name: str) -> Row:
-    """A party's columns; its ids are the same wherever the case names it."""
-    mark, number = name.rstrip("0123456789ABX"), NUMBERS.get(name[-1])
-    dn = name.removeprefix(mark) if number is None else "" if mark else "10000"
-    if number is None:
-        number = "" if mark == "!" else f"Ext.{dn}"
-    kind = DN_TYPES[mark or ("line" if name in NUMBERS else "")]
-    values = {
-        "part_id": int.from_bytes(name.encode()),
-        "info_id": 7,
-        "dn_type": kind,
-        "dn": dn,
-        "caller_number": number,
-    }
-    return {f"{side}_{key}": value for key, value in values.items()}
-
-
-def _rows(segments: Sequence[str], call_id: int = 17) -> list[Row]:
-    """Rows as PostgreSQL yields them. The later a segment, the lower its id."""
-    rows: list[Row] = []
-    for order, written in enumerate(segments, 1):
-        source, mark, destination, span, action = written.split()
-        begins, ends = (START + timedelta(seconds=float(each)) for each in span.split("-"))
-        rows.append(
-            {
-                "call_id": call_id,
-                "call_started_at": START,
-                "call_ended_at": START + timedelta(minutes=10),
-                "seg_id": call_id * 100 - order,
-                "seg_order": order,
-                "seg_type": 2 if mark == "=" else 1,
-                "seg_action": int(action),
-                "seg_started_at": begins,
-                "seg_ended_at": ends,
-                **_party("src", source),
-                **_party("dst", destination),
-            }
-        )
-    return rows
-
-
-def _written(entry: Entry | None) -> str | None:
-    """An entry as the cases write it."""
-    if entry is None:
-        return None
-    way = f"{entry.extension} {'in' if entry.direction == 'INBOUND' else 'out'} {NAMES.get(entry.number, entry.number)}"
-    if entry.answered_at is not None:
-        begins, ends = ((each - START).total_seconds() for each in (entry.answered_at, entry.ended_at))
-        way += f" {entry.talk.total_seconds():g}s {begins:g}-{ends:g}"
-    return f"{way} via {entry.group}" if entry.group else way
 
 
 def _call(rows: Sequence[Row]) -> FoldedCall:
@@ -92,18 +29,15 @@ def _call(rows: Sequence[Row]) -> FoldedCall:
 
 @pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
 def test_a_call_has_the_entries_that_each_policy_makes_of_its_talks(case: dict[str, Any]) -> None:
-    call = _call(_rows(case["segments"]))
-    each: list[str] = case.get("each", [])
-    chosen = {policy: case.get(policy, each[0].split()[0] if each else None) for policy in POLICIES}
-    expected = {policy: [entry for entry in each if entry.split()[0] == chosen[policy]] for policy in POLICIES}
-    found = {policy: [_written(entry) for entry in call.owners.get(policy, ())] for policy in POLICIES}
+    call = _call(rows_of(case["segments"]))
+    found = {policy: [written(entry) for entry in call.owners.get(policy, ())] for policy in POLICIES}
     assert call.is_complete
-    assert found == expected | {"each": each}
-    assert _written(call.unanswered) == case.get("unanswered")
+    assert found == expected(case)
+    assert written(call.unanswered) == case.get("unanswered")
 
 
 def test_an_entry_without_a_talk_ends_with_the_call() -> None:
-    entry = _call(_rows(["A ~ 101 0-18 3"])).unanswered
+    entry = _call(rows_of(["A ~ 101 0-18 3"])).unanswered
     assert entry is not None
     assert entry.ended_at == START + timedelta(minutes=10)
 
@@ -113,13 +47,13 @@ def test_an_entry_without_a_talk_ends_with_the_call() -> None:
     [("A ~ 101 0-9 3", "cancelled"), ("A = 101 0-9 6", "ended_by_destination"), ("A = 101 0-9 15", "action_15")],
 )
 def test_a_record_tells_what_ended_it(segment: str, cause: str) -> None:
-    (record,) = records_of(_call(_rows([segment])), FoldOptions())
+    (record,) = records_of(_call(rows_of([segment])), FoldOptions())
     assert record.values["hangup_cause"] == cause
 
 
 def test_which_of_its_sides_are_ours_decides_on_the_type_of_a_call() -> None:
     def call_type(segment: str) -> str:
-        (record,) = records_of(_call(_rows([segment])), FoldOptions())
+        (record,) = records_of(_call(rows_of([segment])), FoldOptions())
         return str(record.values["call_type"])
 
     assert [call_type(each) for each in ("A = 101 0-9 5", "101 = A 0-9 5", "101 = 102 0-9 5", "101 ~ 102 0-9 3")] == [
@@ -132,18 +66,18 @@ def test_which_of_its_sides_are_ours_decides_on_the_type_of_a_call() -> None:
 
 @given(st.sampled_from(CASES), st.randoms(use_true_random=False))
 def test_neither_the_order_of_rows_nor_copies_of_them_matter(case: dict[str, Any], chance: random.Random) -> None:
-    rows = _rows(case["segments"])
+    rows = rows_of(case["segments"])
     shuffled = [*rows, *chance.choices(rows, k=2)]
     chance.shuffle(shuffled)
     assert _call(shuffled) == _call(rows)
 
 
 def test_the_calls_of_many_rows_are_kept_apart() -> None:
-    rows = _rows(["A = 101 0-9 5"], call_id=1) + _rows(["B ~ 102 0-9 3"], call_id=2)
+    rows = rows_of(["A = 101 0-9 5"], call_id=1) + rows_of(["B ~ 102 0-9 3"], call_id=2)
     assert [(call.id, call.answered) for call in calls_of([rows[1], rows[0]])] == [("2", False), ("1", True)]
 
 
-NO_SEGMENT = {column: None for column in _rows(["A = 101 0-9 5"])[0] if not column.startswith("call_")}
+NO_SEGMENT = {column: None for column in rows_of(["A = 101 0-9 5"])[0] if not column.startswith("call_")}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +92,7 @@ NO_SEGMENT = {column: None for column in _rows(["A = 101 0-9 5"])[0] if not colu
     ids=["no segments", "no party", "no end of a segment", "an end that is no time", "no end of the call"],
 )
 def test_a_call_that_is_not_all_there_has_no_entry_but_is_seen(changed: Row, lack: str) -> None:
-    call = _call([_rows(["A = 101 0-9 5"])[0] | changed])
+    call = _call([rows_of(["A = 101 0-9 5"])[0] | changed])
     assert not call.is_complete
     assert records_of(call, FoldOptions(), after_wait=True) == []
     (record,) = records_of(call, FoldOptions(), give_up=True)
@@ -166,7 +100,7 @@ def test_a_call_that_is_not_all_there_has_no_entry_but_is_seen(changed: Row, lac
 
 
 def test_a_party_of_an_unknown_kind_is_there_all_the_same() -> None:
-    row = _rows(["A = 101 0-9 5"])[0] | {"dst_dn_type": None}
+    row = rows_of(["A = 101 0-9 5"])[0] | {"dst_dn_type": None}
     assert _call([row]).is_complete
 
 
@@ -188,11 +122,11 @@ AS_DRIVERS_GIVE_THEM = {
 
 @pytest.mark.parametrize("given_as", AS_DRIVERS_GIVE_THEM.values(), ids=AS_DRIVERS_GIVE_THEM)
 def test_a_call_is_the_same_whatever_types_a_driver_gives(given_as: Any) -> None:
-    rows = _rows(BY_NAME["the agent transfers to a colleague"])
+    rows = rows_of(BY_NAME["the agent transfers to a colleague"])
     assert _call([{column: given_as(value) for column, value in row.items()} for row in rows]) == _call(rows)
 
 
-COLUMNS = tuple(_rows(["A = 101 0-9 5"])[0])
+COLUMNS = tuple(rows_of(["A = 101 0-9 5"])[0])
 GARBAGE = (
     st.none()
     | st.integers(-3, 20)
@@ -240,5 +174,5 @@ def test_the_select_yields_the_columns_of_segments_and_calls_without_any(name: s
     database.close()
     assert set(rows[0]) == set(COLUMNS)
     answered, without_segments = calls_of(rows)
-    assert [_written(entry) for entry in answered.owners["each"]] == ["101 in A 55s 5-60"]
+    assert [written(entry) for entry in answered.owners["each"]] == ["101 in A 55s 5-60"]
     assert not without_segments.is_complete

@@ -1,0 +1,127 @@
+"""From a phone system's tables to records, over each kind of database and with any column types: the right answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cdr.calls.call import CallRecord
+from cdr.intake.folded import FoldOptions
+from cdr.intake.ports import CallSource
+from cdr.intake.time_order import LegPatience
+from shared.clock import HandMovedClock
+from tests.support import v18_cases
+from tests.support.v20_calls import POLICIES, Answer
+from tests.support.v20_cases import RightCall, cases
+from tests.systems.leg_tables import COLUMNS_OF, LegTable, id_of
+from tests.systems.phone_systems import DATABASES, SqlPhoneSystem
+from tests.systems.plugin import MakePhoneSystem
+from tests.systems.segment_tables import SegmentTables
+
+CASES = list(cases())
+AT_ONCE = LegPatience(overlap=timedelta(), settle=timedelta(), open_row_wait=timedelta())
+
+Told = tuple[Any, ...]
+
+
+@pytest.fixture(params=COLUMNS_OF)
+def table(request: pytest.FixtureRequest, make_phone_system: MakePhoneSystem) -> LegTable:
+    columns = COLUMNS_OF[request.param]
+    system = make_phone_system(columns.database)
+    assert isinstance(system, SqlPhoneSystem)
+    return LegTable(system, columns)
+
+
+def read_all(source: CallSource) -> Iterator[CallRecord]:
+    """What is not whole is waited for at the first look, and given up at the second."""
+    with source.connect() as reader:
+        position = reader.begin("beginning")
+        for _ in range(2):
+            for batch in reader.batches(position):
+                yield from batch.records
+                position = batch.position
+
+
+def _told(record: CallRecord) -> Told:
+    if record.values.get("problem") or record.values.get("not_logged"):
+        return record.id, bool(record.values.get("problem"))
+    names = ("extension", "caller_number", "dest_number", "duration_s", "call_group_id", "answered")
+    return record.id, datetime.fromisoformat(record.values["ended_at"]), *(record.values[name] for name in names)
+
+
+def _right(call: RightCall, policy: str) -> Iterator[Told]:
+    flow = id_of(call.flows[0])
+    if any(lack in ("end", "successor") for _, lack in call.missing):
+        yield flow, True
+        return
+    answers = call.owners[policy]
+    for answer in answers or ([call.unanswered] if call.unanswered else []):
+        name = f"{flow}/{answer.extension}" if policy == "each" and answers else flow
+        yield _as_told(name, answer)
+    if not answers and not call.unanswered:
+        yield flow, False
+
+
+def _as_told(name: str, answer: Answer) -> Told:
+    caller, called = answer.number, answer.extension
+    if answer.direction == "OUTBOUND":
+        caller, called = called, caller
+    seconds, is_answered = int(answer.talk.total_seconds() + 0.5), answer.answered_at is not None
+    return name, answer.ended_at, answer.extension, caller, called, seconds, answer.group, is_answered
+
+
+def test_the_cases_of_v20_give_their_right_answers(table: LegTable, clock: HandMovedClock) -> None:
+    table.insert(row for case in CASES if table.columns.offload or not _needs_offload(case.rows) for row in case.rows)
+    wanted = [case for case in CASES if table.columns.offload or not _needs_offload(case.rows)]
+    for policy in POLICIES:
+        source = table.source(clock, AT_ONCE, FoldOptions(policy), page_size=50)  # type: ignore[arg-type]
+        told = sorted(map(_told, read_all(source)), key=str)
+        assert told == sorted(
+            (right for case in wanted for call in case.calls for right in _right(call, policy)), key=str
+        )
+
+
+def _needs_offload(rows: list[dict[str, Any]]) -> bool:
+    return any(row["offload_id"] for row in rows)
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_the_cases_of_v18_give_their_right_answers(
+    database: str, make_phone_system: MakePhoneSystem, clock: HandMovedClock
+) -> None:
+    system = make_phone_system(database)
+    assert isinstance(system, SqlPhoneSystem)
+    tables = SegmentTables(system, database)
+    numbered = enumerate(v18_cases.CASES, start=1)
+    tables.insert(row for number, case in numbered for row in v18_cases.rows_of(case["segments"], call_id=number))
+    for policy in v18_cases.POLICIES:
+        told: dict[str, list[str]] = {}
+        for record in read_all(tables.source(clock, FoldOptions(policy), page_size=7)):
+            told.setdefault(record.values["call_id"], []).append(_in_short(record))
+        right = [v18_cases.expected(case)[policy] or [case.get("unanswered", "nobody")] for case in v18_cases.CASES]
+        assert list(told.values()) == [[" ".join(_but_its_begin(entry)) for entry in entries] for entries in right]
+
+
+def _but_its_begin(written: str) -> Iterator[str]:
+    """Of an entry as the cases write it; a record has the seconds whole, and does not tell when a talk began."""
+    for word in written.split():
+        if word.endswith("s") and word[0].isdigit():
+            yield f"{int(float(word[:-1]) + 0.5)}s"
+        else:
+            yield word.rpartition("-")[2]
+
+
+def _in_short(record: CallRecord) -> str:
+    values, names = record.values, v18_cases.NAMES
+    if values.get("not_logged"):
+        return "nobody"
+    is_out = values["extension"] == values["caller_number"]
+    number = values["dest_number" if is_out else "caller_number"] or ""
+    words = [values["extension"], "out" if is_out else "in", names.get(number, number)]
+    if values["answered"]:
+        end = (datetime.fromisoformat(values["ended_at"]) - v18_cases.START).total_seconds()
+        words += [f"{values['duration_s']}s", f"{end:g}"]
+    return " ".join([*words, *(["via", values["call_group_id"]] if values["call_group_id"] else [])])
