@@ -115,6 +115,15 @@ class WindowOrderReader:
             told.update(record.id for record in records)
             yield records
 
+    def again(self, record: CallRecord) -> Sequence[CallRecord]:
+        began_at, flow = record.values.get("started_at"), record.id.partition("/")[0]
+        if began_at is None:
+            return ()
+        gathering = gathering_of(self.log, self.clock.now())
+        gathering.read_more([(datetime.fromisoformat(str(began_at)), _end_of(record))])
+        gathering.gather([flow])
+        return [each for call, _ in gathering.calls_of([flow]) for each in records_of(call, self.options)]
+
     def newest(self, limit: int) -> Sequence[CallRecord]:
         """Back from now, in spans that double, for a month at most."""
         now = self.clock.now()
