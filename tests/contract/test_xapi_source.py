@@ -17,13 +17,13 @@ from cdr.intake.poll import Poller, poll
 from cdr.intake.ports import CallSource, SourceFacts
 from cdr.intake.report_rows import calls_of_report
 from cdr.wiring.sources import make_source
+from local.phone_system.v20 import play
 from shared.clock import HandMovedClock
 from shared.config.file import parse_settings
 from shared.errors import PipelineError, StorageUnavailable
 from tests.fakes.call_queue import InMemoryCallQueue
 from tests.fakes.positions import InMemoryPositionStore
 from tests.support.report_writings import ReportedCall, reported
-from tests.support.v20_calls import play
 from tests.systems import xapi
 from tests.systems.xapi import Fault, Xapi
 

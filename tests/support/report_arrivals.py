@@ -23,12 +23,12 @@ from cdr.intake.ports import Position, Progress, SourceFacts
 from cdr.intake.report_log import ReportPatience
 from cdr.intake.report_rows import calls_of_report
 from cdr.intake.window_order import WindowOrderReader
+from local.phone_system.v20 import SHAPES, PlayedCall, play
 from shared.clock import Clock, HandMovedClock
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.report import InMemoryReport
 from tests.support.report_writings import ReportedCall, Telling, When, is_told, reported
-from tests.support.v20_calls import SHAPES, PlayedCall, play
 from tests.support.workshop import Workshop
 
 BEGIN = datetime(2026, 11, 22, 22, 30, tzinfo=UTC)

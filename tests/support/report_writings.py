@@ -14,8 +14,8 @@ from typing import Any, Literal
 from cdr.intake.leg import Leg
 from cdr.intake.report_rows import leg_of_report
 from cdr.intake.under_way import UnderWay
-from tests.support.v20_calls import PlayedCall
-from tests.support.v20_stage import Row
+from local.phone_system.stage import Row
+from local.phone_system.v20 import PlayedCall
 
 When = Literal["leg end", "flow end", "leg start"]
 Telling = Literal["current talk", "first talk", "last change"]
