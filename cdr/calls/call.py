@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -106,6 +106,14 @@ class CallKey:
 
     day: str
     name: str
+
+    @property
+    def around(self) -> Sequence[CallKey]:
+        """Where the same call may stand too: under the day before and the day after."""
+        if self.day == UNDATED:
+            return ()
+        day = date.fromisoformat(self.day)
+        return [CallKey((day + timedelta(days=away)).isoformat(), self.name) for away in (-1, 1)]
 
 
 @dataclass(frozen=True, slots=True)

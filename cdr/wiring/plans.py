@@ -13,6 +13,7 @@ from cdr.groups.notices import WatchedGroup
 from cdr.intake.folded import FoldOptions
 from cdr.intake.id_order import Patience
 from cdr.intake.ports import StartFrom
+from cdr.intake.report_log import ReportPatience
 from cdr.intake.time_order import LegPatience
 from shared.config.calls import Calls
 from shared.config.groups import CallGroups, NoMembers
@@ -27,7 +28,8 @@ def start_from(three_cx: ThreeCx) -> StartFrom:
 
 
 def patience(three_cx: ThreeCx) -> Patience:
-    return Patience(gap_wait=three_cx.gap_wait, open_row_wait=three_cx.open_row_wait)
+    settle = timedelta(seconds=three_cx.settle_seconds)
+    return Patience(gap_wait=three_cx.gap_wait, open_row_wait=three_cx.open_row_wait, settle=settle)
 
 
 def leg_patience(three_cx: ThreeCx) -> LegPatience:
@@ -36,6 +38,10 @@ def leg_patience(three_cx: ThreeCx) -> LegPatience:
     copied = 2 * (three_cx.replica_delay or timedelta())
     usual = LegPatience()
     return LegPatience(usual.overlap + copied, usual.settle + copied, three_cx.open_row_wait)
+
+
+def report_patience(three_cx: ThreeCx) -> ReportPatience:
+    return ReportPatience(open_row_wait=three_cx.open_row_wait)
 
 
 def fold_options(calls: Calls) -> FoldOptions:

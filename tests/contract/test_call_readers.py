@@ -64,7 +64,7 @@ class ByHand:
         self.repeats = not exchange.tells_once
         self.position: Position | None = None
 
-    def look(self, most: int) -> None:
+    def look(self, most: int) -> bool:
         with self.exchange.source.connect() as reader:
             if self.position is None:
                 self.position = reader.begin("beginning")
@@ -74,6 +74,7 @@ class ByHand:
                 self.position = batch.position
             bearings = reader.bearings(self.position)
             assert (bearings.is_beyond, bearings.is_another) == (False, False)
+        return True
 
     def fail(self, n: int, *, answer_lost: bool) -> None:
         self.exchange.faults.fail_at(1 + n, SourceUnavailable("told to"), answer_lost=answer_lost)
@@ -102,12 +103,10 @@ class ByPoll:
     def position(self) -> Position | None:
         return self._positions.stored.text if self._positions.stored else None
 
-    def look(self, most: int) -> None:
+    def look(self, most: int) -> bool:
+        """Whether it could: a poll that could not even give its lease back may have it."""
         source, budget = self.exchange.source, timedelta(seconds=most - 1)
-        outcome = poll(Poller(source, self._queue, self._positions, self.clock, budget, LEASE))
-        if outcome.result == "held":  # by a poll that could not even give its lease back
-            self.clock.move(LEASE)
-            self.look(most)
+        return poll(Poller(source, self._queue, self._positions, self.clock, budget, LEASE)).result != "held"
 
     def fail(self, n: int, *, answer_lost: bool) -> None:
         self.repeats = True
@@ -153,7 +152,9 @@ class History:
                 self._wait(timedelta(seconds=number))
             case "look":
                 with suppress(PipelineError):
-                    self.reader.look(number)
+                    if not self.reader.look(number):
+                        self._wait(LEASE)
+                        self.reader.look(number)
             case "fail":
                 self.reader.fail(number, answer_lost=flag)
         assert self.over.issuperset(self._came())
@@ -175,6 +176,8 @@ class History:
         assert self.exchange.source.progress(position).open_calls == len(self.going_on)
         with self.exchange.source.connect() as reader:
             assert all(reader.has_passed(position, record) for record in self.reader.records)
+            for record in self.reader.records[-3:]:
+                assert record.id in {each.id for each in reader.again(record)}
             newest = {self.exchange.call_of(record) for record in reader.newest(3)}
         assert (newest <= self.over, len(newest)) == (True, min(3, len(self.over)))
 

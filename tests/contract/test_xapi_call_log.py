@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from cdr.edges.xapi.call_log import XapiCallLog
 from cdr.edges.xapi.client import NotThere, TooMuchAtOnce
 from cdr.intake.leg import Leg, Side
+from cdr.intake.under_way import UnderWay
 from shared.clock import HandMovedClock
 from shared.errors import SourceMisconfigured, SourceUnavailable
 from tests.systems import xapi
@@ -246,7 +247,24 @@ def test_the_start_of_the_newest_call_is_known(server: Xapi, call_log: XapiCallL
     assert call_log.newest_start() == START
 
 
-def test_calls_under_way_are_counted(server: Xapi, call_log: XapiCallLog) -> None:
-    assert call_log.active_calls() == 0
-    server.active_calls = [{"Id": 4711, "Status": "Talking"}, {"Id": 4712, "Status": "Routing"}]
-    assert call_log.active_calls() == 2
+def test_calls_under_way_are_told_with_what_is_known_of_when(server: Xapi, call_log: XapiCallLog) -> None:
+    assert call_log.calls_under_way() == []
+    server.active_calls = [
+        {
+            "Id": 4711,
+            "Status": "Talking",
+            "EstablishedAt": "2026-11-22T08:00:05.5Z",
+            "LastChangeStatus": "2026-11-22T09:00:00Z",
+        },
+        {"Id": 4712, "Status": "Routing"},
+    ]
+    established_at = START + timedelta(seconds=5.5)
+    assert call_log.calls_under_way() == [UnderWay("4711", established_at, START + HOUR), UnderWay("4712")]
+
+
+@pytest.mark.parametrize("status", [402, 403, 404])
+def test_where_calls_under_way_may_not_be_seen_that_is_known_of_them(
+    server: Xapi, call_log: XapiCallLog, status: int
+) -> None:
+    server.fail_next("data", Fault(status))
+    assert call_log.calls_under_way() is None
