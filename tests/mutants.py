@@ -79,7 +79,7 @@ class Mutant:
 
 
 def mutants_of(source: str, wanted: Callable[[Place], bool]) -> Iterator[Mutant]:
-    """Annotations and slots make none: they change nothing that a program does which keeps to its types."""
+    """Annotations, and that a dataclass is frozen, make none: the type checker sees to these."""
     unchanged = dumped(source)
     for place in filter(wanted, places_in(source)):
         changed = mutate_code(source, cosmic_ray.plugins.get_operator(place.operator)(), place.occurrence)
@@ -99,7 +99,7 @@ def dumped(source: str) -> str:
             node.annotation = None
         if isinstance(node, ast.AnnAssign):
             node.annotation = ast.Constant(None)
-        if isinstance(node, ast.keyword) and node.arg == "slots":
+        if isinstance(node, ast.keyword) and node.arg in ("frozen", "slots"):
             node.value = ast.Constant(None)
     return ast.dump(tree)
 
