@@ -89,7 +89,7 @@ class Ports:
     def source(self) -> CallSource:
         from cdr.wiring.sources import make_source
 
-        return make_source(self.settings, self.root, self.clock, self.page_size)
+        return make_source(self.settings, self.root, self.clock, self.page_size, self.xapi_clients)
 
     @cached_property
     def newest_call(self) -> NewestCall | None:

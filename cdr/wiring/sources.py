@@ -10,6 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from cdr.wiring import plans
+from cdr.wiring.xapi_clients import XapiClients
 from shared import log
 from shared.clock import Clock
 from shared.config.settings import Settings
@@ -23,11 +24,18 @@ PAGE_OF_ROWS = 500
 PAGE_OF_LEGS = 2_000
 
 
-def make_source(settings: Settings, root: Path, clock: Clock, page_size: int | None = None) -> CallSource:
+def make_source(
+    settings: Settings,
+    root: Path,
+    clock: Clock,
+    page_size: int | None = None,
+    xapi_clients: XapiClients | None = None,
+) -> CallSource:
     makers = {
         "calllog": lambda: _calllog(settings, root, clock, page_size or PAGE_OF_ROWS),
         "v20": lambda: _v20(settings, root, clock, page_size or PAGE_OF_LEGS),
         "v18": lambda: _v18(settings, root, clock, page_size or PAGE_OF_ROWS),
+        "xapi": lambda: _xapi(settings, clock, xapi_clients or XapiClients(clock)),
     }
     source = settings.three_cx.source
     return FoundSource(settings, makers) if source == "auto" else LateSource(source, makers[source])
@@ -58,6 +66,16 @@ def _v18(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSo
     sql = read_segments(three_cx.database.engine, root)
     options = plans.fold_options(settings.calls)
     return SqlV18(three_cx.database, sql, clock, plans.patience(three_cx), options=options, page_size=page_size)
+
+
+def _xapi(settings: Settings, clock: Clock, clients: XapiClients) -> CallSource:
+    from cdr.edges.xapi.source import XapiCalls
+
+    three_cx = settings.three_cx
+    if three_cx.xapi is None:
+        raise LookupError("source xapi has no section 3cx.xapi")
+    client = clients.client_of(three_cx.xapi, "3cx.xapi", settings)
+    return XapiCalls(client, clock, plans.report_patience(three_cx), plans.fold_options(settings.calls))
 
 
 @dataclass

@@ -1,6 +1,11 @@
 -- Legs of calls in a replica that the Data Connector of a 3CX V20 phone system writes, on PostgreSQL, MySQL or SQL Server.
 -- Whatever types the columns have there, they are read as what they stand for. offload_id tells which of two copies of a
 -- leg was sent last.
+--
+-- A replica has no index of its own. A poll is cheap with these three, and without them it reads the whole table:
+--   CREATE INDEX cdroutput_ended ON cdroutput (cdr_ended_at)
+--   CREATE INDEX cdroutput_flow ON cdroutput (call_history_id)
+--   CREATE INDEX cdroutput_main_flow ON cdroutput (main_call_history_id)
 SELECT
   cdr_id,
   call_history_id,

@@ -1,4 +1,8 @@
 -- Legs of calls in the database of a 3CX V20 phone system itself (Update 6 and later).
+--
+-- A poll asks for the legs that ended lately, then for all legs of their calls (call_history_id), then for what was
+-- joined to one of these (main_call_history_id). Which indexes 3CX gives its table is not documented: if a poll takes
+-- seconds there, look with EXPLAIN, and rather read a replica, which may be given indexes.
 SELECT
   cdr_id,
   call_history_id,

@@ -37,7 +37,9 @@ class Database(Section):
     username: str | None = Field(None, description="a login with nothing but SELECT; not for sqlite", min_length=1)
     password: SecretStr | None = Field(None, description="its password; not for sqlite")
     timezone: Zone = Field(
-        "UTC", description="IANA time zone of timestamps without an offset, for example Europe/Berlin"
+        "UTC",
+        description="IANA time zone of timestamps without an offset, for example Europe/Berlin; TIMESTAMP of mysql, "
+        "timestamptz of postgresql and datetimeoffset of sqlserver are moments, whatever it says",
     )
     encrypt: bool = Field(True, description="true or false: TLS to the server")
     trust_server_certificate: bool = Field(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import chain, islice, takewhile
 from pathlib import Path
 
 import hypothesis
@@ -64,7 +64,7 @@ class ByHand:
         self.repeats = not exchange.tells_once
         self.position: Position | None = None
 
-    def look(self, most: int) -> None:
+    def look(self, most: int) -> bool:
         with self.exchange.source.connect() as reader:
             if self.position is None:
                 self.position = reader.begin("beginning")
@@ -74,9 +74,14 @@ class ByHand:
                 self.position = batch.position
             bearings = reader.bearings(self.position)
             assert (bearings.is_beyond, bearings.is_another) == (False, False)
+        return True
 
     def fail(self, n: int, *, answer_lost: bool) -> None:
         self.exchange.faults.fail_at(1 + n, SourceUnavailable("told to"), answer_lost=answer_lost)
+
+    @property
+    def will_fail(self) -> bool:
+        return self.exchange.faults.will_fail
 
 
 class ByPoll:
@@ -88,6 +93,7 @@ class ByPoll:
         self.repeats = not exchange.tells_once
         self._queue = InMemoryCallQueue(clock)
         self._positions = InMemoryPositionStore()
+        self._parts = (exchange.faults, self._queue, self._positions)
 
     @property
     def records(self) -> list[CallRecord]:
@@ -97,18 +103,20 @@ class ByPoll:
     def position(self) -> Position | None:
         return self._positions.stored.text if self._positions.stored else None
 
-    def look(self, most: int) -> None:
+    def look(self, most: int) -> bool:
+        """Whether it could: a poll that could not even give its lease back may have it."""
         source, budget = self.exchange.source, timedelta(seconds=most - 1)
-        outcome = poll(Poller(source, self._queue, self._positions, self.clock, budget, LEASE))
-        if outcome.result == "held":  # by a poll that could not even give its lease back
-            self.clock.move(LEASE)
-            self.look(most)
+        return poll(Poller(source, self._queue, self._positions, self.clock, budget, LEASE)).result != "held"
 
     def fail(self, n: int, *, answer_lost: bool) -> None:
         self.repeats = True
-        part = (self.exchange.faults, self._queue, self._positions)[n % 3]
+        part = self._parts[n % 3]
         error = SourceUnavailable if part is self.exchange.faults else StorageUnavailable
         part.fail_at(1 + n // 3, error("told to"), answer_lost=answer_lost)
+
+    @property
+    def will_fail(self) -> bool:
+        return any(part.will_fail for part in self._parts)
 
 
 class History:
@@ -144,18 +152,22 @@ class History:
                 self._wait(timedelta(seconds=number))
             case "look":
                 with suppress(PipelineError):
-                    self.reader.look(number)
+                    if not self.reader.look(number):
+                        self._wait(LEASE)
+                        self.reader.look(number)
             case "fail":
                 self.reader.fail(number, answer_lost=flag)
         assert self.over.issuperset(self._came())
 
     def finish(self) -> None:
-        """Everything that is written is committed, and half of it over; each failure to come stops one look at most."""
+        """Everything that is written is committed, and half of it over; each failure to come stops one look at most,
+        and after the last one a single look must do."""
         for call in list(self.written):
             self._commit(call)
         for call in self.going_on[::2]:
             self._end(call)
-        for _ in range(30):
+        looks = takewhile(lambda _: self.reader.will_fail, range(30))
+        for _ in chain(looks, ("the last one",)):
             self.take("look", 1_000, False)
         assert self.over == self._came().keys()
         assert self.reader.repeats or max(self._came().values(), default=1) == 1

@@ -212,6 +212,19 @@ def test_each_select_that_comes_with_the_app_yields_what_a_leg_is_read_from(sele
     assert ("offload_id" in words) == (select == "v20-replica")
 
 
+def test_timestamps_of_mysql_are_in_utc_wherever_the_server_is(make_phone_system: MakePhoneSystem) -> None:
+    system = _database(make_phone_system, COLUMNS_OF["mariadb upper"])
+    table = LegTable(system, COLUMNS_OF["mariadb upper"])
+    table.insert([leg(1, "flow")])
+    system.sql("SET GLOBAL time_zone = '+05:00'")
+    try:
+        with table.connect() as legs:
+            assert legs.newest_end() == NINE
+            assert [one.ended_at for one in legs.ended_from(NINE, 10)] == [NINE]
+    finally:
+        system.sql("SET GLOBAL time_zone = 'SYSTEM'")
+
+
 # Which tables are there
 
 

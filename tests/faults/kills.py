@@ -19,9 +19,11 @@ def _is_step(kind: str) -> Wanted:
     return lambda request: request.kind == kind and has_effect(request)
 
 
-def kill_at(lab: Lab, rng: random.Random, *, kind: str, after: bool, n: int) -> tuple[Verdict, int]:
+def kill_at(
+    lab: Lab, rng: random.Random, *, kind: str, after: bool, n: int, source: str = "calllog"
+) -> tuple[Verdict, int]:
     """Kill the worker at its n-th request of a kind; another takes its place."""
-    with Site(lab, rng, engine="mysql" if kind == "database" else "sqlite") as site:
+    with Site(lab, rng, engine="mysql" if kind == "database" else "sqlite", source=source) as site:
         site.faults.add(_is_step(kind), site.faults.at(n, kill_after if after else kill_before))
         if kind == "api":
             site.add("good", "good", "good", "good")  # as many submissions as there are steps, whatever the lot brings
@@ -67,6 +69,6 @@ def _mixed_run(site: Site) -> tuple[Verdict, int]:
     late = site.add("good", ended=False)
     site.add_mixed(ROWS)
     site.start()
-    site.wait_for(lambda: late[0] in site.books.position_or_empty().open_rows)
+    site.wait_for(lambda: site.books.waits_for(late[0]))
     site.phone_system.end_call(late[0])
     return site.settle(), site.faults.injected

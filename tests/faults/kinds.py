@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from tests.faults import api_faults, database_faults, kills, poison, storage_faults
+from tests.faults import api_faults, database_faults, kills, leg_faults, poison, storage_faults
 from tests.faults.lab import Lab
 from tests.faults.verdict import Verdict
 
@@ -40,9 +40,18 @@ def _kills() -> list[Kind]:
                     needs_mariadb=kind == "database",
                 )
             )
+    of_legs = (
+        Kind(
+            f"v20: kill: {kind}",
+            lambda i, kind=kind: partial(kills.kill_at, kind=kind, after=bool(i % 2), n=i // 2 + 1, source="v20"),  # type: ignore[misc]
+            2 * steps,
+            needs_mariadb=kind == "database",
+        )
+        for kind, steps in kills.STEPS.items()
+    )
     in_hand = Kind("kill: messages in hand", lambda i: partial(kills.kill_with_messages_in_hand, n=i % 2 + 1), 2)
     at_random = Kind("kill: random moments", lambda i: partial(kills.kill_at_random, kills=2 + i % 3))
-    return [*found, in_hand, at_random]
+    return [*found, in_hand, at_random, *of_legs]
 
 
 def _plain(name: str, experiment: Experiment, *, needs_mariadb: bool = False) -> Kind:
@@ -80,6 +89,15 @@ KINDS: Mapping[str, Kind] = {
         _plain("database: commits out of order", database_faults.commits_out_of_order, needs_mariadb=True),
         _plain("database: ids jump", database_faults.gaps_are_forgotten, needs_mariadb=True),
         _plain("database: rows that never end", database_faults.rows_given_up),
+        _plain(
+            "v20: late, doubled and joined legs, kills",
+            partial(leg_faults.arrive_anyhow, engine="sqlite", kills=True),
+        ),
+        _plain(
+            "v20: late, doubled and joined legs, failures",
+            partial(leg_faults.arrive_anyhow, engine="mysql", kills=False),
+            needs_mariadb=True,
+        ),
         _plain("poison: kills the worker", poison.kills_the_worker),
         _plain("poison: garbage", poison.garbage),
     )

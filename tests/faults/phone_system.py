@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from cdr.intake import id_position
 from tests.systems.mariadb import PASSWORD, READER, MariaDb
 
 START = datetime(2026, 11, 22, 10, 0)  # noqa: DTZ001 - as the table has it, without a zone
@@ -76,6 +77,35 @@ class PhoneSystem(Protocol):
 class _Table:
     mark = "?"
     engine = ""
+    sorts = SORTS
+    three_cx: Mapping[str, Any] = {}
+    """What this kind of phone system needs in that section of the configuration."""
+
+    def pbx_call_id(self, row_id: int) -> str:
+        return pbx_call_id(row_id)
+
+    def number_of(self, row_id: str) -> int:
+        """What the ledger calls a row, as the number that the books have it under."""
+        return int(row_id)
+
+    def waits_for(self, position: str, row_id: int) -> bool:
+        return row_id in id_position.from_text(position).open_rows
+
+    def misplaced(self, position: str, rows: Mapping[int, bool], *, missing_ids_are_kept: bool) -> Iterator[str]:
+        """What is wrong with a position: it is at the newest row, and remembers just the rows that have not ended and
+        the ids that are missing."""
+        read, newest = id_position.from_text(position), max(rows, default=None)
+        if read.last != newest:
+            yield f"the position is at {read.last}, the newest row is {newest}"
+        still_open = {row_id for row_id, has_ended in rows.items() if not has_ended}
+        if set(read.open_rows) != still_open:
+            yield f"open rows {sorted(read.open_rows)}, should be {sorted(still_open)}"
+        kept = {row_id for gap in read.gaps for row_id in (gap.first, gap.last)}
+        if wrong := sorted(kept & rows.keys()):
+            yield f"ids counted as missing that are there: {wrong}"
+        missing = (newest or 0) - sum(1 for row_id in rows if row_id >= 1)
+        if missing_ids_are_kept and read.missing != missing:
+            yield f"{read.missing} missing ids are remembered, should be {missing}"
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:

@@ -18,11 +18,13 @@ import requests
 
 from local import call_logger
 from local.azurite import Ports
+from local.call_logger import CallLogger
 from tests.faults.fast_queue import HOST_LEASE_S, make_faster
 from tests.faults.lab import KEY, Lab
+from tests.faults.leg_system import MariaDbLegSystem, SqliteLegSystem
 from tests.faults.mysql_proxy import MySqlProxy
 from tests.faults.nursery import WorkerProcess
-from tests.faults.phone_system import SORTS, MariaDbPhoneSystem, SqlitePhoneSystem
+from tests.faults.phone_system import MariaDbPhoneSystem, SqlitePhoneSystem
 from tests.faults.proxies import Answer, Forward, HttpProxy, Request
 from tests.faults.treatments import Faults
 from tests.faults.verdict import Books, Verdict
@@ -61,8 +63,9 @@ class Staffed:
 class Site:
     """As a context manager it ends its workers and servers at the end of the block.
 
-    ``storage`` and ``mariadb`` are servers of its own, where it is not to share those of the lab; ``three_cx`` goes
-    into that section of the configuration, and ``more`` are further sections.
+    ``source`` says what its phone system writes: rows of calls, or legs. ``storage`` and ``mariadb`` are servers of its
+    own, where it is not to share those of the lab; ``three_cx`` goes into that section of the configuration, and
+    ``more`` are further sections.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Site:
         *,
         workers: int = 1,
         engine: str = "sqlite",
+        source: str = "calllog",
         storage: Ports | None = None,
         mariadb: MariaDb | None = None,
         host_lease_s: int = HOST_LEASE_S,
@@ -88,10 +92,12 @@ class Site:
         self._host_lease_s = host_lease_s
         if engine == "mysql":
             self._mariadb = mariadb or lab.mariadb
-            self.phone_system: Any = MariaDbPhoneSystem(self._mariadb, self.name)
+            on_server = MariaDbLegSystem if source == "v20" else MariaDbPhoneSystem
+            self.phone_system: Any = on_server(self._mariadb, self.name)
         else:
-            self.phone_system = SqlitePhoneSystem(self.folder / "cdr.db")
-        self.api = call_logger.start(race_window_s=RACE_WINDOW_S)
+            in_file = SqliteLegSystem if source == "v20" else SqlitePhoneSystem
+            self.phone_system = in_file(self.folder / "cdr.db")
+        self.api = call_logger.start(call_logger=CallLogger(race_window_s=RACE_WINDOW_S))
         self.overlapping: list[str] = []
         self._in_flight: Counter[str] = Counter()
         self._origin = datetime.now(UTC)
@@ -108,13 +114,18 @@ class Site:
         row_id = first_id if first_id is not None else max(self.books.expected, default=0) + 1
         ids = list(range(row_id, row_id + len(sorts)))
         for number, sort in zip(ids, sorts, strict=True):
-            self.books.expected[number] = SORTS[sort][0]
+            self.books.expected[number] = self.phone_system.sorts[sort][0]
             self.phone_system.insert(number, sort, ended=ended)
         return ids
 
     def add_mixed(self, count: int) -> list[int]:
         """Good ones and others by lot, always some of each."""
-        sorts = ["good", "unanswered", "unmapped", *self.rng.choices([*SORTS, "good", "good", "good"], k=count - 3)]
+        sorts = [
+            "good",
+            "unanswered",
+            "unmapped",
+            *self.rng.choices([*self.phone_system.sorts, "good", "good", "good"], k=count - 3),
+        ]
         self.rng.shuffle(sorts)
         return self.add(*sorts)
 
@@ -201,6 +212,7 @@ class Site:
             "3cx": {
                 "polling_interval_seconds": 3600,
                 "cdr_database": self.phone_system.config(ports.get("database")),
+                **self.phone_system.three_cx,
                 **self._three_cx,
             },
             "api": {"base_url": f"http://127.0.0.1:{ports['api']}/api", "timeout_seconds": 1},

@@ -19,7 +19,6 @@ from cdr.intake.id_position import IdPosition
 from cdr.wiring.parts import CALL_QUEUE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
 from local.call_logger import CallLogger
 from shared.errors import StorageUnavailable
-from tests.faults.phone_system import pbx_call_id
 
 
 @dataclass
@@ -79,8 +78,25 @@ class Books:
         return Counter(entry["pbxCallId"] for entry in self._call_logger.entries)
 
     def position(self) -> IdPosition:
+        """Of a table of calls."""
+        stored = self._stored()
+        return id_position.from_text(stored) if stored else IdPosition()
+
+    def waits_for(self, row_id: int) -> bool:
+        """Whether the position remembers that this call is not over; also while there is none."""
+        try:
+            stored = self._stored()
+        except (AzureError, StorageUnavailable):
+            return False
+        return stored is not None and self._phone_system.waits_for(stored, row_id)
+
+    def _stored(self) -> str | None:
         stored = self._positions.read().stored
-        return id_position.from_text(stored.text) if stored else IdPosition()
+        return stored.text if stored else None
+
+    def _number_of(self, record: dict[str, Any]) -> int:
+        number: int = self._phone_system.number_of(record["row_id"])
+        return number
 
     def position_or_empty(self) -> IdPosition:
         """Also while there is none, or the storage is out of reach."""
@@ -101,9 +117,9 @@ class Books:
         entries, records = self.entries(), self.records()
         ended = sorted(row_id for row_id, has_ended in rows.items() if has_ended)
         verdict = Verdict(calls=len(ended))
-        places = {row_id: entries[pbx_call_id(row_id)] * ["submitted"] for row_id in ended}
+        places = {row_id: entries[self._phone_system.pbx_call_id(row_id)] * ["submitted"] for row_id in ended}
         for record in records:
-            row_id = int(record["row_id"]) if record.get("row_id") else None
+            row_id = self._number_of(record) if record.get("row_id") else None
             if record["state"] == "claimed":
                 verdict.problems.append(f"row {row_id}: its claim was never settled")
             elif record["state"] != "submitted" and row_id in places:
@@ -128,7 +144,7 @@ class Books:
     def _judge_the_rest(
         self, rows: dict[int, bool], entries: Counter[str], records: list[dict[str, Any]], verdict: Verdict
     ) -> None:
-        known = {pbx_call_id(row_id) for row_id, has_ended in rows.items() if has_ended}
+        known = {self._phone_system.pbx_call_id(row_id) for row_id, has_ended in rows.items() if has_ended}
         if strangers := sorted(entries.keys() - known):
             verdict.problems.append(f"entries of no ended row: {strangers}")
         if twice := sorted({*self._call_logger.double_submissions, *self._overlapping}):
@@ -137,31 +153,21 @@ class Books:
         garbage = sum(1 for record in records if not record.get("row_id"))
         if garbage != self.garbage:
             verdict.problems.append(f"{garbage} records of no row, should be {self.garbage}")
-        without_record = {pbx_call_id(int(r["row_id"])) for r in records if r.get("row_id")}
+        without_record = {self._phone_system.pbx_call_id(self._number_of(r)) for r in records if r.get("row_id")}
         if absent := sorted(entries.keys() - without_record):
             verdict.problems.append(f"entries without a record in the ledger: {absent}")
 
     def _judge_position(self, rows: dict[int, bool], verdict: Verdict) -> None:
-        """It is at the newest row, and remembers just the rows that have not ended and the ids that are missing."""
-        position = self.position()
-        newest = max(rows, default=None)
-        if position.last != newest:
-            verdict.problems.append(f"the position is at {position.last}, the newest row is {newest}")
-        still_open = {row_id for row_id, has_ended in rows.items() if not has_ended}
-        if set(position.open_rows) != still_open:
-            verdict.problems.append(f"open rows {sorted(position.open_rows)}, should be {sorted(still_open)}")
-        kept = {row_id for gap in position.gaps for row_id in (gap.first, gap.last)}
-        if wrong := sorted(kept & rows.keys()):
-            verdict.problems.append(f"ids counted as missing that are there: {wrong}")
-        if self.missing_ids_are_kept:
-            missing = (newest or 0) - sum(1 for row_id in rows if row_id >= 1)
-            if position.missing != missing:
-                verdict.problems.append(f"{position.missing} missing ids are remembered, should be {missing}")
+        stored, kept = self._stored(), self.missing_ids_are_kept
+        if stored is None:
+            verdict.problems.append("nothing was polled yet")
+        else:
+            verdict.problems += self._phone_system.misplaced(stored, rows, missing_ids_are_kept=kept)
 
     def describe(self) -> str:
         """Where everything is."""
         try:
-            lines = [f"queue {_depth(self.queue)}, poison {_depth(self.poison_queue)}, {self.position()}"]
+            lines = [f"queue {_depth(self.queue)}, poison {_depth(self.poison_queue)}, {self._stored()}"]
             shown = ("row_id", "state", "reason", "detail", "attempts", "claimed_until", "last_error")
             lines += [str({name: record.get(name) for name in shown}) for record in self.records()]
         except (AzureError, StorageUnavailable) as exc:

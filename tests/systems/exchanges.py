@@ -215,6 +215,6 @@ EXCHANGES: dict[str, tuple[MakeExchange, int]] = {
     "rows in steps of three": (partial(rows_in_memory, step=3), 40),
     "rows in sqlite": (rows_in_sqlite, 15),
     "legs in memory": (legs_in_memory, 60),
-    "legs in sqlite": (legs_in_sqlite, 10),
+    "legs in sqlite": (legs_in_sqlite, 5),
 }
 """How to make one for a clock, pages of a size and an empty folder, and how many histories it has time for."""

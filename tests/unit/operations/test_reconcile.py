@@ -116,6 +116,16 @@ def test_rows_that_share_a_key_have_a_record_each(site: Site) -> None:
     assert site.reconcile().missing_ids == ["3"]
 
 
+@pytest.mark.parametrize("template", ["{id}:{call_id}", "{id}", "{call_id}"])
+def test_a_changed_template_makes_no_call_a_missing_one(site: Site, template: str) -> None:
+    site.row(1, call_id="a")
+    site.row(2, call_id="b")
+    site.shop.go_by(pbx_call_id=template)
+    assert site.reconcile(queue_missing=True) == ALL_WELL
+    site.row(1, call_id="another call since the ids started again", recorded=False)
+    assert site.reconcile().missing_ids == ["1"]
+
+
 def test_only_rows_that_ended_within_the_days_count_both_included(site: Site) -> None:
     ends = ["2026-11-20 23:59:59", "2026-11-21 00:00:00", "2026-11-22 23:59:59", "2026-11-23 00:00:00"]
     for row_id, ended_at in enumerate(ends, start=1):

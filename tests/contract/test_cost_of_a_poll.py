@@ -1,0 +1,152 @@
+"""The cost of a poll depends on what is new, never on the table: PostgreSQL with 10,000 legs and with 1,000,000."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from cdr.edges.sql.leg_table import SqlV20, read_legs
+from cdr.intake.folded import FoldOptions
+from cdr.intake.ports import CallReader
+from cdr.intake.time_order import LegPatience
+from shared.clock import SystemClock
+from tests.support.sections import SECTIONS
+from tests.systems.leg_tables import COLUMNS_OF, PROJECT, LegTable
+from tests.systems.phone_systems import PostgreSqlPhoneSystem
+from tests.systems.postgresql import PostgreSql
+
+SMALL, LARGE = 10_000, 1_000_000
+CALLS = 25
+"""New ones in a poll, of four legs each."""
+TRIES, MOST = 21, 1.2
+
+FILL = """
+INSERT INTO cdroutput (
+    cdr_id, call_history_id, main_call_history_id, source_entity_type, source_participant_phone_number,
+    source_participant_is_incoming, destination_entity_type, destination_dn_number, creation_method,
+    termination_reason, cdr_started_at, cdr_answered_at, cdr_ended_at
+)
+SELECT gen_random_uuid(), md5(floor(n / 4.0)::text)::uuid, md5(floor(n / 4.0)::text)::uuid, 'external_line',
+    '+19075550142', true, 'extension', '101', 'route_to', 'src_participant_terminated', ended, ended, ended
+FROM (SELECT n, now() - n * {every} AS ended FROM generate_series({first}, {last}) AS n) AS legs
+"""
+
+
+def advised_indexes() -> Iterator[str]:
+    """As the documents write them for PostgreSQL."""
+    text = (PROJECT / "docs" / "connect-3cx.md").read_text("utf-8")
+    section = text.partition("## Indexes for a replica")[2].partition("\n## ")[0]
+    yield from re.findall(r"CREATE INDEX [^;]+", section.partition("```sql")[2].partition("```")[0])
+
+
+class Replica:
+    """A table of so many legs, the newest of which ended now, with the indexes that are advised."""
+
+    def __init__(self, server: PostgreSql, legs: int) -> None:
+        self._table = LegTable(PostgreSqlPhoneSystem(server), COLUMNS_OF["postgresql itself"])
+        self._name = f"legs_{legs}"
+        self.sql("ALTER TABLE cdroutput SET UNLOGGED")
+        self.sql(FILL.format(first=1, last=legs, every="interval '5 seconds'"))
+        for index in advised_indexes():
+            self.sql(index)
+        self.sql("ANALYZE cdroutput")
+        self.sql(f"ALTER TABLE cdroutput RENAME TO {self._name}")
+        for (index,) in self.sql("SELECT indexname FROM pg_indexes WHERE tablename = %s", self._name):
+            self.sql(f"ALTER INDEX {index} RENAME TO {index}_{legs}")
+        self._new = -legs
+
+    def sql(self, text: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self._table.system.sql(text, *parameters)
+
+    def add(self) -> None:
+        first = self._new - 4 * CALLS
+        fill = FILL.format(first=first, last=self._new - 1, every="interval '0 seconds'")
+        self.sql(fill.replace("cdroutput", self._name))
+        self._new = first
+
+    @property
+    def source(self) -> SqlV20:
+        settings = self._table.system.settings(encrypt=False)
+        select = read_legs("v20", PROJECT).replace("cdroutput", self._name)
+        return SqlV20(settings, select, SystemClock(), LegPatience(), options=FoldOptions())
+
+
+class Polls:
+    def __init__(self, reader: CallReader) -> None:
+        self._reader = reader
+        self._position = reader.begin("now")
+
+    def take(self) -> tuple[float, int]:
+        """How long one takes in seconds, and how many records it tells."""
+        began, told = time.perf_counter(), 0
+        for batch in self._reader.batches(self._position):
+            self._position, told = batch.position, told + len(batch.records)
+        return time.perf_counter() - began, told
+
+
+@pytest.fixture(scope="module")
+def replicas(postgresql: PostgreSql) -> Iterator[tuple[Replica, Replica]]:
+    small, large = Replica(postgresql, SMALL), Replica(postgresql, LARGE)
+    yield small, large
+    for legs in (SMALL, LARGE):
+        small.sql(f"DROP TABLE legs_{legs}")
+
+
+@pytest.mark.timeout(300)
+def test_a_poll_on_a_million_legs_costs_what_it_costs_on_ten_thousand(replicas: tuple[Replica, Replica]) -> None:
+    small, large = replicas
+    spent: dict[str, tuple[list[float], list[float]]] = {"idle": ([], []), f"{4 * CALLS} new legs": ([], [])}
+    with small.source.connect() as few, large.source.connect() as many:
+        polls = Polls(few), Polls(many)
+        for _ in range(TRIES):
+            for kind, seconds in spent.items():
+                for replica, poll, taken in zip(replicas, polls, seconds, strict=True):
+                    if kind != "idle":
+                        replica.add()
+                    span, told = poll.take()
+                    assert told == (0 if kind == "idle" else CALLS)
+                    taken.append(span)
+    medians = {kind: (median(few), median(many)) for kind, (few, many) in spent.items()}
+    SECTIONS["cost of a poll"] = "\n".join(
+        f"{kind}: {few * 1_000:.1f} ms with {SMALL:,} legs, {many * 1_000:.1f} with {LARGE:,}: {many / few:.2f} times"
+        for kind, (few, many) in medians.items()
+    )
+    for few, many in medians.values():
+        assert many <= MOST * few
+
+
+@pytest.mark.timeout(300)
+def test_a_poll_reads_by_index_ranges_only(replicas: tuple[Replica, Replica], postgresql: PostgreSql) -> None:
+    large = replicas[1]
+    asked: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        asked.append((statement, parameters))
+
+    with large.source.connect() as reader:
+        polls = Polls(reader)
+        large.add()
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            assert polls.take()[1] == CALLS
+            reader.lag(None)
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+    plans = [_plan(postgresql, *one) for one in asked if "FROM legs_" in one[0]]
+    assert len(plans) >= 4
+    for plan in plans:
+        assert "Index" in plan
+        assert "Seq Scan" not in plan
+        assert "Sort" not in plan
+
+
+def _plan(server: PostgreSql, statement: str, parameters: Any) -> str:
+    with server.connect() as connection:
+        lines = connection.execute(f"EXPLAIN {statement}".encode(), parameters).fetchall()
+    return "\n".join(line for (line,) in lines)
