@@ -199,12 +199,15 @@ class _Reading:
         patience, began = self.reader.patience, self.reader.clock.now()
         given_up = id_position.overdue(self.position, began, patience.open_row_wait)
         was_there = self.position
-        for page in self._pages(id_position.to_look_at_again(self.position)):
+        for raw in self._pages(id_position.to_look_at_again(self.position, began, patience.gap_wait)):
             # Only once there was something: else the next look, which begins with the same, would come no further.
             if self.position != was_there and self.reader.clock.now() - began > patience.look_for:
                 return
+            page = [row for row in raw if id_position.is_looked_for(self.position, row.id)]
             seen = [Seen(row.id, self.reader.is_over(row) or row.id in given_up) for row in page]
             looked = id_position.look_again(self.position, seen, self.reader.clock.now())
+            if raw:
+                looked = id_position.come_by(looked, raw[-1].id, began, patience.gap_wait)
             if looked != self.position:
                 yield self._batch(page, seen, looked, is_news=False)
         kept = id_position.forget(self.position, began, patience.gap_wait, patience.open_row_wait)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,21 +57,22 @@ class Exchange(Protocol):
 
 
 class Rows:
-    """A table in which each row is a call, with ids that are given when it is written."""
+    """A table in which each row is a call, with ids, in even steps, that are given when it is written."""
 
     tells_once = True
 
-    def __init__(self, source: CallSource, faults: Fake, put: Callable[[RawRow], None]) -> None:
+    def __init__(self, source: CallSource, faults: Fake, put: Callable[[RawRow], None], step: int = 1) -> None:
         self.source = source
         self.faults = faults
         self._put = put
         self._rows: dict[int, RawRow] = {}
         self._next_id = 1
+        self._step = step
 
     def write(self, call: int, *, over: bool) -> None:
         more: dict[str, Any] = {} if over else {"ended_at": None}
         self._rows[call] = make_raw_row(id=self._next_id, call_id=f"{call}", **more)
-        self._next_id += 1
+        self._next_id += self._step
 
     def commit(self, call: int) -> None:
         self._put(self._rows[call])
@@ -88,10 +90,10 @@ class Rows:
         return int(record.values["call_id"])
 
 
-def rows_in_memory(clock: Clock, page_size: int, _folder: Path) -> Rows:
+def rows_in_memory(clock: Clock, page_size: int, _folder: Path, step: int = 1) -> Rows:
     table = InMemoryRowTable()
     patience = Patience(gap_wait=LONGEST_COMMIT)
-    return Rows(InMemoryCallLog(table, clock, patience, page_size), table, table.put)
+    return Rows(InMemoryCallLog(table, clock, patience, page_size), table, table.put, step)
 
 
 def rows_in_sqlite(clock: Clock, page_size: int, folder: Path) -> Rows:
@@ -210,6 +212,7 @@ MakeExchange = Callable[[Clock, int, Path], Exchange]
 
 EXCHANGES: dict[str, tuple[MakeExchange, int]] = {
     "rows in memory": (rows_in_memory, 100),
+    "rows in steps of three": (partial(rows_in_memory, step=3), 40),
     "rows in sqlite": (rows_in_sqlite, 15),
     "legs in memory": (legs_in_memory, 60),
     "legs in sqlite": (legs_in_sqlite, 5),

@@ -51,7 +51,7 @@ class Site:
     def log(self) -> InMemoryCallLog:
         return InMemoryCallLog(self.table, self.clock, self.patience, page_size=3)
 
-    def look(self, start: StartFrom = "beginning") -> list[Batch]:
+    def look(self, start: StartFrom = 0) -> list[Batch]:
         with self.log.connect() as reader:
             self.text = self.text or reader.begin(start)
             batches = []
@@ -130,6 +130,38 @@ def test_strange_rows_hold_up_nobody(rows: list[dict[str, Any]]) -> None:
     ends = {n: CallRecord.from_row(row).values["ended_at"] for n, row in site.table.rows.items()}
     assert site.read == [n for n, end in ends.items() if not stands_for_no_time(end)]
     assert len(site.position.open_rows) == len(rows) + 1 - len(site.read)
+
+
+def test_a_late_row_between_even_steps_comes_too_and_nothing_twice(site: Site) -> None:
+    site.add(*range(1, 30, 3))
+    site.look()
+    site.add(5, 15)
+    site.look()
+    assert site.read == [*range(1, 30, 3), 5, 15]
+
+
+def test_a_long_history_in_even_steps_is_come_by_once_more_when_the_wait_is_over(site: Site) -> None:
+    site.add(*range(2, 2_002, 2))
+    site.look()
+    site.table.operations.clear()
+    site.add(1_001)
+    site.look()
+    assert "rows_in" not in site.table.operations
+    site.clock.move(PATIENCE.gap_wait)
+    site.meanwhile = lambda: site.clock.move(timedelta(seconds=1))  # the look is broken off, and gone on with
+    for _ in range(40):
+        site.look()
+    assert site.read[1_000:] == [1_001]
+    assert (len(site.read), site.position) == (1_001, IdPosition(2_000))
+
+
+@pytest.mark.parametrize("late", [0, -1, -(10**9), 3])
+def test_a_row_that_commits_below_the_first_one_comes(site: Site, late: int) -> None:
+    site.add(4)
+    site.look("beginning")
+    site.add(late)
+    site.look()
+    assert site.read == [4, late]
 
 
 # Rows that have not ended

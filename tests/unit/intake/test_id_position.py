@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,13 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdr.intake.id_position import (
+    LOWEST,
     Gap,
     IdPosition,
     Range,
     Seen,
     advance,
+    come_by,
     forget,
     from_text,
+    has_passed,
+    is_looked_for,
     look_again,
     overdue,
     to_look_at_again,
@@ -54,20 +58,32 @@ def _ids(ranges: Sequence[Range]) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("last", "ids", "gaps"),
+    ("last", "ids", "gaps", "missing"),
     [
-        pytest.param(None, [1, 2, 3], [], id="from-the-first-row"),
-        pytest.param(None, [4, 5], [(1, 3)], id="something-may-be-missing-before-the-first-row"),
-        pytest.param(None, [-2, 0], [(-1, -1)], id="nothing-is-missing-before-a-first-row-below-1"),
-        pytest.param(7, [8, 9], [], id="without-a-gap"),
-        pytest.param(7, [8, 12, 20], [(9, 11), (13, 19)], id="many-missing-within-the-page"),
-        pytest.param(7, [10**18], [(8, 10**18 - 1)], id="a-jump-costs-one-gap"),
+        pytest.param(None, [1, 2, 3], [(LOWEST, 0)], 0, id="zero-and-below-before-a-first-row-are-rare"),
+        pytest.param(None, [4, 5], [(LOWEST, 3)], 3, id="something-may-be-missing-before-the-first-row"),
+        pytest.param(None, [-2, 0], [(LOWEST, -3), (-1, -1)], 1, id="also-before-one-below-zero"),
+        pytest.param(7, [8, 9], [], 0, id="without-a-gap"),
+        pytest.param(7, [8, 12, 20], [(9, 11), (13, 19)], 10, id="many-missing-within-the-page"),
+        pytest.param(7, [10**18], [(8, 10**18 - 1)], 10**18 - 8, id="a-jump-costs-one-gap"),
     ],
 )
-def test_ids_that_a_page_skips_become_gaps(last: int | None, ids: list[int], gaps: list[Range]) -> None:
+def test_ids_that_a_page_skips_become_gaps(last: int | None, ids: list[int], gaps: list[Range], missing: int) -> None:
     after = advance(IdPosition(last), _ended(*ids), NOON)
     assert after == IdPosition(ids[-1], {}, _gaps(*gaps))
-    assert after.missing == sum(last - first + 1 for first, last in gaps)
+    assert after.missing == missing
+
+
+@pytest.mark.parametrize("step", [2, 3, 10])
+def test_even_steps_are_one_gap_a_page_however_long_the_history_is(step: int) -> None:
+    position = IdPosition(0)
+    for page in range(200):
+        rows = _ended(*range(1 + page * 500 * step, 1 + (page + 1) * 500 * step, step))
+        position = advance(position, rows, NOON + page * timedelta(seconds=1))
+    assert (len(position.gaps), position.missing) == (200, position.last - 100_000)
+    assert len(to_text(position)) < 10_000
+    assert to_look_at_again(position, LATER, GAP_WAIT) == [], "not at each poll, but once, when the wait is over"
+    assert len(to_look_at_again(position, NOON + GAP_WAIT + timedelta(seconds=50), GAP_WAIT)) == 51
 
 
 def test_rows_without_an_end_are_remembered_with_the_moment_they_were_first_seen() -> None:
@@ -85,28 +101,58 @@ def test_a_row_that_has_ended_leaves_the_position_and_a_late_one_that_has_not_is
     assert look_again(before, iter([*_ended(5), *_open(6, 3)]), LATER) == IdPosition(10, {3: LATER, 6: NOON})
 
 
-def _position(kinds: list[str]) -> IdPosition:
-    """Of rows 1, 2 and so on; ids that are missing side by side are one gap."""
-    runs = [(kind, [row_id for row_id, _ in run]) for kind, run in groupby(enumerate(kinds, 1), lambda pair: pair[1])]
-    opened = {row_id: NOON for kind, ids in runs if kind == "open" for row_id in ids}
-    return IdPosition(len(kinds), opened, _gaps(*((ids[0], ids[-1]) for kind, ids in runs if kind == "missing")))
+History = tuple[IdPosition, list[int], set[int]]
 
 
-POSITIONS = st.lists(st.sampled_from(["open", "missing", "missing", "ended"]), max_size=30).map(_position)
+def _history(pieces: list[tuple[int, int, bool]]) -> History:
+    """Rows in even steps and in others, some of which have not ended; with the ids of these and of what was missing."""
+    there: dict[int, bool] = {}
+    last = 0
+    for step, times, ended in pieces:
+        for _ in range(times):
+            last += step
+            there[last] = ended
+    position = advance(IdPosition(0), [Seen(row_id, ended) for row_id, ended in there.items()], NOON)
+    return position, [n for n, ended in there.items() if not ended], set(range(1, last + 1)) - there.keys()
 
 
-@given(POSITIONS, st.data())
-def test_exactly_what_is_remembered_is_asked_for_in_few_ranges_until_it_is_found(
-    position: IdPosition, data: st.DataObject
+HISTORIES = st.lists(
+    st.tuples(st.integers(1, 5), st.integers(1, 6), st.sampled_from([True, True, False])), min_size=1, max_size=12
+).map(_history)
+
+
+@given(HISTORIES, st.data())
+def test_exactly_what_is_remembered_is_looked_for_in_few_ranges_until_it_is_found(
+    history: History, data: st.DataObject
 ) -> None:
-    ranges = to_look_at_again(position)
-    asked = _ids(ranges)
-    assert asked == sorted([*position.open_rows, *_ids([(gap.first, gap.last) for gap in position.gaps])])
+    position, opened, missing = history
+    looked_for = sorted([*opened, *missing])
+    assert position.missing == len(missing)
+    ranges = to_look_at_again(position, LATER, GAP_WAIT)
     assert all(first[1] + 1 < second[0] for first, second in pairwise(ranges))
-    found = data.draw(st.lists(st.sampled_from([0, *asked, 99])))
-    after = look_again(position, _ended(*found), LATER)
-    assert _ids(to_look_at_again(after)) == [row_id for row_id in asked if row_id not in found]
-    assert (after.last, {gap.missed_at for gap in after.gaps} <= {NOON}) == (position.last, True)
+    everything = range(-2, (position.last or 0) + 3)
+    for _ in range(3):
+        assert [n for n in everything if is_looked_for(position, n)] == looked_for
+        assert set(looked_for) <= set(_ids(to_look_at_again(position, LATER, GAP_WAIT)))
+        assert [n for n in everything if not has_passed(position, n)] == sorted({*looked_for, *everything[-2:]})
+        found = data.draw(st.sets(st.sampled_from([*looked_for, 99])))
+        position = look_again(position, _ended(*found), LATER)
+        looked_for = [row_id for row_id in looked_for if row_id not in found]
+        assert from_text(to_text(position)) == position
+    assert {gap.missed_at for gap in position.gaps} <= {NOON}
+
+
+@given(HISTORIES, st.data())
+def test_a_long_last_look_can_be_gone_on_with_where_it_was_broken_off(history: History, data: st.DataObject) -> None:
+    position, opened, missing = history
+    seen = data.draw(st.integers(0, position.last or 0))
+    for now, is_last in ((LATER, False), (NOON + GAP_WAIT, True)):
+        left = come_by(position, seen, now, GAP_WAIT)
+        kept = {n for n in missing if is_looked_for(left, n)} - set(opened)
+        assert {n for n in missing if n > seen} <= kept
+        assert is_last or left == position
+        asked = _ids(to_look_at_again(left, now, GAP_WAIT))
+        assert len(asked) <= len(_ids(to_look_at_again(position, now, GAP_WAIT)))
 
 
 # What is not worth another look
@@ -137,7 +183,7 @@ def test_a_row_that_does_not_end_for_too_long_is_overdue_and_forgotten() -> None
 
 MOMENTS = st.integers(0, 2**45).map(lambda n: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=n))
 IDS = st.integers(-(2**63), HIGHEST_ID)
-GAPS = st.lists(st.builds(Gap, IDS, IDS, MOMENTS), max_size=10).map(tuple)
+GAPS = st.lists(st.builds(Gap, IDS, IDS, MOMENTS, st.integers(0, 9)), max_size=10).map(tuple)
 
 
 @given(st.builds(IdPosition, st.none() | IDS, st.dictionaries(IDS, MOMENTS, max_size=10), GAPS))
@@ -177,6 +223,7 @@ def test_the_text_that_the_next_ones_damage_is_sound() -> None:
         *(_state(position=value) for value in ("7", 7.0, True, [7])),
         *(_state(open=value) for value in ([], [3, 4], ["3"], [3.5], [True], None, "3")),
         *(_state(since=value) for value in ([None], ["0"], [0.5], [10**18], [])),
+        *(_state(steps=value) for value in ([1, 2], ["2"], {"5": 1}, 3)),
         *(_state(gaps=value) for value in ([5, 1], [5, 1, None], ["5", 1, 0], [5, 1.5, 0], {"5": 1}, None)),
     ],
     ids=lambda text: text[:70],

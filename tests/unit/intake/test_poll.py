@@ -73,7 +73,7 @@ class Site:
     def __post_init__(self) -> None:
         self.queue = BusyQueue(self.clock)
 
-    def poll(self, start_from: StartFrom = "beginning", time_budget: timedelta = BUDGET) -> PollOutcome:
+    def poll(self, start_from: StartFrom = 0, time_budget: timedelta = BUDGET) -> PollOutcome:
         source = InMemoryCallLog(self.table, self.clock, page_size=3)
         return poll(Poller(source, self.queue, self.store, self.clock, time_budget, LEASE, start_from))
 
@@ -106,13 +106,13 @@ def test_every_ended_call_is_queued_once_as_a_message_of_its_own(site: Site) -> 
     assert site.queue.letters == [make_message(id=n) for n in range(1, 8)]
     assert site.position == IdPosition(7)
     assert site.store.stored is not None
-    assert (site.store.stored.source, site.store.stored.began) == ("calllog", id_position.to_text(IdPosition()))
+    assert (site.store.stored.source, site.store.stored.began) == ("calllog", id_position.to_text(IdPosition(0)))
     assert site.poll() == PollOutcome("finished", position=7)
     assert len(site.queued) == 7
 
 
 def test_a_poll_of_an_empty_table_finishes(site: Site) -> None:
-    assert site.poll() == PollOutcome("finished")
+    assert site.poll("beginning") == PollOutcome("finished")
 
 
 def test_the_outcome_is_one_log_line_and_a_report_and_the_lease_is_free(site: Site, events: Events) -> None:

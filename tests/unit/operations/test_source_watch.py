@@ -58,7 +58,7 @@ class Site:
     def poller(self) -> Poller:
         watch = SourceWatcher(self.clock, make_hours(make_settings(SUNDAYS).business_hours), DELAY, self.newest_call)
         source, queue = InMemoryCallLog(self.table, self.clock), InMemoryCallQueue(self.clock)
-        return Poller(source, queue, self.store, self.clock, LEASE, LEASE, watch=watch)
+        return Poller(source, queue, self.store, self.clock, LEASE, LEASE, start_from=0, watch=watch)
 
     def poll(self) -> list[Kind]:
         """What stands in the status afterwards."""
