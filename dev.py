@@ -6,9 +6,12 @@
     python dev.py test           every test; further arguments are pytest's
     python dev.py faults         the long run of the fault suite: --minutes 30, and a table at the end
     python dev.py check          format, lint and type-check; with CI set, the format is only checked
+    python dev.py lock           after a change of the lists of requirements: pins every package that they lead to
 
-What it installs lies in .venv and .local (or where AZURITE_DIR says), and is only touched again when the lists of
-requirements change. Python 3.8 can still read this file, so that an old one gets a clear line, no syntax error.
+What it installs lies in .venv and .local (or where AZURITE_DIR says), and is only touched again when the locks change.
+The short lists, requirements.txt in three folders, are for people. Of each there is a lock beside it, for every Python
+from 3.11 on, with what it and the lists before it lead to, and the hash of each file. Only locks are installed from.
+Python 3.8 can still read this file, so that an old one gets a clear line, no syntax error.
 """
 
 from __future__ import annotations
@@ -31,8 +34,13 @@ OLDEST_NODE = 18
 AZURITE = "azurite@3.35.0"  # the newest for Node.js 18 and 20
 
 ROOT = Path(__file__).resolve().parent
-FOR_RUNNING = ("requirements.txt", "local/requirements.txt")
-FOR_TESTING = (*FOR_RUNNING, "tests/requirements.txt")
+LISTS = ("requirements.txt", "local/requirements.txt", "tests/requirements.txt")
+LOCKS = tuple(name.replace(".txt", ".lock") for name in LISTS)
+FOR_RUNNING, FOR_TESTING = LOCKS[1:2], LOCKS[2:]  # each has what those before it have
+LOCK_OPTIONS = (
+    *("--universal", "--python-version", "3.11", "--generate-hashes"),
+    *("--no-annotate", "--no-emit-index-url", "--custom-compile-command", "python dev.py lock"),
+)
 TYPE_CHECKED = ("function_app.py", "cdr", "shared", "local", "dev.py")
 
 # The servers of MariaDB and PostgreSQL, the drivers for SQL Server (FreeTDS), and what Microsoft's driver from PyPI
@@ -99,6 +107,7 @@ def main(arguments: list[str], machine: Machine | None = None) -> int:
             "test": lambda: test(["-m", "pytest", *IN_PARALLEL, *rest], machine),
             "faults": lambda: test(["-m", "tests.faults", *rest], machine),
             "check": lambda: check(machine),
+            "lock": lambda: lock(machine),
         }
         return work[options.command]()
     except Refusal as refusal:
@@ -129,6 +138,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     commands.add_parser("test", help="every test; further arguments are pytest's", usage="dev.py test [pytest's ...]")
     commands.add_parser("faults", help="the long run of the fault suite", usage="dev.py faults [--minutes 30] [...]")
     commands.add_parser("check", help="format, lint and type-check")
+    commands.add_parser("lock", help="pin every package that the lists of requirements lead to")
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command not in ("test", "faults"):
         parser.error("unknown arguments: " + " ".join(rest))
@@ -136,7 +146,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def run(options: argparse.Namespace, machine: Machine) -> int:
-    from local.run.options import PortRefused, refuse_taken_port
+    from local.run.options import PortRefused, as_arguments, refuse_taken_port
 
     refuse_missing_node()
     try:
@@ -145,8 +155,7 @@ def run(options: argparse.Namespace, machine: Machine) -> int:
         raise Refusal(str(exc)) from exc
     azurite = provide_azurite(machine)
     provide_requirements(FOR_RUNNING, machine)
-    duration = [] if options.seconds is None else ["--for", str(options.seconds)]
-    return hand_over(["-m", "local.run", "--port", str(options.port), *duration], machine, azurite)
+    return hand_over(["-m", "local.run", *as_arguments(options)], machine, azurite)
 
 
 def look(options: argparse.Namespace, machine: Machine) -> int:
@@ -178,6 +187,17 @@ def check(machine: Machine) -> int:
         subprocess.run([python, "-m", *command], cwd=machine.root, check=False).returncode for command in commands
     ]
     return int(any(statuses))
+
+
+def lock(machine: Machine) -> int:
+    """First what all lists together lead to, so that the shorter locks cannot differ from it."""
+    provide_requirements(FOR_TESTING, machine)
+    whole = LOCKS[-1]
+    for count in (3, 2, 1):
+        agreeing = [] if count == len(LISTS) else ["--constraint", whole]
+        command = [str(venv_python(machine)), "-m", "uv", "pip", "compile", "--quiet", "--upgrade", *LOCK_OPTIONS]
+        execute("uv", [*command, *agreeing, *LISTS[:count], "--output-file", LOCKS[count - 1]], machine)
+    return 0
 
 
 def hand_over(arguments: list[str], machine: Machine, azurite: Path | None = None) -> int:
@@ -234,7 +254,7 @@ def provide_requirements(files: tuple[str, ...], machine: Machine) -> None:
         return
     say(f"Installing {', '.join(files)} into .venv (once; about a minute)")
     lists = [part for name in files for part in ("-r", str(machine.root / name))]
-    options = ["--quiet", "--disable-pip-version-check", *lists]
+    options = ["--quiet", "--disable-pip-version-check", "--require-hashes", *lists]
     execute("pip", [str(venv_python(machine)), "-m", "pip", "install", *options], machine)
     record.write_text(json.dumps({**installed, **wanted}, indent=2), encoding="utf-8")
 

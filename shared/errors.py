@@ -9,6 +9,7 @@ PipelineError
         PositionOfAnotherSource  it was stored by a source of another kind
         ApiDenied            401 or 403: an operator's problem, never this call's fault
     DaysForgotten            what is asked for is older than what the ledger keeps
+    NoSuchCalls              nothing was rejected that is called so
     TransientError           the same input may work later: raise it, the host or the next tick tries again
         SourceUnavailable    the database cannot be reached or took too long
         StorageUnavailable   the same of the queue or a table
@@ -33,7 +34,7 @@ PipelineError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 
@@ -75,6 +76,14 @@ class ApiDenied(ConfigError):
 
 class DaysForgotten(PipelineError):
     """What is asked for is so long ago that the ledger may have forgotten it."""
+
+
+class NoSuchCalls(PipelineError):
+    """Nothing was rejected that is called so; ``there`` says how many calls were, by reason."""
+
+    def __init__(self, message: str, there: Mapping[str, int]) -> None:
+        self.there = dict(there)
+        super().__init__(message)
 
 
 class TransientError(PipelineError):

@@ -38,6 +38,7 @@ EVENTS = {
     "call.rejected": "the call cannot be logged as it is; recorded in the ledger with its row",
     "call.repeated": "a message for a call that was settled before; nothing to do",
     "call.merged_late": "calls that were queued one by one turned out to be one call; only one entry is made of them",
+    "source.blind": "the phone system does not say what is under way, see why; a call is over once quiet for an hour",
     "source.clock_set_back": "the phone system's clock was set back; what ends now is looked at again from there on",
     "call.put_back": "the call cannot be submitted now; its message comes again after a delay",
     "call.unsettled": "the call was sent and no answer came; the claim stays, the message comes after its lease",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -84,9 +85,9 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911 - a table of types
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if abs(value) < INTEGERS_BELOW else str(value)[: MAX_TEXT + 1]
+        return value if abs(value) < INTEGERS_BELOW else str(value)
     if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else str(value)  # noqa: PLR0124 - not a number
+        return value if math.isfinite(value) else str(value)
     if isinstance(value, Decimal):
         is_near = value.is_finite() and -INTEGERS_BELOW < value < INTEGERS_BELOW
         return int(value) if is_near and value == value.to_integral_value() else str(value)
@@ -105,6 +106,14 @@ class CallKey:
 
     day: str
     name: str
+
+    @property
+    def around(self) -> Sequence[CallKey]:
+        """Where the same call may stand too: under the day before and the day after."""
+        if self.day == UNDATED:
+            return ()
+        day = date.fromisoformat(self.day)
+        return [CallKey((day + timedelta(days=away)).isoformat(), self.name) for away in (-1, 1)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,13 @@ those of the Call Logger's own validation.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
+from cdr.calls import numbers, times
 from cdr.calls.call import UNDATED, Call, CallKey, CallRecord, Direction, Job, NotLogged, Reason, Settlement, State
 from shared.errors import InvalidRow, PhoneBookUnread, UnmappedExtension
 
@@ -27,6 +26,11 @@ _BLANK = "".join(map(chr, range(1, 0x21)))
 """What the Call Logger takes for blank; Python has another idea of it."""
 
 _INBOUND, _OUTBOUND, _INTERNAL = "0", "1", "2"  # column call_type
+
+_OF_EXTENSIONS = frozenset({"extension", "call_group_id"})
+
+_TRUE = frozenset({"1", "true", "t", "yes", "y", "on", "1.0", "-1", "answered", "\x01"})  # the last: a BIT of MySQL
+_FALSE = frozenset({"0", "false", "f", "no", "n", "off", "0.0", "unanswered", "not answered", "missed", "\x00"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ def to_call(record: CallRecord, rules: CallRules) -> Call | NotLogged:
         return NotLogged(Reason.NO_PARTY)
     extension = _text(record, "extension", MAX_EXTENSION)
     caller, destination = _number(record, "caller_number"), _number(record, "dest_number")
-    kind = _kind(record, caller, destination, rules)
+    kind = _kind(record, rules)
     if kind == _INTERNAL and not rules.include_internal:
         return NotLogged(Reason.INTERNAL)
     direction = _direction(kind, extension, caller, destination)
@@ -132,18 +136,16 @@ def end_time(record: CallRecord, zone: str) -> datetime:
 
     :raises InvalidRow: if ended_at is missing, no time, or before started_at
     """
-    ended = _time(record, "ended_at")
+    ended, started = _time(record, "ended_at"), _time(record, "started_at")
     if ended is None:
-        raise InvalidRow("ended_at", "missing")
-    ended_at = _in_utc("ended_at", ended, zone)
-    started = _time(record, "started_at")
-    if started is None or ended_at >= _in_utc("started_at", started, zone):
-        return ended_at
-    # A call over the end of summer time: the clock's second pass through that hour.
-    second_pass = _in_utc("ended_at", ended.replace(fold=1), zone)
-    if second_pass >= _in_utc("started_at", started, zone):
-        return second_pass
-    raise InvalidRow("ended_at", "is before started_at")
+        held = record.values.get("ended_at")
+        raise InvalidRow(
+            "ended_at", "missing" if held is None else f"holds {str(held)[:40]!r}, which stands for no end"
+        )
+    ended_at = times.end_in_utc(started, ended, times.seconds_of(record.values.get("duration_s")), zone)
+    if ended_at is None:
+        raise InvalidRow("ended_at", "is before started_at")
+    return ended_at
 
 
 def body_of(call: Call) -> dict[str, Any]:
@@ -173,22 +175,22 @@ def _email(extension: str, rules: CallRules) -> str | None:
 def _answered(record: CallRecord) -> bool:
     value = record.values.get("answered")
     word = str(value).strip().lower()
-    if word in ("1", "true", "t", "yes", "y", "1.0", "\x01"):  # the last is how MySQL gives a BIT
+    if word in _TRUE:
         return True
-    if word in ("0", "false", "f", "no", "n", "0.0", "\x00"):
+    if word in _FALSE:
         return False
     raise InvalidRow(
         "answered", "missing" if value is None else f"holds {word[:20]!r}, which is neither true nor false"
     )
 
 
-def _kind(record: CallRecord, caller: str, destination: str, rules: CallRules) -> str:
+def _kind(record: CallRecord, rules: CallRules) -> str:
     """The column call_type where it says 0, 1 or 2, else by which side looks like an extension."""
     if (told := call_type_in(record)) is not None:
         return told
-    if not looks_internal(caller, rules.internal_digits):
+    if not _is_internal(record, "caller_number", rules):
         return _INBOUND
-    return _INTERNAL if looks_internal(destination, rules.internal_digits) else _OUTBOUND
+    return _INTERNAL if _is_internal(record, "dest_number", rules) else _OUTBOUND
 
 
 def call_type_in(record: CallRecord) -> str | None:
@@ -198,8 +200,9 @@ def call_type_in(record: CallRecord) -> str | None:
     return text if not isinstance(value, bool) and text in (_INBOUND, _OUTBOUND, _INTERNAL) else None
 
 
-def looks_internal(number: str, digits: tuple[int, int]) -> bool:
-    return re.fullmatch(rf"[0-9]{{{digits[0]},{digits[1]}}}", number) is not None
+def _is_internal(record: CallRecord, column: str, rules: CallRules) -> bool:
+    written = str(record.values.get(column) or "")
+    return numbers.says_extension(written) or numbers.looks_internal(_number(record, column), rules.internal_digits)
 
 
 def _direction(kind: str, extension: str, caller: str, destination: str) -> Direction:
@@ -218,18 +221,11 @@ def _phone_number(record: CallRecord, column: str, rules: CallRules) -> str:
 
 
 def _formatted(number: str, rules: CallRules) -> str:
-    digits = re.sub("[^0-9]", "", number)
     if rules.phone_format == "raw":
         return number
-    if rules.phone_format == "digits" or looks_internal(digits, rules.internal_digits):
-        return digits
-    import phonenumbers
-
-    try:
-        parsed = phonenumbers.parse(number, rules.default_region)
-    except phonenumbers.NumberParseException:
-        return digits  # a number that no country knows is still the number that was called
-    return str(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
+    if rules.phone_format == "digits":
+        return numbers.digits_of(number)
+    return numbers.as_e164(number, rules.default_region, rules.internal_digits)
 
 
 def _call_group(record: CallRecord, destination: str, rules: CallRules) -> str | None:
@@ -251,11 +247,11 @@ def _pbx_call_id(record: CallRecord, rules: CallRules) -> str:
 
 
 def _duration(record: CallRecord) -> int:
-    """Whole seconds, from a number or from h:mm:ss."""
+    """In whole seconds."""
     value = record.values.get("duration_s")
     if value is None:
         raise InvalidRow("duration_s", "missing")
-    seconds = _seconds(value)
+    seconds = times.seconds_of(value)
     if seconds is None:
         raise InvalidRow("duration_s", f"holds {str(value)[:20]!r}, which is no number of seconds")
     if seconds < 0:
@@ -265,26 +261,15 @@ def _duration(record: CallRecord) -> int:
     return int(seconds + 0.5)
 
 
-def _seconds(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    text = str(value).strip()
-    if clock := re.fullmatch(r"([0-9]{1,6}):([0-5][0-9]):([0-5][0-9])(\.[0-9]{1,9})?", text):
-        return int(clock[1]) * 3600 + int(clock[2]) * 60 + int(clock[3])
-    return float(text) if re.fullmatch(r"-?[0-9]{1,40}(\.[0-9]{1,40})?", text) else None
-
-
 def _number(record: CallRecord, column: str) -> str:
-    """A number as it was written, without the address parts of SIP; empty where there is none."""
+    """A number as it was written, without what stands around it; empty where there is none."""
     value = record.values.get(column)
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise InvalidRow(column, "is neither text nor a number")
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    return re.sub(r"^(sips?|tel):", "", text.strip()).split("@")[0].strip()
+    return numbers.plain(text)
 
 
 def _text(record: CallRecord, column: str, longest: int) -> str:
@@ -292,6 +277,7 @@ def _text(record: CallRecord, column: str, longest: int) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise InvalidRow(column, "is neither text nor a whole number")
     text = "" if value is None else str(value).strip().strip(_BLANK)
+    text = numbers.extension_in(numbers.in_plain_digits(text)) if column in _OF_EXTENSIONS else text
     if not text:
         raise InvalidRow(column, "missing")
     if "\0" in text:  # the backend's database takes none, and it would answer 500 for ever
@@ -312,20 +298,9 @@ def _length(text: str) -> int:
 
 def _time(record: CallRecord, column: str) -> datetime | None:
     value = record.values.get(column)
-    if value is None:
+    if times.stands_for_no_time(value):
         return None
-    if isinstance(value, str):
-        try:
-            parsed = datetime.fromisoformat(value.strip())
-            if len(value.strip()) > len("2026-11-22"):
-                return parsed
-        except ValueError:
-            pass
-    raise InvalidRow(column, f"holds {str(value)[:40]!r}, which is no date and time")
-
-
-def _in_utc(column: str, moment: datetime, zone: str) -> datetime:
-    try:
-        return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
-    except OverflowError:
-        raise InvalidRow(column, "is beyond the calendar") from None
+    found = times.time_of(value) if isinstance(value, str) else None
+    if found is None:
+        raise InvalidRow(column, f"holds {str(value)[:40]!r}, which is no date and time")
+    return found

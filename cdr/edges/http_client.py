@@ -119,14 +119,17 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         timeout: timedelta | None = None,
         most_bytes: int = MAX_ANSWER_BYTES,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> Answer:
         """Send a request and read its answer; of a body that is longer than ``most_bytes``, so much.
 
         :param timeout: of this exchange, instead of the client's
+        :param may_send: asked right before the request goes out, whatever time it took to come to that; if not, it does
+            not
         :raises NeverSent, Unanswered: and what the credentials raise that are put on the request
         """
         within_s = (self._timeout if timeout is None else timeout).total_seconds()
-        progress = Progress(self._monotonic, self._monotonic() + within_s)
+        progress = Progress(self._monotonic, self._monotonic() + within_s, may_send=may_send)
         try:
             with (
                 of_exchange(progress),

@@ -48,6 +48,8 @@ class Progress:
     ends: float
     is_sent: bool = False
     """Whether some of the request may have left this machine."""
+    may_send: Callable[[], bool] = lambda: True
+    """Asked when it is about to."""
 
     def left(self) -> float:
         """Seconds until the deadline.
@@ -139,6 +141,8 @@ class _Connection(HTTPConnection):
         progress = _current.get()
         if self.sock is None:
             self.connect()
+        if not progress.is_sent and not progress.may_send():
+            raise TimeoutError("it was not sent in time")
         self.sock.settimeout(progress.left())
         progress.is_sent, self._used_at = True, progress.monotonic()
         super().send(data)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from cdr.calls.times import YEARS, stands_for_no_time, time_of
 from shared.errors import InvalidRow
 
 RawColumns = Mapping[str, Any]
@@ -18,8 +19,6 @@ RawColumns = Mapping[str, Any]
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "\x01"})  # the last is how MySQL gives a BIT
 _FALSE = frozenset({"0", "false", "f", "no", "n", "\x00"})
 _UUID_BYTES = 16
-_FIRST_YEAR, _LAST_YEAR = 1990, 8999
-"""What lies outside stands for "not yet": every engine and every writer of rows has a placeholder of its own."""
 
 
 def id_in(row: RawColumns, column: str) -> str | None:
@@ -64,20 +63,17 @@ def time_in(row: RawColumns, column: str) -> datetime | None:
     """
     value = row.get(column)
     moment = value if isinstance(value, datetime) else _parsed(column, value)
-    if moment is None or not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+    if moment is None or moment.year not in YEARS:
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _parsed(column: str, value: Any) -> datetime | None:
     text = _text(value)
-    if text is None or text.startswith("0000-") or text.lower().endswith("infinity"):
+    if text is None or stands_for_no_time(text):
         return None
-    if re.match(r"[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[ T]", text):
-        try:
-            return datetime.fromisoformat(re.sub(r" (?=[+-])", "", text.replace("/", "-")))
-        except ValueError:
-            pass
+    if (found := time_of(text)) is not None:
+        return found
     raise InvalidRow(column, f"holds {text[:40]!r}, which is no date and time")
 
 

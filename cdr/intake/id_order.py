@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -59,6 +60,8 @@ class Patience:
 
     gap_wait: timedelta = timedelta(minutes=15)
     open_row_wait: timedelta = timedelta(hours=24)
+    settle: timedelta = timedelta()
+    """So long ago a row must have ended that it counts as over: some tables are written in steps."""
     look_for: timedelta = timedelta(seconds=12)
 
 
@@ -117,6 +120,12 @@ class IdOrderReader:
             newest_at=self._moment_of(at_end) if at_end is not None else None,
         )
 
+    def is_over(self, row: Row) -> bool:
+        if not row.ended or not self.patience.settle:
+            return row.ended
+        ended_at = self._moment_of(row)
+        return ended_at is None or self.clock.now() - ended_at >= self.patience.settle
+
     @staticmethod
     def anchor_of(row: Row) -> Fingerprint:
         return fingerprint(row.records[0]) if row.records else ""
@@ -145,6 +154,13 @@ class IdOrderReader:
             yield [record for row in page for record in row.records]
             after = page[-1].id
 
+    def again(self, record: CallRecord) -> Sequence[CallRecord]:
+        number = record.id.partition("/")[0]
+        if not re.fullmatch("-?[0-9]{1,19}", number):
+            return ()
+        rows = self.table.rows_in([(int(number), int(number))], None, 1)
+        return [each for row in rows if row.ended for each in row.records]
+
     def newest(self, limit: int) -> Sequence[CallRecord]:
         return newest_by_id(self.table, limit, self.page_size)
 
@@ -171,7 +187,7 @@ class _Reading:
         page = self.reader.table.rows_after(self.position.last, size)
         self.may_be_more = len(page) == size
         if page:
-            seen = [Seen(row.id, row.ended) for row in page]
+            seen = [Seen(row.id, self.reader.is_over(row)) for row in page]
             position = id_position.advance(self.position, seen, self.reader.clock.now())
             yield self._batch(page, seen, replace(position, anchor=self.reader.anchor_of(page[-1])))
 
@@ -187,7 +203,7 @@ class _Reading:
             # Only once there was something: else the next look, which begins with the same, would come no further.
             if self.position != was_there and self.reader.clock.now() - began > patience.look_for:
                 return
-            seen = [Seen(row.id, row.ended or row.id in given_up) for row in page]
+            seen = [Seen(row.id, self.reader.is_over(row) or row.id in given_up) for row in page]
             looked = id_position.look_again(self.position, seen, self.reader.clock.now())
             if looked != self.position:
                 yield self._batch(page, seen, looked, is_news=False)

@@ -98,6 +98,9 @@ class CallReader(Protocol):
     def newest(self, limit: int) -> Sequence[CallRecord]:
         """Up to ``limit`` of the calls that are over, the newest first; perhaps fewer where few of many are over."""
 
+    def again(self, record: CallRecord) -> Sequence[CallRecord]:
+        """The records of a call that is over as they are now; none if the source does not say."""
+
     def check(self) -> None:
         """Read as little as shows that it can be read."""
 

@@ -4,8 +4,9 @@ The report tells less than the table of legs that it is made from, so that some 
 
 - There is no end: a row ends its ringing and its talking after its start. What the report leaves out (how agents of a
   queue were rung, routing rules, who listened in) may have ended some milliseconds later.
-- No row names another: each is taken to come from the one before it in the call. That the call is whole cannot be seen
-  either, and has to be waited for.
+- No row names another: each is taken to come from the one before it in the call. Only that a call went on, and at
+  which number, a row may say; as long as nothing of the call is found there, it is not whole. Otherwise that cannot be
+  seen, and has to be waited for.
 - Numbers for the kinds of the two sides are a guess, so words and the numbers shown go before them.
 - A ring group without members cannot be told from one in which nobody answered, nor a page from a call.
 - An answered row that does not say how long it lasted has no end, and its call ends as a record that says so.
@@ -15,11 +16,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
-from itertools import pairwise
 
 from cdr.intake.columns import RawColumns, flag_in, id_in, text_in, time_in, word_in
 from cdr.intake.folded import FoldedCall
@@ -39,14 +39,40 @@ _BY_CALL_TYPE = {
 _BY_TYPE = {"0": _PERSON, "1": _OUTSIDE, "2": "ring_group", "4": "queue", "5": _MAILBOX, "6": "ivr"}
 """``SourceType`` and ``DestinationType``, numbered as the segments of earlier releases: where nothing surer tells."""
 
+_REPLACED = re.compile(r".*was replaced by .*\((.*)\)\s*", re.DOTALL)
+_AT_ONCE = timedelta(seconds=2)
+
 _DURATION = re.compile(r"P(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?")
 
 
 def calls_of_report(legs: Iterable[Leg]) -> list[FoldedCall]:
     """The calls of all these legs, by start. Neither their order nor copies of them matter."""
     found = list(legs)
-    before = {later: earlier for call in calls_of(found) for earlier, later in pairwise(call.legs)}
-    return calls_of(replace(leg, originating=before.get(leg.id)) for leg in found)
+    by_id = {leg.id: leg for leg in found}
+    places = {leg: (call.legs[:place], call.legs) for call in calls_of(found) for place, leg in enumerate(call.legs)}
+    return calls_of(
+        _linked(leg, places[leg.id][0][-1:], [by_id[other] for other in places[leg.id][1]]) for leg in found
+    )
+
+
+def _linked(leg: Leg, before: Sequence[str], others: Sequence[Leg]) -> Leg:
+    """A row names the number at which the call went on: that is the row there which goes on beyond its end."""
+    at, until = leg.continued_in, leg.ended_at
+    leg = replace(leg, originating=next(iter(before), None))
+    if at is None or until is None:
+        return leg
+    beyond = [
+        other
+        for other in others
+        if other.id != leg.id and (other.ended_at is None or other.ended_at >= until - _AT_ONCE)
+    ]
+    is_named = at.isdigit()
+    if is_named:
+        beyond = [other for other in beyond if at in (other.destination.number, other.source.number)]
+    if beyond:
+        return replace(leg, continued_in=beyond[0].id)
+    termination = leg.termination_reason if is_named else "continued_in"
+    return replace(leg, continued_in=at if is_named else None, termination_reason=termination)
 
 
 def leg_of_report(row: RawColumns) -> Leg:
@@ -65,6 +91,7 @@ def leg_of_report(row: RawColumns) -> Leg:
         started_at=started_at,
         answered_at=connected_at if _is_answered(row) else None,
         ended_at=None if connected_at is None or talking is None else connected_at + talking,
+        continued_in=_went_on_at(row),
     )
 
 
@@ -83,6 +110,13 @@ def duration_in(row: RawColumns, column: str) -> timedelta | None:
         return None
     days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def _went_on_at(row: RawColumns) -> str | None:
+    """The number of whom the one who was called was replaced by, or a name that stands for it. None of a row that says
+    nothing, or does not name anybody."""
+    found = _REPLACED.fullmatch(text_in(row, "Reason") or "")
+    return (found.group(1).strip() or None) if found else None
 
 
 def _ringing(row: RawColumns) -> timedelta | None:

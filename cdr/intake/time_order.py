@@ -145,6 +145,11 @@ class TimeOrderReader:
                 for call in calls_of(legs):
                     yield from records_of(call, self.options)
 
+    def again(self, record: CallRecord) -> Sequence[CallRecord]:
+        found = legs_by_call(self.table, [record.id.partition("/")[0]], self.patience.most_legs)
+        calls = [call for legs in found if not isinstance(legs, TooLong) for call in calls_of(legs)]
+        return [each for call in calls for each in records_of(call, self.options)]
+
     def bearings(self, position: Position) -> Bearings:
         read, newest = time_position.from_text(position).newest_end, self.table.newest_end()
         is_beyond = read is not None and newest is not None and newest < read

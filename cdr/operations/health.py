@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from threading import Lock, Thread
+from functools import partial
+from threading import Lock
 from typing import Literal
 
+from cdr.operations.side_by_side import Problem, SideBySide
 from shared.clock import Clock
 from shared.errors import ConfigError, PipelineError
 
@@ -49,20 +50,11 @@ class HealthCheck:
             return self._parts
 
     def _look(self, started: datetime) -> Mapping[str, PartHealth]:
-        """Every part at once, each on a thread of its own: one that hangs is left behind, and holds up nothing."""
-        found: dict[str, PartHealth] = {}
-
-        def look(name: str, check: Check) -> None:
-            found[name] = self._check(check)
-
-        threads = [Thread(target=look, args=part, daemon=True) for part in self.checks.items()]
-        for thread in threads:
-            thread.start()
-        deadline = time.monotonic() + self.longest_look_s
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        looks = SideBySide(self.longest_look_s)
+        begun = {name: looks.begin(partial(self._check, check)) for name, check in self.checks.items()}
+        found = {name: later.result() for name, later in begun.items()}
         late = PartHealth("unavailable", self._milliseconds_since(started))
-        return {name: found.get(name, late) for name in self.checks}
+        return {name: late if isinstance(part, Problem) else part for name, part in found.items()}
 
     def _check(self, check: Check) -> PartHealth:
         started = self.clock.now()

@@ -29,6 +29,8 @@ class Standing(Enum):
     """Nobody works on it any more, or what stands under its number is another call."""
     CHANGED = auto()
     """It was not logged, and its row is another one since."""
+    AGAIN = auto()
+    """It was not logged for the reason for which calls are to be judged once more."""
     CHANGED_LATE = auto()
     """It is in, and its row is another one since."""
 
@@ -42,10 +44,13 @@ class LedgerDays:
     first: date
     last: date
     stalled_before: datetime
+    again: str | None = None
+    """A reason for which calls were skipped or rejected."""
     claims: int = 0
     """How many calls workers have in hand, or have put back: their messages are somewhere."""
     _days: dict[str, Mapping[str, LedgerEntry]] = field(default_factory=dict)
     _unseen: dict[str, dict[str, str]] = field(default_factory=dict)
+    _names: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _undated: Mapping[str, CallKey] | None = None
 
     def standing(self, job: Job) -> Standing:
@@ -54,6 +59,8 @@ class LedgerDays:
             return Standing.ABSENT
         if not may_be_same(entry.call, fingerprint(job.record)) or self._is_stalled(entry):
             return Standing.LOST
+        if self.again is not None and entry.reason == self.again and entry.state in (State.SKIPPED, State.REJECTED):
+            return Standing.AGAIN
         if entry.state == State.CLAIMED or not entry.facts or entry.facts == facts(job.record):
             return Standing.RECORDED
         return Standing.CHANGED_LATE if entry.state == State.SUBMITTED else Standing.CHANGED
@@ -77,7 +84,30 @@ class LedgerDays:
         """The call's record, or its own where the call's is by another row."""
         entry = self._at(job.key)
         is_by_it = entry is not None and entry.record_id in (None, job.record.id)
-        return entry if is_by_it else self._at(row_key(job.key, job.record.id))
+        own = entry if is_by_it else self._at(row_key(job.key, job.record.id))
+        return own or self._under_another_key(job)
+
+    def _under_another_key(self, job: Job) -> LedgerEntry | None:
+        """The same call of the same row, as a change of ``calls.pbx_call_id`` leaves it behind."""
+        try:
+            ended_on = date.fromisoformat(str(job.record.values.get("ended_at"))[: len("2026-11-22")])
+        except ValueError:
+            return None
+        call = fingerprint(job.record)
+        for away in (0, -1, 1):
+            day = (ended_on + away * DAY).isoformat()
+            entry = self._day(day).get(self._names_of(day).get(job.record.id, ""))
+            if entry is not None and call.strip(".") and entry.call == call:
+                self._unseen[day].pop(entry.key.name, None)
+                return entry
+        return None
+
+    def _names_of(self, day: str) -> Mapping[str, str]:
+        """Record ids to names, of a day that is loaded."""
+        if day not in self._names or day not in self._days:
+            entries = self._day(day).values()
+            self._names[day] = {each.record_id: each.key.name for each in entries if each.record_id is not None}
+        return self._names[day]
 
     def _at(self, key: CallKey) -> LedgerEntry | None:
         if key.day == UNDATED:
@@ -94,7 +124,9 @@ class LedgerDays:
             self._days[day] = self._days.pop(day)  # used last
             return self._days[day]
         while len(self._days) >= DAYS_AT_ONCE:
-            del self._days[next(iter(self._days))]
+            oldest = next(iter(self._days))
+            del self._days[oldest]
+            self._names.pop(oldest, None)
         entries = {entry.key.name: entry for entry in self.records.entries(day)}
         if day not in self._unseen:
             self._unseen[day] = {name: each.record_id for name, each in entries.items() if each.record_id is not None}

@@ -19,15 +19,15 @@ from shared.clock import Clock
 from shared.errors import DaysForgotten, PipelineError, PositionOfAnotherSource
 
 SHOWN_IDS = 1_000
-MOST_AT_ONCE = 10_000
-"""Calls that are kept in mind until it is known whether they are missing."""
+OPEN = (Standing.ABSENT, Standing.LOST, Standing.CHANGED, Standing.AGAIN)
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
     """What is compared, and where missing calls go.
 
-    A claim that ran out ``stalled_after`` ago has lost its message; records are kept for the time ``keep``.
+    A claim that ran out ``stalled_after`` ago has lost its message; records are kept for the time ``keep``. So many
+    calls as ``most_at_once`` are kept in mind until it is known whether they are missing.
     """
 
     source: CallSource
@@ -39,6 +39,7 @@ class Reconciler:
     stalled_after: timedelta
     keep: timedelta
     time_budget: timedelta
+    most_at_once: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,9 @@ class Reconciliation:
 
     Nothing is missing about those that are ``not_polled_yet``, that lie ``before_start``, or that ``may_be_queued``:
     so many messages are on the queue that nobody has looked at. ``changed`` calls were not logged, and their rows were
-    written to since; ``changed_late`` ones are in, and stay as they are. Lists of ids stop at 1,000; the counts do not.
-    ``complete`` is False where the time was over, or too many were missing to go on: ask again, for fewer days.
+    written to since; ``again`` are those that are to be judged once more; ``changed_late`` ones are in, and stay so.
+    Lists of ids stop at 1,000; the counts do not. ``complete`` is False where the time was over, or too many were
+    missing to go on: ask again, for fewer days.
     """
 
     rows: int
@@ -60,6 +62,8 @@ class Reconciliation:
     missing_ids: Sequence[str]
     changed: int
     changed_ids: Sequence[str]
+    again: int
+    again_ids: Sequence[str]
     changed_late: int
     changed_late_ids: Sequence[str]
     only_in_ledger: int
@@ -68,8 +72,13 @@ class Reconciliation:
     complete: bool = True
 
 
-def reconcile(reconciler: Reconciler, first: date, last: date, *, queue_missing: bool = False) -> Reconciliation:
+def reconcile(
+    reconciler: Reconciler, first: date, last: date, *, queue_missing: bool = False, again: str | None = None
+) -> Reconciliation:
     """Compare, and if so wanted send missing and changed calls on their way, as they are in the phone system now.
+
+    ``again`` is a reason: calls that were skipped or rejected for it are sent with them, to be judged by the rules of
+    now.
 
     :raises DaysForgotten: the ledger may have forgotten calls of these days
     :raises SourceUnavailable, SourceMisconfigured, PositionOfAnotherSource, StorageUnavailable: nothing can be said
@@ -80,7 +89,7 @@ def reconcile(reconciler: Reconciler, first: date, last: date, *, queue_missing:
             f"records are kept for {reconciler.keep.days} days (ledger.keep_days): of days before {oldest} nobody can "
             "know whether their calls are in"
         )
-    comparison = _Comparison(reconciler, first, last)
+    comparison = _Comparison(reconciler, first, last, again)
     comparison.read()
     found = comparison.result(queue_missing=queue_missing)
     is_bad = found.missing or found.changed or not found.complete
@@ -121,20 +130,18 @@ class _Comparison:
     """A comparison under way. What was polled, and how much is on the queue, is looked at first: whatever is polled or
     worked on meanwhile is then never taken for missing."""
 
-    def __init__(self, reconciler: Reconciler, first: date, last: date) -> None:
+    def __init__(self, reconciler: Reconciler, first: date, last: date, again: str | None) -> None:
         self._reconciler = reconciler
         self._span = tuple(datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
         self._deadline = reconciler.clock.now() + reconciler.time_budget
         self._stored = _position(reconciler)
         self._depth = reconciler.queue.depth()
         stalled_before = reconciler.clock.now() - reconciler.stalled_after
-        self._days = LedgerDays(reconciler.records, first, last, stalled_before)
+        self._days = LedgerDays(reconciler.records, first, last, stalled_before, again)
         self._rows = self._not_polled = self._before_start = 0
         self._recorded = self._changed_late = 0
         self._late_ids: list[str] = []
-        self._open: dict[Standing, list[Job]] = {
-            each: [] for each in (Standing.ABSENT, Standing.LOST, Standing.CHANGED)
-        }
+        self._open: dict[Standing, list[Job]] = {each: [] for each in OPEN}
         self._is_complete = True
 
     def read(self) -> None:
@@ -165,16 +172,17 @@ class _Comparison:
 
     @property
     def _has_too_many(self) -> bool:
-        return sum(map(len, self._open.values())) > MOST_AT_ONCE
+        return sum(map(len, self._open.values())) > self._reconciler.most_at_once
 
     def result(self, *, queue_missing: bool) -> Reconciliation:
         surplus = sorted(self._days.without_a_call(), key=_in_order) if self._is_complete else []
         absent = sorted(self._open[Standing.ABSENT], key=_end_of)
         on_queue = min(len(absent), max(0, self._depth - self._days.claims))
         missing = [*self._open[Standing.LOST], *absent[: len(absent) - on_queue]]
-        changed = self._open[Standing.CHANGED]
-        wanted = [*missing, *changed] if queue_missing else []
-        self._reconciler.queue.send_all(Message((job.record,), replay_of=self._days.old_place(job)) for job in wanted)
+        changed, again = self._open[Standing.CHANGED], self._open[Standing.AGAIN]
+        if queue_missing:
+            places = [*((job, self._days.old_place(job)) for job in (*missing, *changed)), *((j, j.key) for j in again)]
+            self._reconciler.queue.send_all(Message((job.record,), replay_of=place) for job, place in places)
         return Reconciliation(
             rows=self._rows,
             recorded=self._recorded,
@@ -185,11 +193,13 @@ class _Comparison:
             missing_ids=_ids(missing),
             changed=len(changed),
             changed_ids=_ids(changed),
+            again=len(again),
+            again_ids=_ids(again),
             changed_late=self._changed_late,
             changed_late_ids=sorted(self._late_ids, key=_in_order),
             only_in_ledger=len(surplus),
             only_in_ledger_ids=surplus[:SHOWN_IDS],
-            queued=len(wanted),
+            queued=len(missing) + len(changed) + len(again) if queue_missing else 0,
             complete=self._is_complete,
         )
 

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
+from cdr.calls.call import Reason
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message
+from cdr.intake.ports import CallReader, CallSource
 from cdr.operations.ports import LedgerRecords, RejectedCall
 from shared import log
 from shared.clock import Clock
+from shared.errors import NoSuchCalls, PipelineError
 
 UNDER_WAY_FOR = timedelta(minutes=10)
 """After that a replayed call that is still rejected may be replayed again: its message must have got lost."""
 
+LONGEST_NAME = 120
+
 
 @dataclass(frozen=True, slots=True)
 class Replayer:
-    """What calls are replayed with."""
+    """What calls are replayed with. From the ``source`` is read once more what its row made impossible."""
 
     records: LedgerRecords
     queue: CallQueue
     clock: Clock
     time_budget: timedelta
+    source: CallSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,7 @@ def replay(replayer: Replayer, *, reason: str | None = None, call: str | None = 
 
     Safe to repeat, and safe while the pipeline runs: a call is only ever submitted under a claim.
 
+    :raises NoSuchCalls: nothing was rejected under this name, or for a reason that is none of ours
     :raises StorageUnavailable: what was queued until then is on its way
     """
     outcome = send_again(_chosen(replayer.records, reason, call), replayer)
@@ -54,23 +64,55 @@ def send_again(calls: Iterable[RejectedCall], replayer: Replayer) -> ReplayOutco
     deadline = clock.now() + replayer.time_budget
     queued = under_way = 0
     complete = True
-    for rejected in calls:
-        if clock.now() >= deadline:
-            complete = False
-            break
-        if _is_under_way(rejected, clock.now()):
-            under_way += 1
-        elif letter := records.letter(rejected.key):  # none: it was settled since we were told of it
-            replayer.queue.send_all([_as_replay(letter, rejected)])
-            records.mark_replayed(rejected.key, clock.now())
-            queued += 1
+    with ExitStack() as stack:
+        rows = _Rows(replayer.source, stack)
+        for rejected in calls:
+            if clock.now() >= deadline:
+                complete = False
+                break
+            if _is_under_way(rejected, clock.now()):
+                under_way += 1
+            elif letter := records.letter(rejected.key):  # none: it was settled since we were told of it
+                replayer.queue.send_all([_as_replay(rows.as_they_are(letter, rejected), rejected)])
+                records.mark_replayed(rejected.key, clock.now())
+                queued += 1
     return ReplayOutcome(queued, under_way, complete)
 
 
+class _Rows:
+    """The phone system, connected to when it is first asked."""
+
+    def __init__(self, source: CallSource | None, stack: ExitStack) -> None:
+        self._source = source
+        self._stack = stack
+        self._reader: CallReader | None = None
+
+    def as_they_are(self, letter: Letter, rejected: RejectedCall) -> Letter:
+        """With the row as it is now, which may have been completed since; as it was if nobody can say."""
+        if rejected.reason != Reason.INVALID_ROW or not isinstance(letter, Message) or self._source is None:
+            return letter
+        try:
+            self._reader = self._reader or self._stack.enter_context(self._source.connect())
+            now = {record.id: record for record in self._reader.again(letter.records[0])}
+        except PipelineError as exc:
+            log.event("row.unreadable", level=logging.WARNING, reason=log.mask_numbers(str(exc)))
+            return letter
+        return letter.only([now.get(letter.records[0].id, letter.records[0])])
+
+
 def _chosen(records: LedgerRecords, reason: str | None, call: str | None) -> Iterator[RejectedCall]:
+    """As they are found; if there are none, that is known when all were looked at."""
+    there: Counter[str] = Counter()
+    chosen = 0
     for rejected in records.rejected():
+        there[rejected.reason] += 1
         if reason in (None, rejected.reason) and call in (None, rejected.key.name):
+            chosen += 1
             yield rejected
+    if not chosen and call is not None:
+        raise NoSuchCalls(f"no call {call[:LONGEST_NAME]!r} was rejected", there)
+    if not chosen and reason is not None and reason not in set(Reason):
+        raise NoSuchCalls(f"no call was rejected with the reason {reason[:LONGEST_NAME]!r}", there)
 
 
 def _is_under_way(rejected: RejectedCall, now: datetime) -> bool:

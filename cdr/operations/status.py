@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 from cdr.calls.call_queue import CallQueue
 from cdr.groups.alerts import GroupView, view_of
 from cdr.groups.hours import Hours
 from cdr.groups.ports import GroupStore
-from cdr.intake.ports import CallSource, Lag, PollReport, PositionStore, Progress, StoredPosition
+from cdr.intake.ports import CallSource, Kept, Lag, PollReport, PositionStore, Progress
 from cdr.operations.ports import LedgerRecords, StateCounts
+from cdr.operations.side_by_side import Problem, SideBySide
 from cdr.operations.watch_memory import Finding, Remembered
 from cdr.submission.addresses import Addresses
 from cdr.submission.directory import KeptPhoneBook
 from shared.clock import Clock
-from shared.errors import PipelineError
-
-Found = TypeVar("Found")
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a part of the status is not known."""
-
-    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +83,8 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What a status is put together from. ``groups`` are the monitored ones, by number, with their names."""
+    """What a status is put together from, which takes no longer than a look may. ``groups`` are the monitored ones, by
+    number, with their names."""
 
     version: str
     started_at: datetime
@@ -107,54 +98,56 @@ class Overview:
     hours: Hours
     groups: Mapping[str, str]
     group_store: GroupStore | None
+    longest_look_s: float = 2.5
 
 
 def status(overview: Overview) -> Status:
-    now = overview.clock.now()
-    read = _or_problem(overview.positions.read)
-    stored, report, memory = (read, read, read) if isinstance(read, Problem) else read
+    """Everything is looked at side by side: what does not answer has its place, and holds up nothing else."""
+    now, looks = overview.clock.now(), SideBySide(overview.longest_look_s)
+    kept = looks.begin(overview.positions.read)
+    source = looks.begin(lambda: overview.source.name)
+    progress = looks.begin(lambda: _progress(overview.source, kept.result()))
+    lag = looks.begin(lambda: _lagging(overview, kept.result(), now))
+    queue = looks.begin(lambda: Depths(overview.queue.depth(), overview.poison_queue.depth()))
+    ledger = looks.begin(overview.records.count_states)
+    extensions = looks.begin(lambda: _extensions(overview.addresses, now))
+    groups = looks.begin(lambda: _groups_now(overview))
+    known = kept.result()
     return Status(
         version=overview.version,
         uptime_s=int((now - overview.started_at).total_seconds()),
-        source=_or_problem(lambda: overview.source.name),
-        progress=_progress(overview.source, stored),
-        last_poll=report,
-        source_watch=memory if isinstance(memory, Problem) else Remembered.from_text(memory).findings,
-        lag=_lagging(overview, stored, now),
-        queue=_or_problem(lambda: Depths(overview.queue.depth(), overview.poison_queue.depth())),
-        ledger=_or_problem(overview.records.count_states),
-        extensions=_or_problem(lambda: _extensions(overview.addresses, now)),
+        source=source.result(),
+        progress=progress.result(),
+        last_poll=known if isinstance(known, Problem) else known.report,
+        source_watch=known if isinstance(known, Problem) else Remembered.from_text(known.memory).findings,
+        lag=lag.result(),
+        queue=queue.result(),
+        ledger=ledger.result(),
+        extensions=extensions.result(),
         hours=_hours_now(overview.hours, now),
-        groups=_or_problem(lambda: _groups_now(overview)),
+        groups=groups.result(),
     )
 
 
-def _progress(source: CallSource, stored: StoredPosition | Problem | None) -> Progress | Problem:
-    if isinstance(stored, Problem):
-        return stored
-    if stored is None:
+def _progress(source: CallSource, kept: Kept | Problem) -> Progress | Problem:
+    if isinstance(kept, Problem):
+        return kept
+    if kept.stored is None:
         return Progress()
-
-    def look() -> Progress | Problem:
-        if stored.source != source.name:
-            return Problem(f"the stored position is of the source {stored.source}, configured is {source.name}")
-        return source.progress(stored.text)
-
-    return _or_problem(look)
+    if kept.stored.source != source.name:
+        return Problem(f"the stored position is of the source {kept.stored.source}, configured is {source.name}")
+    return source.progress(kept.stored.text)
 
 
-def _lagging(overview: Overview, stored: StoredPosition | Problem | None, now: datetime) -> Lagging | Problem:
-    if isinstance(stored, Problem):
-        return stored
-
-    def look() -> Lagging:
-        is_ours = stored is not None and stored.source == overview.source.name
-        with overview.source.connect() as reader:
-            lag = reader.lag(stored.text if stored and is_ours else None)
-        since = lag.waiting_since
-        return Lagging(lag, max(0, int((now - since).total_seconds())) if since else 0)
-
-    return _or_problem(look)
+def _lagging(overview: Overview, kept: Kept | Problem, now: datetime) -> Lagging | Problem:
+    if isinstance(kept, Problem):
+        return kept
+    stored = kept.stored
+    is_ours = stored is not None and stored.source == overview.source.name
+    with overview.source.connect() as reader:
+        lag = reader.lag(stored.text if stored and is_ours else None)
+    since = lag.waiting_since
+    return Lagging(lag, max(0, int((now - since).total_seconds())) if since else 0)
 
 
 def _extensions(addresses: Addresses, now: datetime) -> ExtensionsNow:
@@ -174,10 +167,3 @@ def _groups_now(overview: Overview) -> Sequence[GroupNow]:
         return [GroupNow(number, name, None) for number, name in overview.groups.items()]
     records = overview.group_store.load()
     return [GroupNow(number, name, view_of(records.get(number))) for number, name in overview.groups.items()]
-
-
-def _or_problem(look: Callable[[], Found]) -> Found | Problem:
-    try:
-        return look()
-    except PipelineError as exc:
-        return Problem(f"{type(exc).__name__}: {exc}")

@@ -16,16 +16,18 @@ from cdr.submission.directory import KeptPhoneBook, PhoneBook
 class Claim:
     """The right to submit one call; ``version`` is what the ledger compares.
 
-    ``attempts`` counts this one too; ``last_error`` is what an attempt before it failed of. ``is_unanswered``: the last
-    one ended without a word, so it may have been sent.
+    ``record_id`` is the row that it is claimed for. ``attempts`` counts this one too; ``last_error`` is what an attempt
+    before it failed of. ``unanswered_at`` is when the claim before was made (aware, UTC), if that one ended without a
+    word: then the call may have been sent.
     """
 
     key: CallKey
+    record_id: str
     version: str
     until: datetime
     attempts: int
     last_error: str | None = None
-    is_unanswered: bool = False
+    unanswered_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +68,27 @@ class CallLedger(Protocol):
     def claim(self, jobs: Sequence[Job], now: datetime, lease: timedelta) -> Sequence[ClaimAnswer]:
         """Become the only worker for these calls until the lease ends: an answer for each, in their order.
 
-        A call that was skipped or rejected can be claimed again: the configuration may have changed since. If that
-        record is another row's, it stays, under that row's own key.
+        A call counts as the same under the day before and after: its end may have been corrected, or a worker goes by
+        another time zone. A call that was skipped or rejected can be claimed again: the configuration may have changed
+        since. If that record is another row's, it stays, under that row's own key.
         """
 
     def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
         """Record how the call ended. That the API has it is a fact, and recorded even if the claim was lost meanwhile;
-        anything else is left to whoever has the claim now."""
+        anything else is left to whoever has the claim now. If that is another row, this one's record gets a key of its
+        own."""
 
     def give_back(self, claim: Claim, error: str, now: datetime) -> None:
-        """Let the next delivery of the message claim the call at once, and remember why."""
+        """Let the next delivery of the message claim the call at once, and remember why. That it may have been sent
+        under an earlier claim is remembered too."""
 
     def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
         """Record what nobody will submit, with its message if somebody may still need it. Nothing is changed if the API
-        has the call, or a worker is at it. Another row's record stays, as in claim."""
+        has the call, or a worker is at it. Another row's record stays, as in claim.
+
+        Without a message the call is closed for good; so one that may have been sent counts as held, until its own
+        message finds out whether it is in.
+        """
 
     def last_error(self, key: CallKey) -> str | None:
         """What went wrong at the last attempt, if anything."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from cdr.calls.message import Message
 from cdr.submission.ports import Held
-from shared.errors import ApiFailed, ApiUnavailable, PartHeld, PipelineError, StorageUnavailable, SubmissionUnknown
+from shared.errors import ApiFailed, ApiUnavailable, PipelineError, StorageUnavailable, SubmissionUnknown
 
 Hindrance = PipelineError | Held
 """Why a call could not be settled now."""
@@ -73,14 +73,15 @@ def again(
     return Again(max(_delay(message.tries, longest, random, patience), _before_that_in_vain(hindrance, now, patience)))
 
 
-def is_over(message: Message, now: datetime, patience: Patience) -> bool:
-    """Whether a call that was sent without an answer is not even tried once more: it has had its last look."""
-    return _age(message, now) >= patience.give_up_after + patience.claim_lease
+def is_over(message: Message, unanswered_at: datetime, patience: Patience) -> bool:
+    """Whether a call that was sent without an answer is not even tried once more: it has had its last look, by a claim
+    that was made when the time to give up had come."""
+    return _age(message, unanswered_at) >= patience.give_up_after
 
 
 def _can_be_given_up(hindrance: Hindrance) -> bool:
     """Not what is no fault of the call's, nor what may be on its way in: first its claim has to run out."""
-    return not isinstance(hindrance, StorageUnavailable | SubmissionUnknown | PartHeld | Held)
+    return not isinstance(hindrance, StorageUnavailable | SubmissionUnknown | Held)
 
 
 def _age(message: Message, now: datetime) -> timedelta:

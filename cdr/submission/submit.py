@@ -140,7 +140,7 @@ class _Delivery:
                 return self._use(answer, job)
 
     def _use(self, claim: Claim, job: Job) -> Outcome:
-        if claim.is_unanswered and is_over(self.message, self.began, self.worker.patience):
+        if claim.unanswered_at and is_over(self.message, claim.unanswered_at, self.worker.patience):
             return self._close(claim, job, self._given_up("sent, and no answer came"))
         try:
             settlement = self._close_parts(job) or self._attempt(job)
@@ -156,7 +156,12 @@ class _Delivery:
         return self._close(claim, job, settlement)
 
     def _close_parts(self, job: Job) -> Settlement | None:
-        """Nobody may submit any more what turned out to be a part of this call. If one of them is in, the call is."""
+        """Nobody may submit any more what turned out to be a part of this call. If one of them is in, the call is; the
+        others are closed all the same.
+
+        :raises PartHeld: a worker has one of them, or it may have been sent
+        """
+        found = None
         for part in job.record.replaces:
             old = job_of(part, self.worker.rules)
             closed = Settlement(State.SKIPPED, Reason.MERGED, f"part of {job.key.name}")
@@ -165,8 +170,8 @@ class _Delivery:
                     raise PartHeld(f"{held.why}, as {old.key.name}, which is a part of it")
                 case AlreadySubmitted(as_part=False):
                     report.merged_late(job, old)
-                    return Settlement(State.SKIPPED, Reason.MERGED, f"submitted before as {old.key.name}")
-        return None
+                    found = found or Settlement(State.SKIPPED, Reason.MERGED, f"submitted before as {old.key.name}")
+        return found
 
     def _attempt(self, job: Job) -> Settlement:
         try:
@@ -234,7 +239,7 @@ class _Delivery:
 
     def _repeated(self, job: Job, found: AlreadySubmitted) -> Outcome:
         try:
-            if not found.as_part:
+            if not found.as_part:  # as a part it was closed after its own parts were
                 self._close_parts(job)
             self._leave_replayed(job)
             is_own = record_repeated(job, found, self.worker.ledger, self.worker.clock.now())
@@ -247,7 +252,7 @@ class _Delivery:
         old = self.message.replay_of
         if old is not None and old != job.key:
             settlement = Settlement(State.SKIPPED, Reason.REPLAYED, f"replayed as {job.key.name}")
-            self.worker.ledger.record(old, None, settlement, self.worker.clock.now())
+            self.worker.ledger.record(old, Message((job.record,)), settlement, self.worker.clock.now())
 
     def _put_back(self, job: Job, hindrance: Hindrance, verdict: Again | None = None) -> Outcome:
         """Send the call again with a delay, in place of this message."""

@@ -14,7 +14,8 @@ from cdr.intake.poll import PollOutcome
 from cdr.operations.preview import Preview, Previewed
 from cdr.operations.reconcile import Reconciliation
 from cdr.operations.rejected import RejectedEntry, RejectedPage
-from cdr.operations.status import ExtensionsNow, GroupNow, HoursNow, Lagging, Problem, Status
+from cdr.operations.side_by_side import Problem
+from cdr.operations.status import ExtensionsNow, GroupNow, HoursNow, Lagging, Status
 from cdr.operations.watch_memory import Finding
 from shared import log
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from cdr.calls.call import Reason
 from cdr.groups.check import check
 from cdr.intake.poll import poll
 from cdr.intake.start_over import start_over
@@ -15,11 +16,12 @@ from cdr.operations.preview import preview as newest_calls
 from cdr.operations.reconcile import reconcile as compare_days
 from cdr.operations.rejected import list_rejected
 from cdr.operations.replay import replay
+from cdr.operations.side_by_side import Problem, SideBySide
 from cdr.operations.status import status as overall_status
 from cdr.web.present import outcome_json, preview_json, reconciliation_json, rejected_json, status_json, until_json
 from cdr.web.requests import BadRequest, answer, check_request, refusal
 from shared.config.phone_system import start_in, start_moment
-from shared.errors import DaysForgotten, InvalidConfig, LeaseHeld, NoSuchStart, PipelineError
+from shared.errors import DaysForgotten, InvalidConfig, LeaseHeld, NoSuchCalls, NoSuchStart, PipelineError
 
 if TYPE_CHECKING:
     import azure.functions as func
@@ -72,11 +74,7 @@ def trigger_start_over(request: func.HttpRequest, parts: Parts) -> func.HttpResp
     """Lets the next poll begin at ``from``: "beginning", "now", an id or a date. 409 while a poll is at work."""
 
     def act(given: Parameters) -> func.HttpResponse:
-        poller = parts.poller
-        try:
-            return answer(asdict(start_over(poller, _start(given, parts.settings.three_cx.timezone))))
-        except NoSuchStart as exc:
-            raise BadRequest(400, str(exc)) from exc
+        return answer(asdict(start_over(parts.poller, _start(given, parts.settings.three_cx.timezone))))
 
     return _answered(request, "POST", ("from",), act)
 
@@ -96,7 +94,10 @@ def rejected(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
 
     def look(given: Parameters) -> func.HttpResponse:
         reveal, limit = _flag(given, "reveal"), _number(given, "limit", 100, LONGEST_PAGE)
-        page = list_rejected(parts.records, after=_text(given, "after"), limit=limit)
+        after, looks = _text(given, "after"), SideBySide(parts.times.longest_look.total_seconds())
+        page = looks.begin(lambda: list_rejected(parts.seen_records, after=after, limit=limit)).result()
+        if isinstance(page, Problem):
+            return answer({"error": page.error}, 503)
         return answer(rejected_json(page, reveal=reveal))
 
     return _answered(request, "GET", ("after", "limit", "reveal"), look)
@@ -125,21 +126,22 @@ def preview(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
 
 
 def reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
-    """Compares the days ``from`` to ``to`` (UTC, both included) with the ledger."""
+    """Compares the days ``from`` to ``to`` (UTC, both included) with the ledger; ``again`` is a reason."""
 
     def compare(given: Parameters) -> func.HttpResponse:
-        return answer(reconciliation_json(compare_days(parts.reconciler, *_days(given))))
+        return answer(reconciliation_json(compare_days(parts.reconciler, *_days(given), again=_reason(given))))
 
-    return _answered(request, "GET", ("from", "to"), compare)
+    return _answered(request, "GET", ("from", "to", "again"), compare)
 
 
 def trigger_reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
-    """The same, and queues the rows that are missing."""
+    """The same, and queues what is missing, what was changed, and what was not logged for the reason ``again``."""
 
     def compare(given: Parameters) -> func.HttpResponse:
-        return answer(reconciliation_json(compare_days(parts.reconciler, *_days(given), queue_missing=True)))
+        days, again = _days(given), _reason(given)
+        return answer(reconciliation_json(compare_days(parts.reconciler, *days, queue_missing=True, again=again)))
 
-    return _answered(request, "POST", ("from", "to"), compare)
+    return _answered(request, "POST", ("from", "to", "again"), compare)
 
 
 def _answered(
@@ -150,14 +152,21 @@ def _answered(
         return act(check_request(request, method, known))
     except BadRequest as exc:
         return refusal(exc, method)
-    except LeaseHeld as exc:
-        return answer({"error": str(exc), **until_json(exc.until)}, 409)
-    except DaysForgotten as exc:
-        return answer({"error": str(exc)}, 400)
-    except InvalidConfig as exc:
-        return answer({"error": "the configuration is not usable", "mistakes": exc.mistakes}, 503)
     except PipelineError as exc:
-        return answer({"error": str(exc)}, 503)
+        return answer(*_failure(exc))
+
+
+def _failure(exc: PipelineError) -> tuple[Mapping[str, Any], int]:
+    match exc:
+        case LeaseHeld():
+            return {"error": str(exc), **until_json(exc.until)}, 409
+        case NoSuchCalls():
+            return {"error": str(exc), "rejected": exc.there}, 404
+        case DaysForgotten() | NoSuchStart():
+            return {"error": str(exc)}, 400
+        case InvalidConfig():
+            return {"error": "the configuration is not usable", "mistakes": exc.mistakes}, 503
+    return {"error": str(exc)}, 503
 
 
 def _start(given: Parameters, zone: str) -> StartFrom:
@@ -187,6 +196,13 @@ def _day(given: Parameters, name: str) -> date:
         return date.fromisoformat(str(given[name]))
     except (KeyError, ValueError):
         raise BadRequest(400, f"{name} must be a day such as 2026-11-01") from None
+
+
+def _reason(given: Parameters) -> str | None:
+    reason = _text(given, "again")
+    if reason is not None and reason not in set(Reason):
+        raise BadRequest(400, f"again must be a reason: {', '.join(sorted(Reason))}")
+    return reason
 
 
 def _number(given: Parameters, name: str, default: int, largest: int) -> int:

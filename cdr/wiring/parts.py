@@ -106,6 +106,8 @@ class Parts(Ports):
         from cdr.submission.submit import Worker
 
         settings = self.settings
+        if "ledger" not in self._replaced:
+            self.account.tell_time()  # claims are made by a time that all workers share, the very first one too
         return Worker(
             ledger=self.ledger,
             api=self.api,
@@ -156,15 +158,15 @@ class Parts(Ports):
             version=__version__,
             started_at=self.started_at,
             source=self.source,
-            positions=self.positions,
-            queue=self.queue,
-            poison_queue=self.poison_queue,
-            records=self.records,
+            positions=self.seen_positions,
+            queue=self.seen_queue,
+            poison_queue=self.seen_poison_queue,
+            records=self.seen_records,
             addresses=self.addresses,
             clock=self.clock,
             hours=plans.make_hours(self.settings.business_hours),
             groups={group.id: group.name for group in groups.monitored_groups},
-            group_store=None if isinstance(groups.members, NoMembers) else self.group_store,
+            group_store=None if isinstance(groups.members, NoMembers) else self.seen_group_store,
         )
 
     @cached_property
@@ -177,7 +179,8 @@ class Parts(Ports):
     def replayer(self) -> Replayer:
         from cdr.operations.replay import Replayer
 
-        return Replayer(self.records, self.queue, self.clock, self.times.http_budget)
+        source = self.source if self.is_configured else None
+        return Replayer(self.records, self.queue, self.clock, self.times.http_budget, source)
 
     @property
     def learner(self) -> Learner:
@@ -250,8 +253,8 @@ class Parts(Ports):
             raise InvalidConfig(self.mistakes)
 
     def _check_storage(self) -> None:
-        self.queue.depth()
-        self.positions.read()
+        self.seen_queue.depth()
+        self.seen_positions.read()
 
     def _check_api(self) -> None:
         self.api.check_health()
@@ -263,4 +266,4 @@ class Parts(Ports):
     def _check_watch(self) -> None:
         from cdr.operations.source_watch import check_source
 
-        check_source(self.positions)
+        check_source(self.seen_positions)

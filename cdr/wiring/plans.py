@@ -13,6 +13,7 @@ from cdr.groups.notices import WatchedGroup
 from cdr.intake.folded import FoldOptions
 from cdr.intake.id_order import Patience
 from cdr.intake.ports import StartFrom
+from cdr.intake.report_log import ReportPatience
 from cdr.intake.time_order import LegPatience
 from shared.config.calls import Calls
 from shared.config.groups import CallGroups, NoMembers
@@ -27,7 +28,8 @@ def start_from(three_cx: ThreeCx) -> StartFrom:
 
 
 def patience(three_cx: ThreeCx) -> Patience:
-    return Patience(gap_wait=three_cx.gap_wait, open_row_wait=three_cx.open_row_wait)
+    settle = timedelta(seconds=three_cx.settle_seconds)
+    return Patience(gap_wait=three_cx.gap_wait, open_row_wait=three_cx.open_row_wait, settle=settle)
 
 
 def leg_patience(three_cx: ThreeCx) -> LegPatience:
@@ -36,6 +38,10 @@ def leg_patience(three_cx: ThreeCx) -> LegPatience:
     copied = 2 * (three_cx.replica_delay or timedelta())
     usual = LegPatience()
     return LegPatience(usual.overlap + copied, usual.settle + copied, three_cx.open_row_wait)
+
+
+def report_patience(three_cx: ThreeCx) -> ReportPatience:
+    return ReportPatience(open_row_wait=three_cx.open_row_wait)
 
 
 def fold_options(calls: Calls) -> FoldOptions:
@@ -66,13 +72,17 @@ def watched_groups(settings: Settings) -> list[WatchedGroup]:
     if isinstance(groups.members, NoMembers):
         return []
     return [
-        WatchedGroup(group.id, group.name, make_hours(settings.business_hours, group.business_hours))
+        WatchedGroup(id=group.id, name=group.name, hours=make_hours(settings.business_hours, group.business_hours))
         for group in groups.monitored_groups
     ]
 
 
 def alert_policy(groups: CallGroups) -> AlertPolicy:
-    return AlertPolicy(timedelta(minutes=groups.grace_minutes), groups.unknown_after, groups.remind_after)
+    return AlertPolicy(
+        grace=timedelta(minutes=groups.grace_minutes),
+        unknown_after=groups.unknown_after,
+        remind_after=groups.remind_after,
+    )
 
 
 def make_hours(common: BusinessHours, own: GroupHours | None = None) -> Hours:
@@ -80,7 +90,7 @@ def make_hours(common: BusinessHours, own: GroupHours | None = None) -> Hours:
     week: Week = own or common
     zone = (own and own.timezone) or common.timezone
     holidays = (own and own.holidays) or common.holidays
-    spans = {day: [Span(s.start, s.end, s.overnight) for s in week.spans(day)] for day in range(7)}
+    spans = {day: [Span(start=s.start, end=s.end, overnight=s.overnight) for s in week.spans(day)] for day in range(7)}
     return Hours(ZoneInfo(zone), spans, holiday_rule(holidays))
 
 

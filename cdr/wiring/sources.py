@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from cdr.wiring import plans
+from cdr.wiring.xapi_clients import XapiClients
 from shared import log
 from shared.clock import Clock
 from shared.config.settings import Settings
@@ -22,11 +24,18 @@ PAGE_OF_ROWS = 500
 PAGE_OF_LEGS = 2_000
 
 
-def make_source(settings: Settings, root: Path, clock: Clock, page_size: int | None = None) -> CallSource:
+def make_source(
+    settings: Settings,
+    root: Path,
+    clock: Clock,
+    page_size: int | None = None,
+    xapi_clients: XapiClients | None = None,
+) -> CallSource:
     makers = {
         "calllog": lambda: _calllog(settings, root, clock, page_size or PAGE_OF_ROWS),
         "v20": lambda: _v20(settings, root, clock, page_size or PAGE_OF_LEGS),
         "v18": lambda: _v18(settings, root, clock, page_size or PAGE_OF_ROWS),
+        "xapi": lambda: _xapi(settings, clock, xapi_clients or XapiClients(clock)),
     }
     source = settings.three_cx.source
     return FoundSource(settings, makers) if source == "auto" else LateSource(source, makers[source])
@@ -57,6 +66,16 @@ def _v18(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSo
     sql = read_segments(three_cx.database.engine, root)
     options = plans.fold_options(settings.calls)
     return SqlV18(three_cx.database, sql, clock, plans.patience(three_cx), options=options, page_size=page_size)
+
+
+def _xapi(settings: Settings, clock: Clock, clients: XapiClients) -> CallSource:
+    from cdr.edges.xapi.source import XapiCalls
+
+    three_cx = settings.three_cx
+    if three_cx.xapi is None:
+        raise LookupError("source xapi has no section 3cx.xapi")
+    client = clients.client_of(three_cx.xapi, "3cx.xapi", settings)
+    return XapiCalls(client, clock, plans.report_patience(three_cx), plans.fold_options(settings.calls))
 
 
 @dataclass
@@ -96,6 +115,7 @@ class FoundSource:
         self._settings = settings
         self._makers = makers
         self._found: CallSource | None = None
+        self._one_at_a_time = Lock()
 
     @property
     def name(self) -> str:
@@ -112,16 +132,20 @@ class FoundSource:
 
     def _source(self) -> CallSource:
         """:raises SourceUnavailable, SourceMisconfigured: it cannot be looked at, or none of the tables is there"""
-        if self._found is None:
-            from cdr.edges.sql.tables import OF_3CX, tables_there
+        with self._one_at_a_time:
+            if self._found is None:
+                self._found = self._look()
+            return self._found
 
-            there = tables_there(self._settings.three_cx.database, OF_3CX.values())
-            kinds = [kind for kind, table in OF_3CX.items() if table in there]
-            if not kinds:
-                raise SourceMisconfigured(
-                    f"3cx.source auto: the login sees none of the tables {', '.join(OF_3CX.values())}; check "
-                    "3cx.cdr_database.database and what the login may SELECT from, or set 3cx.source"
-                )
-            log.event("source.found", source=kinds[0], tables=sorted(there))
-            self._found = self._makers[kinds[0]]()
-        return self._found
+    def _look(self) -> CallSource:
+        from cdr.edges.sql.tables import OF_3CX, tables_there
+
+        there = tables_there(self._settings.three_cx.database, OF_3CX.values())
+        kinds = [kind for kind, table in OF_3CX.items() if table in there]
+        if not kinds:
+            raise SourceMisconfigured(
+                f"3cx.source auto: the login sees none of the tables {', '.join(OF_3CX.values())}; check "
+                "3cx.cdr_database.database and what the login may SELECT from, or set 3cx.source"
+            )
+        log.event("source.found", source=kinds[0], tables=sorted(there))
+        return self._makers[kinds[0]]()

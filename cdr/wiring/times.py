@@ -34,7 +34,7 @@ class Times:
     stalled_after: timedelta = timedelta(hours=1)
     unconfigured_delay: timedelta = timedelta(minutes=5)
     poll_lease: timedelta = timedelta(seconds=60)
-    question: timedelta = timedelta(seconds=5)
+    longest_look: timedelta = timedelta(seconds=20)
     poll_share_of_interval: float = 0.8
     groups_lease: timedelta = timedelta(minutes=3)
     groups_longest_step: timedelta = timedelta(seconds=150)

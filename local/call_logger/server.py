@@ -7,7 +7,6 @@ clients may rely on: the other names are made up. Credentials, where demanded, a
 import hmac
 import socket
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -18,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from local.call_logger.faults import FaultPlan, FaultyApp
-from local.call_logger.store import BackendError, CallExistsError, CallLogger, InvalidBodyError, milliseconds, utc_now
+from local.call_logger.store import BackendError, CallExistsError, CallLogger, InvalidBodyError, milliseconds
 
 HOST = "127.0.0.1"
 BACKLOG = 128
@@ -154,12 +153,11 @@ class RunningCallLogger:
 def start(
     port: int = 0,
     *,
+    call_logger: CallLogger | None = None,
     credential: Credential | None = None,
-    race_window_s: float = 0.0,
-    now: Callable[[], datetime] = utc_now,
 ) -> RunningCallLogger:
     """Serve on the loopback interface from a thread; port 0 takes a free one. Raises OSError when it is taken."""
-    call_logger = CallLogger(race_window_s=race_window_s, now=now)
+    call_logger = call_logger or CallLogger()
     faults = FaultPlan()
     stop = threading.Event()
     app = FaultyApp(create_app(call_logger, credential), faults, pause=stop.wait)

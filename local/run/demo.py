@@ -10,31 +10,37 @@ import http.client
 import os
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from local import azurite, call_logger
+from local.phone_system import pbx, v20_pbx
 from local.phone_system.agents import AgentEvent, Agents
-from local.phone_system.pbx import CALLS_PER_MINUTE, CallEvent, Pbx
+from local.phone_system.pbx import CallEvent, Pbx
+from local.phone_system.v20_pbx import Told, V20Pbx
+from local.run.options import Source
 from local.run.tally import Backend
 
 CONFIG_FILE = "local/run/demo.yml"
-# With these calls each outcome is soon to be seen: the third one is rejected, the fifth one skipped.
+# With these calls each outcome is soon to be seen.
 SEED = 25
 CHECK_EVERY_S = 3.0
 CHECK_TIMEOUT_S = 10.0
+
+PhoneEvent = CallEvent | Told | AgentEvent
 
 
 class Demo:
     """Its parts are there from the start of the block to its end; the phone system is busy from `begin` to `end`."""
 
-    def __init__(self, on_event: Callable[[CallEvent | AgentEvent], None], *, pace: float = 1.0) -> None:
+    def __init__(self, on_event: Callable[[PhoneEvent], None], *, source: Source = "v20", pace: float = 1.0) -> None:
         """`on_event` is called from other threads. `pace` stretches all seconds (0.2: five times as fast)."""
         self._on_event = on_event
+        self._source = source
         self._pace = pace
         self._parts = ExitStack()
         self._stop = threading.Event()
@@ -46,9 +52,8 @@ class Demo:
             self._storage = parts.enter_context(azurite.start())
             self._call_logger = parts.enter_context(call_logger.start())
             self._cdr_file = Path(folder) / "cdr.sqlite"
-            self._phone_system = parts.enter_context(
-                Pbx(self._cdr_file, rng=random.Random(SEED), pace=self._pace, on_event=self._on_event)
-            )
+            self._phone_system: Pbx | V20Pbx = self._make_phone_system()
+            parts.enter_context(self._phone_system)
             self._agents = Agents(self._cdr_file, pace=self._pace, on_event=self._on_event)
             self._parts = parts.pop_all()
         return self
@@ -65,6 +70,7 @@ class Demo:
             "FUNCTIONS_WORKER_RUNTIME": "python",
             "PYTHON_THREADPOOL_THREAD_COUNT": "20",
             "CONFIG_FILE": CONFIG_FILE,
+            "CDR_SOURCE": self._source,
             "CDR_DB_NAME": str(self._cdr_file),
             "API_BASE_URL": self._call_logger.base_url,
             # A proxy, where the machine has one, is not for the demo's own addresses.
@@ -73,9 +79,20 @@ class Demo:
         }
 
     @property
+    def title(self) -> str:
+        written = {"v20": "3CX V20, legs of calls", "calllog": "a table of calls"}[self._source]
+        return (
+            f"Demo: simulated phone system ({written}) → functions, Azurite's queue and tables → stand-in Call Logger"
+        )
+
+    @property
     def backend(self) -> Backend:
         logger = self._call_logger.call_logger
         return Backend(len(logger.entries), tuple(logger.double_submissions))
+
+    def entry(self, entry_id: str) -> Mapping[str, Any] | None:
+        """What the Call Logger has under this id."""
+        return next((entry for entry in self._call_logger.call_logger.entries if entry["id"] == entry_id), None)
 
     @property
     def links(self) -> list[tuple[str, str]]:
@@ -87,7 +104,7 @@ class Demo:
     def begin(self, port: int) -> None:
         """Let calls and agents come and go, and the functions on this port check the groups."""
         works = {
-            "calls": lambda: self._phone_system.run(self._stop, calls_per_minute=CALLS_PER_MINUTE / self._pace),
+            "calls": lambda: self._phone_system.run(self._stop, calls_per_minute=self._calls_per_minute / self._pace),
             "agents": lambda: self._agents.run(self._stop),
             "checks": lambda: self._ask_for_checks(port),
         }
@@ -100,6 +117,16 @@ class Demo:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+
+    def _make_phone_system(self) -> Pbx | V20Pbx:
+        rng = random.Random(SEED)
+        if self._source == "v20":
+            return V20Pbx(self._cdr_file, rng=rng, pace=self._pace, on_event=self._on_event)
+        return Pbx(self._cdr_file, rng=rng, pace=self._pace, on_event=self._on_event)
+
+    @property
+    def _calls_per_minute(self) -> float:
+        return v20_pbx.CALLS_PER_MINUTE if self._source == "v20" else pbx.CALLS_PER_MINUTE
 
     def _ask_for_checks(self, port: int) -> None:
         while not self._stop.wait(CHECK_EVERY_S * self._pace):

@@ -10,6 +10,7 @@ from typing import Any
 
 from local.phone_system.agents import AgentEvent
 from local.phone_system.pbx import CallEvent
+from local.phone_system.v20_pbx import Told
 
 _EVENT = '{"event": '
 
@@ -66,7 +67,10 @@ _WARNINGS = frozenset(
 )
 
 
-def line_of_phone(event: CallEvent) -> Line:
+def line_of_phone(event: CallEvent | Told) -> Line:
+    if isinstance(event, Told):
+        style = "cyan" if event.what in ("begins", "ends") else "dim cyan"
+        return Line("phone system", _call(event.number), event.what, event.detail, style)
     leg = event.leg
     if event.change == "ended":
         detail = f"answered, {event.duration_s} s" if leg.answered else "nobody answered"
@@ -92,9 +96,12 @@ def read_event(text: str) -> dict[str, Any] | None:
     return event
 
 
-def line_of_event(event: Mapping[str, Any]) -> Line | None:
-    """None for an event that is not worth a line: a poll that found nothing to queue, one more check of the groups."""
-    name, call = event["event"], _call(event.get("row_id")) or event.get("group", "")
+def line_of_event(event: Mapping[str, Any], call: str = "", entry: Mapping[str, Any] | None = None) -> Line | None:
+    """None for an event that is not worth a line: a poll that found nothing to queue, one more check of the groups.
+
+    ``call`` is what its call is called here, ``entry`` what the Call Logger has of it, where that can be looked at.
+    """
+    name, call = event["event"], call or event.get("group", "")
     if name in _NOT_WORTH_A_LINE:
         return None
     if name == "poll.finished":
@@ -102,7 +109,7 @@ def line_of_event(event: Mapping[str, Any]) -> Line | None:
         return Line("queue", "", "queued", f"{queued} call{'s' * (queued != 1)}", "blue") if queued else None
     if name in _OUTCOMES:
         where, what, style = _OUTCOMES[name]
-        return Line(where, call, what, _reason(event), style)
+        return Line(where, call, what, _entry(entry) if entry else _reason(event), style)
     if name in _OF_GROUPS:
         return _OF_GROUPS[name](event)
     style = "bold red" if name in _FAILURES else "yellow" if name in _WARNINGS else "dim"
@@ -135,8 +142,16 @@ _OF_GROUPS: Mapping[str, Callable[[Mapping[str, Any]], Line]] = {
 }
 
 
-def _call(row_id: int | None) -> str:
-    return "" if row_id is None else f"#{row_id}"
+def _call(number: int) -> str:
+    return f"#{number}"
+
+
+def _entry(entry: Mapping[str, Any]) -> str:
+    """Whose, how long, with whom, and through which queue."""
+    owner = f"{entry['callOwnerExtension']} {entry['callOwnerEmail']}"
+    way = "from" if entry["callDirection"] == "INBOUND" else "to"
+    group = f", through {entry['callGroupId']}" if entry["callGroupId"] else ""
+    return f"{owner}, {entry['callDuration']} s, {way} {entry['phoneNumber']}{group}"
 
 
 def _reason(event: Mapping[str, Any]) -> str:

@@ -6,9 +6,13 @@ import argparse
 import errno
 import math
 import socket
+from typing import Literal
 
 DEFAULT_PORT = 7071
 HIGHEST_PORT = 65535
+
+Source = Literal["v20", "calllog"]
+SOURCES: tuple[Source, ...] = ("v20", "calllog")
 
 
 class PortRefused(Exception):
@@ -24,8 +28,20 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="end by itself, with a summary; the status is 1 if no call arrived",
     )
     parser.add_argument(
+        "--source",
+        choices=SOURCES,
+        help="what the demo's phone system writes: v20 (legs, as a 3CX V20 does; if not given) or calllog (a table in "
+        "which each row is a call)",
+    )
+    parser.add_argument(
         "--port", type=port_number, default=DEFAULT_PORT, help="where the functions answer (default: %(default)s)"
     )
+
+
+def as_arguments(options: argparse.Namespace) -> list[str]:
+    """The same options, for who hands them on."""
+    given = {"--port": options.port, "--for": options.seconds, "--source": options.source}
+    return [part for name, value in given.items() if value is not None for part in (name, str(value))]
 
 
 def seconds(text: str) -> float:

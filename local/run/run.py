@@ -1,6 +1,6 @@
 """Run the functions on this machine and show the calls as they pass.
 
-    python -m local.run [--for SECONDS] [--port 7071]
+    python -m local.run [--for SECONDS] [--source v20|calllog] [--port 7071]
 
 With a `local.settings.json` they work for the database and the Call Logger that it names, else for a demo. It is
 `python dev.py run` that installs what this needs. Ctrl-C, or a request to terminate, stops all that was started.
@@ -12,21 +12,23 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Literal
+from typing import Any, Literal
 
 from local.azurite import AzuriteError
 from local.host.settings import HostError
 from local.phone_system.agents import AgentEvent
 from local.phone_system.pbx import CallEvent
-from local.run.demo import Demo
+from local.phone_system.v20_pbx import Told
+from local.run.demo import Demo, PhoneEvent
 from local.run.functions_process import Ended, Functions, Output
 from local.run.lines import line_of_agent, line_of_event, line_of_other_output, line_of_phone, read_event
-from local.run.options import PortRefused, add_run_options, refuse_taken_port
+from local.run.options import SOURCES, PortRefused, Source, add_run_options, refuse_taken_port
 from local.run.own_settings import SETTINGS_FILE, own_environment, own_storage
 from local.run.tally import Backend, Tally
 from local.run.terminal import Terminal, standard_output
@@ -37,7 +39,11 @@ READY_SECONDS = 300  # Core Tools fetch their extensions at the very first start
 SETTLE_SECONDS = 20
 TICK_SECONDS = 0.2
 
-Happening = CallEvent | AgentEvent | Output | Ended | Literal["stop"]
+Happening = PhoneEvent | Output | Ended | Literal["stop"]
+
+
+class OptionRefused(Exception):
+    """An option has no meaning here."""
 
 
 class FunctionsFailed(Exception):
@@ -53,18 +59,19 @@ class Run:
     """One run. All that happens comes through one queue to one thread, which keeps the tally and writes the lines."""
 
     terminal: Terminal
-    make_demo: Callable[[Callable[[CallEvent | AgentEvent], None]], Demo] = Demo
+    make_demo: Callable[[Callable[[PhoneEvent], None]], Demo] = Demo
     happenings: SimpleQueue[Happening] = field(default_factory=SimpleQueue)
     tally: Tally = field(default_factory=Tally)
     backend: Backend | None = None
     _is_ready: bool = False
+    _demo: Demo | None = None
 
     def run(self, port: int, seconds: float | None) -> None:
         """Returns when `seconds` are over. Raises Stopped, FunctionsFailed, AzuriteError and HostError."""
         with ExitStack() as parts:
             parts.callback(self._show_the_rest)
             is_own = (ROOT / SETTINGS_FILE).is_file()
-            demo = None if is_own else parts.enter_context(self.make_demo(self.happenings.put))
+            self._demo = demo = None if is_own else parts.enter_context(self.make_demo(self.happenings.put))
             environment = demo.environment if demo else own_environment(ROOT)
             if is_own:
                 parts.enter_context(own_storage(ROOT, environment))
@@ -77,7 +84,7 @@ class Run:
                 self._settle(functions, demo)
 
     def _begin(self, functions: Functions, port: int, demo: Demo | None) -> None:
-        self.terminal.say(title(is_demo=demo is not None), "bold")
+        self.terminal.say(title(demo), "bold")
         self.terminal.say(host_in_words(is_core_tools=functions.is_core_tools))
         self._watch(functions, either(functions.is_ready, after(READY_SECONDS)))
         if not functions.is_ready():
@@ -121,21 +128,25 @@ class Run:
         """What the functions finished, or complained of, while they were being stopped."""
         while not self.happenings.empty():
             happening = self.happenings.get()
-            if isinstance(happening, CallEvent | AgentEvent | Output):
+            if isinstance(happening, PhoneEvent | Output):
                 self._show(happening)
 
-    def _show(self, happening: CallEvent | AgentEvent | Output) -> None:
-        if isinstance(happening, CallEvent):
+    def _show(self, happening: PhoneEvent | Output) -> None:
+        if isinstance(happening, CallEvent | Told):
             self.tally.note_phone(happening)
             self.terminal.call(line_of_phone(happening))
         elif isinstance(happening, AgentEvent):
             self.terminal.call(line_of_agent(happening))
         elif event := read_event(happening.text):
             self.tally.note(event)
-            if line := line_of_event(event):
+            if line := line_of_event(event, self.tally.shown(event.get("row_id")), self._entry(event)):
                 self.terminal.call(line)
         elif (text := line_of_other_output(happening.text)) and (self._is_ready or "error" in text.lower()):
             self.terminal.say(text, "dim")
+
+    def _entry(self, event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What the demo's Call Logger has of a call that has just arrived there."""
+        return self._demo.entry(event["entry_id"]) if self._demo and event.get("reason") == "created" else None
 
 
 def after(seconds: float | None) -> Callable[[], bool]:
@@ -148,10 +159,10 @@ def either(first: Callable[[], bool], second: Callable[[], bool]) -> Callable[[]
     return lambda: first() or second()
 
 
-def title(*, is_demo: bool) -> str:
-    if is_demo:
+def title(demo: Demo | None) -> str:
+    if demo:
         return (
-            "Demo: simulated phone system → SQLite → functions, Azurite's queue and tables → stand-in Call Logger\n"
+            f"{demo.title}\n"
             "For your own system, copy local.settings.example.json to local.settings.json and fill it in."
         )
     return f"Your own phone system and Call Logger, from {SETTINGS_FILE}"
@@ -173,6 +184,12 @@ def links(port: int) -> list[tuple[str, str]]:
     ]
 
 
+def refuse_source(source: str | None) -> None:
+    """Raises OptionRefused where it would go unheard."""
+    if source and (ROOT / SETTINGS_FILE).is_file():
+        raise OptionRefused(f"--source is for the demo; with {SETTINGS_FILE} it is CDR_SOURCE there that says it")
+
+
 def take_signals(happenings: SimpleQueue[Happening]) -> None:
     # Of all queues and events, SimpleQueue.put is what a signal handler may call at any moment.
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
@@ -184,15 +201,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m local.run", description="Run the functions on this machine.")
     add_run_options(parser)
     options = parser.parse_args(arguments)
-    run = Run(Terminal(standard_output()))
+    source: Source = options.source or SOURCES[0]
+    run = Run(Terminal(standard_output()), partial(Demo, source=source))
     take_signals(run.happenings)
     try:
+        refuse_source(options.source)
         refuse_taken_port(options.port)
         run.run(options.port, options.seconds)
     except Stopped:
         run.terminal.say("Stopped.")
         return 0
-    except (PortRefused, AzuriteError, HostError, FunctionsFailed) as exc:
+    except (PortRefused, OptionRefused, AzuriteError, HostError, FunctionsFailed) as exc:
         print(f"local.run: {exc}", file=sys.stderr)
         return 1
     run.terminal.summary(f"After {options.seconds:g} s:", run.tally, run.backend)

@@ -44,7 +44,7 @@ class Terminal:
     def summary(self, title: str, tally: Tally, backend: Backend | None) -> None:
         self.say(f"\n{title}", "bold")
         if backend:
-            self.labelled([("phone system", f"{tally.begun} calls began, {len(tally.ended)} ended")])
+            self.labelled([("phone system", f"{len(tally.numbers)} calls began, {len(tally.ended)} ended")])
         self.labelled([("queue", f"{tally.queued} queued")])
         if backend:
             self.labelled([("Call Logger", f"{backend.entries} entries ({tally.count('submitted')} submitted)")])

@@ -68,7 +68,8 @@ The phone system, and how its table of calls is read. The interval between two p
 `20261101`, may be meant as a day or as an id and are asked back: `2026-11-01` is the day, `020261101` the id.
 
 `gap_wait` and `open_row_wait` say how long a poll comes back to what is not there yet: an id that a running transaction
-may still commit, a row without an end.
+may still commit, a row without an end. A row with an end is taken for final. Where a table gets its end first and the
+rest (whether it was answered, its duration) a moment later, `settle_seconds` says for how long it is left alone.
 """,
         (Table("3cx", ThreeCx),),
     ),
@@ -100,6 +101,12 @@ schema file yields:
 | `answered` | true or false, 1 or 0 |
 | `hangup_cause` | in the phone system's words |
 | `call_group_id` | if there is one: the queue or ring group that the call came through |
+
+A LIMIT, TOP or FETCH on the whole is refused, because nothing beyond it would ever be read; within a subquery or an
+APPLY it is fine. **Leave out filters on what changes while a call goes on.** With `WHERE EndTime IS NOT NULL` a call
+that is under way is not there, and when it has ended, its id may lie far behind what was read: if it took longer than
+`3cx.gap_wait`, no poll comes back to it, and only the daily reconciliation finds it. A row without an end does no harm:
+it is remembered. Filters on what a row has from the start, such as a tenant or a trunk, are fine.
 """,
     ),
     Chapter(

@@ -37,7 +37,9 @@ class Database(Section):
     username: str | None = Field(None, description="a login with nothing but SELECT; not for sqlite", min_length=1)
     password: SecretStr | None = Field(None, description="its password; not for sqlite")
     timezone: Zone = Field(
-        "UTC", description="IANA time zone of timestamps without an offset, for example Europe/Berlin"
+        "UTC",
+        description="IANA time zone of timestamps without an offset, for example Europe/Berlin; TIMESTAMP of mysql, "
+        "timestamptz of postgresql and datetimeoffset of sqlserver are moments, whatever it says",
     )
     encrypt: bool = Field(True, description="true or false: TLS to the server")
     trust_server_certificate: bool = Field(
@@ -175,6 +177,13 @@ class ThreeCx(Section):
     )
     open_row_wait: Duration = Field(
         timedelta(hours=24), description="such as 24 hours: when a row without an end is given up"
+    )
+    settle_seconds: int = Field(
+        0,
+        ge=0,
+        le=3600,
+        description="0 to 3600 seconds: rows that ended less than so long ago count as not ended yet, for tables "
+        "(calllog, v18) that are written in steps",
     )
     cdr_database: CdrDatabase | None = Field(
         None, description="where the call detail records are, and how to get there; not for source xapi"

@@ -32,7 +32,7 @@ TOKEN = "bearer-of-alerts"
 
 @pytest.fixture
 def backend() -> Iterator[RunningCallLogger]:
-    with call_logger_program.start(now=lambda: NOW) as running:
+    with call_logger_program.start(call_logger=CallLogger(now=lambda: NOW)) as running:
         yield running
 
 
@@ -244,7 +244,7 @@ def test_an_alert_whose_answer_came_too_late_is_not_raised_twice() -> None:
         time.sleep(waits.pop() if waits else 0)
         return NOW
 
-    with call_logger_program.start(now=now) as backend:
+    with call_logger_program.start(call_logger=CallLogger(now=now)) as backend:
         api = rest_api(backend.base_url, timeout_s=0.3)
         with pytest.raises(ApiUnreachable):
             raise_empty(api)

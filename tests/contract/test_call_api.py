@@ -9,11 +9,13 @@ from __future__ import annotations
 import socket
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from requests import PreparedRequest
+from requests.auth import AuthBase
 
 from cdr.calls.rules import body_of
 from cdr.edges.call_logger.auth import make_auth
@@ -221,6 +223,23 @@ def test_a_worker_without_time_sends_nothing(connect: Connect) -> None:
     with answering(CREATED) as server:
         assert isinstance(failure_of(connect(server.url), give_up_at=NOW), ApiUnreachable)
         assert server.requests == []
+
+
+@pytest.mark.parametrize(("frozen_s", "requests"), [(29, 1), (30, 0), (3_600, 0)])
+def test_a_worker_that_was_frozen_right_before_it_sends_does_not_send_too_late(
+    server: RunningCallLogger, clock: Clock, frozen_s: int, requests: int
+) -> None:
+    class Freezing(AuthBase):
+        """Credentials are put on a request when all else is done."""
+
+        def __call__(self, request: PreparedRequest) -> PreparedRequest:
+            clock.move(timedelta(seconds=frozen_s))
+            return request
+
+    api = RestCallApi(server.base_url, timeout=timedelta(seconds=20), attempts=3, auth=Freezing(), clock=clock)
+    with suppress(ApiUnreachable):
+        api.submit(make_call(), give_up_at=NOW + timedelta(seconds=30))
+    assert server.faults.requests == len(server.call_logger.entries) == requests
 
 
 def test_a_probe_is_a_single_attempt(connect: Connect, clock: Clock) -> None:

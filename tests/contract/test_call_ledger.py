@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -51,7 +52,7 @@ def message_of(job: Job) -> Message:
 
 def test_the_first_to_ask_gets_the_claim(bench: Bench, ledger: CallLedger) -> None:
     claim = claimed(ledger)
-    assert claim == Claim(KEY, claim.version, NOW + LEASE, attempts=1)
+    assert claim == Claim(KEY, "7", claim.version, NOW + LEASE, attempts=1)
     message = message_of(make_job()).to_text()
     assert bench.record() == LedgerRecord(State.CLAIMED, "7", message, attempts=1, claimed_until=NOW + LEASE)
 
@@ -68,12 +69,12 @@ def test_a_claim_that_ran_out_goes_to_the_next_who_knows_that_it_may_have_been_s
 ) -> None:
     first, other = claimed(ledger), make_job(8, "call-7")
     second = claimed(bench.open(), other, EXPIRED)
-    assert second == Claim(KEY, second.version, EXPIRED + LEASE, attempts=2, is_unanswered=True)
+    assert second == Claim(KEY, "8", second.version, EXPIRED + LEASE, attempts=2, unanswered_at=NOW)
     assert second.version != first.version
     record = bench.record()
     assert (record.row_id, record.message) == ("8", message_of(other).to_text())
     third = claimed(ledger, now=EXPIRED + LEASE)
-    assert (third.attempts, third.is_unanswered) == (3, True)
+    assert (third.attempts, third.unanswered_at) == (3, EXPIRED)
 
 
 def test_a_claim_given_back_lets_the_next_in_at_once_who_is_told_why(bench: Bench, ledger: CallLedger) -> None:
@@ -82,7 +83,31 @@ def test_a_claim_given_back_lets_the_next_in_at_once_who_is_told_why(bench: Benc
     assert bench.open().last_error(KEY) == "ApiUnavailable: the API answered 503"
     again = claimed(bench.open(), now=LATER)
     assert again.attempts == 2
-    assert (again.last_error, again.is_unanswered) == ("ApiUnavailable: the API answered 503", False)
+    assert (again.last_error, again.unanswered_at) == ("ApiUnavailable: the API answered 503", None)
+
+
+def test_what_may_have_been_sent_is_remembered_beyond_a_claim_that_was_given_back(
+    bench: Bench, ledger: CallLedger
+) -> None:
+    claimed(ledger)
+    ledger.give_back(claimed(ledger, now=EXPIRED), "ApiUnavailable", EXPIRED)
+    assert claimed(bench.open(), now=EXPIRED).unanswered_at == EXPIRED
+
+
+def test_a_call_that_may_have_been_sent_is_not_closed_for_good(ledger: CallLedger) -> None:
+    claimed(ledger)
+    assert isinstance(ledger.record(KEY, None, MERGED, EXPIRED), Held)
+    assert ledger.record(KEY, message_of(make_job()), REJECTED, EXPIRED) == Recorded()
+
+
+def test_whoever_lost_the_claim_to_another_row_records_its_end_under_its_own_key(
+    bench: Bench, ledger: CallLedger
+) -> None:
+    lost = claimed(ledger)
+    claimed(bench.open(), make_job(8, "call-7"), EXPIRED)
+    ledger.settle(lost, SKIPPED, LATER)
+    own = bench.record(row_key(KEY, "7"))
+    assert (own.state, own.row_id, bench.record().state) == (State.SKIPPED, "7", State.CLAIMED)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +128,7 @@ def test_a_call_that_did_not_go_to_the_api_can_be_claimed_again_at_once(
 ) -> None:
     ledger.settle(claimed(ledger), settlement, NOW)
     again = claimed(bench.open())
-    assert (again.attempts, again.is_unanswered) == (2, False)
+    assert (again.attempts, again.unanswered_at) == (2, None)
     ledger.settle(again, SUBMITTED, LATER)
     record = bench.record()
     assert (record.state, record.reason, record.detail, record.entry_id) == (State.SUBMITTED, "created", "", "a1b2")
@@ -128,7 +153,7 @@ def test_another_rows_reason_stays_under_its_own_key(
 def test_of_two_that_claim_at_the_same_moment_one_gets_it(bench: Bench) -> None:
     ledgers = [bench.open(), bench.open()]
     with ThreadPoolExecutor(len(ledgers)) as pool:
-        for number in range(25):
+        for number in range(10):
             for now in (NOW, EXPIRED):  # an insert, then an update
                 job, start = make_job(number), threading.Barrier(len(ledgers))
 
@@ -162,6 +187,36 @@ def test_a_row_of_any_length_that_can_travel_is_kept_whole(bench: Bench, ledger:
     job = make_job(**dict.fromkeys(COLUMNS[1:], character * 255))
     ledger.settle(claimed(ledger, job), REJECTED, NOW)
     assert bench.records.letter(KEY) == message_of(job)
+
+
+@pytest.mark.parametrize("away", [-1, 1])
+def test_a_call_whose_day_has_changed_is_still_the_same(bench: Bench, ledger: CallLedger, away: int) -> None:
+    """By another time zone, or because its end was corrected over midnight."""
+    day = (datetime.fromisoformat(DAY) + timedelta(days=away)).strftime("%Y-%m-%d")
+    moved, another = make_job(7, "call-7", day), make_job(7, "call-7", day, call_id="another", started_at=None)
+    claim = claimed(ledger)
+    (answer,) = bench.open().claim([moved], LATER, LEASE)
+    assert isinstance(answer, Held)
+    assert answer.until == NOW + LEASE
+    ledger.settle(claim, SUBMITTED, LATER)
+    assert bench.open().claim([moved], EXPIRED, LEASE) == [AlreadySubmitted("7")]
+    record = bench.record(moved.key)
+    assert record is not None
+    assert (record.state, record.reason) == (State.SKIPPED, "same_pbx_call_id")
+    claimed(bench.open(), another, EXPIRED)
+
+
+def test_of_two_who_claim_a_call_under_two_days_at_once_not_both_get_it(bench: Bench) -> None:
+    jobs = [make_job(7, "call-7", day) for day in (DAY, "2026-11-21")]
+    start = threading.Barrier(2)
+
+    def claim(job: Job) -> object:
+        ledger = bench.open()
+        start.wait(10)
+        return ledger.claim([job], NOW, LEASE)[0]
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sum(isinstance(answer, Claim) for answer in pool.map(claim, jobs)) <= 1
 
 
 # Several at once
@@ -432,6 +487,19 @@ def test_a_record_that_changes_meanwhile_is_looked_at_again_but_not_for_ever(
         with pytest.raises(StorageUnavailable, match="the record of call-7 kept changing under us"):
             ledger.record(KEY, None, SKIPPED, LATER)
     assert azurite_bench.record().state is (State.SKIPPED if is_recorded else State.REJECTED)
+
+
+@pytest.mark.parametrize(("times", "is_settled"), [(1, True), (4, True), (5, False)])
+def test_a_claim_is_settled_though_its_record_changes_meanwhile_but_not_for_ever(
+    storage: Storage, azurite_bench: AzuriteBench, table: CallLedger, times: int, *, is_settled: bool
+) -> None:
+    claim = claimed(table)
+    entities = storage.plain_table(azurite_bench.name)
+    touched = {"PartitionKey": DAY, "RowKey": KEY.name, "last_error": "touched"}
+    ledger = meddled_with(storage, azurite_bench, Meddler("PATCH", times, lambda: entities.update_entity(touched)))
+    with nullcontext() if is_settled else pytest.raises(StorageUnavailable, match="kept changing under us"):
+        ledger.settle(claim, REJECTED, NOW)
+    assert azurite_bench.record().state is (State.REJECTED if is_settled else State.CLAIMED)
 
 
 def test_a_record_that_is_made_meanwhile_is_found(

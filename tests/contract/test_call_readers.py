@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import chain, islice, takewhile
 from pathlib import Path
 
 import hypothesis
@@ -79,6 +79,10 @@ class ByHand:
     def fail(self, n: int, *, answer_lost: bool) -> None:
         self.exchange.faults.fail_at(1 + n, SourceUnavailable("told to"), answer_lost=answer_lost)
 
+    @property
+    def will_fail(self) -> bool:
+        return self.exchange.faults.will_fail
+
 
 class ByPoll:
     """Polls, with a queue and a place for the position that fail as well."""
@@ -89,6 +93,7 @@ class ByPoll:
         self.repeats = not exchange.tells_once
         self._queue = InMemoryCallQueue(clock)
         self._positions = InMemoryPositionStore()
+        self._parts = (exchange.faults, self._queue, self._positions)
 
     @property
     def records(self) -> list[CallRecord]:
@@ -105,9 +110,13 @@ class ByPoll:
 
     def fail(self, n: int, *, answer_lost: bool) -> None:
         self.repeats = True
-        part = (self.exchange.faults, self._queue, self._positions)[n % 3]
+        part = self._parts[n % 3]
         error = SourceUnavailable if part is self.exchange.faults else StorageUnavailable
         part.fail_at(1 + n // 3, error("told to"), answer_lost=answer_lost)
+
+    @property
+    def will_fail(self) -> bool:
+        return any(part.will_fail for part in self._parts)
 
 
 class History:
@@ -151,12 +160,14 @@ class History:
         assert self.over.issuperset(self._came())
 
     def finish(self) -> None:
-        """Everything that is written is committed, and half of it over; each failure to come stops one look at most."""
+        """Everything that is written is committed, and half of it over; each failure to come stops one look at most,
+        and after the last one a single look must do."""
         for call in list(self.written):
             self._commit(call)
         for call in self.going_on[::2]:
             self._end(call)
-        for _ in range(30):
+        looks = takewhile(lambda _: self.reader.will_fail, range(30))
+        for _ in chain(looks, ("the last one",)):
             self.take("look", 1_000, False)
         assert self.over == self._came().keys()
         assert self.reader.repeats or max(self._came().values(), default=1) == 1
@@ -165,6 +176,8 @@ class History:
         assert self.exchange.source.progress(position).open_calls == len(self.going_on)
         with self.exchange.source.connect() as reader:
             assert all(reader.has_passed(position, record) for record in self.reader.records)
+            for record in self.reader.records[-3:]:
+                assert record.id in {each.id for each in reader.again(record)}
             newest = {self.exchange.call_of(record) for record in reader.newest(3)}
         assert (newest <= self.over, len(newest)) == (True, min(3, len(self.over)))
 

@@ -7,41 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from local import azurite
 from tests.e2e.hosts import Hosts, hosts_between
+from tests.functions.conftest import call_logger, storage_account
 from tests.functions.surroundings import RecordingCallLogger, Storage
-from tests.support.requirements import need
-from tests.systems import mariadb as mariadb_program
 from tests.systems.mariadb import MariaDb
 from tests.systems.phone_systems import MariaDbPhoneSystem, SqlitePhoneSystem, SqlPhoneSystem
 
-
-@pytest.fixture(scope="session")
-def storage_account() -> Iterator[Storage]:
-    need(azurite.what_is_missing())
-    with azurite.start() as server:
-        storage = Storage(server.connection_string)
-        yield storage
-        storage.close()
+__all__ = ["call_logger", "storage_account"]
 
 
 @pytest.fixture
 def storage(storage_account: Storage) -> Storage:
     storage_account.clear()
     return storage_account
-
-
-@pytest.fixture(scope="session")
-def mariadb() -> Iterator[MariaDb]:
-    need(mariadb_program.is_installed())
-    with mariadb_program.start() as server:
-        yield server
-
-
-@pytest.fixture
-def call_logger() -> Iterator[RecordingCallLogger]:
-    with RecordingCallLogger() as running:
-        yield running
 
 
 @pytest.fixture

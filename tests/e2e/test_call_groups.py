@@ -8,7 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.functions.group_surroundings import Backend, Members, Receiver, clear_groups, kept_records, with_groups
+from tests.functions.group_surroundings import (
+    BreakableBackend,
+    Members,
+    Receiver,
+    clear_groups,
+    kept_records,
+    with_groups,
+)
+from tests.functions.surroundings import RecordingCallLogger
 from tests.support.waiting import wait_until
 
 NOBODY = "NO_ASSIGNED_USERS"
@@ -24,10 +32,16 @@ def members(tmp_path):
 
 
 @pytest.fixture
-def backend(call_logger):
-    backend = Backend.behind(call_logger)
+def backend():
+    backend = BreakableBackend()
     yield backend
     backend.go_on()
+
+
+@pytest.fixture
+def call_logger(backend):
+    with RecordingCallLogger(backend) as running:
+        yield running
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from cdr.intake.id_order import PAGE_SIZE
 from tests.e2e.hosts import settled
 from tests.support.factories import make_raw_row
 from tests.support.waiting import wait_until
@@ -124,7 +125,7 @@ def test_a_call_that_ends_later_arrives_when_it_has_ended(start_host, mariadb_sy
 
 
 def test_one_poll_takes_a_whole_backlog(start_host, mariadb_system, storage):
-    rows = 1_500
+    rows = 2 * PAGE_SIZE + 20
     mariadb_system.insert(*(make_raw_row(id=number, call_id=f"C-{number}") for number in range(1, rows + 1)))
     host = start_host(mariadb_system, "trigger_poll", interval_s=60)
     answer = host.trigger("poll")

@@ -63,31 +63,31 @@ def test_rolling_forward_and_back_in_mid_flow_loses_nothing_and_doubles_nothing(
 ) -> None:
     call_logger.faults.stand(SLOWLY)
 
-    sqlite_system.insert(*rows(1, 80), make_raw_row(id=81, call_id="C-81", ended_at=None))
+    sqlite_system.insert(*rows(1, 60), make_raw_row(id=61, call_id="C-61", ended_at=None))
     old = start_host(sqlite_system, root=version_1)
     old.trigger("poll")
-    work_until(storage, call_logger, 15)
+    work_until(storage, call_logger, 10)
     assert old.end() == 0
 
     new = start_host(sqlite_system)
-    sqlite_system.sql("UPDATE CallLog SET EndTime = '2026-11-22 10:01:30' WHERE Id = 81")
-    sqlite_system.insert(*rows(82, 140))
-    assert new.trigger("poll")["position"] == 140
-    work_until(storage, call_logger, 60)
+    sqlite_system.sql("UPDATE CallLog SET EndTime = '2026-11-22 10:01:30' WHERE Id = 61")
+    sqlite_system.insert(*rows(62, 100))
+    assert new.trigger("poll")["position"] == 100
+    work_until(storage, call_logger, 40)
     assert new.end() == 0
 
     back = start_host(sqlite_system, root=version_1)
-    sqlite_system.insert(*rows(141, 180))
-    assert back.trigger("poll")["position"] == 180
-    work_until(storage, call_logger, 100)
+    sqlite_system.insert(*rows(101, 130))
+    assert back.trigger("poll")["position"] == 130
+    work_until(storage, call_logger, 70)
     assert back.end() == 0
 
     call_logger.faults.clear()
     again = start_host(sqlite_system, adapt=lambda config: config + LATER_MAPPED)
     wait_until(lambda: storage.depth() == 0 and "claimed" not in storage.states())
     replayed = again.ask("POST", "/trigger/replay", json={"reason": "unmapped_extension"}).json()
-    assert replayed["queued"] + sum(1 for name in call_logger.call_ids if name.endswith("5")) >= 18
+    assert replayed["queued"] + sum(1 for name in call_logger.call_ids if name.endswith("5")) >= 13
     wait_until(lambda: storage.depth() == 0 and {"submitted", "skipped"} == set(storage.states()))
-    assert call_logger.call_ids == wanted(180)
+    assert call_logger.call_ids == wanted(130)
     assert call_logger.double_submissions == []
     assert again.ask("GET", "/reconcile?from=2026-11-22&to=2026-11-22").json()["missing"] == 0

@@ -39,6 +39,11 @@ class Fake:
         """
         self._failures[len(self.operations) + n] = _Failure(error, answer_lost)
 
+    @property
+    def will_fail(self) -> bool:
+        """Whether there are operations to come that fail."""
+        return bool(self._failures)
+
     @contextmanager
     def operation(self, name: str) -> Iterator[None]:
         with self._one_at_a_time:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cdr.calls.call import CallKey, CallRecord, Job, Reason, Settlement, State
-from cdr.calls.fingerprint import facts, fingerprint
+from cdr.calls.fingerprint import facts, fingerprint, may_be_same
 from cdr.calls.message import Letter, Message, letter_of
 from cdr.calls.rules import row_key
 from cdr.operations.ports import LedgerEntry, RejectedCall, StateCounts
@@ -38,14 +38,19 @@ class LedgerRecord:
     extension: str | None = None
     call: str = field(default="", compare=False)
     facts: str = field(default="", compare=False)
+    claimed_at: datetime = field(default=LONG_AGO, compare=False)
     in_hand: bool = field(default=False, compare=False)
-    """Whether the last claim was neither given back nor settled."""
+    """Whether the last claim was neither given back nor settled, or one before it was not and it may have been sent."""
 
     @property
     def final(self) -> AlreadySubmitted | None:
         is_part = self.state is State.SKIPPED and self.reason == Reason.MERGED
         is_known = self.state is State.SUBMITTED or is_part
         return AlreadySubmitted(self.row_id, as_part=is_part) if is_known else None
+
+    @property
+    def unanswered_at(self) -> datetime | None:
+        return self.claimed_at if self.state is State.CLAIMED and self.in_hand else None
 
     def held(self, now: datetime) -> Held | None:
         if self.state is not State.CLAIMED or self.claimed_until <= now:
@@ -62,7 +67,20 @@ class InMemoryLedger(Fake):
         self._versions: Counter[CallKey] = Counter()
 
     def claim(self, jobs: Sequence[Job], now: datetime, lease: timedelta) -> Sequence[ClaimAnswer]:
-        return [self._claim(job, now, lease) for job in jobs]
+        return [self._unless_elsewhere(job, self._claim(job, now, lease), now) for job in jobs]
+
+    def _unless_elsewhere(self, job: Job, answer: ClaimAnswer, now: datetime) -> ClaimAnswer:
+        others = [self.records[key] for key in job.key.around if key in self.records]
+        for found in others if isinstance(answer, Claim) else ():
+            if not may_be_same(found.call, fingerprint(job.record)):
+                continue
+            if found.final is not None:
+                self.settle(answer, Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID), now)
+                return found.final
+            if (held := found.held(now)) is not None:
+                self.give_back(answer, held.why, now)
+                return held
+        return answer
 
     def _claim(self, job: Job, now: datetime, lease: timedelta) -> ClaimAnswer:
         key, row_id, message = job.key, job.record.id, Message((job.record,)).to_text()
@@ -76,20 +94,25 @@ class InMemoryLedger(Fake):
             until, attempts = now + lease, found.attempts + 1
             told = _told(job.record)
             mine = replace(found, state=State.CLAIMED, row_id=row_id, message=message, attempts=attempts, **told)
-            version = self._write(key, replace(mine, claimed_until=until, in_hand=True))
-            return Claim(key, version, until, attempts, found.last_error, is_unanswered=found.in_hand)
+            version = self._write(key, replace(mine, claimed_until=until, in_hand=True, claimed_at=now))
+            return Claim(key, row_id, version, until, attempts, found.last_error, found.unanswered_at)
 
     def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
         with self.operation("settle"):
             if settlement.state is State.SUBMITTED or self._is_current(claim):
                 found = self.records.get(claim.key) or LedgerRecord(State.CLAIMED, None, "")
-                self._write(claim.key, _settled(found, settlement, now))
+                self._write(claim.key, _settled(replace(found, row_id=claim.record_id), settlement, now))
+            elif self.records[claim.key].row_id not in (None, claim.record_id):
+                own = LedgerRecord(settlement.state, claim.record_id, "", claim.attempts)
+                self._write(row_key(claim.key, claim.record_id), _settled(own, settlement, now))
 
     def give_back(self, claim: Claim, error: str, now: datetime) -> None:
         with self.operation("give_back"):
             if self._is_current(claim):
                 found = self.records[claim.key]
-                given_back = replace(found, claimed_until=now, in_hand=False, last_error=error[:MAX_DETAIL])
+                given_back = replace(
+                    found, claimed_until=now, in_hand=bool(claim.unanswered_at), last_error=error[:MAX_DETAIL]
+                )
                 self._write(claim.key, given_back)
 
     def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
@@ -99,6 +122,8 @@ class InMemoryLedger(Fake):
                 return found.final
             if found is not None and (held := found.held(now)) is not None:
                 return held
+            if letter is None and found is not None and found.unanswered_at:
+                return Held("it was sent without an answer, and only its own message finds out whether it is in")
             row_id = letter.records[0].id if isinstance(letter, Message) else found.row_id if found else None
             if found is not None:
                 self._set_aside(key, row_id, found)
@@ -114,7 +139,7 @@ class InMemoryLedger(Fake):
 
     def _set_aside(self, key: CallKey, row_id: str | None, found: LedgerRecord) -> None:
         if found.row_id not in (None, row_id) and found.state in (State.SKIPPED, State.REJECTED):
-            self.records.setdefault(row_key(key, str(found.row_id)), found)
+            self._write(row_key(key, str(found.row_id)), found)
 
     def count_states(self) -> StateCounts:
         with self.operation("count_states"):

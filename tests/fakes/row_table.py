@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
+from cdr.calls.times import stands_for_no_time
 from cdr.intake.id_order import IdOrderReader, Patience, Row, progress
 from cdr.intake.id_position import Range
 from cdr.intake.ports import Position, Progress, SourceFacts
@@ -134,4 +135,5 @@ def _page(rows: Mapping[int, RawRow], is_wanted: Callable[[int], bool], limit: i
 
 
 def _row(raw: RawRow) -> Row:
-    return Row(raw["id"], raw["ended_at"] is not None, (CallRecord.from_row(raw),))
+    record = CallRecord.from_row(raw)
+    return Row(raw["id"], not stands_for_no_time(record.values["ended_at"]), (record,))

@@ -18,6 +18,7 @@ import requests
 
 from local import call_logger
 from local.azurite import Ports
+from local.call_logger import CallLogger
 from tests.faults.fast_queue import HOST_LEASE_S, make_faster
 from tests.faults.lab import KEY, Lab
 from tests.faults.leg_system import MariaDbLegSystem, SqliteLegSystem
@@ -96,7 +97,7 @@ class Site:
         else:
             in_file = SqliteLegSystem if source == "v20" else SqlitePhoneSystem
             self.phone_system = in_file(self.folder / "cdr.db")
-        self.api = call_logger.start(race_window_s=RACE_WINDOW_S)
+        self.api = call_logger.start(call_logger=CallLogger(race_window_s=RACE_WINDOW_S))
         self.overlapping: list[str] = []
         self._in_flight: Counter[str] = Counter()
         self._origin = datetime.now(UTC)

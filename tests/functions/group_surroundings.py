@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from cdr.wiring.parts import GROUPS_TABLE
-from local.call_logger.store import Alert, BackendError, CallLogger
-from tests.functions.surroundings import RecordingCallLogger, Storage
+from local.call_logger.store import Alert, BackendError
+from tests.functions.surroundings import Backend, Storage
 
 ALWAYS = "".join(
     f'  {day}: {{start: "00:00", end: "00:00", overnight: true}}\n'
@@ -66,22 +66,15 @@ def with_groups(config: str, members: Members, more: str = "", hours: str = ALWA
     return config.replace(plain, members.section(more) + groups) + f"business_hours:\n  timezone: UTC\n{hours}"
 
 
-class Backend(CallLogger):
-    """The stand-in's rules, in an outage if a test says so, or stopped in the middle of an operation."""
+class BreakableBackend(Backend):
+    """One in an outage if a test says so, or stopped in the middle of an operation."""
 
-    is_down: bool
-    hold: tuple[str, str] | None
-    """An operation, and whether to stop "before" or "after" it."""
-    reached: threading.Event
-    released: threading.Event
-
-    @classmethod
-    def behind(cls, call_logger: RecordingCallLogger) -> Backend:
-        backend: Any = call_logger.running.call_logger
-        backend.__class__ = cls
-        backend.is_down, backend.hold = False, None
-        backend.reached, backend.released = threading.Event(), threading.Event()
-        return backend
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_down = False
+        self.hold: tuple[str, str] | None = None
+        """An operation, and whether to stop "before" or "after" it."""
+        self.reached, self.released = threading.Event(), threading.Event()
 
     def stop_at(self, operation: str, when: str) -> None:
         self.hold = (operation, when)
@@ -104,10 +97,10 @@ class Backend(CallLogger):
         return [(alert["callGroupId"], alert["alertType"], alert["isActive"]) for alert in found]
 
     def raise_alert(self, body: Any) -> Alert:
-        return self._through("raise_alert", lambda: super(Backend, self).raise_alert(body))
+        return self._through("raise_alert", lambda: super(BreakableBackend, self).raise_alert(body))
 
     def resolve_alert(self, alert_id: str) -> Alert:
-        return self._through("resolve_alert", lambda: super(Backend, self).resolve_alert(alert_id))
+        return self._through("resolve_alert", lambda: super(BreakableBackend, self).resolve_alert(alert_id))
 
     def _through(self, operation: str, work: Any) -> Alert:
         if self.is_down:
@@ -157,10 +150,10 @@ class Receiver:
 
 def clear_groups(storage: Storage) -> None:
     """As an account in which no group was ever checked."""
-    storage._tables.delete_table(GROUPS_TABLE)
+    storage.drop(GROUPS_TABLE)
 
 
 def kept_records(storage: Storage) -> dict[str, Any]:
     """What the table has of each group."""
-    entities = storage._entities(GROUPS_TABLE)
+    entities = storage.entities(GROUPS_TABLE)
     return {entity["RowKey"]: json.loads(entity["record"]) for entity in entities if entity["PartitionKey"] == "group"}

@@ -20,6 +20,7 @@ from cdr.edges.storage.table import from_pieces, unescape_key
 from cdr.wiring.parts import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, PHONE_BOOK_TABLE, POISON_QUEUE, STATE_TABLE
 from local import call_logger
 from local.azurite import ACCOUNT_KEY
+from local.call_logger.store import Alert, CallLogger, Entry
 from shared.config.phone_system import CdrDatabase
 
 TOKEN = "call-logger-token-92hx"
@@ -58,21 +59,36 @@ def write_config(
     return file
 
 
-class RecordingCallLogger:
-    """The stand-in Call Logger, with every body that it accepted as it came in."""
+class Backend(CallLogger):
+    """The stand-in's rules, with every body that they accepted as it came in."""
 
     def __init__(self) -> None:
-        self.running = call_logger.start(credential=call_logger.Credential.bearer(TOKEN))
-        self.base_url = self.running.base_url
-        self.faults = self.running.faults
+        super().__init__()
         self.bodies: list[dict[str, Any]] = []
-        self._accept = self.running.call_logger.submit
-        self.running.call_logger.submit = self._record  # type: ignore[method-assign]
 
-    def _record(self, body: Any) -> Any:
-        entry = self._accept(body)
+    def submit(self, body: Any) -> Entry:
+        entry = super().submit(body)
         self.bodies.append(body)
         return entry
+
+
+class RecordingCallLogger:
+    """The stand-in Call Logger, which remembers what it was sent."""
+
+    def __init__(self, backend: Backend | None = None) -> None:
+        self._backend = backend or Backend()
+        credential = call_logger.Credential.bearer(TOKEN)
+        self._running = call_logger.start(call_logger=self._backend, credential=credential)
+        self.base_url = self._running.base_url
+        self.faults = self._running.faults
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        return self._backend.bodies
+
+    @property
+    def alerts(self) -> list[Alert]:
+        return self._backend.alerts
 
     @property
     def call_ids(self) -> list[str]:
@@ -80,10 +96,10 @@ class RecordingCallLogger:
 
     @property
     def double_submissions(self) -> list[str]:
-        return self.running.call_logger.double_submissions
+        return self._backend.double_submissions
 
     def stop(self) -> None:
-        self.running.stop()
+        self._running.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -127,7 +143,7 @@ class Storage:
                 continue
             queue.create_queue()
         for table in (LEDGER_TABLE, STATE_TABLE, GROUPS_TABLE, PHONE_BOOK_TABLE):
-            self._tables.delete_table(table)
+            self.drop(table)
 
     def send(self, letter: Letter | str, queue: str = CALL_QUEUE) -> None:
         text = letter if isinstance(letter, str) else letter.to_text()
@@ -154,7 +170,7 @@ class Storage:
 
     def ledger(self) -> list[Record]:
         """In order of the rows' numbers."""
-        records = map(_record, self._entities(LEDGER_TABLE))
+        records = map(_record, self.entities(LEDGER_TABLE))
         return sorted(records, key=lambda record: (len(record.row_id or ""), record.row_id or "", record.name))
 
     def states(self) -> list[str]:
@@ -164,15 +180,18 @@ class Storage:
     @property
     def position(self) -> int | None:
         """Where the checkpoint stands; None before the very first poll."""
-        for entity in self._entities(STATE_TABLE):
+        for entity in self.entities(STATE_TABLE):
             return json.loads(entity["state_0"])["position"] if entity.get("state_0") else None
         return None
 
     @property
     def lease_is_free(self) -> bool:
-        return all(entity["leased_until"].year == 2000 for entity in self._entities(STATE_TABLE))
+        return all(entity["leased_until"].year == 2000 for entity in self.entities(STATE_TABLE))
 
-    def _entities(self, table: str) -> list[Any]:
+    def drop(self, table: str) -> None:
+        self._tables.delete_table(table)
+
+    def entities(self, table: str) -> list[Any]:
         with suppress(ResourceNotFoundError):
             return list(self._tables.get_table_client(table).list_entities())
         return []

@@ -85,7 +85,7 @@ def test_check_call_groups_raises_an_alert_tells_of_it_and_resolves_it(
     for available, active in ((True, []), (False, [True]), (False, [True]), (True, [False])):
         members.put("801", e103=available)
         assert app.tick("check_call_groups") is None
-        assert [alert["isActive"] for alert in call_logger.running.call_logger.alerts] == active
+        assert [alert["isActive"] for alert in call_logger.alerts] == active
         clock.move(timedelta(minutes=5))
     assert [event["group"] for name in ("alert.raised", "alert.resolved") for event in events(name)] == ["801"] * 2
     members.select.unlink()

@@ -12,7 +12,7 @@ import requests
 from werkzeug import Response
 from werkzeug.test import Client
 
-from local.call_logger import Credential, Fault, FaultKind, FaultPlan, start
+from local.call_logger import CallLogger, Credential, Fault, FaultKind, FaultPlan, start
 from local.call_logger.faults import FaultyApp
 from local.call_logger.rules import ALERT_RULES, CALL_RULES, violations
 from local.call_logger.store import new_entry
@@ -39,7 +39,7 @@ PROBLEM = {"timestamp": "2026-03-02T12:00:00.250Z", "path": "/api/calls/from-pbx
 
 @pytest.fixture
 def backend():
-    with start(now=lambda: NOON) as backend:
+    with start(call_logger=CallLogger(now=lambda: NOON)) as backend:
         yield backend
 
 
@@ -157,7 +157,7 @@ def test_what_only_the_database_refuses_is_answered_500_without_a_reason(backend
 
 
 def test_two_submissions_of_one_call_within_the_window_both_get_in_and_break_its_look_up():
-    with start(race_window_s=0.5) as backend, ThreadPoolExecutor(2) as pool:
+    with start(call_logger=CallLogger(race_window_s=0.5)) as backend, ThreadPoolExecutor(2) as pool:
         both = list(pool.map(lambda _: submit(backend).status_code, range(2)))
         assert both == [201, 201]
         assert answers(backend, 2) == [500, 500]
@@ -167,7 +167,7 @@ def test_two_submissions_of_one_call_within_the_window_both_get_in_and_break_its
 
 def test_a_group_has_one_active_alert_at_a_time_and_a_resolved_one_keeps_its_time():
     moments = iter(NOON + timedelta(minutes=minute) for minute in range(10))
-    with start(now=lambda: next(moments)) as backend:
+    with start(call_logger=CallLogger(now=lambda: next(moments))) as backend:
         first, again = (ask(backend, "POST", ALERTS, json=ALERT) for _ in range(2))
         other = ask(backend, "POST", ALERTS, json=ALERT | {"callGroupId": "801"}).json()
         alert = first.json()

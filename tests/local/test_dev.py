@@ -17,7 +17,7 @@ from tests.support.requirements import need
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="its stand-ins for node, pip and apt are shell scripts")
 
-LISTS = dev.FOR_TESTING
+LISTS = dev.FOR_RUNNING + dev.FOR_TESTING
 PACKAGES = ("local/__init__.py", "local/run/__init__.py", "local/look/__init__.py")
 NEEDED = ("dev.py", "local/azurite.py", "local/run/options.py", "local/look/options.py", *PACKAGES, *LISTS)
 AZURITE_JS = Path("node_modules/azurite/dist/src/azurite.js")
@@ -125,7 +125,7 @@ def test_a_look_needs_no_node_and_no_storage(machine, venv, calls, monkeypatch):
         "run --for 0",
         "run --for inf",
         "run --port 70000",
-        "run -x",
+        "run --source v21",
         "check -x",
         "preview --limit 0",
         "check-config --reveal",
@@ -158,12 +158,24 @@ def test_requirements_are_installed_once_and_again_when_a_list_has_changed(machi
     for lists in (LISTS, LISTS, LISTS[:1]):
         dev.provide_requirements(lists, machine)
     (call,) = lines_of(calls, "python -m pip install ")
-    assert call.endswith(" ".join(f"-r {machine.root / name}" for name in LISTS))
+    assert call.endswith(" ".join(["--require-hashes", *(f"-r {machine.root / name}" for name in LISTS)]))
     assert json.loads((machine.root / ".venv" / "installed.json").read_text()).keys() == set(LISTS)
     for number, name in enumerate(LISTS, start=2):
         (machine.root / name).write_text("# changed\n")
         dev.provide_requirements(LISTS, machine)
         assert len(lines_of(calls, "python -m pip")) == number
+
+
+def test_a_lock_is_made_of_all_lists_first_and_the_shorter_ones_agree_with_it(machine, venv, calls):
+    venv()
+    assert dev.main(["lock"], machine) == 0
+    made = [line.rpartition("python dev.py lock ")[2] for line in lines_of(calls, "python -m uv pip compile ")]
+    texts = "requirements.txt", "local/requirements.txt", "tests/requirements.txt"
+    assert made == [
+        f"{' '.join(texts)} --output-file tests/requirements.lock",
+        f"--constraint tests/requirements.lock {' '.join(texts[:2])} --output-file local/requirements.lock",
+        f"--constraint tests/requirements.lock {texts[0]} --output-file requirements.lock",
+    ]
 
 
 def test_requirements_that_failed_are_tried_again(capsys, machine, venv):
@@ -256,7 +268,10 @@ def test_an_installer_without_a_network_is_understood(tmp_path, command):
 @pytest.mark.parametrize(
     ("arguments", "handed_over"),
     [
-        (f"run --for 2.5 --port {closed_port()}", "-m local.run --port {port} --for 2.5"),
+        (
+            f"run --source calllog --for 2.5 --port {closed_port()}",
+            "-m local.run --port {port} --for 2.5 --source calllog",
+        ),
         ("test tests/unit -k poll --maxfail=1", "-m pytest -n 2 --dist loadfile tests/unit -k poll --maxfail=1"),
         ("faults --minutes 3", "-m tests.faults --minutes 3"),
         ("preview --limit 5 --reveal", "-m local.look preview --limit 5 --reveal"),

@@ -113,11 +113,12 @@ def core_tools(folder, body):
 # The demo
 
 
-def test_the_demo_shows_calls_of_every_outcome_and_an_alert_and_balances_its_tally(mark):
+@pytest.mark.parametrize(("source", "seconds"), [("v20", 10), ("calllog", 9)])
+def test_the_demo_shows_calls_of_every_outcome_and_an_alert_and_balances_its_tally(mark, source, seconds):
     """At four times its pace."""
     written = io.StringIO()
-    demo_run = Run(Terminal(Console(file=written, width=200)), make_demo=partial(Demo, pace=0.25))
-    demo_run.run(free_port(), 9)
+    demo_run = Run(Terminal(Console(file=written, width=200)), make_demo=partial(Demo, source=source, pace=0.25))
+    demo_run.run(free_port(), seconds)
     assert processes_with(mark) == []
     demo_run.terminal.summary("In the end:", demo_run.tally, demo_run.backend)
     output, tally, entries = written.getvalue(), demo_run.tally, demo_run.backend.entries
@@ -128,7 +129,9 @@ def test_the_demo_shows_calls_of_every_outcome_and_an_alert_and_balances_its_tal
         assert len(re.findall(rf"^\d\d:\d\d:\d\d .* #\d+ +{word} ", output, re.MULTILINE)) == count
     assert "local.host, which stands in for Azure Functions Core Tools" in output
     assert re.search(r"alerts +[1-9] raised, [1-9] resolved\n  .* every call is accounted for, none twice\n$", output)
-    assert re.search(r"phone system +#1 +begins +inbound: ", output)
+    assert re.search(r"phone system +#1 +begins +.* → \d", output)
+    assert re.search(r"Call Logger +#\d+ +arrived +10\d \w+@example.com, \d+ s, (from|to) ", output)
+    assert (" rings " in output, "late row" in output) == (source == "v20",) * 2
     assert re.search(r"queue +queued +\d+ call", output)
     assert re.search(r"^  poll now +curl -X POST http://127\.0\.0\.1:\d+/trigger/poll$", output, re.MULTILINE)
     alert = re.findall(r"^\S+ +(?:Call Logger|phone system) +801 +(logs (?:in|out)|alert) +(\w+)", output, re.MULTILINE)
@@ -160,7 +163,7 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 print("[2026-11-22T15:29:22.123Z] Executing 'Functions.poll_cdr' (Reason='Timer fired')", flush=True)
 sys.exit(host.wait())
 """
-    status, output, errors = run("--for", "1", PATH=core_tools(tmp_path, body))
+    status, output, errors = run("--source", "calllog", "--for", "1", PATH=core_tools(tmp_path, body))
     assert (status, errors) == (0, "")
     assert processes_with(mark) == []
     assert "The functions run in Azure Functions Core Tools" in output
@@ -219,8 +222,10 @@ def test_what_keeps_it_from_running_is_one_clear_line(own_copy, tmp_path):
             ({"port": port}, f"port {port} is taken by another program: end that one, or choose another --port"),
             ({"AZURITE_DIR": str(tmp_path)}, "Azurite is missing in "),
             ({"project": own_copy}, "local.settings.json is no valid JSON: "),
+            ({"project": own_copy, "source": "v20"}, "--source is for the demo; with local.settings.json it is "),
         ):
-            status, output, errors = run(**options)
+            arguments = ["--source", options.pop("source")] if "source" in options else []
+            status, output, errors = run(*arguments, **options)
             (line,) = errors.splitlines()
             assert (status, output) == (1, "")
             assert line.startswith(f"local.run: {said}")

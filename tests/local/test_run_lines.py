@@ -10,6 +10,7 @@ from rich.console import Console
 from local.phone_system.agents import AgentEvent
 from local.phone_system.pbx import CallEvent
 from local.phone_system.script import CallKind, CallType, Leg, ScriptedCall
+from local.phone_system.v20_pbx import Told
 from local.run.lines import line_of_agent, line_of_event, line_of_other_output, line_of_phone, read_event
 from local.run.tally import Backend, Tally
 from local.run.terminal import Terminal
@@ -44,6 +45,7 @@ def text_of(line):
         ),
         (phone_event("ended", 7), "phone system | #7 | ends | answered, 2 s"),
         (phone_event("ended", answered=False), "phone system | #1 | ends | nobody answered"),
+        (Told("00ab", 4, "rings", "101 Alice"), "phone system | #4 | rings | 101 Alice"),
     ],
 )
 def test_the_phone_system_says_who_calls_whom_and_how_it_ended(happened, line):
@@ -90,7 +92,22 @@ def test_the_phone_system_says_who_logs_in_and_out():
     ],
 )
 def test_the_functions_events_say_what_became_of_a_call_or_a_group(happened, line):
-    assert text_of(line_of_event(happened)) == line
+    call = f"#{happened['row_id']}" if "row_id" in happened else ""
+    assert text_of(line_of_event(happened, call)) == line
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, "101 a@example.com, 4 s, from 12025550123, through 800"),
+        ({"callDirection": "OUTBOUND", "callGroupId": None}, "101 a@example.com, 4 s, to 12025550123"),
+    ],
+)
+def test_an_entry_says_whose_it_is_how_long_with_whom_and_through_which_queue(changes, line):
+    entry = {"callOwnerExtension": "101", "callOwnerEmail": "a@example.com", "callDuration": 4, "callGroupId": "800"}
+    entry |= {"callDirection": "INBOUND", "phoneNumber": "12025550123"} | changes
+    arrived = line_of_event(event("call.submitted", reason="created", entry_id="e1"), "#3", entry)
+    assert text_of(arrived) == f"Call Logger | #3 | arrived | {line}"
 
 
 def test_trouble_stands_out():
@@ -147,7 +164,19 @@ def tally(ended, *events, **outcomes):
 def test_a_tally_in_which_every_call_came_out_once_balances_whatever_comes_twice():
     kept = tally([1, 2, 3, 4], submitted=[1, 2], skipped=[3, 3], rejected=[4])
     assert list(kept.mistakes(Backend(entries=2))) == []
-    assert (kept.begun, kept.waiting, kept.reasons("skipped")) == (4, [], {"skipped_why": 1})
+    assert (len(kept.numbers), kept.waiting, kept.reasons("skipped")) == (4, [], {"skipped_why": 1})
+
+
+def test_a_call_of_legs_is_shown_by_its_number_and_one_that_is_not_ours_by_the_end_of_its_id():
+    kept = Tally()
+    for what in ("begins", "rings", "ends"):
+        kept.note_phone(Told("00000000-01dc-0001", 12, what, ""))
+    assert [kept.shown(call) for call in ("00000000-01dc-0001", "00000000-01dc-301f", 7, None)] == [
+        *("#12", "…301f", "#7", "")
+    ]
+    assert kept.waiting == ["#12"]
+    kept.note(event("call.submitted", row_id="00000000-01dc-0001", reason="created"))
+    assert list(kept.mistakes(Backend(entries=1))) == []
 
 
 def test_queued_calls_and_alerts_add_up_and_what_the_host_gave_up_on_counts_as_rejected():

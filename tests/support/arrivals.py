@@ -17,12 +17,12 @@ from typing import Any
 from cdr.intake.folded import FoldOptions, OwnerPolicy
 from cdr.intake.poll import Poller, poll
 from cdr.intake.time_order import LegPatience
+from local.phone_system.v20 import Answer, PlayedCall, play
+from local.phone_system.writings import When, Writing, writings
 from shared.clock import HandMovedClock
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable
 from tests.fakes.leg_table import InMemoryLegTable, InMemoryV20
 from tests.fakes.positions import InMemoryPositionStore
-from tests.support.v20_calls import Answer, PlayedCall, play
-from tests.support.v20_writings import When, Writing, writings
 from tests.support.workshop import Workshop
 
 BEGIN = datetime(2026, 11, 22, 22, 30, tzinfo=UTC)

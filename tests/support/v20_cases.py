@@ -26,7 +26,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.support.v20_calls import POLICIES, Answer
+from local.phone_system.v20 import POLICIES, Answer
 
 CASES = Path(__file__).parents[1] / "data" / "v20" / "calls.txt"
 POLICY = {"last": "last_answered", "first": "first_answered", "longest": "longest", "each": "each"}

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cdr.edges.sql.engines import Timeouts
 from cdr.edges.sql.row_table import SqlCallLog, read_schema
+from cdr.edges.sql.timeouts import Timeouts
 from cdr.intake.id_order import Patience, RowTable
 from shared.clock import SystemClock
 from shared.config.phone_system import CdrDatabase

@@ -16,6 +16,7 @@ class StallingLine:
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._flowing = threading.Event()
+        self._left: int | None = None
         self._flowing.set()
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
@@ -24,7 +25,12 @@ class StallingLine:
     def stall(self) -> None:
         self._flowing.clear()
 
+    def stall_after(self, size: int) -> None:
+        """Let so many bytes of the server's through before."""
+        self._left = size
+
     def flow(self) -> None:
+        self._left = None
         self._flowing.set()
 
     def close(self) -> None:
@@ -42,7 +48,11 @@ class StallingLine:
 
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError), source, sink:
-            while data := source.recv(65_536):
+            while data := source.recv(4_096):
+                if self._left is not None and sink.getsockname()[1] == self.port:
+                    self._left -= len(data)
+                    if self._left < 0:
+                        self.stall()
                 self._flowing.wait()
                 sink.sendall(data)
 

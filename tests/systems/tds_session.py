@@ -19,6 +19,8 @@ _QUESTIONS = (
 
 # From the answer pyodbc learns the widest text, binary and moment it may bind; without one it cuts moments to seconds.
 _ASKS_FOR_TYPE = re.compile(r"sp_datatype_info_100\s+(-?\d+)")
+_WHAT_IT_KEEPS = re.compile(r"SELECT @@LANGUAGE, SIGN\(@@LOCK_TIMEOUT\), DATEPART\(", re.IGNORECASE)
+
 _WIDEST_TYPES = {
     12: ("varchar", 8000),
     -9: ("nvarchar", 4000),
@@ -33,6 +35,9 @@ def answer_about_session(query: Query) -> QueryResult | None:
         return _type_information(int(asked[1]))
     if _COMMAND.match(query.sql):
         return _NOTHING
+    if _WHAT_IT_KEEPS.match(query.sql):
+        number = Column("", Integer(4))
+        return QueryResult([Column("", NVarChar(128)), number, number], [["us_english", 1, 1]])
     for question, answer in _QUESTIONS:
         if question.search(query.sql):
             return QueryResult([Column("", NVarChar(128))], [[answer]])

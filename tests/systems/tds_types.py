@@ -10,6 +10,7 @@ from pysqlbridge.tds.result import ColumnType, NVarChar
 
 _DATE = 0x28
 _DATETIME2 = 0x2A
+_DATETIMEOFFSET = 0x2B
 _DECIMAL, _NUMERIC = 0x6A, 0x6C
 _DATETIMEOFFSET = 0x2B
 _DATETIMN = 0x6F
@@ -87,13 +88,13 @@ class DateTime2(ColumnType):
 
 @dataclass(frozen=True)
 class DateTimeOffset(DateTime2):
-    """A datetimeoffset(7) column: as datetime2 in UTC, then the minutes of the offset, which here are none."""
+    """A datetimeoffset(7) column: a datetime2 in UTC, then the offset in minutes, here always none."""
 
     def type_info(self) -> bytes:
         return bytes([_DATETIMEOFFSET, 7])
 
     def encode(self, value: datetime | None) -> bytes:
-        return b"\x00" if value is None else b"\x0a" + super().encode(value)[1:] + bytes(2)
+        return b"\x00" if value is None else b"\x0a" + super().encode(value.replace(tzinfo=None))[1:] + bytes(2)
 
 
 @dataclass(frozen=True)

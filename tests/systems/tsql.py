@@ -83,6 +83,7 @@ class Database:
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self._connection.text_factory = lambda raw: raw.decode("utf-8", "surrogatepass")
         self._connection.create_function("SYSUTCDATETIME", 0, lambda: to_stored(datetime.now(UTC).replace(tzinfo=None)))
         self._one_at_a_time = threading.Lock()
         self._connection.create_function("SYSUTCDATETIME", 0, lambda: to_stored(datetime.now(UTC).replace(tzinfo=None)))
@@ -211,7 +212,7 @@ _TYPES: dict[str, tuple[ColumnType, Callable]] = {
     "BIT": (Bit(), _bit),
     "DATETIME": (DateTime(), _moment_in_thirds),
     "DATETIME2": (DateTime2(), _moment),
-    "DATETIMEOFFSET": (DateTimeOffset(), _moment),
+    "DATETIMEOFFSET": (DateTimeOffset(), lambda cell: datetime.fromisoformat(str(cell).replace(" +", "+"))),
     "FLOAT": (Float(), float),
     "NVARCHAR": (NVarChar(), str),
     "TINYINT": (Integer(1), _whole_number(1)),

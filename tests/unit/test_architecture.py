@@ -11,7 +11,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 OURS = ("cdr", "shared", "function_app", "local", "tests", "dev")
-HEAVY = ("pyodbc", "pymysql", "psycopg", "sqlalchemy", "requests", "urllib3", "phonenumbers", "holidays")
+HEAVY = ("pyodbc", "pymysql", "psycopg", "sqlalchemy", "requests", "urllib3", "tenacity", "phonenumbers", "holidays")
 HEAVY_AZURE = ("azure.storage", "azure.data", "azure.identity", "azure.core")
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from requests.auth import AuthBase
+from tenacity import RetryCallState, Retrying, retry_if_result
 
 from cdr.calls.call import Call
 from cdr.calls.rules import body_of
@@ -49,18 +50,22 @@ class RestCallApi:
 
     def submit(self, call: Call, *, give_up_at: datetime, patient: bool = True) -> Accepted:
         """What is certainly not in, and only that, is tried again in place. No attempt goes on after ``give_up_at``."""
-        body, attempt = body_of(call), 1
-        while True:
-            outcome = self._post(body, give_up_at)
-            meaning = meaning_of(outcome)
-            if isinstance(outcome, Answer) and meaning in (Meaning.IN, Meaning.IN_BEFORE):
-                return Accepted(_entry_id(outcome), earlier=meaning is Meaning.IN_BEFORE)
-            wait = wait_before_next(attempt, self._random)
-            is_last = not patient or attempt >= self._attempts or self._would_outlast(wait, give_up_at)
-            if meaning is not Meaning.NOT_IN or is_last:
-                raise error_of(outcome, self._clock.now()) from _cause(outcome)
-            self._clock.sleep(wait.total_seconds())
-            attempt += 1
+
+        def is_last(state: RetryCallState) -> bool:
+            return not patient or state.attempt_number >= self._attempts or self._would_outlast(state, give_up_at)
+
+        retrying = Retrying(
+            retry=retry_if_result(lambda outcome: meaning_of(outcome) is Meaning.NOT_IN),
+            wait=lambda state: wait_before_next(state.attempt_number, self._random).total_seconds(),
+            stop=is_last,
+            sleep=self._clock.sleep,
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
+        outcome: Answer | HttpFailure = retrying(self._post, body_of(call), give_up_at)
+        meaning = meaning_of(outcome)
+        if isinstance(outcome, Answer) and meaning in (Meaning.IN, Meaning.IN_BEFORE):
+            return Accepted(_entry_id(outcome), earlier=meaning is Meaning.IN_BEFORE)
+        raise error_of(outcome, self._clock.now()) from _cause(outcome)
 
     def check_health(self) -> None:
         try:
@@ -71,15 +76,21 @@ class RestCallApi:
             raise error_of_harmless(outcome, self._clock.now()) from _cause(outcome)
 
     def _post(self, body: Mapping[str, Any], give_up_at: datetime) -> Answer | HttpFailure:
+        """Frozen for a while, on whatever line of this process, it does not go out after ``give_up_at``: then somebody
+        else may have the call."""
+
+        def is_in_time() -> bool:
+            return self._clock.now() < give_up_at
+
         within = min(self._timeout, give_up_at - self._clock.now())
         try:
-            return self._http.exchange("POST", "/calls/from-pbx", json=body, timeout=within)
+            return self._http.exchange("POST", "/calls/from-pbx", json=body, timeout=within, may_send=is_in_time)
         except HttpFailure as exc:
             return exc
 
-    def _would_outlast(self, wait: timedelta, give_up_at: datetime) -> bool:
+    def _would_outlast(self, state: RetryCallState, give_up_at: datetime) -> bool:
         """Whether another attempt after the wait could end too late."""
-        return self._clock.now() + wait + self._timeout > give_up_at
+        return self._clock.now() + timedelta(seconds=state.upcoming_sleep) + self._timeout > give_up_at
 
 
 def wait_before_next(attempt: int, random: Callable[[], float]) -> timedelta:

@@ -3,94 +3,56 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import exc as sa
 
+from cdr.edges.sql import hints
 from shared import log
-from shared.errors import SourceMisconfigured, SourceUnavailable
+from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable
 
-# What to look at: {database} and {select} are the settings that name the database and its SELECT.
-LOGIN = "check {database}.username and password, and that the login may open {database}.database"
-DATABASE = "check {database}.database, and that the login may open it"
-SCHEMA = "check {select}: the SELECT asks for a table or column that is not there"
-RIGHTS = "the login may not read what {select} asks for; grant it SELECT"
-WRITES = "check {select}: its SELECT would write, and nothing is ever written here"
-SYNTAX = "check {select}: the database does not understand the SELECT"
-CERTIFICATE = "the server's certificate cannot be verified: check {database}.trust_server_certificate and encrypt"
-ENCRYPTION = "the server offers no encryption: check {database}.encrypt"
-DRIVER = "the ODBC driver for SQL Server cannot be loaded; install Microsoft's ODBC driver or FreeTDS"
-FILE = "check {database}.database: the file cannot be opened as an SQLite database"
-
-# SQL Server: its own numbers stand in brackets in the text; ODBC's states come first.
-SQLSERVER_NUMBERS: Mapping[str, str] = {
-    "18456": LOGIN,
-    "4060": DATABASE,
-    "916": DATABASE,
-    "208": SCHEMA,
-    "207": SCHEMA,
-    "229": RIGHTS,
-    "230": RIGHTS,
-    "102": SYNTAX,
-    "156": SYNTAX,
-    "1033": SYNTAX,
-}
-ODBC_STATES: Mapping[str, str] = {
-    "28000": LOGIN,
-    "42S02": SCHEMA,
-    "42S22": SCHEMA,
-    "IM002": DRIVER,
-    "IM003": DRIVER,
-}
-MYSQL_NUMBERS: Mapping[int, str] = {
-    1045: LOGIN,
-    1698: LOGIN,
-    1044: DATABASE,
-    1049: DATABASE,
-    1146: SCHEMA,
-    1054: SCHEMA,
-    1142: RIGHTS,
-    1143: RIGHTS,
-    1064: SYNTAX,
-    1792: WRITES,
-}
-POSTGRESQL_STATES: Mapping[str, str] = {
-    "28P01": LOGIN,
-    "28000": LOGIN,
-    "3D000": DATABASE,
-    "42P01": SCHEMA,
-    "42703": SCHEMA,
-    "42501": RIGHTS,
-    "42601": SYNTAX,
-    "25006": WRITES,
-}
-POSTGRESQL_WORDS: Mapping[str, str] = {
-    "password authentication failed": LOGIN,
-    "no pg_hba.conf entry": LOGIN,
-    "does not exist": DATABASE,
-    "server does not support SSL": ENCRYPTION,
-}
-SQLITE_WORDS: Mapping[str, str] = {
-    "no such table": SCHEMA,
-    "no such column": SCHEMA,
-    "syntax error": SYNTAX,
-    "unable to open": FILE,
-    "not a database": FILE,
-    "readonly database": WRITES,
-}
 _CERTIFICATE = re.compile(r"certificate|self[- ]signed|hostname mismatch", re.IGNORECASE)
+_CANNOT_CONVERT = (ValueError, TypeError, ArithmeticError, NotImplementedError)
+"""What drivers raise over a value, UnicodeDecodeError and OverflowError among them."""
+
+
+class Unconvertible(SourceMisconfigured):
+    """A value of some row cannot be read, and the rows around it are held up: who reads takes them one by one.
+
+    ``words`` are the driver's own, without numbers.
+    """
+
+    def __init__(self, message: str, words: str) -> None:
+        self.words = words
+        super().__init__(message)
 
 
 @contextmanager
 def translated(database: str = "3cx.cdr_database", select: str = "3cx.schema") -> Iterator[None]:
-    """Within: whatever SQLAlchemy or a driver raises becomes SourceUnavailable or SourceMisconfigured."""
+    """Around a statement, and nothing else: whatever SQLAlchemy or a driver raises becomes SourceUnavailable or
+    SourceMisconfigured."""
     try:
         yield
+    except PipelineError:
+        raise
     except sa.DBAPIError as exc:
         raise translate(exc.orig or exc, database, select) from exc
-    except (sa.SQLAlchemyError, OSError) as exc:
-        raise SourceUnavailable(f"the database cannot be used: {_first_line(exc)}") from exc
+    except Exception as exc:
+        raise translate(exc, database, select) from exc
+
+
+@contextmanager
+def translated_connecting(database: str = "3cx.cdr_database", select: str = "3cx.schema") -> Iterator[None]:
+    """The same around connecting. What is no driver's own error may carry the password: it is named by its type."""
+    try:
+        with translated(database, select):
+            yield
+    except Unconvertible as exc:
+        kind = type(exc.__cause__).__name__
+        raise SourceMisconfigured(
+            f"check {database}.host, username, password and database: the driver cannot take one of them ({kind})"
+        ) from None
 
 
 def translate(
@@ -100,34 +62,65 @@ def translate(
     text = _first_line(error)
     hint = _hint(error, text)
     text = log.mask_numbers(text)  # a value that cannot be converted stands in the driver's words
-    if hint is not None:
-        return SourceMisconfigured(f"{hint.format(database=database, select=select)} ({text})")
-    return SourceUnavailable(f"the database cannot be reached or took too long; check {database} ({text})")
+    if hint is None:
+        return SourceUnavailable(f"the database cannot be reached or took too long; check {database} ({text})")
+    said = f"{hint.format(database=database, select=select)} ({text})"
+    if hint in hints.MAY_PASS:
+        return SourceUnavailable(f"{database} cannot be read now: {said}")
+    return Unconvertible(said, text) if hint in hints.CONVERSIONS else SourceMisconfigured(said)
 
 
 def _hint(error: BaseException, text: str) -> str | None:
-    if _CERTIFICATE.search(text):
-        return CERTIFICATE
-    code = error.args[0] if error.args else None
     driver = type(error).__module__.partition(".")[0]
-    if driver == "pymysql":
-        return MYSQL_NUMBERS.get(code) if isinstance(code, int) else None
+    if isinstance(error, ImportError):
+        return f"{{database}}.engine: its driver cannot be loaded; {_how_to_get(text)}"
+    if driver == "pyodbc":
+        return _odbc_hint(error, text)
+    if driver == "sqlite3":
+        return next((hint for words, hint in hints.SQLITE_WORDS.items() if words in text), None)
     if driver == "psycopg":
         return _postgresql_hint(error, text)
-    if driver == "sqlite3":
-        return next((hint for words, hint in SQLITE_WORDS.items() if words in text), None)
+    if driver == "pymysql":
+        code = error.args[0] if error.args else None
+        known = hints.MYSQL_NUMBERS.get(code) if isinstance(code, int) else None
+        return known or _certificate_hint(text)
+    # A certificate that cannot be verified is a ValueError too.
+    return _certificate_hint(text) or (hints.CONVERSION if isinstance(error, _CANNOT_CONVERT) else None)
+
+
+def _certificate_hint(text: str) -> str | None:
+    return hints.CERTIFICATE if _CERTIFICATE.search(text) else None
+
+
+def _how_to_get(text: str) -> str:
+    if "odbc" in text.lower():
+        return "pyodbc needs unixODBC on the machine (libodbc.so.2: `apt-get install unixodbc`), and an ODBC driver"
+    return "install what requirements.txt lists"
+
+
+def _odbc_hint(error: BaseException, text: str) -> str | None:
+    """By the server's own number, in brackets in the text, else by ODBC's state, which comes first.
+
+    State 42000 is that of a statement that cannot be carried out: the SELECT's fault, but for what is known to pass.
+    """
     if "Can't open lib" in text:
-        return DRIVER
-    numbers = re.findall(r"\((\d+)\)", text)
-    return next((SQLSERVER_NUMBERS[n] for n in numbers if n in SQLSERVER_NUMBERS), ODBC_STATES.get(str(code)))
+        return hints.DRIVER
+    state = str(error.args[0]) if error.args else ""
+    numbers = [int(number) for number in re.findall(r"\((\d{1,9})\)", text)]
+    known = next((hints.SQLSERVER_NUMBERS[number] for number in numbers if number in hints.SQLSERVER_NUMBERS), None)
+    if known is not None or hints.SQLSERVER_PASSING.intersection(numbers):
+        return known
+    by_class = hints.CONVERSION if state.startswith("22") else hints.SYNTAX if state == "42000" else None
+    return hints.ODBC_STATES.get(state) or by_class or _certificate_hint(text)
 
 
 def _postgresql_hint(error: BaseException, text: str) -> str | None:
-    """A refused connection has no state, only the server's words."""
+    """A refused connection has no state, only the server's words; nor has a value that the driver cannot convert."""
     state = getattr(error, "sqlstate", None)
-    if state is None:
-        return next((hint for said, hint in POSTGRESQL_WORDS.items() if said in text), None)
-    return POSTGRESQL_STATES.get(state) or (SYNTAX if state.startswith("42") else None)
+    if state is not None:
+        return hints.POSTGRESQL_STATES.get(state) or hints.POSTGRESQL_CLASSES.get(state[:2])
+    known = next((hint for said, hint in hints.POSTGRESQL_WORDS.items() if said in text), None)
+    return _certificate_hint(text) or known or (hints.CONVERSION if type(error).__name__ == "DataError" else None)
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
-    Connection,
     and_,
     bindparam,
     column,
@@ -22,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import NullType
 
-from cdr.edges.sql.connections import Connections
+from cdr.edges.sql.connections import Connections, Session
 from cdr.edges.sql.moments import moment_in_utc
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.tables import facts_of, server_time
@@ -88,7 +87,7 @@ class SqlV20:
 class SqlLegTable:
     """A LegTable on one connection."""
 
-    def __init__(self, connection: Connection, legs_sql: str, engine: str) -> None:
+    def __init__(self, connection: Session, legs_sql: str, engine: str) -> None:
         self._connection = connection
         self._engine = engine
         known = as_text(legs_sql).columns(*(column(name, NullType()) for name in COLUMNS))

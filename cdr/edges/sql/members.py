@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, literal_column, select
+from sqlalchemy import literal_column, select
 
-from cdr.edges.sql.engines import USUAL, Timeouts, make_engine
-from cdr.edges.sql.errors import translated
+from cdr.edges.sql.connections import Connections
 from cdr.edges.sql.selects import as_text, read_select
+from cdr.edges.sql.timeouts import USUAL, Timeouts
 from cdr.groups.alerts import Member, Observation
 from shared.config.phone_system import Database
 from shared.errors import SourceMisconfigured
@@ -37,10 +37,8 @@ class SqlMemberSource:
     """A MemberSource. A connection lives for one check."""
 
     def __init__(self, database: Database, members_sql: str, timeouts: Timeouts = USUAL) -> None:
-        self._database = database
+        self._connections = Connections(database, "call_groups.members.select", timeouts)
         self._sql = members_sql
-        self._timeouts = timeouts
-        self._engine: Engine | None = None
 
     def observe(self, group_ids: Collection[str]) -> Mapping[str, Observation]:
         members: dict[str, list[Member]] = {}
@@ -53,13 +51,10 @@ class SqlMemberSource:
     def _rows(self) -> Iterable[Mapping[str, Any]]:
         source = as_text(self._sql).columns().subquery("members")
         query: Any = select(literal_column("members.*")).select_from(source).limit(MOST_ROWS)
-        with translated("call_groups.members.database", "call_groups.members.select"):
-            if self._engine is None:
-                self._engine = make_engine(self._database, self._timeouts)
-            with self._engine.connect() as connection:
-                result = connection.execute(query)
-                names = [name.lower() for name in result.keys()]  # noqa: SIM118 - a result is no dict
-                rows = [dict(zip(names, row, strict=True)) for row in result]
+        with self._connections.open() as session:
+            result = session.execute(query)
+        names = [name.lower() for name in result.keys()]  # noqa: SIM118 - a result is no dict
+        rows = [dict(zip(names, row, strict=True)) for row in result]
         if missing := [name for name in COLUMNS if name not in names]:
             raise SourceMisconfigured(f"call_groups.members.select: it yields no column {', '.join(missing)}")
         if len(rows) == MOST_ROWS:

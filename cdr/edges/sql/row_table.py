@@ -9,30 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    DateTime,
-    Engine,
-    Select,
-    column,
-    func,
-    literal,
-    literal_column,
-    or_,
-    select,
-)
+from sqlalchemy import ColumnElement, Select, column, func, literal_column, or_, select
 
 from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
-from cdr.edges.sql.connections import Connections
-from cdr.edges.sql.engines import USUAL, Timeouts, make_engine
-from cdr.edges.sql.errors import translated
+from cdr.calls.times import stands_for_no_time
+from cdr.edges.sql.connections import Connections, Session
+from cdr.edges.sql.errors import Unconvertible
+from cdr.edges.sql.moments import TimeColumn
+from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.tables import facts_of
+from cdr.edges.sql.timeouts import USUAL, Timeouts
 from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Patience, Row, progress
 from cdr.intake.id_position import Range
 from cdr.intake.ports import Position, Progress, SourceFacts
@@ -42,6 +35,8 @@ from shared.config.phone_system import CdrDatabase
 from shared.errors import SourceMisconfigured
 
 RANGES_A_STATEMENT = 200
+
+EXACT_FLOATS = 2**53
 
 
 def read_schema(name: str, root: Path) -> str:
@@ -67,41 +62,35 @@ class SqlCallLog:
         *,
         timeouts: Timeouts = USUAL,
     ) -> None:
+        self._connections = Connections(database, "3cx.schema", timeouts)
         self._database = database
         self._schema_sql = schema_sql
         self._clock = clock
         self._patience = patience
         self._page_size = page_size
-        self._timeouts = timeouts
-        self._engine: Engine | None = None
 
     @contextmanager
     def connect(self) -> Iterator[IdOrderReader]:
-        with translated():
-            if self._engine is None:
-                self._engine = make_engine(self._database, self._timeouts)
-            connection = self._engine.connect()
-        table = SqlRowTable(connection, self._schema_sql, self._database)
-        try:
+        with self._connections.open() as session:
+            table = SqlRowTable(session, self._schema_sql, self._database)
             yield IdOrderReader(table, self._clock, self._patience, self._database.timezone, self._page_size)
-        finally:
-            connection.close()
 
     def progress(self, position: Position) -> Progress:
         return progress(position)
 
     def about(self) -> SourceFacts:
-        return facts_of(Connections(self._database, "3cx.schema"), self._database)
+        return facts_of(self._connections, self._database)
 
 
 class SqlRowTable:
     """A RowTable on one connection."""
 
-    def __init__(self, connection: Connection, schema_sql: str, database: CdrDatabase) -> None:
-        self._connection = connection
+    def __init__(self, session: Session, schema_sql: str, database: CdrDatabase) -> None:
+        self._session = session
         self._cdr = as_text(schema_sql).columns(column("id"), column("started_at"), column("ended_at")).subquery("cdr")
-        self._zone = ZoneInfo(database.timezone)
-        self._engine_name = database.engine
+        self._started, self._ended = (
+            TimeColumn(session, self._cdr.c[name], self._cdr.c.id, database) for name in ("started_at", "ended_at")
+        )
 
     def rows_after(self, position: int | None, limit: int) -> list[Row]:
         beyond = [] if position is None else [self._cdr.c.id > position]
@@ -112,7 +101,7 @@ class SqlRowTable:
         left = [(first if after is None else max(first, after + 1), last) for first, last in ranges]
         left = [(first, last) for first, last in left if first <= last]
         for start in range(0, len(left), RANGES_A_STATEMENT):
-            within = or_(*(self._within(span) for span in left[start : start + RANGES_A_STATEMENT]))
+            within = or_(*(self._within(*span) for span in left[start : start + RANGES_A_STATEMENT]))
             rows += self._rows(within, limit=limit - len(rows))
             if len(rows) >= limit:
                 break
@@ -122,57 +111,92 @@ class SqlRowTable:
         return self._one_id(select(func.max(self._cdr.c.id)))
 
     def first_id_since(self, moment: datetime) -> int | None:
-        started = self._cdr.c.started_at >= self._local(moment)
-        return self._one_id(select(func.min(self._cdr.c.id)).where(started))
+        return self._one_id(select(func.min(self._cdr.c.id)).where(self._started.is_from(moment)))
 
     def rows_ended_between(self, start: datetime, end: datetime, after: int | None, limit: int) -> list[Row]:
-        ended = self._cdr.c.ended_at
         beyond = [] if after is None else [self._cdr.c.id > after]
-        return self._rows(ended >= self._local(start), ended < self._local(end), *beyond, limit=limit)
+        return self._rows(self._ended.is_from(start), self._ended.is_before(end), *beyond, limit=limit)
 
-    def _local(self, moment: datetime) -> Any:
-        """A moment as the table's own timestamps are: without offset, in the configured zone.
-
-        PostgreSQL compares its two types of timestamp itself, in the zone of the session, which is the configured one.
-        """
-        local = moment.astimezone(self._zone).replace(microsecond=0)
-        if self._engine_name == "postgresql":
-            return literal(local, DateTime(timezone=True))
-        naive = local.replace(tzinfo=None)
-        return naive.isoformat(" ") if self._engine_name == "sqlite" else naive
-
-    def _within(self, span: Range) -> ColumnElement[bool]:
-        first, last = span
+    def _within(self, first: int, last: int) -> ColumnElement[bool]:
         return self._cdr.c.id == first if first == last else self._cdr.c.id.between(first, last)
 
     def _rows(self, *conditions: ColumnElement[bool], limit: int) -> list[Row]:
+        """One row more is read, to see whether it has the id of the last."""
+        try:
+            rows = self._read(*conditions, limit=limit + 1)
+        except Unconvertible:
+            rows = self._readable(*conditions, limit=limit + 1)
+        found = [_as_row(row) for row in rows]
+        _refuse_twins([row.id for row in found])
+        return found[:limit]
+
+    def _readable(self, *conditions: ColumnElement[bool], limit: int) -> list[RawRow]:
+        """:raises Unconvertible: what cannot be converted decides which rows there are"""
+        ids = self._ids(*conditions, limit=limit)
+        _refuse_twins(ids)
+        names = self._names()
+
+        def read(first: int, last: int) -> list[RawRow]:
+            return self._read(*conditions, self._within(first, last), limit=limit)
+
+        def read_columns(row_id: int) -> RawRow:
+            return column_by_column(row_id, names, partial(self._value, row_id))
+
+        return readable_parts(ids, read, read_columns)
+
+    def _ids(self, *conditions: ColumnElement[bool], limit: int) -> list[int]:
+        query = select(self._cdr.c.id).where(*conditions).order_by(self._cdr.c.id).limit(limit)
+        return [_whole_number(row_id) for (row_id,) in self._session.execute(query)]
+
+    def _names(self) -> Mapping[str, str]:
+        """The canonical columns that there are, with their names as the engine spells them."""
+        nothing: Select[Any] = select(literal_column("cdr.*")).select_from(self._cdr).where(literal_column("1 = 0"))
+        names = {name.lower(): name for name in self._session.execute(nothing).keys()}  # noqa: SIM118 - as above
+        return {name: names[name] for name in COLUMNS if name in names}
+
+    def _value(self, row_id: int, name: str) -> Any:
+        query: Select[Any] = select(column(name)).select_from(self._cdr).where(self._cdr.c.id == row_id)
+        return self._session.execute(query).scalar()
+
+    def _read(self, *conditions: ColumnElement[bool], limit: int) -> list[RawRow]:
         query: Select[Any] = select(literal_column("cdr.*")).select_from(self._cdr).where(*conditions)
-        with translated():
-            result = self._connection.execute(query.order_by(self._cdr.c.id).limit(limit))
-            names = [name.lower() for name in result.keys()]  # noqa: SIM118 - a result is no dict
-            rows = [dict(zip(names, row, strict=True)) for row in result]
+        result = self._session.execute(query.order_by(self._cdr.c.id).limit(limit))
+        names = [name.lower() for name in result.keys()]  # noqa: SIM118 - a result is no dict
         missing = [name for name in COLUMNS if name not in names and name not in OPTIONAL_COLUMNS]
         if missing:
             raise SourceMisconfigured(f"3cx.schema: the SELECT yields no column {', '.join(missing)}")
-        return [_as_row(row | {"id": _whole_number(row["id"])}) for row in rows]
+        return [dict(zip(names, row, strict=True)) for row in result]
 
     def _one_id(self, query: Select[Any]) -> int | None:
-        with translated():
-            value = self._connection.execute(query).scalar()
+        value = self._session.execute(query).scalar()
         return None if value is None else _whole_number(value)
 
 
-def _as_row(row: Mapping[str, Any]) -> Row:
-    """Total, so that a strange row cannot hold up the others: whether its end makes sense is judged by the worker."""
-    return Row(row["id"], row.get("ended_at") is not None, (CallRecord.from_row(row),))
+def _as_row(raw: RawRow) -> Row:
+    """Total but for its id, so that a strange row cannot hold up the others: whether its end makes sense is judged by
+    the worker."""
+    row_id = _whole_number(raw["id"])
+    record = CallRecord.from_row({**raw, "id": row_id})
+    return Row(row_id, not stands_for_no_time(record.values.get("ended_at")), (record,))
+
+
+def _refuse_twins(ids: Sequence[int]) -> None:
+    twin = next((one for one, next_one in pairwise(ids) if one == next_one), None)
+    if twin is not None:
+        raise SourceMisconfigured(
+            f"3cx.schema: the column id must be another in each row, but {twin} stands in several, as a JOIN makes it; "
+            "let it find one row for each call, or give the calls of a view ids of their own"
+        )
 
 
 def _whole_number(value: Any) -> int:
     """Text is refused even where it is made of digits: in its order 10 comes before 9, and paging would lose rows."""
-    try:
-        if not isinstance(value, str | float) or (isinstance(value, float) and value.is_integer()):
-            return int(value)
-    except (TypeError, ValueError):
-        pass
+    if type(value) is int or (isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value()):
+        return int(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_FLOATS:
+        return int(value)
     held = log.mask_numbers(str(value)[:40])  # the schema may have taken the caller's number for the id
-    raise SourceMisconfigured(f"3cx.schema: the column id must be a whole number, it holds {held!r}")
+    raise SourceMisconfigured(
+        f"3cx.schema: the column id must be a whole number, it holds {held!r}; select the table's own counter, or add "
+        "a numeric column that grows with each row"
+    )

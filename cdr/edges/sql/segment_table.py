@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, column, func, literal_column, or_, select, table
+from sqlalchemy import ColumnElement, Select, column, func, literal_column, or_, select, table
 
-from cdr.edges.sql.connections import Connections
+from cdr.edges.sql.connections import Connections, Session
 from cdr.edges.sql.moments import moment_in_utc
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.tables import facts_of
@@ -72,7 +72,7 @@ class SqlV18:
 class SqlSegmentTable:
     """A RowTable on one connection. A call's row is there once it has ended; its segments may come a moment later."""
 
-    def __init__(self, connection: Connection, segments_sql: str, engine: str, options: FoldOptions) -> None:
+    def __init__(self, connection: Session, segments_sql: str, engine: str, options: FoldOptions) -> None:
         self._connection = connection
         self._engine = engine
         self._options = options

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
 
 from sqlalchemy import TextClause, text
 
+from cdr.edges.sql.outer_limit import outer_limit
 from shared.errors import SourceMisconfigured
 
 _QUOTED = r"'[^']*'|\"[^\"]*\"|`[^`]*`|\[(?:[^]]|]])*\]"
 """Texts and names, as the engines write them; a doubled quote within makes two of them, which is as good."""
+
+_QUOTED_WITH_BACKSLASHES = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|\[(?:[^]]|]])*\]"
+"""The same where a backslash takes its meaning from a quote, as in MySQL."""
 
 
 def read_select(name: str, root: Path, folder: str, setting: str) -> str:
@@ -28,22 +33,52 @@ def read_select(name: str, root: Path, folder: str, setting: str) -> str:
         raise SourceMisconfigured(f"{setting}: {name} cannot be read; known names: {known}") from exc
     without_comments = re.sub(rf"({_QUOTED})|--[^\n]*|/\*.*?\*/", lambda found: found[1] or " ", sql, flags=re.DOTALL)
     bare = without_comments.strip().rstrip(";").strip()
-    if not _is_one_select(bare):
-        raise SourceMisconfigured(f"{setting}: {name} must be one SELECT and nothing else")
+    if fault := _fault(bare):
+        raise SourceMisconfigured(f"{setting}: {name} must be one SELECT and nothing else: {fault}")
+    if limit := outer_limit(bare):
+        way_out = "leave it out (within a subquery or an APPLY it is fine)"
+        raise SourceMisconfigured(f"{setting}: {name}: nothing is read beyond its {limit}; {way_out}")
     return bare
 
 
-def _is_one_select(sql: str) -> bool:
-    """Whether it stays in the brackets that are put around it: a bracket too many, and what follows it would be a
-    statement of its own, for which SQL Server wants no semicolon. INTO, in whatever place, writes a table or a file."""
+_STATEMENTS = frozenset({"insert", "update", "delete", "merge", "create", "alter", "drop", "truncate", "begin", "show"})
+
+_WAYS_OUT: Mapping[str, str] = {
+    "": "there is no statement in it",
+    "with": "it begins with WITH: write its parts as subqueries in FROM, or make a view of it and SELECT from that",
+    "(": "it begins with a bracket: take the outermost brackets away",
+    "declare": "it begins with DECLARE: write the values into the SELECT, or make a function or a view of it",
+    "exec": "it calls a procedure: SELECT from the tables behind it, or from a view",
+    "call": "it calls a procedure: SELECT from the tables behind it, or from a view",
+    "set": "it begins with SET: leave that to the login's own settings on the server",
+    "use": "it begins with USE: put the database's name before the tables' instead",
+}
+
+
+def _fault(sql: str) -> str | None:
+    """What keeps it from standing in the brackets that are put around it, and the way out.
+
+    A bracket too many, and what follows it would be a statement of its own, for which SQL Server wants no semicolon.
+    INTO writes a table or a file. It is looked for twice, since engines read a backslash in a text in two ways.
+    """
     code = re.sub(_QUOTED, "''", sql)
-    open_brackets = accumulate({"(": 1, ")": -1}.get(character, 0) for character in code)
-    return (
-        re.match(r"select\b", code, re.IGNORECASE) is not None
-        and ";" not in code
-        and min(open_brackets) >= 0
-        and re.search(r"(?<![a-z_])into(?![a-z_0-9])", sql, re.IGNORECASE) is None
-    )
+    first = re.match(r"[a-z_]+|.?", code, re.IGNORECASE | re.DOTALL)
+    word = first[0].lower() if first else ""
+    if word != "select":
+        # Of the file nothing is shown: its path may have led anywhere.
+        known = word.upper() if word in _STATEMENTS else "something else"
+        return _WAYS_OUT.get(word.removesuffix("ute"), f"it begins with {known} and not with SELECT")
+    if ";" in code:
+        return "it has a semicolon, so there are two statements in it: take one of them away"
+    depths = list(accumulate({"(": 1, ")": -1}.get(character, 0) for character in code))
+    if min(depths) < 0:
+        return "it closes a bracket that it has not opened"
+    if depths[-1] > 0:
+        return "it opens a bracket that it does not close"
+    readings = (code, re.sub(_QUOTED_WITH_BACKSLASHES, "''", sql))
+    if any(re.search(r"(?<![a-z_])into(?![a-z_0-9])", reading, re.IGNORECASE) for reading in readings):
+        return "it has the word INTO, which writes a table or a file: take that part away"
+    return None
 
 
 def as_text(sql: str) -> TextClause:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, func, literal, quoted_name, select, table, text
+from sqlalchemy import func, literal, quoted_name, select, table, text
 
-from cdr.edges.sql.connections import Connections
-from cdr.edges.sql.errors import translated
+from cdr.edges.sql.connections import Connections, Session
 from cdr.intake.columns import time_in
 from cdr.intake.ports import SourceFacts
 from shared.config.phone_system import Database
@@ -38,7 +37,7 @@ _NUMBERS_OF_A_VERSION = 2
 def facts_of(connections: Connections, database: Database) -> SourceFacts:
     """:raises SourceUnavailable, SourceMisconfigured: it cannot be connected to"""
     with connections.open() as connection:
-        there = _readable(connection, database, OF_3CX.values())
+        there = _readable(connection, OF_3CX.values())
         return SourceFacts(
             _server(connection, database.engine),
             {kind: name for kind, name in OF_3CX.items() if name in there},
@@ -53,28 +52,27 @@ def tables_there(database: Database, names: Iterable[str]) -> set[str]:
     """
     with Connections(database, "3cx.source").open() as connection:
         connection.execute(select(literal(1)))
-        return _readable(connection, database, names)
+        return _readable(connection, names)
 
 
-def server_time(connection: Connection, engine: str) -> datetime | None:
+def server_time(connection: Session, engine: str) -> datetime | None:
     return time_in({"now": connection.execute(text(NOW[engine])).scalar()}, "now")
 
 
-def _readable(connection: Connection, database: Database, names: Iterable[str]) -> set[str]:
+def _readable(connection: Session, names: Iterable[str]) -> set[str]:
     there: set[str] = set()
     for name in names:
         as_written = table(quoted_name(name, quote=False))  # as the SELECTs in the files have it
         nothing = select(literal(1).label("one")).select_from(as_written).where(literal(1) == 0).subquery()
         try:
-            with translated(database.SETTING, "3cx.source"):
-                connection.execute(select(func.count()).select_from(nothing))
+            connection.execute(select(func.count()).select_from(nothing))
         except SourceMisconfigured:
             continue
         there.add(name)
     return there
 
 
-def _server(connection: Connection, engine: str) -> str:
+def _server(connection: Session, engine: str) -> str:
     name = "MariaDB" if getattr(connection.dialect, "is_mariadb", False) else _NAMES[engine]
     numbers = (connection.dialect.server_version_info or ())[:_NUMBERS_OF_A_VERSION]
     return " ".join([name, ".".join(map(str, numbers))]).strip()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from shared.clock import SystemClock
 from shared.errors import StorageUnavailable
 
 if TYPE_CHECKING:
+    import requests
     from azure.data.tables import TableClient
     from azure.storage.queue import QueueClient
     from requests.adapters import BaseAdapter
@@ -36,19 +39,28 @@ class Patience:
 
 USUAL = Patience()
 
+HASTY = Patience(connect_s=2, retries=0)
+"""Of a person who looks: he looks again. A page of a query may take the service all of the time for an answer."""
+
 
 class StorageAccount:
     """Makes clients for the account that the app setting AzureWebJobsStorage names.
 
     A connection string, or, for a managed identity, the settings AzureWebJobsStorage__queueServiceUri and
     __tableServiceUri (or __accountName), with __clientId for a user-assigned one. ``adapter`` carries the requests.
+    The ``clock`` hears what time it is there from every answer.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], patience: Patience = USUAL, adapter: BaseAdapter | None = None
+        self,
+        environment: Mapping[str, str],
+        patience: Patience = USUAL,
+        adapter: BaseAdapter | None = None,
+        clock: SystemClock | None = None,
     ) -> None:
         self._patience = patience
         self._adapter = adapter
+        self._clock = clock
         self._connection_string = environment.get(SETTING, "")
         name = environment.get(f"{SETTING}__accountName")
         self._uris = {
@@ -98,6 +110,25 @@ class StorageAccount:
                 return TableClient.from_connection_string(self._connection_string, name, **options)
         return TableClient(self._uri("table"), name, credential=self._credential(), **options)
 
+    def tell_time(self) -> None:
+        """Let the clock hear what time it is, unless it has. Any answer tells.
+
+        :raises StorageUnavailable: there is none
+        """
+        from azure.core.exceptions import HttpResponseError
+
+        if self._clock is not None and not self._clock.has_heard:
+            with translated("storage"), suppress(HttpResponseError):
+                self.queue_client("any").get_queue_properties()
+
+    def _hear(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        try:
+            said = parsedate_to_datetime(response.headers["Date"])
+        except (KeyError, ValueError):
+            return
+        if self._clock is not None and said.tzinfo is not None:
+            self._clock.hear(said, response.elapsed)
+
     def _retries(self) -> Mapping[str, int]:
         return {f"retry_{kind}": self._patience.retries for kind in ("total", "connect", "read", "status")}
 
@@ -111,6 +142,7 @@ class StorageAccount:
         session = requests.Session()
         for scheme in ("http://", "https://"):
             session.mount(scheme, self._adapter or HTTPAdapter(pool_maxsize=CONNECTIONS))
+        session.hooks["response"] = [self._hear]
         connect_s, read_s = self._patience.connect_s, self._patience.read_s
         return RequestsTransport(
             session=session, session_owner=False, connection_timeout=connect_s, read_timeout=read_s

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from cdr.calls.call import CallKey, Job, Reason, Settlement, State
-from cdr.calls.fingerprint import facts, fingerprint
+from cdr.calls.fingerprint import facts, fingerprint, may_be_same
 from cdr.calls.message import Letter, Message
 from cdr.calls.rules import row_key
 from cdr.edges.storage.account import StorageAccount
@@ -36,7 +36,25 @@ class TableCallLedger:
         answers: list[ClaimAnswer] = []
         for _, together in groupby(wishes, key=lambda wish: wish.job.key.day):
             answers += self._claim_together(list(together))
-        return answers
+        return [self._unless_elsewhere(wish, answer) for wish, answer in zip(wishes, answers, strict=True)]
+
+    def _unless_elsewhere(self, wish: _Wish, answer: ClaimAnswer) -> ClaimAnswer:
+        """A call may stand under another day too, where its end was corrected over midnight, or by a worker that goes
+        by another time zone. Asked after the claim is made, so that of two who do so at once one sees the other."""
+        if not isinstance(answer, Claim):
+            return answer
+        for key in answer.key.around:
+            found = self._table.read(*_address(key).values())
+            if found is None or not may_be_same(found.get("call") or "", fingerprint(wish.job.record)):
+                continue
+            if (final := _final(found)) is not None:
+                moved = Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID, f"submitted before, as a call of {key.day}")
+                self.settle(answer, moved, wish.now)
+                return final
+            if (held := _held(found, wish.now)) is not None:
+                self.give_back(answer, f"{held.why}, as one of {key.day}", wish.now)
+                return held
+        return answer
 
     def _claim_together(self, wishes: Sequence[_Wish]) -> Sequence[ClaimAnswer]:
         if 1 < len({wish.job.key for wish in wishes}) == len(wishes) <= ONE_TRANSACTION:
@@ -60,45 +78,51 @@ class TableCallLedger:
         if (held := _held(found, wish.now)) is not None:
             return held
         self._set_aside(wish.job.key, wish.job.record.id, found)
-        is_unanswered = found["state"] == State.CLAIMED and bool(found.get("owner"))
         attempts = found.get("attempts", 0) + 1
         version = self._table.merge({**wish.fields, "attempts": attempts}, version_of(found))
         if version is None:
             return Held("another worker claimed the call at the same moment")
-        return wish.granted(version, attempts, found.get("last_error"), is_unanswered=is_unanswered)
+        unanswered_at = found.get("claimed_at") if _is_unanswered(found) else None
+        return wish.granted(version, attempts, found.get("last_error"), unanswered_at)
 
     def _set_aside(self, key: CallKey, record_id: str | None, found: Mapping[str, Any]) -> None:
         """Another row's record of this call, if it says why that row is not logged, goes on under the row's own key."""
         other = found.get("row_id")
         is_others = record_id is not None and other not in (None, "", record_id)
         if is_others and found["state"] in (State.SKIPPED, State.REJECTED):
-            self._table.insert({**found, **_address(row_key(key, str(other)))})
+            self._table.put({**found, **_address(row_key(key, str(other)))})
 
     def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
         fields = {**_address(claim.key), **_settled(settlement, now)}
         if settlement.state is State.SUBMITTED:
-            self._table.put(fields)
-        else:
-            self._merge_while_ours(claim, fields)
+            self._table.put({**fields, "row_id": claim.record_id})
+        elif self._merge_while_ours(claim, fields) not in (None, "", claim.record_id):
+            # Another row of the same call has it now, and speaks for itself only.
+            own = _address(row_key(claim.key, claim.record_id))
+            self._table.put({**fields, **own, "row_id": claim.record_id, "attempts": claim.attempts})
 
     def give_back(self, claim: Claim, error: str, now: datetime) -> None:
-        fields = {**_address(claim.key), "owner": "", "claimed_until": now, "last_error": error[:MAX_DETAIL]}
-        self._merge_while_ours(claim, fields)
+        freed = {"owner": "", "claimed_until": now, "maybe_sent": claim.unanswered_at is not None}
+        self._merge_while_ours(claim, {**_address(claim.key), **freed, "last_error": error[:MAX_DETAIL]})
 
-    def _merge_while_ours(self, claim: Claim, fields: Mapping[str, Any]) -> None:
+    def _merge_while_ours(self, claim: Claim, fields: Mapping[str, Any]) -> str | None:
         """A write that is refused does not say yet that the claim is lost: storage may refuse what nobody has changed.
-        Each claim has its own number of attempts, so a look at the record tells."""
+        Each claim has its own number of attempts, so a look at the record tells.
+
+        :returns: where the claim is lost, the id of the row that the record is of now
+        """
         version = claim.version
         for _ in range(TRIES_AGAINST_OTHERS):
             if self._table.merge(fields, version) is not None:
-                return
+                return None
             found = self._table.read(*_address(claim.key).values())
             if found is None:  # removed under us, perhaps with the whole table: then this is all that is known
-                if "state" not in fields or self._table.insert({**fields, "attempts": claim.attempts}) is not None:
-                    return
+                known = {**fields, "attempts": claim.attempts, "row_id": claim.record_id}
+                if "state" not in fields or self._table.insert(known) is not None:
+                    return None
                 continue
             if found["state"] != State.CLAIMED or found.get("attempts") != claim.attempts:
-                return  # somebody else has it by now, and sees to it
+                return str(found.get("row_id") or "")  # somebody else has it by now, and sees to it
             version = version_of(found)
         raise StorageUnavailable(f"table {self._table.name}: the record of {claim.key.name} kept changing under us")
 
@@ -123,6 +147,8 @@ class TableCallLedger:
                 return final
             if (held := _held(found, now)) is not None:
                 return held
+            if letter is None and _is_unanswered(found):
+                return Held("it was sent without an answer, and only its own message finds out whether it is in")
             self._set_aside(key, fields.get("row_id"), found)
             if self._table.merge(fields, version_of(found)) is not None:
                 return Recorded()
@@ -161,9 +187,10 @@ class _Wish:
         return {**self.fields, "first_claimed_at": self.now, "attempts": 1}
 
     def granted(
-        self, version: str, attempts: int, last_error: str | None = None, *, is_unanswered: bool = False
+        self, version: str, attempts: int, last_error: str | None = None, unanswered_at: datetime | None = None
     ) -> Claim:
-        return Claim(self.job.key, version, self.until, attempts, last_error, is_unanswered)
+        job = self.job
+        return Claim(job.key, job.record.id, version, self.until, attempts, last_error, unanswered_at)
 
 
 def _final(found: Mapping[str, Any]) -> AlreadySubmitted | None:
@@ -172,6 +199,12 @@ def _final(found: Mapping[str, Any]) -> AlreadySubmitted | None:
     if found["state"] != State.SUBMITTED and not is_part:
         return None
     return AlreadySubmitted(found.get("row_id") or None, as_part=is_part)
+
+
+def _is_unanswered(found: Mapping[str, Any]) -> bool:
+    """Whether it may have been sent: a claim that was neither settled nor given back, or one that was given back after
+    such a one."""
+    return found["state"] == State.CLAIMED and bool(found.get("owner") or found.get("maybe_sent"))
 
 
 def _held(found: Mapping[str, Any], now: datetime) -> Held | None:

@@ -22,9 +22,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from cdr.edges.xapi.client import Item, NotThere, TooMuchAtOnce, XapiClient
+from cdr.edges.xapi.client import Forbidden, Item, NotThere, TooMuchAtOnce, XapiClient
+from cdr.intake.columns import text_in
 from cdr.intake.leg import Leg
+from cdr.intake.report_log import Window
 from cdr.intake.report_rows import leg_of_report, moment_in
+from cdr.intake.under_way import UnderWay
 from shared.errors import SourceUnavailable
 
 MOST_ROWS = 500
@@ -67,7 +70,7 @@ class _CutShort(TooMuchAtOnce):
 
 
 class XapiCallLog:
-    """Remembers from one call to the next what the phone system can answer. For one thread.
+    """A ReportLog. Remembers from one call to the next what the phone system can answer. For one thread.
 
     Every method raises SourceUnavailable (try later) or SourceMisconfigured (a person must act).
     """
@@ -84,7 +87,7 @@ class XapiCallLog:
 
         Each row once, in no order. ``end`` should lie a minute in the past: what starts now is still being written.
         """
-        rows = {row.id: row for window in self._windows(start, end) for row in window}
+        rows = {row.id: row for window in self.windows(start, end) for row in window.rows}
         return [*rows.values()]
 
     def newest_start(self) -> datetime | None:
@@ -95,24 +98,28 @@ class XapiCallLog:
         moments = (moment_in(item, "LastCdrStartedAt") for item in items)
         return max((moment for moment in moments if moment is not None), default=None)
 
-    def active_calls(self) -> int:
-        """How many calls are under way. Where there are none, all that started before have ended."""
-        return sum(1 for _ in self._client.items("ActiveCalls"))
+    def calls_under_way(self) -> Sequence[UnderWay] | None:
+        """None where the API client may not see them, or the phone system has no such list."""
+        try:
+            return [_under_way(item) for item in self._client.items("ActiveCalls")]
+        except (Forbidden, NotThere):
+            return None
 
-    def _windows(self, start: datetime, end: datetime) -> Iterator[Sequence[Leg]]:
-        """The windows touch: whether their last second belongs to them is not known."""
+    def windows(self, start: datetime, end: datetime) -> Iterator[Window]:
+        """The same in order of time, each window as soon as it is there. They touch: whether their last second belongs
+        to them is not known."""
         at, until = _whole_second(start), _whole_second(end + SMALLEST - timedelta.resolution)
         give_up_at = self._monotonic() + PATIENCE.total_seconds()
         while at < until:
             width = min(self._width, until - at)
             try:
-                window = self._window(at, at + width)
+                rows = self._window(at, at + width)
             except TooMuchAtOnce as exc:
                 self._narrow(at, width, exc)
                 if not isinstance(exc, _CutShort) and self._monotonic() > give_up_at:
                     raise
                 continue
-            yield window
+            yield Window(at, at + width, rows)
             at += width
             self._widen()
 
@@ -165,6 +172,14 @@ class XapiCallLog:
         self._good += 1
         if self._good >= GOOD_WINDOWS:
             self._width, self._good = min(WIDEST, self._width * 2), 0
+
+
+def _under_way(item: Item) -> UnderWay:
+    name = text_in(item, "Id") or f"{item.get('Caller')} {item.get('Callee')}"
+    established_at, changed_at, told_at = (
+        moment_in(item, column) for column in ("EstablishedAt", "LastChangeStatus", "ServerNow")
+    )
+    return UnderWay(name, established_at, changed_at, told_at)
 
 
 def _has_more(answer: Item, count: int) -> bool:

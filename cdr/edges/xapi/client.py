@@ -36,6 +36,10 @@ class NotThere(SourceUnavailable):
     """404: not this phone system, not this version of it, or not this way of asking."""
 
 
+class Forbidden(SourceMisconfigured):
+    """402 or 403: the API client may not read this, or the phone system's licence does not have it."""
+
+
 class TooMuchAtOnce(SourceUnavailable):
     """What was asked for is too much for one answer: it took too long, or is too long. Less of it may be had."""
 
@@ -179,9 +183,7 @@ class XapiClient:
                 return SourceMisconfigured(f"the phone system refuses the token that it has just given (401): {other}")
             case 402 | 403:
                 needs = f"{client} needs another role, {role}, or the phone system another licence (Enterprise)"
-                return SourceMisconfigured(
-                    f"the phone system answered {status}: {needs}; its console may limit addresses too"
-                )
+                return Forbidden(f"the phone system answered {status}: {needs}; its console may limit addresses too")
             case 400:
                 hint = "the REST API of 3CX V20 Update 6 or later is needed"
                 return SourceMisconfigured(

@@ -159,6 +159,12 @@ def test_half_a_surrogate_pair_is_replaced_since_no_encoding_can_write_it_and_un
     assert record == CallRecord("\ufffd", {"id": "\ufffd", "call_id": "a\ufffdb"}, {"call_id": 300})
 
 
+def test_what_a_record_is_in_place_of_is_in_place_of_nothing_itself() -> None:
+    nested = {"row": {"id": 8}, "replaces": [{"row": {"id": 9}}]}
+    (record,) = Message.from_text(_with(replaces=[nested])).records
+    assert record.replaces == (CallRecord("8", {"id": 8}),)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=10),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "row", "x"]), inner, max_size=3),

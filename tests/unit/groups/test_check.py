@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cdr.groups.alerts import AlertPolicy, AlertType
+from cdr.groups.alerts import AlertPolicy, AlertType, Member, Observation
 from cdr.groups.check import GroupCheck, GroupsOutcome, check
 from cdr.groups.hours import Hours, Span
-from cdr.groups.notices import WatchedGroup
+from cdr.groups.notices import WatchedGroup, sentence_of
 from shared.clock import HandMovedClock
 from shared.errors import (
     ApiDenied,
@@ -130,6 +130,12 @@ def test_an_empty_group_has_one_alert_until_somebody_is_back(site: Site) -> None
     assert [event["alerted"] for event in site.events.named("groups.checked")] == [1, 1, 1, 0]
 
 
+@pytest.mark.parametrize(("count", "said"), [(0, "0 members"), (1, "1 member"), (2, "2 members")])
+def test_an_alert_says_how_many_members_there_are(count: int, said: str) -> None:
+    seen = Observation([Member(str(number), available=False) for number in range(count)])
+    assert sentence_of(SUPPORT, AlertType.NO_ASSIGNED_USERS, seen).endswith(f"; it has {said}.")
+
+
 def test_an_alert_ends_with_the_business_hours(site: Site) -> None:
     group = WatchedGroup("800", "", UNTIL_1230)
     site.members.put("800", {})
@@ -232,7 +238,8 @@ def test_a_long_check_stays_the_only_one(site: Site, lease: timedelta) -> None:
     assert len(site.alerts.raised) == 10
 
 
-def test_a_check_that_came_to_a_halt_does_not_go_on_with_what_it_once_loaded(site: Site) -> None:
+@pytest.mark.parametrize("halt", [LEASE, 2 * LEASE])
+def test_a_check_that_came_to_a_halt_does_not_go_on_with_what_it_once_loaded(site: Site, halt: timedelta) -> None:
     """The machine slept while it asked for members; meanwhile another instance has checked, and everything changed."""
     site.members.put("800", {})
     checks = []
@@ -240,7 +247,7 @@ def test_a_check_that_came_to_a_halt_does_not_go_on_with_what_it_once_loaded(sit
     def asleep(name: str, _: object) -> None:
         if name == "observe" and not checks:
             checks.append("the first")
-            checks.append(site.look(SALES, later=LEASE).result)
+            checks.append(site.look(SALES, later=halt).result)
 
     site.before_each = asleep
     assert site.look(SALES) == GroupsOutcome("held", ())

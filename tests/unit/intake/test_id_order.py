@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdr.calls.call import CallRecord
 from cdr.calls.fingerprint import fingerprint
+from cdr.calls.times import stands_for_no_time
 from cdr.intake import id_position
 from cdr.intake.id_order import IdOrderReader, Patience, Row
 from cdr.intake.id_position import Gap, IdPosition
@@ -39,6 +41,7 @@ class Site:
 
     clock: HandMovedClock = field(default_factory=lambda: HandMovedClock(NOON))
     table: InMemoryRowTable = field(default_factory=InMemoryRowTable)
+    patience: Patience = PATIENCE
     text: Position | None = None
     read: list[int] = field(default_factory=list)
     meanwhile: Callable[[], None] = lambda: None
@@ -46,7 +49,7 @@ class Site:
 
     @property
     def log(self) -> InMemoryCallLog:
-        return InMemoryCallLog(self.table, self.clock, PATIENCE, page_size=3)
+        return InMemoryCallLog(self.table, self.clock, self.patience, page_size=3)
 
     def look(self, start: StartFrom = "beginning") -> list[Batch]:
         with self.log.connect() as reader:
@@ -124,7 +127,8 @@ def test_strange_rows_hold_up_nobody(rows: list[dict[str, Any]]) -> None:
     site.table.put(*({"id": n, **row} for n, row in enumerate(rows, start=1)))
     site.add(len(rows) + 1)
     site.look()
-    assert site.read == [n for n, row in site.table.rows.items() if row["ended_at"] is not None]
+    ends = {n: CallRecord.from_row(row).values["ended_at"] for n, row in site.table.rows.items()}
+    assert site.read == [n for n, end in ends.items() if not stands_for_no_time(end)]
     assert len(site.position.open_rows) == len(rows) + 1 - len(site.read)
 
 
@@ -141,6 +145,29 @@ def test_a_row_that_has_not_ended_is_passed_and_comes_once_it_has(site: Site) ->
     site.add(1)
     site.look()
     assert (site.read, site.position) == ([2, 1], IdPosition(2))
+
+
+def test_a_row_that_ended_a_moment_ago_is_left_alone_until_it_has_settled() -> None:
+    site = Site(patience=replace(PATIENCE, settle=timedelta(seconds=30)))
+    site.table = InMemoryRowTable(timezone="Europe/Berlin")
+    site.add(1, started_at=None, ended_at="2026-11-22 12:59:30")
+    site.add(2, started_at=None, ended_at="2026-11-22 12:59:30.001", answered=None)
+    site.add(3, started_at=None, ended_at="no time")
+    site.look()
+    assert (site.read, list(site.position.open_rows)) == ([1, 3], [2])
+    site.clock.move(MOMENT)
+    site.add(2, started_at=None, ended_at="2026-11-22 12:59:30.001", answered=True)
+    (batch,) = site.look()
+    assert [record.values["answered"] for record in batch.records] == [True]
+
+
+def test_a_row_whose_end_lies_in_the_future_is_given_up_as_what_it_is() -> None:
+    site = Site(patience=replace(PATIENCE, settle=timedelta(seconds=30)))
+    site.add(1, ended_at="2026-12-24 12:00:00")
+    site.look()
+    site.clock.move(PATIENCE.open_row_wait)
+    site.look()
+    assert site.read == [1]
 
 
 def test_what_is_behind_comes_before_what_is_new_page_by_page(site: Site) -> None:

@@ -62,6 +62,14 @@ def test_calls_are_told_apart_by_their_flows_which_may_be_joined_over_several_st
     assert [call.flows for call in fold(rows)] == [("a",), ("b", "c", "d"), ("e",)]
 
 
+@pytest.mark.parametrize("shown", ["+19075550143", "00493052007001", "anonymous"])
+def test_who_is_passed_on_to_a_mobile_came_in_and_goes_out_by_the_line(shown: str) -> None:
+    row = CASES["passed on to a mobile by somebody who had answered"].rows[1]
+    leg = leg_of_report(row | {"SourceCallerId": shown})
+    assert (leg.source.is_outside, leg.source.is_incoming) == (True, True)
+    assert (leg.destination.is_outside, leg.destination.is_incoming) == (True, False)
+
+
 # What a row does not say
 
 
@@ -167,3 +175,29 @@ def test_any_rows_become_calls_and_each_row_is_in_one_of_them(rows: list[dict[st
     assert sorted(leg for call in calls for leg in call.legs) == sorted({leg.id for leg in legs})
     for call in calls:
         assert records_of(call, FoldOptions("each"), give_up=True)
+
+
+# What a row says of where the call went on
+
+QUEUES_ROW, TALKS_ROW = CASES["a queue's row is answered and waiting, and no talk"].rows
+
+
+@pytest.mark.parametrize(
+    ("reason", "rows", "whole"),
+    [
+        ("Sales (700) was replaced by Jones, A. (B) (200)", [QUEUES_ROW, TALKS_ROW], (True, True)),
+        ("Sales (700) was replaced by Jones (200)", [QUEUES_ROW], (False, False)),
+        ("Sales (700) was replaced by Smith (201)", [QUEUES_ROW, TALKS_ROW], (False, False)),
+        ("Sales (700) was replaced by Menu (QCB)", [QUEUES_ROW], (False, True)),
+        ("Sales (700) was replaced by Menu (QCB)", [QUEUES_ROW, TALKS_ROW], (True, True)),
+        ("Sales (700) was replaced by  ()", [QUEUES_ROW], (True, True)),
+        ("Ended by Jones (200)", [QUEUES_ROW], (True, True)),
+    ],
+    ids=["it is there", "it is not", "only somebody else is", "of no number", "of any number", "nowhere", "it ended"],
+)
+def test_a_call_that_went_on_somewhere_is_whole_once_there_is_a_row_of_it(
+    reason: str, rows: list[dict[str, Any]], whole: tuple[bool, bool]
+) -> None:
+    """Now, and after it was waited for."""
+    (call,) = fold([row | {"Reason": reason} if row is QUEUES_ROW else row for row in rows])
+    assert (call.is_complete, call.may_be_logged) == whole

@@ -44,7 +44,16 @@ def test_an_entry_without_a_talk_ends_with_the_call() -> None:
 
 @pytest.mark.parametrize(
     ("segment", "cause"),
-    [("A ~ 101 0-9 3", "cancelled"), ("A = 101 0-9 6", "ended_by_destination"), ("A = 101 0-9 15", "action_15")],
+    [
+        ("A ~ 101 0-9 3", "cancelled"),
+        ("A = 101 0-9 5", "ended_by_source"),
+        ("A = 101 0-9 6", "ended_by_destination"),
+        ("A = 101 0-9 9", "source_replaced"),
+        ("A = 101 0-9 10", "destination_replaced"),
+        ("A = 101 0-9 101", "forwarded_no_answer"),
+        ("A = 101 0-9 102", "forwarded_busy"),
+        ("A = 101 0-9 15", "action_15"),
+    ],
 )
 def test_a_record_tells_what_ended_it(segment: str, cause: str) -> None:
     (record,) = records_of(_call(rows_of([segment])), FoldOptions())

@@ -11,7 +11,7 @@ import pytest
 from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
 from cdr.intake.id_position import IdPosition, to_text
 from cdr.intake.ports import StoredPosition
-from cdr.operations.reconcile import MOST_AT_ONCE, Reconciler, Reconciliation, reconcile, reconcile_last_days
+from cdr.operations.reconcile import Reconciler, Reconciliation, reconcile, reconcile_last_days
 from cdr.submission.submit import Outcome
 from shared.errors import DaysForgotten, PositionOfAnotherSource, SourceUnavailable, StorageUnavailable
 from tests.fakes.positions import InMemoryPositionStore
@@ -23,8 +23,18 @@ from tests.support.workshop import NOON, TIMES, Workshop
 DAY = date(2026, 11, 22)
 SKIPPED = Settlement(State.SKIPPED, Reason.UNANSWERED)
 NONE = dict.fromkeys(
-    ("not_polled_yet", "before_start", "may_be_queued", "missing", "changed", "changed_late", "only_in_ledger"), 0
-) | {f"{name}_ids": [] for name in ("missing", "changed", "changed_late", "only_in_ledger")}
+    (
+        "not_polled_yet",
+        "before_start",
+        "may_be_queued",
+        "missing",
+        "changed",
+        "again",
+        "changed_late",
+        "only_in_ledger",
+    ),
+    0,
+) | {f"{name}_ids": [] for name in ("missing", "changed", "again", "changed_late", "only_in_ledger")}
 ALL_WELL = Reconciliation(rows=2, recorded=2, **NONE)
 
 pytestmark = pytest.mark.usefixtures("events")
@@ -104,6 +114,16 @@ def test_rows_that_share_a_key_have_a_record_each(site: Site) -> None:
     assert site.reconcile() == ALL_WELL
     site.row(3, recorded=False)
     assert site.reconcile().missing_ids == ["3"]
+
+
+@pytest.mark.parametrize("template", ["{id}:{call_id}", "{id}", "{call_id}"])
+def test_a_changed_template_makes_no_call_a_missing_one(site: Site, template: str) -> None:
+    site.row(1, call_id="a")
+    site.row(2, call_id="b")
+    site.shop.go_by(pbx_call_id=template)
+    assert site.reconcile(queue_missing=True) == ALL_WELL
+    site.row(1, call_id="another call since the ids started again", recorded=False)
+    assert site.reconcile().missing_ids == ["1"]
 
 
 def test_only_rows_that_ended_within_the_days_count_both_included(site: Site) -> None:
@@ -253,6 +273,18 @@ def test_what_is_in_and_was_changed_since_is_told_and_stays_as_it_is(site: Site)
     assert site.queue.texts == []
 
 
+def test_what_was_skipped_for_a_reason_can_be_judged_by_the_rules_of_now(site: Site) -> None:
+    site.row(1)
+    site.row(2, answered=False)
+    site.row(3, extension="999")
+    site.shop.go_by(include_unanswered=True)
+    assert site.reconcile().queued == 0, "by itself nothing is judged twice"
+    found = reconcile(site.reconciler(), DAY, DAY, queue_missing=True, again="unanswered")
+    assert (found.again_ids, found.missing, found.queued) == (["2"], 0, 1)
+    assert site.shop.deliver_visible() == [Outcome.SUBMITTED]
+    assert reconcile(site.reconciler(), DAY, DAY, again="unanswered").again == 0
+
+
 def test_a_row_that_was_given_up_and_ended_later_is_brought_in_and_its_old_record_closed(site: Site) -> None:
     site.row(1)
     assert site.shop.submit_row(id=2, started_at=None, ended_at=None) is Outcome.REJECTED
@@ -298,10 +330,14 @@ def test_what_takes_too_long_says_so_and_tells_what_it_knows(site: Site, events:
 
 
 def test_so_much_may_be_missing_that_it_is_done_in_steps(site: Site) -> None:
-    for row_id in range(MOST_AT_ONCE + 2_000):
+    for row_id in range(20):
         site.row(row_id, recorded=False)
-    found = site.reconcile(queue_missing=True)
-    assert (found.complete, found.queued) == (False, MOST_AT_ONCE + 500)
+    reconciler, queued = replace(site.reconciler(page_size=4), most_at_once=10), []
+    while not queued or queued[-1]:
+        found = reconcile(reconciler, DAY, DAY, queue_missing=True)
+        queued.append(found.queued)
+        site.shop.deliver_visible()
+    assert (queued, found.complete, found.recorded) == ([12, 8, 0], True, 20)
 
 
 # By itself

@@ -13,11 +13,12 @@ from cdr.calls.message import letter_of
 from cdr.operations.replay import UNDER_WAY_FOR, Replayer, ReplayOutcome, replay
 from cdr.submission.submit import Outcome
 from shared.clock import HandMovedClock
-from shared.errors import StorageUnavailable
+from shared.errors import NoSuchCalls, SourceUnavailable, StorageUnavailable
 from tests.fakes.call_queue import InMemoryCallQueue
 from tests.fakes.ledger import InMemoryLedger
+from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.events import Events
-from tests.support.factories import ALICE, make_job, make_message
+from tests.support.factories import ALICE, make_job, make_message, make_raw_row
 from tests.support.workshop import KEY, NOON, TIMES, Workshop
 
 BUDGET, SECOND = TIMES.http_budget, timedelta(seconds=1)
@@ -61,9 +62,8 @@ def test_rejected_calls_are_logged_once_the_configuration_is_mended_and_no_other
         ({"reason": "unmapped_extension"}, ["1", "2"]),
         ({"reason": "gave_up"}, []),
         ({"call": "call-2"}, ["2"]),
-        ({"call": "call-9"}, []),
     ],
-    ids=["all", "by reason", "by a reason without calls", "by name", "by a name that nobody knows"],
+    ids=["all", "by reason", "by a reason without calls", "by name"],
 )
 def test_calls_can_be_chosen(shop: Workshop, events: Events, chosen: dict[str, str], ids: list[str]) -> None:
     reject(shop, 1, 2)
@@ -73,12 +73,49 @@ def test_calls_can_be_chosen(shop: Workshop, events: Events, chosen: dict[str, s
     assert events.only("replay.finished").items() >= chosen.items()
 
 
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({"call": "call-9"}, "no call 'call-9' was rejected"),
+        ({"reason": "unmaped"}, "no call was rejected with the reason 'unmaped'"),
+    ],
+    ids=["a name", "a reason"],
+)
+def test_what_nobody_knows_is_told_with_what_there_is(
+    shop: Workshop, events: Events, chosen: dict[str, str], words: str
+) -> None:
+    reject(shop, 1, 2)
+    reject(shop, 3, duration_s=-1)
+    with pytest.raises(NoSuchCalls, match=words) as found:
+        replay_now(shop, **chosen)
+    assert found.value.there == {"unmapped_extension": 2, "invalid_row": 1}
+    assert "replay.finished" not in events.names
+
+
 def test_a_replayed_call_begins_anew_and_remembers_where_it_stood(shop: Workshop) -> None:
     old = replace(make_message(), tries=40, first_tried_at=NOON - timedelta(days=7))
     shop.ledger.record(KEY, old, Settlement(State.REJECTED, Reason.GAVE_UP), NOON)
     replay_now(shop)
     assert shop.queue.letters == [replace(make_message(), replay_of=KEY)]
     assert shop.deliver_visible() == [Outcome.SUBMITTED]
+
+
+@pytest.mark.parametrize(
+    ("there", "outcome"),
+    [([1, 2], Outcome.SUBMITTED), ([], Outcome.REJECTED), (None, Outcome.REJECTED)],
+    ids=["completed", "gone", "the phone system does not answer"],
+)
+def test_what_its_row_made_impossible_is_read_once_more(
+    shop: Workshop, there: list[int] | None, outcome: Outcome
+) -> None:
+    reject(shop, 1, 2, duration_s=None)
+    table = InMemoryRowTable(make_raw_row(id=n, call_id="call") for n in there or ())
+    if there is None:
+        table.fail_at(1, SourceUnavailable("down"))
+    replay(Replayer(shop.ledger, shop.queue, shop.clock, BUDGET, InMemoryCallLog(table, shop.clock)))
+    assert table.operations.count("connect") <= 2
+    assert shop.deliver_visible() == [outcome] * 2
+    assert len(shop.ledger.records) == 2
 
 
 def test_garbage_is_replayed_as_it_is_and_stays_one_record(shop: Workshop) -> None:

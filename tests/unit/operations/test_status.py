@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from cdr.groups.alerts import GroupRecord, GroupView, view_of
 from cdr.intake.id_position import Gap, IdPosition, to_text
 from cdr.intake.ports import Lag, PollReport, Progress, StoredPosition
 from cdr.operations.ports import StateCounts
-from cdr.operations.status import Depths, ExtensionsNow, GroupNow, HoursNow, Lagging, Overview, Problem, Status, status
+from cdr.operations.side_by_side import Problem
+from cdr.operations.status import Depths, ExtensionsNow, GroupNow, HoursNow, Lagging, Overview, Status, status
 from cdr.submission.addresses import Addresses
 from cdr.submission.directory import KeptPhoneBook, PhoneBook
 from cdr.wiring.plans import make_hours
@@ -180,3 +182,24 @@ def test_a_damaged_position_is_a_problem_and_no_failure(site: Site) -> None:
     site.positions.stored = StoredPosition("calllog", "{")
     assert "PositionUnreadable: the stored position is damaged" in site.status.progress.error
     assert isinstance(site.status.lag, Problem)
+
+
+@pytest.mark.parametrize(
+    ("part", "operation", "places"),
+    [
+        ("positions", "read", {"progress", "last_poll", "source_watch", "lag"}),
+        ("table", "connect", {"lag"}),
+        ("queue", "depth", {"queue"}),
+        ("records", "count_states", {"ledger"}),
+        ("group_store", "load", {"groups"}),
+    ],
+)
+def test_a_part_that_does_not_answer_is_named_and_holds_up_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, part: str, operation: str, places: set[str]
+) -> None:
+    whole, over = site.status, Event()
+    monkeypatch.setattr(getattr(site, part), operation, lambda: over.wait(10))
+    site.overview = replace(site.overview, longest_look_s=0.2)
+    late = Problem("no answer within 0.2 s")
+    assert site.status == replace(whole, **dict.fromkeys(places, late))
+    over.set()

@@ -9,7 +9,9 @@ import requests.certs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.edges.sql.engines import choose_driver, libpq_tls, make_engine, odbc_parts, odbc_string
+from cdr.edges.sql.engines import make_engine
+from cdr.edges.sql.postgresql import libpq_tls
+from cdr.edges.sql.sqlserver import choose_driver, odbc_parts, odbc_string
 from shared.errors import SourceMisconfigured
 from tests.support.factories import make_database
 

@@ -6,6 +6,8 @@ What real servers and files can be made to say is in tests/contract/test_databas
 from __future__ import annotations
 
 import sqlite3
+import traceback
+from typing import Any
 
 import psycopg
 import pymysql
@@ -13,8 +15,8 @@ import pyodbc
 import pytest
 from sqlalchemy import exc as sa
 
-from cdr.edges.sql import errors
-from cdr.edges.sql.errors import translate, translated
+from cdr.edges.sql import hints
+from cdr.edges.sql.errors import Unconvertible, translate, translated, translated_connecting
 from shared.errors import SourceMisconfigured, SourceUnavailable
 
 SQL_SERVER = "[Microsoft][ODBC Driver 18 for SQL Server][SQL Server]"
@@ -34,36 +36,50 @@ def _psycopg(state: str) -> psycopg.Error:
 
 
 REFUSALS: dict[str, tuple[Exception, str]] = {
-    "sqlserver login": (_odbc("28000", f"{SQL_SERVER}Login failed for user 'x'. (18456)"), errors.LOGIN),
-    "sqlserver login, by its state": (_odbc("28000", f"{FREETDS}Login failed"), errors.LOGIN),
-    "sqlserver database": (_odbc("42000", f"{SQL_SERVER}Cannot open database. (4060)"), errors.DATABASE),
+    "sqlserver login": (_odbc("28000", f"{SQL_SERVER}Login failed for user 'x'. (18456)"), hints.LOGIN),
+    "sqlserver login, by its state": (_odbc("28000", f"{FREETDS}Login failed"), hints.LOGIN),
+    "sqlserver database": (_odbc("42000", f"{SQL_SERVER}Cannot open database. (4060)"), hints.DATABASE),
     "sqlserver, the first number counts": (
         _odbc("28000", f"{SQL_SERVER}Cannot open database. (4060) (SQLDriverConnect); Login failed. (18456)"),
-        errors.DATABASE,
+        hints.DATABASE,
     ),
-    "sqlserver, no user of the database": (_odbc("42000", f"{SQL_SERVER}No access (916)"), errors.DATABASE),
-    "sqlserver table": (_odbc("42S02", f"{SQL_SERVER}Invalid object name 'CallLog'. (208)"), errors.SCHEMA),
-    "sqlserver column": (_odbc("42S22", f"{SQL_SERVER}Invalid column name 'x'. (207)"), errors.SCHEMA),
-    "sqlserver table, by its state": (_odbc("42S02", f"{FREETDS}Invalid object name"), errors.SCHEMA),
-    "sqlserver rights": (_odbc("42000", f"{SQL_SERVER}SELECT permission was denied (229)"), errors.RIGHTS),
-    "sqlserver syntax": (_odbc("42000", f"{SQL_SERVER}Incorrect syntax near 'x'. (102)"), errors.SYNTAX),
+    "sqlserver, no user of the database": (_odbc("42000", f"{SQL_SERVER}No access (916)"), hints.DATABASE),
+    "sqlserver table": (_odbc("42S02", f"{SQL_SERVER}Invalid object name 'CallLog'. (208)"), hints.SCHEMA),
+    "sqlserver column": (_odbc("42S22", f"{SQL_SERVER}Invalid column name 'x'. (207)"), hints.SCHEMA),
+    "sqlserver table, by its state": (_odbc("42S02", f"{FREETDS}Invalid object name"), hints.SCHEMA),
+    "sqlserver rights": (_odbc("42000", f"{SQL_SERVER}SELECT permission was denied (229)"), hints.RIGHTS),
+    "sqlserver syntax": (_odbc("42000", f"{SQL_SERVER}Incorrect syntax near 'x'. (102)"), hints.SYNTAX),
     "sqlserver certificate": (
         _odbc("08001", f"{SQL_SERVER}SSL Provider: certificate verify failed: self signed certificate (-1)"),
-        errors.CERTIFICATE,
+        hints.CERTIFICATE,
     ),
-    "odbc library": (_odbc("01000", "Can't open lib 'libmsodbcsql-18.so' : file not found (0)"), errors.DRIVER),
-    "odbc driver": (_odbc("IM002", "Data source name not found"), errors.DRIVER),
-    "mysql login by socket": (_mysql(1698), errors.LOGIN),
-    "mysql rights on the database": (_mysql(1044), errors.DATABASE),
-    "mysql writes": (_mysql(1792), errors.WRITES),
-    "postgresql writes": (_psycopg("25006"), errors.WRITES),
-    "postgresql database": (_psycopg("3D000"), errors.DATABASE),
-    "postgresql login": (psycopg.OperationalError('password authentication failed for user "x"'), errors.LOGIN),
-    "postgresql no database": (psycopg.OperationalError('database "x" does not exist'), errors.DATABASE),
-    "postgresql encryption": (psycopg.OperationalError("server does not support SSL, but it was"), errors.ENCRYPTION),
-    "sqlite file": (sqlite3.OperationalError("unable to open database file"), errors.FILE),
-    "sqlite no database": (sqlite3.DatabaseError("file is not a database"), errors.FILE),
-    "sqlite writes": (sqlite3.OperationalError("attempt to write a readonly database"), errors.WRITES),
+    "odbc library": (_odbc("01000", "Can't open lib 'libmsodbcsql-18.so' : file not found (0)"), hints.DRIVER),
+    "odbc driver": (_odbc("IM002", "Data source name not found"), hints.DRIVER),
+    "mysql login by socket": (_mysql(1698), hints.LOGIN),
+    "mysql rights on the database": (_mysql(1044), hints.DATABASE),
+    "mysql writes": (_mysql(1792), hints.WRITES),
+    "postgresql writes": (_psycopg("25006"), hints.WRITES),
+    "postgresql database": (_psycopg("3D000"), hints.DATABASE),
+    "postgresql login": (psycopg.OperationalError('password authentication failed for user "x"'), hints.LOGIN),
+    "postgresql no database": (psycopg.OperationalError('database "x" does not exist'), hints.DATABASE),
+    "postgresql encryption": (psycopg.OperationalError("server does not support SSL, but it was"), hints.ENCRYPTION),
+    "sqlite file": (sqlite3.OperationalError("unable to open database file"), hints.FILE),
+    "sqlite no database": (sqlite3.DatabaseError("file is not a database"), hints.FILE),
+    "sqlserver password expired": (_odbc("42000", f"{SQL_SERVER}The password has expired. (18487)"), hints.EXPIRED),
+    "sqlserver locked out": (_odbc("42000", f"{SQL_SERVER}The account is currently locked out. (18486)"), hints.BARRED),
+    "sqlserver firewall": (_odbc("42000", f"{SQL_SERVER}not allowed to access the server (40615)"), hints.FIREWALL),
+    "sqlserver ambiguous": (_odbc("42000", f"{SQL_SERVER}Ambiguous column name 'Id'. (209)"), hints.SCHEMA),
+    "sqlserver not bound": (_odbc("42000", f"{FREETDS}identifier could not be bound. (4104)"), hints.SCHEMA),
+    "sqlserver no name": (_odbc("42000", f"{FREETDS}No column name was specified (8155)"), hints.SCHEMA),
+    "sqlserver function": (_odbc("42000", f"{SQL_SERVER}not a recognized function name. (195)"), hints.SYNTAX),
+    "sqlserver with": (_odbc("42000", f"{SQL_SERVER}Incorrect syntax near the keyword 'with'. (319)"), hints.SYNTAX),
+    "sqlserver, whatever it is": (_odbc("42000", f"{SQL_SERVER}Never heard of (99999)"), hints.SYNTAX),
+    "sqlserver, a column named so": (_odbc("42S22", f"{SQL_SERVER}Invalid column 'certificate'. (207)"), hints.SCHEMA),
+    "mysql ambiguous": (_mysql(1052), hints.SCHEMA),
+    "mysql password expired": (_mysql(1862), hints.EXPIRED),
+    "mysql host": (_mysql(1130), hints.BARRED),
+    "mysql wants encryption": (_mysql(3159), hints.ENCRYPTION),
+    "sqlite writes": (sqlite3.OperationalError("attempt to write a readonly database"), hints.WRITES),
 }
 
 
@@ -75,16 +91,47 @@ def test_a_refusal_names_the_setting_to_look_at(error: Exception, hint: str) -> 
 
 
 def test_every_hint_has_an_error_that_leads_to_it() -> None:
-    hints = {value for name, value in vars(errors).items() if name.isupper() and isinstance(value, str)}
-    assert {hint for _, hint in REFUSALS.values()} == hints
+    known = {value for name, value in vars(hints).items() if name.isupper() and isinstance(value, str)}
+    assert {hint for _, hint in REFUSALS.values()} | {hints.LOCKED, hints.CONVERSION} == known
+
+
+CONVERSIONS: dict[str, Exception] = {
+    "sqlserver date": _odbc("22007", f"{SQL_SERVER}Conversion failed when converting date and/or time (241)"),
+    "sqlserver number": _odbc("42000", f"{FREETDS}Conversion failed when converting the nvarchar value (245)"),
+    "sqlserver, by its state": _odbc("22018", f"{SQL_SERVER}Invalid character value for cast specification (0)"),
+    "mysql": _mysql(1292),
+    "postgresql": _psycopg("22007"),
+    "psycopg's own": psycopg.DataError("timestamp too large (after year 10K): 'infinity'"),
+    "sqlite": sqlite3.OperationalError("malformed JSON"),
+}
+
+
+@pytest.mark.parametrize("error", CONVERSIONS.values(), ids=CONVERSIONS)
+def test_a_value_that_cannot_be_converted_is_one_rows_affair(error: Exception) -> None:
+    assert type(translate(error)) is Unconvertible
+
+
+LOCKS = {
+    "sqlserver": _odbc("42000", f"{SQL_SERVER}Lock request time out period exceeded. (1222)"),
+    "mysql": _mysql(1205),
+    "postgresql": _psycopg("55P03"),
+    "sqlite": sqlite3.OperationalError("database is locked"),
+}
+
+
+@pytest.mark.parametrize("error", LOCKS.values(), ids=LOCKS)
+def test_locks_are_named_and_may_pass(error: Exception) -> None:
+    failure = translate(error)
+    assert type(failure) is SourceUnavailable
+    assert str(failure).startswith("3cx.cdr_database cannot be read now: another transaction holds locks")
 
 
 PASSING: dict[str, Exception] = {
+    "sqlserver busy": _odbc("42000", f"{SQL_SERVER}The service is currently busy. (40501)"),
     "sqlserver query timeout": _odbc("HYT00", f"{SQL_SERVER}Query timeout expired (0)"),
     "sqlserver lost": _odbc("08S01", f"{SQL_SERVER}Communication link failure (10054)"),
     "sqlserver unreachable": _odbc("08001", f"{FREETDS}Unable to connect to data source (0)"),
     "sqlserver without words": pyodbc.Error(),
-    "mysql lock": _mysql(1205),
     "mariadb timeout": _mysql(1969),
     "mysql timeout": _mysql(3024),
     "mysql without a number": pymysql.InterfaceError("(0, '')"),
@@ -116,15 +163,43 @@ def test_another_database_is_named_by_its_own_settings() -> None:
         (sa.OperationalError("SELECT 1", {}, _mysql(1045)), SourceMisconfigured),
         (sa.NoSuchModuleError("no such dialect"), SourceUnavailable),
         (ConnectionResetError("reset"), SourceUnavailable),
+        (b"\xff".decode, Unconvertible),
+        (lambda: int("9" * 5_000), Unconvertible),
+        (NotImplementedError("can't parse timestamptz with DateStyle 'German, DMY'"), Unconvertible),
+        (OverflowError("date value out of range"), Unconvertible),
+        (MemoryError("too much"), SourceUnavailable),
     ],
-    ids=["a driver's", "sqlalchemy's own", "the system's"],
+    ids=["a driver's", "sqlalchemy's own", "the system's", "a text's", "a number's", "a style's", "a date's", "others"],
 )
-def test_whatever_the_database_raises_becomes_ours_with_its_cause(raised: Exception, kind: type[Exception]) -> None:
+def test_whatever_the_database_raises_becomes_ours_with_its_cause(raised: Any, kind: type[Exception]) -> None:
     with pytest.raises(kind) as caught, translated():
-        raise raised
-    assert caught.value.__cause__ is raised
+        _raise(raised)
+    assert type(caught.value) is kind
+    assert caught.value.__cause__ is not None
 
 
-def test_a_defect_stays_one() -> None:
-    with pytest.raises(ZeroDivisionError), translated():
-        raise ZeroDivisionError
+def _raise(what: Any) -> None:
+    if isinstance(what, Exception):
+        raise what
+    what()
+
+
+def test_what_is_ours_already_passes() -> None:
+    with pytest.raises(SourceMisconfigured, match=r"^a person must act$"), translated():
+        raise SourceMisconfigured("a person must act")
+
+
+def test_what_a_driver_raises_over_a_password_does_not_show_it() -> None:
+    with pytest.raises(SourceMisconfigured) as caught, translated_connecting():
+        "secret-€".encode("latin-1")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "3cx.cdr_database.host, username, password" in str(caught.value)
+    assert "€" not in shown.split("Traceback")[-1]
+    assert caught.value.__suppress_context__
+
+
+def test_a_missing_library_says_how_to_get_it() -> None:
+    failure = translate(ImportError("libodbc.so.2: cannot open shared object file: No such file or directory"))
+    assert type(failure) is SourceMisconfigured
+    assert str(failure).startswith("3cx.cdr_database.engine: its driver cannot be loaded; pyodbc needs unixODBC")
+    assert "requirements.txt" in str(translate(ImportError("No module named 'psycopg'")))

@@ -43,6 +43,7 @@ def test_comments_go_and_the_rest_stays(tmp_path: Path, text: str, select: str) 
         'SELECT "a--b", [c--d], `e/*f`, 1 AS ")", 2 AS [)], 3 AS `)`',
         "SELECT Id AS id FROM (SELECT Id FROM CallLog) AS c WHERE (Id > 1)",
         "SELECT pointo, intohouse FROM CallLog",
+        "SELECT 'put into the queue' AS a, [into] AS b, \"into\" AS c",
     ],
 )
 def test_what_only_looks_like_a_comment_or_more_than_a_select_is_left_alone(tmp_path: Path, select: str) -> None:
@@ -81,8 +82,67 @@ REFUSED = {
 
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
 def test_anything_but_one_select_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(SourceMisconfigured, match=r"^some\.setting: own must be one SELECT and nothing else$"):
+    with pytest.raises(SourceMisconfigured, match=r"^some\.setting: own must be one SELECT and nothing else: [^\n]+$"):
         _read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("select", "word"),
+    [
+        ("SELECT Id AS id FROM CallLog LIMIT 1000", "LIMIT"),
+        ("select Id as id from CallLog\nlimit\t10 , 5", "LIMIT"),
+        ("SELECT Id AS id FROM CallLog LIMIT (SELECT 5)", "LIMIT"),
+        ("SELECT TOP 100 Id AS id FROM CallLog", "TOP"),
+        ("SELECT TOP(100) PERCENT Id AS id FROM CallLog", "TOP"),
+        ("SELECT DISTINCT TOP 5 Id AS id FROM CallLog", "TOP"),
+        ("SELECT Id AS id FROM a UNION ALL SELECT TOP 5 Id FROM b", "TOP"),
+        ("SELECT Id AS id FROM CallLog ORDER BY Id OFFSET 0 ROWS FETCH NEXT 5 ROWS ONLY", "OFFSET"),
+        ("SELECT Id AS id FROM CallLog FETCH FIRST 5 ROWS ONLY", "FETCH"),
+        ("SELECT Id AS id FROM CallLog OFFSET 5", "OFFSET"),
+        ("SELECT (SELECT 1 LIMIT 1) AS id FROM CallLog WHERE a = ')' LIMIT 5", "LIMIT"),
+    ],
+)
+def test_a_limit_on_all_rows_is_refused_with_the_way_out(tmp_path: Path, select: str, word: str) -> None:
+    way_out = r"leave it out \(within a subquery or an APPLY it is fine\)"
+    with pytest.raises(SourceMisconfigured, match=rf"own: nothing is read beyond its {word}; {way_out}$"):
+        _read(tmp_path, select)
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        "SELECT Id AS id, x.Name AS extension FROM CallLog OUTER APPLY (SELECT TOP 1 Name FROM b WHERE b.Id = a) AS x",
+        "SELECT Id AS id, (SELECT Name FROM b ORDER BY n LIMIT 1) AS extension FROM CallLog",
+        "SELECT Id AS id FROM (SELECT Id FROM CallLog ORDER BY Id DESC LIMIT 5) AS newest",
+        "SELECT limit AS id, c.limit, top AS call_id, [top 1], 'limit 5', offset FROM CallLog AS c",
+        "SELECT Id AS id FROM CallLog LIMIT ALL",
+        "SELECT stop1, off_limit 5 FROM CallLog",
+    ],
+)
+def test_a_limit_within_brackets_and_what_only_looks_like_one_is_taken(tmp_path: Path, select: str) -> None:
+    assert _read(tmp_path, select) == select
+
+
+@pytest.mark.parametrize(
+    ("text", "way_out"),
+    [
+        ("", "there is no statement in it"),
+        ("WITH a AS (SELECT 1) SELECT * FROM a", "write its parts as subqueries in FROM, or make a view of it"),
+        ("(SELECT 1 AS id)", "take the outermost brackets away"),
+        ("DECLARE @from int = 1; SELECT @from AS id", "write the values into the SELECT"),
+        ("EXECUTE calls", "SELECT from the tables behind it"),
+        ("SET NOCOUNT ON; SELECT 1 AS id", "leave that to the login's own settings"),
+        ("UPDATE CallLog SET Id = 1", "it begins with UPDATE and not with SELECT"),
+        ("SELECT 1 AS id; SELECT 2 AS id", "there are two statements in it: take one of them away"),
+        ("SELECT (1 AS id", "it opens a bracket that it does not close"),
+        ("SELECT 1) AS id", "it closes a bracket that it has not opened"),
+        ("SELECT 1 AS id INTO a", "it has the word INTO"),
+    ],
+)
+def test_a_refusal_says_what_was_found_and_the_way_out(tmp_path: Path, text: str, way_out: str) -> None:
+    with pytest.raises(SourceMisconfigured) as caught:
+        _read(tmp_path, text)
+    assert way_out in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["onw", "config/onw.sql", "../../../../etc/passwd", ".", "a\0b", "x" * 5000, "latin"])
@@ -96,7 +156,7 @@ def test_a_file_that_cannot_be_read_is_named_with_those_that_can_and_nothing_of_
         read_select(name, tmp_path, "config", "some.setting")
     assert str(caught.value) in (
         f"some.setting: {name} cannot be read; known names: latin, own",
-        f"some.setting: {name} must be one SELECT and nothing else",
+        f"some.setting: {name} must be one SELECT and nothing else: it begins with something else and not with SELECT",
     )
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from cdr.calls.message import Message
+from cdr.submission.ports import Claim
 from cdr.submission.submit import Outcome
 from shared.errors import ApiUnavailable, StorageUnavailable
 from tests.support.events import Events
@@ -43,13 +44,38 @@ def test_a_part_that_waited_or_was_rejected_is_closed(shop: Workshop) -> None:
 
 
 def test_while_a_worker_has_a_part_the_call_waits_and_its_claim_is_free(shop: Workshop, events: Events) -> None:
-    shop.ledger.claim([make_job(id=2, call_id="part")], NOON, TIMES.claim_lease)
+    (claim,) = shop.ledger.claim([make_job(id=2, call_id="part")], NOON, TIMES.claim_lease)
+    assert isinstance(claim, Claim)
     assert shop.submit(WHOLE) is Outcome.PUT_BACK
     assert shop.api.asked == []
     assert shop.record(make_job(id=3, call_id="whole").key).claimed_until == NOON
     assert "as part-2, which is a part of it" in events.only("call.put_back")["reason"]
+    shop.ledger.give_back(claim, "not sent", shop.clock.now())
     shop.clock.move(TIMES.claim_lease)
     assert shop.deliver_visible() == [Outcome.SUBMITTED]
+
+
+def test_a_part_that_may_have_been_sent_holds_the_call_back_until_its_own_message_finds_out(shop: Workshop) -> None:
+    shop.ledger.claim([make_job(id=2, call_id="part")], NOON, TIMES.claim_lease)
+    shop.clock.move(2 * TIMES.claim_lease)
+    assert shop.submit(WHOLE) is Outcome.PUT_BACK
+    assert shop.submit(Message(PARTS[1:])) is Outcome.SUBMITTED
+    shop.clock.move(TIMES.claim_lease)
+    assert shop.deliver_visible() == [Outcome.SKIPPED]
+    assert by_name(shop) == {"part-1": "skipped", "part-2": "submitted", "whole-3": "skipped"}
+
+
+def test_all_parts_are_closed_though_one_of_them_is_in(shop: Workshop) -> None:
+    shop.submit(Message(PARTS[:1]))
+    assert shop.submit(WHOLE) is Outcome.SKIPPED
+    assert shop.submit(Message(PARTS[1:])) is Outcome.REPEATED
+    assert shop.api.submitted == ["part-1"]
+
+
+def test_what_turns_out_to_be_a_part_of_a_call_that_is_in_is_closed(shop: Workshop) -> None:
+    shop.submit(Message((replace(WHOLE.records[0], replaces=()),)))
+    assert shop.submit(WHOLE) is Outcome.REPEATED
+    assert by_name(shop) == STATES
 
 
 def test_a_call_of_which_a_part_is_in_already_gets_no_entry_and_says_so(shop: Workshop, events: Events) -> None:

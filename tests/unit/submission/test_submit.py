@@ -446,6 +446,12 @@ def test_a_replayed_call_that_is_given_up_is_always_told_as_an_error(shop: Works
     assert [event["level"] for event in events.named("call.rejected")] == ["ERROR"] * 2
 
 
+def test_what_went_well_takes_no_warning_away_from_what_did_not(shop: Workshop, events: Events) -> None:
+    shop.submit(replace(make_message(id=1), replay_of=KEY))
+    shop.submit(replace(make_message(id=2, duration_s=-1), replay_of=KEY))
+    assert events.only("call.rejected")["level"] == "WARNING"
+
+
 # Replayed calls
 
 

@@ -15,8 +15,8 @@ KNOWN = {
     "preview": "known: limit, reveal",
     "trigger_start_over": "known: from",
     "trigger_replay": "known: all, call, reason",
-    "reconcile": "known: from, to",
-    "trigger_reconcile": "known: from, to",
+    "reconcile": "known: again, from, to",
+    "trigger_reconcile": "known: again, from, to",
 }
 EVERY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 WRONG = [

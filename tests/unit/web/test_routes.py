@@ -158,7 +158,8 @@ def test_status_says_how_old_the_phone_systems_phone_book_is_and_what_is_wrong_w
 
 def test_status_before_anything_happened_and_without_anybody_to_ask_about_groups(make_parts: MakeParts) -> None:
     body = ask(make_parts(MAPPED + "call_groups: {monitored_groups: [{id: 800, name: Sales}]}\n"), "status").body
-    assert (body["last_processed_cdr_id"], body["last_poll"], body["open_rows"]) == (None, None, 0)
+    empty = (body["last_processed_cdr_id"], body["last_poll"], body["open_rows"], body["missing_ids"])
+    assert empty == (None, None, 0, 0)
     assert body["lag"] == {"newest_cdr_id": None, "ids_behind": 0, "seconds_behind": 0}
     assert body["business_hours"] == {"open": False, "changes_at": None, "timezone": "UTC"}
     not_checked = "not checked: call_groups.members.source is none"
@@ -368,6 +369,13 @@ def test_a_replay_that_does_not_say_which_calls_is_refused(rejecting: Parts, bod
     assert rejecting.queue.texts == []
 
 
+def test_a_replay_of_what_nobody_knows_tells_what_there_is(rejecting: Parts) -> None:
+    answer = ask(rejecting, "trigger_replay", {"reason": "unmapped"})
+    there = {"unmapped_extension": 2, "invalid_row": 1}
+    error = "no call was rejected with the reason 'unmapped'"
+    assert (answer.status, answer.body) == (404, {"error": error, "rejected": there})
+
+
 # preview
 
 
@@ -437,6 +445,8 @@ def test_missing_rows_are_told_and_when_triggered_queued(parts: Parts) -> None:
         "missing_ids": [2],
         "changed": 0,
         "changed_ids": [],
+        "again": 0,
+        "again_ids": [],
         "changed_late": 0,
         "changed_late_ids": [],
         "only_in_ledger": 1,
@@ -466,6 +476,7 @@ def test_ids_that_are_texts_are_told_as_such(parts: Parts) -> None:
         ({"from": "2026-11-22", "to": "2026-11-21"}, "from is after to"),
         ({"from": "2026-10-01", "to": "2026-11-01"}, "at most 31 days at a time"),
         ({"from": "1969-12-31", "to": "1970-01-01"}, "from and to must be within 1970-01-01 and 2999-12-31"),
+        (DAY | {"again": "bored"}, f"again must be a reason: {', '.join(sorted(Reason))}"),
         (
             {"from": "2026-08-24", "to": "2026-08-25"},
             f"records are kept for 90 days (ledger.keep_days): {FORGOTTEN}",

@@ -14,7 +14,7 @@ from cdr.intake.poll import poll
 from cdr.wiring.parts import Parts
 from cdr.wiring.times import Times
 from shared.clock import HandMovedClock
-from shared.errors import InvalidConfig, SourceMisconfigured
+from shared.errors import InvalidConfig, SourceMisconfigured, StorageUnavailable
 from tests.fakes.call_queue import InMemoryCallQueue
 from tests.support.events import Events
 from tests.support.factories import CONFIG
@@ -107,6 +107,12 @@ def test_the_configuration_may_stand_elsewhere(tmp_path: Path) -> None:
 
 def test_without_a_clock_they_go_by_the_real_time(tmp_path: Path) -> None:
     assert abs(datetime.now().astimezone() - Parts({}, tmp_path).started_at) < timedelta(minutes=1)
+
+
+def test_nobody_claims_a_call_before_storage_has_told_the_time(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text(CONFIG)
+    with pytest.raises(StorageUnavailable, match="AzureWebJobsStorage is missing"):
+        _ = Parts({"CONFIG_FILE": "config.yml"}, tmp_path).worker
 
 
 def test_a_poll_has_its_share_of_the_interval_and_its_lease(make_parts: MakeParts) -> None:

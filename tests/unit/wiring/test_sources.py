@@ -34,6 +34,7 @@ def source_of(kind: str, database: Path, more: str = "") -> CallSource:
         ("v20", "", "SqlV20"),
         ("v20", "replica_delay: 5 minutes, ", "SqlV20"),
         ("v18", "", "SqlV18"),
+        ("xapi", "xapi: {url: 'https://pbx.example', client_id: a, client_secret: b}, ", "XapiCalls"),
     ],
 )
 def test_a_source_is_that_of_its_kind(tmp_path: Path, kind: str, more: str, made: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cdr.edges.sql.engines import Timeouts
+from cdr.edges.sql.timeouts import Timeouts
 from cdr.wiring.times import Times
 from shared.config.call_logger import Api
 from shared.config.phone_system import CdrDatabase

@@ -157,6 +157,9 @@ REFUSED = [
     (REGION, "XX", ": holds 'XX': is no region whose numbers are known; allowed"),
     *((REGION, written, f": holds '{written}'") for written in ("us", "USA", "", "1")),
     ("calls", {"phone_format": "e164"}, ".default_region: missing, phone_format e164 needs it; allowed: two capital"),
+    ("calls", {"owner": "each", "pbx_call_id": "{call_id}"}, ".owner: holds 'each': would give the entries of a call"),
+    ("3cx", {"source": "v20"}, ".cdr_database: missing, source v20 needs it"),
+    ("3cx", {"source": "xapi"}, ".xapi: missing, source xapi needs it"),
     ("calls.anonymous_number", "  ", ": holds '  '"),
     # Credentials
     ("api.auth", {"token": "x"}, ": Unable to extract tag using discriminator 'type'; allowed: type: none, bearer"),

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
-from tests.support.v20_plays import MOBILES, PHONES, Play
-from tests.support.v20_stage import Leg, Row, Said, party
+from local.phone_system.office import LARGE_OFFICE, Office
+from local.phone_system.plays import Play
+from local.phone_system.stage import Leg, Row, Said, party
 
 POLICIES = ("last_answered", "first_answered", "longest", "each")
-COLLEAGUE = "217"
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _inbound(stage: Play) -> None:
 def _over_a_machine(stage: Play) -> None:
     stage.arrives()
     stage.machine(stage.random.choice(["script", "ivr"]))
-    if stage.random.random() < 0.8:
+    if stage.chance(0.8):
         stage.anywhere("transfer")
 
 
@@ -129,11 +129,11 @@ def _into_a_queue(stage: Play) -> None:
 
 
 def _outbound(stage: Play) -> None:
-    _dials_out(stage, stage.random.choice(PHONES))
+    _dials_out(stage, stage.random.choice(stage.office.phones))
 
 
 def _dials_out(stage: Play, phone: str) -> None:
-    number = stage.random.choice(MOBILES)
+    number = stage.random.choice(stage.office.mobiles)
     stage.dialled = (phone, number)
     line = stage.dials(party("extension", phone), number, "transfer" if stage.at else "call_init")
     if line is None:
@@ -143,20 +143,20 @@ def _dials_out(stage: Play, phone: str) -> None:
     }
     stage.talks(line, phone)
     stage.after(1_000, 200_000)
-    if stage.random.random() < 0.5:
+    if stage.chance(0.5):
         stage.random.choice([stage.transfers, stage.attended, stage.consults_outside])(line, phone)
 
 
 def _internal(stage: Play) -> None:
-    stage.caller = party("extension", COLLEAGUE)
+    stage.caller = party("extension", stage.office.colleague)
     stage.anywhere("call_init")
 
 
 def _click_to_call(stage: Play) -> None:
-    phone = stage.random.choice(PHONES)
+    phone = stage.random.choice(stage.office.phones)
     own = stage.leg(party("ivr", "MakeCall"), party("extension", phone), "call_init")
     stage.at = own
-    if stage.random.random() < 0.2:
+    if stage.chance(0.2):
         return
     stage.answer(own)
     stage.waiting = [(own, "continued_in", "none")]
@@ -164,10 +164,10 @@ def _click_to_call(stage: Play) -> None:
 
 
 def _paging(stage: Play) -> None:
-    stage.caller = party("extension", COLLEAGUE)
+    stage.caller = party("extension", stage.office.colleague)
     page = stage.leg(stage.caller, party("paging_group", "740"), "call_init")
     page.answered = stage.now
-    for number in stage.random.sample(PHONES, 3):
+    for number in stage.random.sample(stage.office.phones, 3):
         stage.answer(stage.leg(stage.caller, party("extension", number), "route_to", "polling", origin=page))
 
 
@@ -182,10 +182,20 @@ SHAPES: dict[str, Callable[[Play], None]] = {
 }
 
 
-def play(random: Random, begin: datetime, shape: str | None = None) -> PlayedCall:
-    """A call of one of the ``SHAPES`` that begins at an aware moment; what happens within the shape is chance."""
+def play(
+    random: Random,
+    begin: datetime,
+    shape: str | None = None,
+    *,
+    office: Office = LARGE_OFFICE,
+    pace: Callable[[int], int] = int,
+) -> PlayedCall:
+    """A call of one of the ``SHAPES`` that begins at an aware moment; what happens within the shape is chance.
+
+    ``pace`` makes another wait, in milliseconds, of each that is played.
+    """
     name = shape or random.choice(list(SHAPES))
-    stage = Play(random)
+    stage = Play(random, office, pace)
     SHAPES[name](stage)
     stage.hang_up()
     return _Review(stage, begin).call(name)

@@ -6,9 +6,12 @@ Every step takes at least a millisecond, so that no two of them need an order.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+
+from local.phone_system.office import LARGE_OFFICE, Office
 
 Row = dict[str, Any]
 Party = dict[str, Any]
@@ -56,10 +59,12 @@ class Said:
 
 @dataclass
 class Stage:
-    """``now`` is in milliseconds since the beginning. ``at`` is the leg that the caller is on, ``talking`` the last one
-    that was answered, ``waiting`` those that go on until the next one is."""
+    """``now`` is in milliseconds since the beginning, ``pace`` makes another wait of one. ``at`` is the leg that the
+    caller is on, ``talking`` the last one that was answered, ``waiting`` those that go on until the next one is."""
 
     random: Random
+    office: Office = LARGE_OFFICE
+    pace: Callable[[int], int] = int
     now: int = 0
     legs: list[Leg] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
@@ -103,7 +108,11 @@ class Stage:
         return str(uuid.UUID(int=self.random.getrandbits(128)))
 
     def after(self, least: int, most: int) -> None:
-        self.now += self.random.randint(least, most)
+        self.now += self.pace(self.random.randint(least, most))
+
+    def chance(self, part: float) -> bool:
+        """Whether what happens in this part of all cases happens now."""
+        return self.random.random() < part
 
     def answer(self, leg: Leg) -> None:
         self.after(1, 30_000)
@@ -138,8 +147,9 @@ class Stage:
         return self.at
 
     def redirects(self, why: str) -> None:
-        assert self.at
-        self.end(self.at, "redirected", why)
+        """The leg that the caller is on; the next one is where it goes on."""
+        if self.at is not None:
+            self.end(self.at, "redirected", why)
         self.redirecting = self.at
 
     def talks(self, leg: Leg, extension: str, other: Party | None = None) -> None:

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Literal
 
-from tests.support.v20_calls import PlayedCall
-from tests.support.v20_stage import Row
+from local.phone_system.stage import Row
+from local.phone_system.v20 import PlayedCall
 
 When = Literal["leg start", "leg end", "flow end"]
+LATE = 0.1  # of the rows
 _NOT_KNOWN_YET = ("cdr_ended_at", "termination_reason", "termination_reason_details", "continued_in_cdr_id")
 
 
@@ -41,7 +42,7 @@ def writings(
     :param copied_every: rows come with the runs of a copying job, whose number they bear
     """
     written = [
-        replace(each, at=each.at + random.random() * late) if late and random.random() < 0.1 else each
+        replace(each, at=each.at + random.random() * late) if late and random.random() < LATE else each
         for row in call.rows
         for each in _writings_of(row, call, when)
     ]

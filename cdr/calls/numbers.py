@@ -1,0 +1,81 @@
+"""Numbers as phone systems write them: SIP addresses, 3CX's own ``Ext.101``, digits of any script. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from urllib.parse import unquote
+
+_SCHEME = re.compile(r"(sips?|tel|callto):(//)?", re.IGNORECASE)
+_IN_BRACKETS = re.compile(r"<([^<>]*)>")
+_DISPLAY_NAME = re.compile(r'^"(?:[^"\\]|\\.)*"\s*')
+_EXTENSION = re.compile(r"ext(?:ension)?(?:\.\s*|\s+|:\s*)([0-9]{1,20})", re.IGNORECASE)
+_LONGEST_VANITY = 20
+
+
+def plain(text: str) -> str:
+    """Without display name, scheme, host and parameters; 3CX's notation of an extension is the extension."""
+    number = in_plain_digits(text).strip()
+    if bracketed := _IN_BRACKETS.search(number):
+        number = bracketed[1].strip()
+    elif (rest := _DISPLAY_NAME.sub("", number)) and re.search("[0-9]", rest):
+        number = rest
+    scheme = _SCHEME.match(number)
+    if scheme:
+        number = number[scheme.end() :]
+    user, at, _ = number.partition("@")
+    user = user.partition(";")[0].partition("?")[0]
+    if scheme:
+        user = unquote(user).partition(":")[0] if at else unquote(re.sub(r":[0-9]{1,5}$", "", user))
+    return extension_in(user.strip())
+
+
+def extension_in(text: str) -> str:
+    """The extension of ``Ext.101``; any other text as it is."""
+    written = _EXTENSION.fullmatch(text)
+    return written[1] if written else text
+
+
+def says_extension(text: str) -> bool:
+    """Whether it is an extension by its notation, however many digits it has."""
+    return _EXTENSION.fullmatch(in_plain_digits(text).strip()) is not None
+
+
+def in_plain_digits(text: str) -> str:
+    """Digits and plus signs of other scripts, full width or Arabic, as ours."""
+    if text.isascii():
+        return text
+    return "".join(_plain_character(character) for character in text)
+
+
+def _plain_character(character: str) -> str:
+    value = unicodedata.decimal(character, None)
+    if value is not None:
+        return str(value)
+    return {"\uff0b": "+", "\ufe62": "+", "\uff20": "@"}.get(character, character)
+
+
+def looks_internal(number: str, digits: tuple[int, int]) -> bool:
+    return re.fullmatch(rf"[0-9]{{{digits[0]},{digits[1]}}}", number) is not None
+
+
+def digits_of(number: str) -> str:
+    return re.sub("[^0-9]", "", number)
+
+
+def as_e164(number: str, region: str | None, digits: tuple[int, int]) -> str:
+    """International, where the number makes sense in the region; letters count as the keys that they are on, where this
+    makes a valid number. Anything else is its digits, for it still is the number that was called."""
+    import phonenumbers
+
+    only_digits = digits_of(number)
+    has_letters = re.search("[A-Za-z]", number) is not None
+    if looks_internal(only_digits, digits) and not (has_letters and len(number) <= _LONGEST_VANITY):
+        return only_digits
+    try:
+        parsed = phonenumbers.parse(number, region)
+    except phonenumbers.NumberParseException:
+        return only_digits
+    if has_letters and not phonenumbers.is_valid_number(parsed):
+        return only_digits
+    return str(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))

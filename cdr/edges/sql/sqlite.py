@@ -1,0 +1,33 @@
+"""An SQLite file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+from cdr.edges.sql.timeouts import Timeouts
+from shared.config.phone_system import Database
+
+STEPS_BETWEEN_LOOKS = 10_000
+
+
+def connect(database: Database, _timeouts: Timeouts) -> Any:
+    import sqlite3
+
+    uri = f"{Path(database.database).resolve().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=database.statement_timeout_seconds, check_same_thread=False)
+    # Bytes that are no UTF-8 must not hold up the rows around them.
+    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    return connection
+
+
+def limit_statements(engine: Engine, database: Database) -> None:
+    @event.listens_for(engine, "before_cursor_execute")
+    def limit(connection: Any, *_: Any) -> None:
+        ends = time.monotonic() + database.statement_timeout_seconds
+        connection.connection.dbapi_connection.set_progress_handler(
+            lambda: time.monotonic() > ends, STEPS_BETWEEN_LOOKS
+        )

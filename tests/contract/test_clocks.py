@@ -1,0 +1,66 @@
+"""Two instances whose clocks are far apart go by the storage account's: one of them has the call, not both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cdr.edges.storage.account import SETTING, StorageAccount
+from cdr.edges.storage.ledger import TableCallLedger
+from cdr.submission.submit import Outcome, Worker, submit
+from shared.clock import SystemClock
+from shared.errors import StorageUnavailable
+from tests.fakes.call_api import InMemoryCallApi
+from tests.support.factories import make_message
+from tests.support.workshop import Workshop
+from tests.systems.storage import NEVER_AGAIN, Storage
+
+pytestmark = pytest.mark.usefixtures("events")
+
+
+class BusyApi(InMemoryCallApi):
+    """While a call is on its way in, something else happens, once."""
+
+    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+
+    def submit(self, *arguments: object, **options: object) -> object:
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return super().submit(*arguments, **options)
+
+
+def instance(storage: Storage, table: str, wrong_by: timedelta, api: InMemoryCallApi) -> Worker:
+    clock = SystemClock(lambda: datetime.now(UTC) + wrong_by)
+    account = StorageAccount({SETTING: storage.connection_string}, clock=clock)
+    account.tell_time()
+    return replace(Workshop(api=api).worker, ledger=TableCallLedger(account, table), clock=clock)
+
+
+@pytest.mark.parametrize("minutes", [-60, -5, 5, 60])
+@pytest.mark.parametrize("comes_first", ["right", "wrong"])
+def test_one_message_twice_is_one_submission(storage: Storage, minutes: int, comes_first: str) -> None:
+    api, table, outcomes = BusyApi(), storage.new_name(), list[Outcome]()
+    skews = {"right": timedelta(), "wrong": timedelta(minutes=minutes)}
+    first = instance(storage, table, skews.pop(comes_first), api)
+    second = instance(storage, table, *skews.values(), api)
+    api.meanwhile = lambda: outcomes.extend(submit(make_message(), second))
+    assert submit(make_message(), first) == [Outcome.SUBMITTED]
+    assert (outcomes, len(api.asked)) == ([Outcome.PUT_BACK], 1)
+
+
+def test_every_answer_tells_the_time_a_refusal_too(storage: Storage) -> None:
+    clock = SystemClock(lambda: datetime.now(UTC) - timedelta(days=1))
+    StorageAccount({SETTING: storage.connection_string}, clock=clock).tell_time()  # of a queue that is not there
+    assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=3)
+
+
+def test_without_an_answer_nobody_knows_what_time_it_is(storage: Storage) -> None:
+    clock = SystemClock()
+    account = StorageAccount({SETTING: storage.connection_string}, NEVER_AGAIN, storage.line, clock)
+    storage.line.fail_next("GET", "not sent")
+    with pytest.raises(StorageUnavailable):
+        account.tell_time()
+    assert not clock.has_heard

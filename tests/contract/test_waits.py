@@ -1,0 +1,57 @@
+"""Whoever looks is answered soon, also where storage and database take connections and never say a word."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from cdr.wiring.parts import Parts
+from cdr.wiring.times import Times
+from local.azurite import ACCOUNT_KEY
+from tests.unit.web.asking import ask
+
+CONFIG = """
+3cx: {{cdr_database: {{engine: mysql, host: 127.0.0.1, port: {port}, database: cdr, username: u, password: p}}}}
+api: {{base_url: "http://127.0.0.1:{port}/api"}}
+call_groups: {{members: {{source: static}}, monitored_groups: [{{id: 800, members: [101]}}]}}
+"""
+STORAGE = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey={key};" + "".join(
+    f"{service}Endpoint=http://127.0.0.1:{{port}}/a;" for service in ("Queue", "Table")
+)
+
+pytestmark = pytest.mark.usefixtures("events")
+
+
+@pytest.fixture(params=["silent", "refused"])
+def parts(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Parts]:
+    """Everything outside is at one port, at which connections are never answered, or refused."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        if request.param == "refused":
+            listener.close()
+        (tmp_path / "config.yml").write_text(CONFIG.format(port=port))
+        environment = {"CONFIG_FILE": "config.yml", "AzureWebJobsStorage": STORAGE.format(port=port, key=ACCOUNT_KEY)}
+        yield Parts(environment, tmp_path, times=Times(longest_look=timedelta(seconds=1)))
+
+
+def test_the_status_is_there_within_three_seconds_and_says_what_does_not_answer(parts: Parts) -> None:
+    ask(parts, "status")  # loads the drivers
+    began = time.monotonic()
+    answer = ask(parts, "status")
+    assert time.monotonic() - began < 3
+    assert answer.status == 200
+    silent = {name for name, value in answer.body.items() if isinstance(value, dict) and "error" in value}
+    assert silent == {
+        "last_processed_cdr_id", "last_poll", "source_watch", "lag", "queue", "ledger", "monitored_groups",
+    }  # fmt: skip
+
+
+def test_what_was_rejected_is_not_waited_for_without_end(parts: Parts) -> None:
+    began = time.monotonic()
+    assert ask(parts, "rejected").status == 503
+    assert time.monotonic() - began < 3

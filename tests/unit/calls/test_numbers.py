@@ -1,0 +1,77 @@
+"""Numbers as people's tables have them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdr.calls.numbers import as_e164, digits_of, plain, says_extension
+
+WRITTEN = {
+    "+12125551234": "+12125551234",
+    "sip:+12125551234;npdi;rn=+12125550000@host": "+12125551234",
+    "sip:+12125551234@host;transport=tls?Subject=99": "+12125551234",
+    '"Office 24" <sip:+4930111222@host>': "+4930111222",
+    '"O\\"Neil, 7" <sip:101@pbx>;tag=77': "101",
+    "Office 24 <4930111222>": "4930111222",
+    '"Office 24" 4930111222': "4930111222",
+    "<sip:101@pbx.example:5060>": "101",
+    "SIPS:101:secret2@pbx.example": "101",
+    "sip:+4930111222:5060": "+4930111222",
+    "sip:%2B4930111222@host": "+4930111222",
+    "tel:+49-30-111-222;ext=9": "+49-30-111-222",
+    "tel:7042;phone-context=9.example.com": "7042",
+    "tel://+4930111222": "+4930111222",
+    "callto:+4930111222": "+4930111222",
+    "sip:anonymous@anonymous.invalid": "anonymous",
+    "Ext.101": "101",
+    " ext. 101 ": "101",
+    "Ext 101": "101",
+    "EXT:101": "101",
+    "sip:Ext.101@pbx": "101",
+    "Extra 101": "Extra 101",
+    "\uff11\uff10\uff11": "101",
+    "\uff0b\uff14\uff19 \uff13\uff10": "+49 30",
+    "٠١٢٣": "0123",
+    "(907) 555-0142": "(907) 555-0142",
+    "": "",
+}
+
+
+@pytest.mark.parametrize(("written", "number"), WRITTEN.items(), ids=range(len(WRITTEN)))
+def test_a_number_is_found_in_what_stands_around_it(written: str, number: str) -> None:
+    assert plain(written) == number
+
+
+@given(st.text() | st.text('0123456789+@;:<>"%?. Extsip/'))
+def test_any_text_has_a_number_in_plain_digits_that_is_not_longer(text: str) -> None:
+    number = plain(text)
+    assert len(number) <= len(text)
+    assert digits_of(number).isascii()
+    assert plain(number) == plain(plain(number))
+
+
+@given(st.from_regex(r"\+?[1-9][0-9]{5,14}", fullmatch=True))
+def test_a_bare_number_stays_as_it_is_and_is_found_in_every_address(number: str) -> None:
+    around = ("{}", "sip:{}@host", '"Desk 7" <sip:{};user=phone@host:5061>;tag=1', "tel:{};x=1", "<{}>")
+    assert {plain(form.format(number)) for form in around} == {number}
+
+
+@pytest.mark.parametrize(
+    ("number", "region", "formatted"),
+    [
+        ("1-800-FLOWERS", "US", "+18003569377"),
+        ("+1 800 FLOWERS", None, "+18003569377"),
+        ("101 Reception", "US", "101"),
+        ("101", "US", "101"),
+        ("Reception 0907 555 0142", "US", "09075550142"),
+        ("030 111222", "DE", "+4930111222"),
+    ],
+)
+def test_letters_count_where_they_make_a_valid_number(number: str, region: str | None, formatted: str) -> None:
+    assert as_e164(number, region, (2, 5)) == formatted
+
+
+def test_only_its_own_notation_says_that_a_number_is_an_extension() -> None:
+    assert [says_extension(text) for text in ("Ext.1234567", "1234567", "sip:101@x", "Ext.")] == [True, *[False] * 3]
