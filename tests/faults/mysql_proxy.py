@@ -26,8 +26,9 @@ class MySqlProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(reader, writer)
-        await self._treat(Request("database", "connect", "", worker=self._worker), connection.opener(self._upstream))
+        arrival = Request("database", "connect", "", worker=self._worker)
         try:
+            await self._treat(arrival, connection.opener(self._upstream))
             await connection.pass_on(self._treat, self._worker)
         finally:
             connection.end()
