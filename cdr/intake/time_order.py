@@ -36,6 +36,8 @@ MOST_LEGS = 10_000
 CLOCKS_DIFFER_BY = timedelta(minutes=2)
 """The phone system's and its database's, where these are two machines."""
 
+ADDRESS = ("id", "call_id", "started_at", "ended_at")
+
 _NEXT = timedelta(microseconds=1)
 
 
@@ -251,7 +253,7 @@ class _Reading:
         alone = [leg for part in call.flows for leg in self._as_queued([leg for leg in legs if leg.flow == part])]
         ids = {record.id for record in records}
         parts = [
-            record
+            _address_of(record)
             for part in calls_of(alone)
             for record in records_of(part, self.reader.options, give_up=True)
             if record.id not in ids
@@ -316,6 +318,11 @@ class _Reading:
 
 def _end_of(record: CallRecord) -> datetime:
     return datetime.fromisoformat(str(record.values["ended_at"]))
+
+
+def _address_of(part: CallRecord) -> CallRecord:
+    """As much of it as tells its place in the ledger: a message has little room."""
+    return replace(part, values={column: part.values[column] for column in ADDRESS if column in part.values})
 
 
 def _same_person(one: CallRecord, other: CallRecord) -> bool:
