@@ -9,29 +9,37 @@ param appName string = 'cdr-${uniqueString(resourceGroup().id)}'
 @description('Azure region of all resources. Must offer Flex Consumption, and be the region of the network if an existing subnet is given.')
 param location string = resourceGroup().location
 
+@description('Where the calls come from: calllog (a table of calls), v20 or v18 (the tables of a 3CX), auto (whichever the database has) or xapi (the REST API of a V20, which needs no database).')
+@allowed([
+  'calllog'
+  'v20'
+  'v18'
+  'auto'
+  'xapi'
+])
+param cdrSource string = 'calllog'
+
 @description('Database engine of the call detail records.')
 @allowed([
   'sqlserver'
   'mysql'
+  'postgresql'
 ])
 param cdrDbEngine string = 'sqlserver'
 
-@description('Host name or address of the database server, as it is known inside the virtual network.')
-@minLength(1)
-param cdrDbHost string
+@description('Host name or address of the database server, as it is known inside the virtual network. xapi reads none: then take cdr_database out of config/3cx-config.yml.')
+param cdrDbHost string = ''
 
 @description('TCP port of the database server.')
 @minValue(1)
 @maxValue(65535)
-param cdrDbPort int = cdrDbEngine == 'mysql' ? 3306 : 1433
+param cdrDbPort int = cdrDbEngine == 'mysql' ? 3306 : cdrDbEngine == 'postgresql' ? 5432 : 1433
 
 @description('Name of the database that holds the call detail records.')
-@minLength(1)
-param cdrDbName string
+param cdrDbName string = ''
 
 @description('Login for the database. It needs nothing but SELECT.')
-@minLength(1)
-param cdrDbUser string
+param cdrDbUser string = ''
 
 @description('Password of the login. Leave empty when cdrDbPasswordSecretUri is given.')
 @secure()
@@ -172,6 +180,7 @@ module app 'app.bicep' = {
     maximumInstanceCount: maximumInstanceCount
     integrationSettings: union(
       {
+        CDR_SOURCE: cdrSource
         CDR_DB_ENGINE: cdrDbEngine
         CDR_DB_HOST: cdrDbHost
         CDR_DB_PORT: string(cdrDbPort)
