@@ -33,11 +33,11 @@ def patience(three_cx: ThreeCx) -> Patience:
 
 
 def leg_patience(three_cx: ThreeCx) -> LegPatience:
-    """What comes late is late by a quarter of an hour, and most of it by less; into a replica by the schedule of what
-    writes it, and that may just have missed one."""
+    """Most of what comes late is late by less than the most; into a replica by the schedule of what writes it, and that
+    may just have missed one."""
     copied = 2 * (three_cx.replica_delay or timedelta())
-    usual = LegPatience()
-    return LegPatience(usual.overlap + copied, usual.settle + copied, three_cx.open_row_wait)
+    late = three_cx.late_leg_wait
+    return LegPatience(late + copied, min(LegPatience().settle, late) + copied, three_cx.open_row_wait)
 
 
 def report_patience(three_cx: ThreeCx) -> ReportPatience:

@@ -178,6 +178,10 @@ class ThreeCx(Section):
     open_row_wait: Duration = Field(
         timedelta(hours=24), description="such as 24 hours: when a row without an end is given up"
     )
+    late_leg_wait: Duration = Field(
+        timedelta(minutes=15),
+        description="such as 15 minutes, for v20: how late a leg may be written, or be told to belong to another call",
+    )
     settle_seconds: int = Field(
         0,
         ge=0,

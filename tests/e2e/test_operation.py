@@ -37,7 +37,7 @@ class TestOverHttp:
         assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
         assert answer.headers["Cache-Control"] == "no-store"
         assert {name: part["state"] for name, part in answer.json()["parts"].items()} == dict.fromkeys(
-            ("configuration", "database", "storage", "api"), "ok"
+            ("configuration", "database", "storage", "api", "source"), "ok"
         )
         assert not [told for told in ("127.0.0.1", "calls.db", *SECRETS) if told in answer.text]
         assert host.ask("HEAD", "/health").status_code == 200

@@ -73,6 +73,8 @@ def test_how_legs_are_waited_for_and_folded_can_be_configured() -> None:
     three_cx = with_three_cx("replica_delay: 5 minutes", "open_row_wait: 3 h").three_cx
     assert plans.leg_patience(make_settings().three_cx) == LegPatience(overlap=timedelta(minutes=15))
     assert plans.leg_patience(three_cx) == LegPatience(timedelta(minutes=25), timedelta(minutes=15), timedelta(hours=3))
+    quick = with_three_cx("late_leg_wait: 8 s").three_cx
+    assert plans.leg_patience(quick) == LegPatience(timedelta(seconds=8), timedelta(seconds=8))
     assert plans.fold_options(make_settings().calls) == FoldOptions()
     configured = make_settings("calls: {owner: longest, duration: call}\n").calls
     assert plans.fold_options(configured) == FoldOptions(owner="longest", duration="call")
