@@ -42,7 +42,7 @@ ONLY_IN_SQLITE = {
     "a date without time": ({"ended_at": "2026-11-22"}, "ended_at: holds '2026-11-22', which is no date and time"),
     "a number as end": ({"ended_at": 1732269690}, "ended_at: holds '1732269690', which is no date and time"),
     "bytes as end": ({"ended_at": b"\xff\xfe"}, "ended_at: holds '\\\\xff\\\\xfe', which is no date and time"),
-    "a start that is none": ({"started_at": "n/a"}, "started_at: holds 'n/a', which is no date and time"),
+    "a start that is none": ({"started_at": "n/a"}, None),
     "words as duration": ({"duration_s": "long"}, "duration_s: holds 'long', which is no number of seconds"),
     "endless duration": ({"duration_s": float("inf")}, "duration_s: holds 'inf', which is no number of seconds"),
     "duration beyond limits": ({"duration_s": 2**31}, "duration_s: is more than 2147483647 seconds"),
