@@ -56,6 +56,15 @@ var alerts = [
     threshold: 0
   }
   {
+    name: 'reconciliation'
+    title: 'CDR: calls were missing, or could not be compared'
+    description: 'The daily comparison of the last days found calls missing or changed, and queued them; or it could not be made. reconcile.finished says how many, GET /reconcile which.'
+    severity: 2
+    query: '${events} | where event == "reconcile.failed" or (event == "reconcile.finished" and (toint(e.missing) > 0 or toint(e.changed) > 0))'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
     name: 'api-denied'
     title: 'CDR: the Call Logger refuses the credentials'
     description: 'The API answers 401 or 403, so no call can be submitted. Calls wait in the queue, but not for ever: renew the credentials soon.'

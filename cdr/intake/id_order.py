@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -20,7 +21,7 @@ from cdr.intake.newest import newest_by_id
 from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
 from shared import log
 from shared.clock import Clock
-from shared.errors import InvalidRow
+from shared.errors import InvalidRow, SourceMisconfigured
 
 PAGE_SIZE = 500
 
@@ -183,9 +184,11 @@ class _Reading:
     may_be_more: bool = True
 
     def next_page(self) -> Iterator[Batch]:
+        """One row more is read than belongs to it: what has the same id would otherwise be passed over unseen."""
         size = self.reader.page_size
-        page = self.reader.table.rows_after(self.position.last, size)
-        self.may_be_more = len(page) == size
+        rows = self.reader.table.rows_after(self.position.last, size + 1)
+        _check_unique(rows)
+        page, self.may_be_more = rows[:size], len(rows) > size
         if page:
             seen = [Seen(row.id, self.reader.is_over(row)) for row in page]
             position = id_position.advance(self.position, seen, self.reader.clock.now())
@@ -229,3 +232,12 @@ class _Reading:
         self.position = position
         records = [record for row, fact in zip(page, seen, strict=True) if fact.ended for record in row.records]
         return Batch(records, id_position.to_text(position), len(page), is_news)
+
+
+def _check_unique(rows: Sequence[Row]) -> None:
+    twice = next((row.id for row, after in pairwise(rows) if row.id == after.id), None)
+    if twice is not None:
+        raise SourceMisconfigured(
+            f"3cx.schema: the id {twice} comes more than once, but each row must be a call of its own. If a JOIN "
+            "multiplies the rows, join what yields one row for each call, such as a subquery or an APPLY with TOP 1"
+        )

@@ -23,7 +23,7 @@ from cdr.intake.id_order import IdOrderReader, Patience, Row
 from cdr.intake.id_position import Gap, IdPosition
 from cdr.intake.ports import Batch, CallReader, Lag, Position, Progress, StartFrom
 from shared.clock import HandMovedClock
-from shared.errors import PositionUnreadable
+from shared.errors import PositionUnreadable, SourceMisconfigured
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRows, InMemoryRowTable
 from tests.support.events import Events
 from tests.support.factories import make_raw_row, make_record
@@ -97,6 +97,20 @@ def test_reading_on_costs_the_same_however_many_rows_were_read_before(site: Site
     site.table.operations.clear()
     assert site.look() == []
     assert site.table.operations == ["connect", "rows_after"]
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 3, 5], ids=lambda n: f"after {n} rows")
+def test_an_id_that_comes_more_than_once_is_a_mistake_in_the_schema(clock: HandMovedClock, before: int) -> None:
+    """In pages of three, within one or at its edge: the second row would be passed over, or be taken for the first."""
+
+    class Joined(InMemoryRows):
+        def rows_after(self, position: int | None, limit: int) -> list[Row]:
+            ids = [*range(1, before + 2), before + 1, before + 2]
+            return [Row(n, True, (make_record(id=n),)) for n in ids if position is None or n > position][:limit]
+
+    reader = IdOrderReader(Joined(InMemoryRowTable()), clock, PATIENCE, page_size=3)
+    with pytest.raises(SourceMisconfigured, match=rf"^3cx\.schema: the id {before + 1} comes more than once"):
+        list(reader.batches(reader.begin(0)))
 
 
 @pytest.mark.parametrize("jump", [1_000, 10**12])
