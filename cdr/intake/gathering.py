@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from cdr.intake.folded import FoldedCall
 from cdr.intake.leg import Leg
 from cdr.intake.report_log import ReportLog, Window
-from cdr.intake.report_rows import calls_of_report
+from cdr.intake.xapi_rows import calls_of_report
 
 RINGS_AT_MOST = timedelta(minutes=5)
 AT_ONCE = timedelta(minutes=1)

@@ -55,7 +55,7 @@ class RowTable(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RowPatience:
     """How long ids that are missing may still appear, when a row without an end is given up, and how long one reading
     looks for both before it goes on to what is new."""
 
@@ -72,7 +72,7 @@ class IdOrderReader:
 
     table: RowTable
     clock: Clock
-    patience: Patience
+    patience: RowPatience
     timezone: str = "UTC"
     page_size: int = PAGE_SIZE
 

@@ -14,10 +14,10 @@ from cdr.intake.gathering import Gathering, Span, around, beginning_in, gatherin
 from cdr.intake.leg import Leg
 from cdr.intake.ports import Batch
 from cdr.intake.report_log import ReportLog, ReportPatience, Window
-from cdr.intake.report_rows import calls_of_report
 from cdr.intake.time_position import mark_of, mark_of_given_up
 from cdr.intake.under_way import CLOCKS_DIFFER_BY, UnderWay, look
 from cdr.intake.window_position import Again, WindowPosition
+from cdr.intake.xapi_rows import calls_of_report
 from shared import log
 
 FIRST_WIDTH, WIDEST = timedelta(hours=1), timedelta(days=7)

@@ -10,8 +10,8 @@ from cdr.calls.call import Job, Reason, Settlement, State
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message, Unreadable
 from cdr.calls.rules import CallRules, job_of
+from cdr.submission.already_submitted import record_repeated
 from cdr.submission.ports import AlreadySubmitted, CallLedger, Held, Recorded
-from cdr.submission.repeated import record_repeated
 from shared import log
 from shared.clock import Clock
 from shared.errors import StorageUnavailable

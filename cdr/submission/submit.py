@@ -19,9 +19,9 @@ from cdr.calls.message import Letter, Message, Unreadable
 from cdr.calls.rules import CallRules, job_of, to_call
 from cdr.submission import report
 from cdr.submission.addresses import Addresses
+from cdr.submission.already_submitted import record_repeated
 from cdr.submission.breakers import ApiBreaker, OnceAMinute, RejectionBreaker
 from cdr.submission.ports import Accepted, AlreadySubmitted, CallApi, CallLedger, Claim, ClaimAnswer, Held
-from cdr.submission.repeated import record_repeated
 from cdr.submission.report import named
 from cdr.submission.retry import Again, GiveUp, Hindrance, Patience, again, decide, is_over
 from shared.clock import Clock

@@ -127,7 +127,7 @@ class Ports:
 
     @cached_property
     def notifier(self) -> Notifier:
-        from cdr.edges.webhooks import Webhook, WebhookNotifier
+        from cdr.edges.alert_webhooks import Webhook, WebhookNotifier
 
         hooks = self.settings.call_groups.notify
         return WebhookNotifier([Webhook(hook.type, hook.url.get_secret_value()) for hook in hooks])
@@ -178,7 +178,7 @@ class Ports:
 
     @cached_property
     def ledger(self) -> CallLedger:
-        from cdr.edges.storage.ledger import TableCallLedger
+        from cdr.edges.storage.ledger_claims import TableCallLedger
 
         return TableCallLedger(self.account, LEDGER_TABLE)
 

@@ -9,7 +9,7 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 
 from cdr.calls.call import CallKey, Job, Reason, Settlement, State
-from cdr.edges.storage.ledger import TableCallLedger
+from cdr.edges.storage.ledger_claims import TableCallLedger
 from cdr.edges.storage.ledger_records import TableLedgerRecords
 from cdr.edges.storage.table import escape_key, from_pieces
 from cdr.operations.ports import LedgerRecords

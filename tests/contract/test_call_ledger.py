@@ -18,7 +18,7 @@ from cdr.calls.call import COLUMNS, UNDATED, CallKey, Job, Settlement, State
 from cdr.calls.message import Message, Unreadable
 from cdr.calls.rules import row_key
 from cdr.edges.storage.account import SETTING, StorageAccount
-from cdr.edges.storage.ledger import TableCallLedger
+from cdr.edges.storage.ledger_claims import TableCallLedger
 from cdr.submission.ports import AlreadySubmitted, CallLedger, Claim, Held, Recorded
 from shared.errors import StorageUnavailable
 from tests.contract.ledgers import (

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cdr.edges.storage.account import SETTING, StorageAccount
-from cdr.edges.storage.ledger import TableCallLedger
+from cdr.edges.storage.ledger_claims import TableCallLedger
 from cdr.submission.submit import Outcome, Worker, submit
 from shared.clock import SystemClock
 from shared.errors import StorageUnavailable

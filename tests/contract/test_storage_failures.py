@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cdr.edges.storage.account import SETTING, StorageAccount
-from cdr.edges.storage.ledger import TableCallLedger
+from cdr.edges.storage.ledger_claims import TableCallLedger
 from cdr.edges.storage.ledger_records import TableLedgerRecords
 from cdr.edges.storage.positions import TablePositionStore
 from cdr.edges.storage.queue import StorageCallQueue

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cdr.edges.webhooks import Webhook, WebhookNotifier
+from cdr.edges.alert_webhooks import Webhook, WebhookNotifier
 from cdr.groups.ports import Notice
 from shared.errors import NoticeFailed
 from tests.systems import receiver as receiver_program

@@ -15,7 +15,7 @@ import pytest
 from cdr.intake.folded import FoldOptions, records_of
 from cdr.intake.poll import Poller, poll
 from cdr.intake.ports import CallSource, SourceFacts
-from cdr.intake.report_rows import calls_of_report
+from cdr.intake.xapi_rows import calls_of_report
 from cdr.wiring.sources import make_source
 from local.phone_system.v20 import play
 from shared.clock import HandMovedClock

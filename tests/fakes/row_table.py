@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
 from cdr.calls.times import stands_for_no_time
-from cdr.intake.id_order import IdOrderReader, Patience, Row, progress
+from cdr.intake.id_order import IdOrderReader, Row, RowPatience, progress
 from cdr.intake.id_position import Range
 from cdr.intake.ports import Position, Progress, SourceFacts
 from shared.clock import Clock
@@ -61,10 +61,10 @@ class InMemoryCallLog:
     name = "calllog"
 
     def __init__(
-        self, table: InMemoryRowTable, clock: Clock, patience: Patience | None = None, page_size: int = 500
+        self, table: InMemoryRowTable, clock: Clock, patience: RowPatience | None = None, page_size: int = 500
     ) -> None:
         self.table = table
-        self.patience = patience or Patience()
+        self.patience = patience or RowPatience()
         self.page_size = page_size
         self.facts: SourceFacts | None = None
         self._clock = clock

@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 from pysqlbridge.certificate import self_signed
 
+from cdr.edges.alert_webhooks import Webhook, WebhookNotifier
 from cdr.edges.call_logger.alerts import RestAlertApi
 from cdr.edges.call_logger.auth import make_auth
 from cdr.edges.call_logger.calls import RestCallApi
-from cdr.edges.webhooks import Webhook, WebhookNotifier
 from cdr.edges.xapi.client import XapiClient, XapiLogin
 from cdr.edges.xapi.members import XapiMemberSource
 from cdr.groups.alerts import AlertType

@@ -21,8 +21,8 @@ from cdr.intake.folded import FoldOptions, OwnerPolicy, records_of
 from cdr.intake.poll import Poller, poll
 from cdr.intake.ports import Position, Progress, SourceFacts
 from cdr.intake.report_log import ReportPatience
-from cdr.intake.report_rows import calls_of_report
 from cdr.intake.window_order import WindowOrderReader
+from cdr.intake.xapi_rows import calls_of_report
 from local.phone_system.v20 import SHAPES, PlayedCall, play
 from shared.clock import Clock, HandMovedClock
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable

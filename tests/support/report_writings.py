@@ -12,8 +12,8 @@ from random import Random
 from typing import Any, Literal
 
 from cdr.intake.leg import Leg
-from cdr.intake.report_rows import leg_of_report
 from cdr.intake.under_way import UnderWay
+from cdr.intake.xapi_rows import leg_of_report
 from local.phone_system.stage import Row
 from local.phone_system.v20 import PlayedCall
 

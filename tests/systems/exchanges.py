@@ -17,7 +17,7 @@ from cdr.calls.call import CallRecord
 from cdr.edges.sql.leg_table import SqlV20
 from cdr.edges.sql.row_table import SqlCallLog
 from cdr.intake.folded import FoldOptions
-from cdr.intake.id_order import Patience
+from cdr.intake.id_order import RowPatience
 from cdr.intake.ports import CallReader, CallSource, Position, Progress
 from cdr.intake.time_order import LegPatience
 from shared.clock import Clock
@@ -92,7 +92,7 @@ class Rows:
 
 def rows_in_memory(clock: Clock, page_size: int, _folder: Path, step: int = 1) -> Rows:
     table = InMemoryRowTable()
-    patience = Patience(gap_wait=LONGEST_COMMIT)
+    patience = RowPatience(gap_wait=LONGEST_COMMIT)
     return Rows(InMemoryCallLog(table, clock, patience, page_size), table, table.put, step)
 
 
@@ -104,7 +104,7 @@ def rows_in_sqlite(clock: Clock, page_size: int, folder: Path) -> Rows:
         system.sql("DELETE FROM CallLog WHERE Id = ?", row["id"])
         system.insert(row)
 
-    source = SqlCallLog(system.settings(), CALLLOG, clock, Patience(gap_wait=LONGEST_COMMIT), page_size)
+    source = SqlCallLog(system.settings(), CALLLOG, clock, RowPatience(gap_wait=LONGEST_COMMIT), page_size)
     return Rows(_WatchedLog(source, faults), faults, put)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from cdr.edges.sql.row_table import SqlCallLog, read_schema
 from cdr.edges.sql.timeouts import Timeouts
-from cdr.intake.id_order import Patience, RowTable
+from cdr.intake.id_order import RowPatience, RowTable
 from shared.clock import SystemClock
 from shared.config.phone_system import CdrDatabase
 from tests.fakes.row_table import InMemoryRowTable, RawRow
@@ -110,7 +110,7 @@ class SqlPhoneSystem(PhoneSystem):
     def source_of(self, schema: str, *, timeouts: Timeouts | None = None, **changes: Any) -> SqlCallLog:
         """A source with a schema of its own and settings that are changed."""
         settings, clock = self.settings(**changes), SystemClock()
-        return SqlCallLog(settings, schema, clock, Patience(), timeouts=timeouts or Timeouts())
+        return SqlCallLog(settings, schema, clock, RowPatience(), timeouts=timeouts or Timeouts())
 
     @contextmanager
     def connect(

@@ -10,7 +10,7 @@ from typing import Any
 
 from cdr.edges.sql.segment_table import SqlV18, read_segments
 from cdr.intake.folded import FoldOptions
-from cdr.intake.id_order import Patience
+from cdr.intake.id_order import RowPatience
 from shared.clock import Clock
 from tests.systems.phone_systems import SqlPhoneSystem
 
@@ -69,7 +69,12 @@ class SegmentTables:
     def source(self, clock: Clock, options: FoldOptions, page_size: int = 500) -> SqlV18:
         settings = self.system.settings()
         return SqlV18(
-            settings, read_segments(settings.engine, PROJECT), clock, Patience(), options=options, page_size=page_size
+            settings,
+            read_segments(settings.engine, PROJECT),
+            clock,
+            RowPatience(),
+            options=options,
+            page_size=page_size,
         )
 
     def _insert(self, table: str, rows: Iterable[Sequence[Any]]) -> None:

@@ -14,14 +14,14 @@ from azure.storage.queue import QueueClient
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
-from cdr.edges.storage.account import CONNECTIONS, SETTING, Patience, StorageAccount
+from cdr.edges.storage.account import CONNECTIONS, SETTING, StorageAccount, StoragePatience
 from local.azurite import Azurite
 
 Fault = Literal["sound", "not sent", "answer lost", "answered 503"]
 
-AT_ONCE = Patience(pause_s=0)
+AT_ONCE = StoragePatience(pause_s=0)
 """Second tries follow without a pause."""
-NEVER_AGAIN = Patience(retries=0)
+NEVER_AGAIN = StoragePatience(retries=0)
 
 
 class Line(HTTPAdapter):
@@ -74,7 +74,7 @@ class Storage:
         self.line = Line()
         self.account = self.account_with(AT_ONCE)
 
-    def account_with(self, patience: Patience) -> StorageAccount:
+    def account_with(self, patience: StoragePatience) -> StorageAccount:
         return StorageAccount({SETTING: self.connection_string}, patience, self.line)
 
     def new_name(self) -> str:

@@ -26,7 +26,7 @@ from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.tables import facts_of
 from cdr.edges.sql.timeouts import USUAL, Timeouts
-from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Patience, Row, progress
+from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Row, RowPatience, progress
 from cdr.intake.id_position import Range
 from cdr.intake.ports import Position, Progress, SourceFacts
 from shared import log
@@ -57,7 +57,7 @@ class SqlCallLog:
         database: CdrDatabase,
         schema_sql: str,
         clock: Clock,
-        patience: Patience,
+        patience: RowPatience,
         page_size: int = PAGE_SIZE,
         *,
         timeouts: Timeouts = USUAL,

@@ -15,7 +15,7 @@ from cdr.edges.sql.moments import moment_in_utc
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.tables import facts_of
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
-from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Patience, Row, progress
+from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Row, RowPatience, progress
 from cdr.intake.id_position import Range
 from cdr.intake.ports import Position, Progress, SourceFacts
 from cdr.intake.v18_segments import calls_of
@@ -42,7 +42,7 @@ class SqlV18:
         database: Database,
         segments_sql: str,
         clock: Clock,
-        patience: Patience,
+        patience: RowPatience,
         *,
         options: FoldOptions,
         page_size: int = PAGE_SIZE,

@@ -27,7 +27,7 @@ RETRIED = frozenset({"GET", "PUT", "DELETE", "POST", "PATCH"})
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class StoragePatience:
     """With an account that does not do its work: how long for an answer, how often again, and the pause before that,
     which doubles. The SDK's own patience is minutes; a claim's lease is not."""
 
@@ -37,9 +37,9 @@ class Patience:
     pause_s: int = 1
 
 
-USUAL = Patience()
+USUAL = StoragePatience()
 
-HASTY = Patience(connect_s=2, retries=0)
+HASTY = StoragePatience(connect_s=2, retries=0)
 """Of a person who looks: he looks again. A page of a query may take the service all of the time for an answer."""
 
 
@@ -54,7 +54,7 @@ class StorageAccount:
     def __init__(
         self,
         environment: Mapping[str, str],
-        patience: Patience = USUAL,
+        patience: StoragePatience = USUAL,
         adapter: BaseAdapter | None = None,
         clock: SystemClock | None = None,
     ) -> None:

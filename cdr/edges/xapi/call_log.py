@@ -26,8 +26,8 @@ from cdr.edges.xapi.client import Forbidden, Item, NotThere, TooMuchAtOnce, Xapi
 from cdr.intake.columns import text_in
 from cdr.intake.leg import Leg
 from cdr.intake.report_log import Window
-from cdr.intake.report_rows import leg_of_report, moment_in
 from cdr.intake.under_way import UnderWay
+from cdr.intake.xapi_rows import leg_of_report, moment_in
 from shared.errors import SourceUnavailable
 
 MOST_ROWS = 500

@@ -19,7 +19,7 @@ from cdr.calls.call import CallRecord
 from cdr.calls.fingerprint import fingerprint
 from cdr.calls.times import stands_for_no_time
 from cdr.intake import id_position
-from cdr.intake.id_order import IdOrderReader, Patience, Row
+from cdr.intake.id_order import IdOrderReader, Row, RowPatience
 from cdr.intake.id_position import Gap, IdPosition
 from cdr.intake.ports import Batch, CallReader, Lag, Position, Progress, StartFrom
 from shared.clock import HandMovedClock
@@ -30,7 +30,7 @@ from tests.support.factories import make_raw_row, make_record
 from tests.support.raw_rows import OTHER_COLUMNS, values
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-PATIENCE = Patience(gap_wait=timedelta(minutes=15), open_row_wait=timedelta(hours=24))
+PATIENCE = RowPatience(gap_wait=timedelta(minutes=15), open_row_wait=timedelta(hours=24))
 MOMENT = timedelta(milliseconds=1)
 UNDER_WAY = {"ended_at": None, "duration_s": None}
 
@@ -41,7 +41,7 @@ class Site:
 
     clock: HandMovedClock = field(default_factory=lambda: HandMovedClock(NOON))
     table: InMemoryRowTable = field(default_factory=InMemoryRowTable)
-    patience: Patience = PATIENCE
+    patience: RowPatience = PATIENCE
     text: Position | None = None
     read: list[int] = field(default_factory=list)
     meanwhile: Callable[[], None] = lambda: None

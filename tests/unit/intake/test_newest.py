@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cdr.calls.call import CallRecord
 from cdr.intake.folded import FoldOptions
-from cdr.intake.id_order import IdOrderReader, Patience
+from cdr.intake.id_order import IdOrderReader, RowPatience
 from cdr.intake.leg import Leg, Side
 from cdr.intake.legs_by_call import Touched
 from cdr.intake.newest import FIRST_SPAN, MOST_READ
@@ -30,7 +30,7 @@ SECOND = timedelta(seconds=1)
 
 def newest_ids(table: InMemoryRowTable, limit: int, page_size: int = 5) -> list[int]:
     with table.connect() as rows:
-        reader = IdOrderReader(rows, HandMovedClock(NOON), Patience(), page_size=page_size)
+        reader = IdOrderReader(rows, HandMovedClock(NOON), RowPatience(), page_size=page_size)
         return [int(record.id) for record in reader.newest(limit)]
 
 

@@ -11,7 +11,7 @@ import pytest
 from cdr.calls.rules import CallRules
 from cdr.groups.alerts import AlertPolicy
 from cdr.intake.folded import FoldOptions
-from cdr.intake.id_order import Patience
+from cdr.intake.id_order import RowPatience
 from cdr.intake.time_order import LegPatience
 from cdr.wiring import plans
 from shared.config.calls import Calls
@@ -62,9 +62,9 @@ def test_a_date_to_start_from_is_meant_in_the_databases_time_zone(start_from: st
 
 
 def test_how_long_is_waited_for_rows_can_be_configured() -> None:
-    assert plans.patience(make_settings().three_cx) == Patience()
+    assert plans.patience(make_settings().three_cx) == RowPatience()
     three_cx = with_three_cx("gap_wait: 2 minutes", "open_row_wait: 3 h").three_cx
-    assert plans.patience(three_cx) == Patience(timedelta(minutes=2), timedelta(hours=3))
+    assert plans.patience(three_cx) == RowPatience(timedelta(minutes=2), timedelta(hours=3))
     settling = make_settings(environment={}).three_cx.model_copy(update={"settle_seconds": 20})
     assert plans.patience(settling).settle == timedelta(seconds=20)
 
