@@ -16,22 +16,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
 from requests.adapters import BaseAdapter
 from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError
 
-from cdr.edges.http_connection import Adapter, Progress, of_exchange
+from cdr.edges.http_connection import Adapter, Progress, Surroundings, of_exchange
+from cdr.edges.http_errors import FOREIGN, reason_of, root_of
 
 MAX_ANSWER_BYTES = 65_536
 LONGEST_WORDS = 1_000
-
-FOREIGN = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
-"""Whatever requests, urllib3, http.client, ssl and the codec of host names raise."""
 
 # At the level of debugging it writes every path and query, which of a webhook is the secret.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
@@ -147,17 +143,17 @@ class HttpClient:
             ):
                 return Answer(answer.status_code, answer.headers, _body(answer, most_bytes))
         except FOREIGN as exc:
-            root = _root_of(exc)
+            root = root_of(exc)
             kind = Unanswered if progress.is_sent else NeverSent
-            raise kind(_reason(root), timed_out=isinstance(root, TimeoutError)) from exc
+            raise kind(reason_of(root), timed_out=isinstance(root, TimeoutError)) from exc
 
     @cached_property
     def _session(self) -> requests.Session:
         session = _Session()
         session.auth = self._auth
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        found = session.merge_environment_settings(self._address, {}, None, self._ca_file, None)
-        session.proxies, session.verify, session.trust_env = found["proxies"], found["verify"], False
+        found = Surroundings.of(self._address, self._ca_file)
+        session.proxies, session.verify, session.trust_env = found.proxies, found.verify, False
         for scheme in ("http://", "https://"):
             session.mount(scheme, self._adapter or Adapter())
         return session
@@ -177,18 +173,3 @@ def _body(answer: requests.Response, most_bytes: int) -> bytes:
         if len(raw) >= most_bytes:
             break
     return bytes(raw[:most_bytes])
-
-
-def _root_of(error: BaseException) -> BaseException:
-    """What was raised first, from within the exceptions that the libraries wrapped it in."""
-    wrapped = (error.__cause__, getattr(error, "reason", None), getattr(error, "original_error", None), *error.args)
-    inner = next((each for each in wrapped if isinstance(each, BaseException)), None)
-    return _root_of(inner) if inner else error
-
-
-def _reason(root: BaseException) -> str:
-    """The system's words, in which there is no address; of a library, whose words may hold one, the error's name."""
-    if not isinstance(root, OSError) or isinstance(root, requests.RequestException):
-        return type(root).__name__
-    words = getattr(root, "verify_message", None) or root.strerror or str(root)
-    return re.sub(r"\s+", " ", words)[:200] or type(root).__name__

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, cast
 
+from requests import Request, Session
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -50,6 +51,8 @@ class Progress:
     """Whether some of the request may have left this machine."""
     may_send: Callable[[], bool] = lambda: True
     """Asked when it is about to."""
+    connect_s: float = CONNECT_TIMEOUT_S
+    """At most, until there is a connection."""
 
     def left(self) -> float:
         """Seconds until the deadline.
@@ -64,7 +67,7 @@ class Progress:
     @contextmanager
     def connecting(self) -> Iterator[None]:
         """Within, there is less time; and what is sent (to a proxy, for TLS) is not the request."""
-        whole, self.ends = self.ends, min(self.ends, self.monotonic() + CONNECT_TIMEOUT_S)
+        whole, self.ends = self.ends, min(self.ends, self.monotonic() + self.connect_s)
         try:
             yield
         finally:
@@ -223,7 +226,21 @@ def _keep_alive(sock: socket.socket) -> None:
                 sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-# What a session takes
+# Which way
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the environment says of the way to an address: its proxies, and whose certificates count."""
+
+    proxies: MutableMapping[str, str]
+    verify: bool | str | None
+
+    @classmethod
+    def of(cls, address: str, ca_file: str | None = None) -> Surroundings:
+        """Read from the environment's variables, which takes a while. A ``ca_file`` goes before theirs."""
+        found = Session().merge_environment_settings(address, {}, None, ca_file, None)
+        return cls(found["proxies"], found["verify"])
 
 
 class Adapter(HTTPAdapter):
@@ -240,3 +257,10 @@ class Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = POOLS
         return manager
+
+    def way_to(self, address: str, surroundings: Surroundings) -> tuple[HTTPConnectionPool, bool]:
+        """The connections to an address, for who does without a session; and whether a proxy must be told the whole
+        address in each request."""
+        request = Request("GET", address).prepare()
+        pool = self.get_connection_with_tls_context(request, surroundings.verify, surroundings.proxies)
+        return cast("HTTPConnectionPool", pool), self.request_url(request, surroundings.proxies) == request.url

@@ -7,21 +7,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import SystemClock
 from shared.errors import StorageUnavailable
 
 if TYPE_CHECKING:
-    import requests
+    from datetime import timedelta
+
+    from azure.core.pipeline.transport import HttpTransport
+    from azure.core.rest import HttpRequest, HttpResponse
     from azure.data.tables import TableClient
     from azure.storage.queue import QueueClient
-    from requests.adapters import BaseAdapter
 
 SETTING = "AzureWebJobsStorage"
-
-CONNECTIONS = 32
-"""The most worker threads that the Functions worker has."""
 
 RETRIED = frozenset({"GET", "PUT", "DELETE", "POST", "PATCH"})
 
@@ -32,7 +32,7 @@ class StoragePatience:
     which doubles. The SDK's own patience is minutes; a claim's lease is not."""
 
     connect_s: int = 5
-    read_s: int = 10
+    answer_s: int = 10
     retries: int = 3
     pause_s: int = 1
 
@@ -47,19 +47,19 @@ class StorageAccount:
     """Makes clients for the account that the app setting AzureWebJobsStorage names.
 
     A connection string, or, for a managed identity, the settings AzureWebJobsStorage__queueServiceUri and
-    __tableServiceUri (or __accountName), with __clientId for a user-assigned one. ``adapter`` carries the requests.
-    The ``clock`` hears what time it is there from every answer.
+    __tableServiceUri (or __accountName), with __clientId for a user-assigned one. The ``clock`` hears what time
+    it is there from every answer, unless another ``transport`` carries the requests.
     """
 
     def __init__(
         self,
         environment: Mapping[str, str],
         patience: StoragePatience = USUAL,
-        adapter: BaseAdapter | None = None,
+        transport: HttpTransport[HttpRequest, HttpResponse] | None = None,
         clock: SystemClock | None = None,
     ) -> None:
         self._patience = patience
-        self._adapter = adapter
+        self._own_transport = transport
         self._clock = clock
         self._connection_string = environment.get(SETTING, "")
         name = environment.get(f"{SETTING}__accountName")
@@ -73,12 +73,12 @@ class StorageAccount:
     def queue_client(self, name: str) -> QueueClient:
         from azure.storage.queue import QueueClient, TextBase64DecodePolicy, TextBase64EncodePolicy
 
-        options = {
+        options: dict[str, Any] = {
             **self._retries(),
             "initial_backoff": self._patience.pause_s,
             "increment_base": 2 * self._patience.pause_s,
             "random_jitter_range": 3 * self._patience.pause_s,
-            "transport": self._transport(),
+            "transport": self._transport,
             "message_encode_policy": TextBase64EncodePolicy(),
             "message_decode_policy": TextBase64DecodePolicy(),
         }
@@ -99,10 +99,10 @@ class StorageAccount:
             def on_request(self, request: PipelineRequest[Any]) -> None:
                 request.context.options["retry_on_methods"] = RETRIED
 
-        options = {
+        options: dict[str, Any] = {
             **self._retries(),
             "retry_backoff_factor": self._patience.pause_s / 2,
-            "transport": self._transport(),
+            "transport": self._transport,
             "per_call_policies": [RetriedWrites()],
         }
         if self._connection_string:
@@ -121,32 +121,24 @@ class StorageAccount:
             with translated("storage"), suppress(HttpResponseError):
                 self.queue_client("any").get_queue_properties()
 
-    def _hear(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        try:
-            said = parsedate_to_datetime(response.headers["Date"])
-        except (KeyError, ValueError):
-            return
-        if self._clock is not None and said.tzinfo is not None:
-            self._clock.hear(said, response.elapsed)
+    def _hear(self, date: str, took: timedelta) -> None:
+        with suppress(ValueError):
+            said = parsedate_to_datetime(date)
+            if self._clock is not None and said.tzinfo is not None:
+                self._clock.hear(said, took)
 
     def _retries(self) -> Mapping[str, int]:
         return {f"retry_{kind}": self._patience.retries for kind in ("total", "connect", "read", "status")}
 
-    def _transport(self) -> Any:
-        """With room for every worker thread (beyond it, a connection is made and thrown away for each request), and
-        with time-outs: a client that is given a transport does not hand its own on."""
-        import requests
-        from azure.core.pipeline.transport import RequestsTransport
-        from requests.adapters import HTTPAdapter
+    @cached_property
+    def _transport(self) -> HttpTransport[HttpRequest, HttpResponse]:
+        """One for all clients."""
+        if self._own_transport is not None:
+            return self._own_transport
+        from cdr.edges.storage.transport import StorageTransport
 
-        session = requests.Session()
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, self._adapter or HTTPAdapter(pool_maxsize=CONNECTIONS))
-        session.hooks["response"] = [self._hear]
-        connect_s, read_s = self._patience.connect_s, self._patience.read_s
-        return RequestsTransport(
-            session=session, session_owner=False, connection_timeout=connect_s, read_timeout=read_s
-        )
+        patience = self._patience
+        return StorageTransport(connect_s=patience.connect_s, answer_s=patience.answer_s, hear=self._hear)
 
     def _uri(self, service: str) -> str:
         uri = self._uris[service]
