@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import socket
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from requests import Request, Session
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 if TYPE_CHECKING:
@@ -243,8 +243,41 @@ class Surroundings:
         return cls(found["proxies"], found["verify"])
 
 
+@dataclass(frozen=True)
+class Line:
+    """The connections to one host. ``prefix`` comes before a path where a proxy is to be told the whole address."""
+
+    pool: HTTPConnectionPool
+    prefix: str
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | str | Iterable[bytes] | None,
+        headers: Mapping[str, str],
+        progress: Progress,
+        **reading: bool,
+    ) -> BaseHTTPResponse:
+        """Send a request, within the exchange that the progress is of, and read its answer's head at least.
+
+        :param reading: ``preload_content`` and ``decode_content``, which urllib3 says more about
+        """
+        return self.pool.urlopen(
+            method,
+            self.prefix + path,
+            body,
+            headers,
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            timeout=max(progress.left(), 0.001),
+            **reading,
+        )
+
+
 class Adapter(HTTPAdapter):
-    """What carries a session's requests. Only to be used within ``of_exchange``."""
+    """Requests' knowledge of proxies and certificates, without its sessions. Lines are used within ``of_exchange``."""
 
     def __init__(self) -> None:
         super().__init__(pool_maxsize=POOL_SIZE)
@@ -258,9 +291,8 @@ class Adapter(HTTPAdapter):
         manager.pool_classes_by_scheme = POOLS
         return manager
 
-    def way_to(self, address: str, surroundings: Surroundings) -> tuple[HTTPConnectionPool, bool]:
-        """The connections to an address, for who does without a session; and whether a proxy must be told the whole
-        address in each request."""
+    def line_to(self, address: str, surroundings: Surroundings) -> Line:
         request = Request("GET", address).prepare()
         pool = self.get_connection_with_tls_context(request, surroundings.verify, surroundings.proxies)
-        return cast("HTTPConnectionPool", pool), self.request_url(request, surroundings.proxies) == request.url
+        told = self.request_url(request, surroundings.proxies)
+        return Line(cast("HTTPConnectionPool", pool), told.removesuffix(request.path_url))

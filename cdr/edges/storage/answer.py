@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, Self
 
 from azure.core.exceptions import DecodeError, HttpResponseError
 from azure.core.pipeline import transport
 from azure.core.rest import HttpRequest, HttpResponse
-from requests.utils import get_encoding_from_headers
 from urllib3 import BaseHTTPResponse
 from urllib3 import HTTPResponse as WireResponse
 from urllib3.exceptions import DecodeError as WireDecodeError
 
 FIRST_ERROR = 400
+
+_CHARSET = re.compile(r"""charset=["']?([\w.:-]+)""", re.IGNORECASE)
 
 
 class StorageAnswer(HttpResponse):
@@ -67,7 +71,10 @@ class StorageAnswer(HttpResponse):
 
     @property
     def encoding(self) -> str | None:
-        return self._encoding or get_encoding_from_headers(self._headers)
+        if self._encoding is None and (named := _CHARSET.search(self.content_type or "")):
+            with suppress(LookupError):
+                self._encoding = codecs.lookup(named[1]).name
+        return self._encoding
 
     @encoding.setter
     def encoding(self, value: str | None) -> None:
@@ -80,7 +87,7 @@ class StorageAnswer(HttpResponse):
     def text(self, encoding: str | None = None) -> str:
         """UTF-8 unless it says otherwise; the service's XML begins with a byte order mark, which is no part of it."""
         chosen = encoding or self.encoding or "utf-8"
-        return self._content.decode("utf-8-sig" if chosen.lower() in ("utf-8", "utf8") else chosen, "replace")
+        return self._content.decode("utf-8-sig" if chosen == "utf-8" else chosen, "replace")
 
     def json(self) -> Any:
         return json.loads(self.text())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -22,9 +21,9 @@ from azure.core.exceptions import (
 )
 from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest, HttpResponse
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool
+from urllib3 import BaseHTTPResponse
 
-from cdr.edges.http_connection import Adapter, Progress, Surroundings, of_exchange
+from cdr.edges.http_connection import Adapter, Line, Progress, Surroundings, of_exchange
 from cdr.edges.http_errors import FOREIGN, reason_of, root_of
 from cdr.edges.storage.answer import StorageAnswer
 
@@ -38,14 +37,6 @@ ERRORS: dict[tuple[bool, bool], type[AzureError]] = {
     (True, True): ServiceResponseTimeoutError,
 }
 """By whether the request went out, and whether it took too long: what the SDKs' retries go by."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """To one host. ``prefix`` comes before a path where a proxy is to be told the whole address."""
-
-    pool: HTTPConnectionPool
-    prefix: str
 
 
 class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
@@ -71,7 +62,7 @@ class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
         self._hear = hear
         self._monotonic = monotonic
         self._adapter = Adapter()
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
 
     def send(self, request: HttpRequest, **options: Any) -> StorageAnswer:
         """:raises ServiceRequestError: nobody has seen the request
@@ -83,7 +74,7 @@ class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
         progress = Progress(self._monotonic, began + within_s, connect_s=connect_s)
         try:
             with of_exchange(progress):
-                wire = self._exchange(request, within_s)
+                wire = self._exchange(request, progress)
         except FOREIGN as exc:
             root = root_of(exc)
             kind = ERRORS[progress.is_sent, isinstance(root, TimeoutError)]
@@ -92,30 +83,18 @@ class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
             self._hear(said, timedelta(seconds=self._monotonic() - began))
         return StorageAnswer(request, wire)
 
-    def _exchange(self, request: HttpRequest, within_s: float) -> BaseHTTPResponse:
+    def _exchange(self, request: HttpRequest, progress: Progress) -> BaseHTTPResponse:
         address = urlsplit(request.url)
         line = self._line_to(f"{address.scheme}://{address.netloc}")
-        body = _body_of(request)
-        headers = dict(request.headers)
+        path = f"{address.path or '/'}?{address.query}" if address.query else address.path or "/"
+        body, headers = _body_of(request), dict(request.headers)
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
-        target = f"{address.path or '/'}?{address.query}" if address.query else address.path or "/"
-        return line.pool.urlopen(
-            request.method,
-            line.prefix + target,
-            body=body,
-            headers=headers,
-            retries=False,
-            redirect=False,
-            assert_same_host=False,
-            timeout=max(within_s, 0.001),
-            decode_content=False,
-        )
+        return line.ask(request.method, path, body, headers, progress, decode_content=False)
 
-    def _line_to(self, origin: str) -> _Line:
+    def _line_to(self, origin: str) -> Line:
         if (line := self._lines.get(origin)) is None:
-            pool, is_told_all = self._adapter.way_to(origin, Surroundings.of(origin))
-            line = self._lines[origin] = _Line(pool, origin if is_told_all else "")
+            line = self._lines[origin] = self._adapter.line_to(origin, Surroundings.of(origin))
         return line
 
     def open(self) -> None:
