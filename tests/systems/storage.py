@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -12,7 +11,7 @@ from azure.core.exceptions import ServiceRequestError, ServiceResponseTimeoutErr
 from azure.core.rest import HttpRequest, HttpResponse
 from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient
-from urllib3 import HTTPResponse as WireResponse
+from urllib3 import HTTPHeaderDict
 
 from cdr.edges.storage.account import SETTING, USUAL, StorageAccount, StoragePatience
 from cdr.edges.storage.answer import StorageAnswer
@@ -61,7 +60,7 @@ class Line(StorageTransport):
         answer = super().send(request, **options)
         if fault == "answer lost":
             raise ServiceResponseTimeoutError("no answer")
-        return StorageAnswer(request, WireResponse(BytesIO(), status=503)) if fault == "answered 503" else answer
+        return StorageAnswer(request, 503, "", HTTPHeaderDict(), b"") if fault == "answered 503" else answer
 
 
 class Storage:

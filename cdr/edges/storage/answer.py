@@ -5,36 +5,40 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from io import BytesIO
 from typing import Any, Self
 
 from azure.core.exceptions import DecodeError, HttpResponseError
-from azure.core.pipeline import transport
-from azure.core.rest import HttpRequest, HttpResponse
-from urllib3 import BaseHTTPResponse
-from urllib3 import HTTPResponse as WireResponse
+from azure.core.rest import HttpRequest
+from azure.core.rest import HttpResponse as SdkResponse
+from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.exceptions import DecodeError as WireDecodeError
 
 FIRST_ERROR = 400
 
+_EMPTY_LINE = b"\r\n\r\n"
+_BOUNDARY = re.compile(r"""boundary=["']?([^"';,\s]+)""")
 _CHARSET = re.compile(r"""charset=["']?([\w.:-]+)""", re.IGNORECASE)
 
 
-class StorageAnswer(HttpResponse):
+class StorageAnswer(SdkResponse):
     """What came over the wire, all of it: there is nothing left to wait for when it is read or iterated."""
 
-    def __init__(self, request: HttpRequest, wire: BaseHTTPResponse) -> None:
-        """:param wire: has been read without decoding it
-        :raises DecodeError: what was sent compressed is broken
+    def __init__(
+        self, request: HttpRequest, status: int, reason: str, headers: MutableMapping[str, str], raw: bytes
+    ) -> None:
+        """:param headers: their names are without case
+        :param raw: the body as it came
+        :raises DecodeError: it was sent compressed, and is broken
         """
         self._request = request
-        self._status = wire.status
-        self._reason = wire.reason or ""
-        self._headers = wire.headers
-        self._raw = wire.data
-        self._content = _decoded(wire)
+        self._status = status
+        self._reason = reason
+        self._headers = headers
+        self._raw = raw
+        self._content = _decoded(raw, headers)
         self._encoding: str | None = None
 
     @property
@@ -114,27 +118,43 @@ class StorageAnswer(HttpResponse):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def parts(self) -> Iterator[transport.HttpResponse]:
-        """The answers to the operations of a transaction."""
-        return _Envelope(self).parts()
+    def parts(self) -> Sequence[StorageAnswer]:
+        """The answers to the operations of a transaction.
+
+        :raises ValueError: it is no answer to a transaction
+        """
+        return [StorageAnswer(self._request, *part) for part in answers_in(self._content, self.content_type or "")]
 
 
-class _Envelope(transport.HttpResponse):
-    """What takes a transaction's answer apart."""
+def answers_in(body: bytes, content_type: str) -> Iterator[tuple[int, str, MutableMapping[str, str], bytes]]:
+    """The HTTP answers within a multipart message, and within such messages in it: status, reason, headers, body.
 
-    def __init__(self, answer: StorageAnswer) -> None:
-        super().__init__(answer.request, None)  # type: ignore[arg-type]
-        self.content_type = answer.content_type
-        self._whole = answer.content
+    The SDKs' own way, by the standard library's e-mail, takes a third of a transaction's time.
+    """
+    boundary = _BOUNDARY.search(content_type)
+    if not content_type.startswith("multipart/mixed") or boundary is None:
+        raise ValueError(f"{content_type[:100]} is no multipart message")
+    for part in body.split(b"--" + boundary[1].encode())[1:-1]:
+        head, _, inner = part.partition(_EMPTY_LINE)
+        kind = _headers_in(head.splitlines()).get("Content-Type", "")
+        if kind.startswith("multipart/mixed"):
+            yield from answers_in(inner, kind)
+            continue
+        answer, _, content = inner.partition(_EMPTY_LINE)
+        first, *fields = answer.splitlines()
+        _, status, *reason = first.decode("latin-1").split(" ", 2)
+        yield int(status), " ".join(reason), _headers_in(fields), content.removesuffix(b"\r\n")
 
-    def body(self) -> bytes:
-        return self._whole
+
+def _headers_in(lines: Sequence[bytes]) -> HTTPHeaderDict:
+    pairs = (line.decode("latin-1").partition(":") for line in lines if line)
+    return HTTPHeaderDict({name: value.strip() for name, _, value in pairs})
 
 
-def _decoded(wire: BaseHTTPResponse) -> bytes:
-    if "Content-Encoding" not in wire.headers:
-        return wire.data
+def _decoded(raw: bytes, headers: MutableMapping[str, str]) -> bytes:
+    if "Content-Encoding" not in headers:
+        return raw
     try:
-        return WireResponse(BytesIO(wire.data), headers=wire.headers).data
+        return HTTPResponse(BytesIO(raw), headers=headers).data
     except WireDecodeError as exc:
         raise DecodeError("what was sent compressed is broken", error=exc) from exc

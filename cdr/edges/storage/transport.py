@@ -81,7 +81,7 @@ class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
             raise kind(reason_of(root), error=exc) from exc
         if (said := wire.headers.get("Date")) is not None:
             self._hear(said, timedelta(seconds=self._monotonic() - began))
-        return StorageAnswer(request, wire)
+        return StorageAnswer(request, wire.status, wire.reason or "", wire.headers, wire.data)
 
     def _exchange(self, request: HttpRequest, progress: Progress) -> BaseHTTPResponse:
         address = urlsplit(request.url)
