@@ -16,6 +16,7 @@ from shared.errors import StorageUnavailable
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from azure.core.credentials import TokenCredential
     from azure.core.pipeline.transport import HttpTransport
     from azure.core.rest import HttpRequest, HttpResponse
     from azure.data.tables import TableClient
@@ -85,7 +86,7 @@ class StorageAccount:
         if self._connection_string:
             with _described():
                 return QueueClient.from_connection_string(self._connection_string, name, **options)
-        return QueueClient(self._uri("queue"), name, credential=self._credential(), **options)
+        return QueueClient(self._uri("queue"), name, credential=self._credential, **options)
 
     def table_client(self, name: str) -> TableClient:
         from azure.core.pipeline import PipelineRequest
@@ -108,7 +109,7 @@ class StorageAccount:
         if self._connection_string:
             with _described():
                 return TableClient.from_connection_string(self._connection_string, name, **options)
-        return TableClient(self._uri("table"), name, credential=self._credential(), **options)
+        return TableClient(self._uri("table"), name, credential=self._credential, **options)
 
     def tell_time(self) -> None:
         """Let the clock hear what time it is, unless it has. Any answer tells.
@@ -146,7 +147,9 @@ class StorageAccount:
             raise StorageUnavailable(f"the app setting {SETTING} is missing (or {SETTING}__{service}ServiceUri)")
         return uri
 
-    def _credential(self) -> Any:
+    @cached_property
+    def _credential(self) -> TokenCredential:
+        """One for all clients: it keeps its tokens."""
         from azure.identity import DefaultAzureCredential
 
         return DefaultAzureCredential(managed_identity_client_id=self._client_id)
