@@ -132,6 +132,8 @@ class _TimedResponse(HTTPResponse):
 class _Connection(HTTPConnection):
     response_class = _TimedResponse
     _used_at = 0.0
+    _head: bytes | None = None
+    """Of a request, while it waits for the body."""
 
     def connect(self) -> None:
         with _current.get().connecting():
@@ -140,7 +142,18 @@ class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         return _connected(self.host.strip("[]"), self.port or self.default_port, _current.get())
 
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:
+        """A body goes out in one piece with its head, so that the other side is not woken twice."""
+        if self.sock is None:
+            self.connect()
+        self._head = b"" if body and isinstance(body, bytes | str) else None
+        super().request(method, url, body, headers, **options)
+
     def send(self, data: Any) -> None:
+        if self._head == b"":
+            self._head = data
+            return
+        data, self._head = (self._head or b"") + data, None
         progress = _current.get()
         if self.sock is None:
             self.connect()

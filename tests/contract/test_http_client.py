@@ -405,6 +405,18 @@ def test_the_environment_is_asked_once(monkeypatch: pytest.MonkeyPatch, closed_p
         assert isinstance(failure_of(client(server.url)), NeverSent)
 
 
+def test_a_request_goes_out_in_one_piece() -> None:
+    pieces: list[bytes] = []
+
+    def play(conversation: Conversation) -> None:
+        pieces.append(conversation.connection.recv(65_536))
+        conversation.say(OK)
+
+    with serving(play) as server:
+        client(server.url).exchange("POST", json={"a": 1})
+    assert pieces[0].endswith(b'\r\n\r\n{"a": 1}')
+
+
 def test_a_form_and_json_are_sent_as_such() -> None:
     with answering(OK) as server:
         http = client(server.url)
