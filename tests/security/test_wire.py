@@ -23,6 +23,8 @@ from cdr.edges.alert_webhooks import Webhook, WebhookNotifier
 from cdr.edges.call_logger.alerts import RestAlertApi
 from cdr.edges.call_logger.auth import make_auth
 from cdr.edges.call_logger.calls import RestCallApi
+from cdr.edges.storage.account import SETTING, StorageAccount
+from cdr.edges.storage.queue import StorageCallQueue
 from cdr.edges.xapi.client import XapiClient, XapiLogin
 from cdr.edges.xapi.members import XapiMemberSource
 from cdr.groups.alerts import AlertType
@@ -34,6 +36,7 @@ from tests.support.factories import make_call
 from tests.systems import certificates
 from tests.systems.certificates import OwnCertificate
 from tests.systems.raw_server import RawServer, raw_server
+from tests.systems.storage import NEVER_AGAIN
 
 TOKEN = "api-token-7fk3"
 CLIENT_SECRET = "client-secret-q81z"
@@ -71,6 +74,11 @@ def tell_webhook(url: str, _ca_file: str | None = None) -> object:
     return WebhookNotifier([Webhook("json", f"{url}/hook")]).tell(NOTICE)
 
 
+def ask_storage(url: str, _ca_file: str | None = None) -> object:
+    setting = f"AccountName=calls;AccountKey=a2V5;QueueEndpoint={url}/calls;TableEndpoint={url}/calls;"
+    return StorageCallQueue(StorageAccount({SETTING: setting}, NEVER_AGAIN), "calls").depth()
+
+
 WITH_CA_FILE: dict[str, Talk] = {
     "submission": submit,
     "alerts": look_for_alerts,
@@ -78,6 +86,8 @@ WITH_CA_FILE: dict[str, Talk] = {
     "phone system": ask_phone_system,
 }
 TALKS = WITH_CA_FILE | {"webhook": tell_webhook}
+ALL = TALKS | {"storage": ask_storage}
+"""The storage account is trusted as far as redirections and the length of its answers go: its SDKs see to those."""
 
 
 def each(talks: dict[str, Talk]) -> pytest.MarkDecorator:
@@ -96,7 +106,7 @@ def said_to(server: RawServer) -> bytes:
 # TLS
 
 
-@each(TALKS)
+@each(ALL)
 def test_nothing_is_said_to_a_server_whose_certificate_nobody_vouches_for(talk: Talk, own: OwnCertificate) -> None:
     with raw_server(tls=own.context) as server:
         with pytest.raises(PipelineError):
@@ -160,7 +170,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", str(file))
 
 
-@each(TALKS)
+@each(ALL)
 def test_a_password_of_the_developers_netrc_goes_to_nobody(talk: Talk, netrc: None) -> None:
     with raw_server() as server:
         with pytest.raises(PipelineError):
@@ -169,7 +179,7 @@ def test_a_password_of_the_developers_netrc_goes_to_nobody(talk: Talk, netrc: No
         assert b"authorization: basic" not in said_to(server).lower()
 
 
-@each(TALKS)
+@each(ALL)
 def test_a_proxy_of_the_environment_is_used_but_learns_only_the_host_where_the_address_is_https(
     talk: Talk, netrc: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
