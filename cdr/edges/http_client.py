@@ -24,8 +24,9 @@ from requests.auth import AuthBase
 from requests.utils import default_headers
 from urllib3 import BaseHTTPResponse
 
-from cdr.edges.http_connection import Adapter, Line, Progress, Surroundings, of_exchange
+from cdr.edges.http_connection import Progress, of_exchange
 from cdr.edges.http_errors import FOREIGN, reason_of, root_of
+from cdr.edges.http_line import Adapter, Line, Surroundings
 
 MAX_ANSWER_BYTES = 65_536
 LONGEST_WORDS = 1_000

@@ -21,7 +21,8 @@ import urllib3.exceptions
 from urllib3 import BaseHTTPResponse
 
 from cdr.edges.http_client import Answer, HttpClient, HttpFailure, NeverSent, Unanswered
-from cdr.edges.http_connection import IDLE_S, Adapter, Line
+from cdr.edges.http_connection import IDLE_S
+from cdr.edges.http_line import Adapter, Line
 from tests.support.waiting import wait_until
 from tests.systems.conversation import Conversation, answering, serving
 

@@ -75,11 +75,10 @@ class StorageAccount:
         from azure.storage.queue import QueueClient, TextBase64DecodePolicy, TextBase64EncodePolicy
 
         options: dict[str, Any] = {
-            **self._retries(),
+            **self._usual,
             "initial_backoff": self._patience.pause_s,
             "increment_base": 2 * self._patience.pause_s,
             "random_jitter_range": 3 * self._patience.pause_s,
-            "transport": self._transport,
             "message_encode_policy": TextBase64EncodePolicy(),
             "message_decode_policy": TextBase64DecodePolicy(),
         }
@@ -101,9 +100,8 @@ class StorageAccount:
                 request.context.options["retry_on_methods"] = RETRIED
 
         options: dict[str, Any] = {
-            **self._retries(),
+            **self._usual,
             "retry_backoff_factor": self._patience.pause_s / 2,
-            "transport": self._transport,
             "per_call_policies": [RetriedWrites()],
         }
         if self._connection_string:
@@ -128,8 +126,10 @@ class StorageAccount:
             if self._clock is not None and said.tzinfo is not None:
                 self._clock.hear(said, took)
 
-    def _retries(self) -> Mapping[str, int]:
-        return {f"retry_{kind}": self._patience.retries for kind in ("total", "connect", "read", "status")}
+    @property
+    def _usual(self) -> Mapping[str, Any]:
+        retries = {f"retry_{kind}": self._patience.retries for kind in ("total", "connect", "read", "status")}
+        return {**retries, "permit_redirects": False, "transport": self._transport}
 
     @cached_property
     def _transport(self) -> HttpTransport[HttpRequest, HttpResponse]:

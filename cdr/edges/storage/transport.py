@@ -23,8 +23,9 @@ from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest, HttpResponse
 from urllib3 import BaseHTTPResponse
 
-from cdr.edges.http_connection import Adapter, Line, Progress, Surroundings, of_exchange
+from cdr.edges.http_connection import Progress, of_exchange
 from cdr.edges.http_errors import FOREIGN, reason_of, root_of
+from cdr.edges.http_line import Adapter, Line, Surroundings
 from cdr.edges.storage.answer import StorageAnswer
 
 Hear = Callable[[str, timedelta], None]
