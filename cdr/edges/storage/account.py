@@ -102,6 +102,7 @@ class StorageAccount:
         options: dict[str, Any] = {
             **self._usual,
             "retry_backoff_factor": self._patience.pause_s / 2,
+            "auto_request_id": False,  # each takes the system's clock; the service has its own, and answers with it
             "per_call_policies": [RetriedWrites()],
         }
         if self._connection_string:
