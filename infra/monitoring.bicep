@@ -7,11 +7,23 @@ param appName string
 @description('Azure region.')
 param location string
 
-@description('Object id of the identity that the app runs as.')
-param principalId string
+@description('Name of the Log Analytics workspace.')
+param workspaceName string
+
+@description('Name of the Application Insights component.')
+param applicationInsightsName string
+
+@description('Most GB of logs a day.')
+param dailyCapGb int
+
+@description('User-assigned identity, in this resource group, that the app runs as.')
+param identityName string
 
 @description('Address that alerts are sent to.')
 param alertEmail string
+
+@description('Tags of the resources.')
+param tags object
 
 var monitoringMetricsPublisher = '3913510d-42f4-4e42-8a64-420c390055eb'
 
@@ -75,11 +87,19 @@ var alerts = [
   }
 ]
 
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: identityName
+}
+
 resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
-  name: '${appName}-logs'
+  name: workspaceName
   location: location
+  tags: tags
   properties: {
     retentionInDays: 30
+    workspaceCapping: {
+      dailyQuotaGb: dailyCapGb
+    }
     sku: {
       name: 'PerGB2018'
     }
@@ -87,8 +107,9 @@ resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
 }
 
 resource component 'Microsoft.Insights/components@2020-02-02' = {
-  name: '${appName}-insights'
+  name: applicationInsightsName
   location: location
+  tags: tags
   kind: 'web'
   properties: {
     Application_Type: 'web'
@@ -98,11 +119,11 @@ resource component 'Microsoft.Insights/components@2020-02-02' = {
 }
 
 resource publisherRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(component.id, principalId, monitoringMetricsPublisher)
+  name: guid(component.id, identity.id, monitoringMetricsPublisher)
   scope: component
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', monitoringMetricsPublisher)
-    principalId: principalId
+    principalId: identity.properties.principalId
     principalType: 'ServicePrincipal'
   }
 }
@@ -110,6 +131,7 @@ resource publisherRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 resource operators 'Microsoft.Insights/actionGroups@2023-01-01' = {
   name: '${appName}-operators'
   location: 'global'
+  tags: tags
   properties: {
     enabled: true
     groupShortName: 'cdr-alerts'
@@ -128,6 +150,7 @@ resource alertRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
   for alert in alerts: {
     name: '${appName}-${alert.name}'
     location: location
+    tags: tags
     kind: 'LogAlert'
     properties: {
       displayName: alert.title
@@ -168,6 +191,7 @@ resource alertRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
 resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
   name: guid(resourceGroup().id, appName, 'workbook')
   location: location
+  tags: tags
   kind: 'shared'
   properties: {
     displayName: 'Calls of ${appName}'
@@ -178,5 +202,8 @@ resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
   }
 }
 
-@description('Name of the Application Insights component.')
-output applicationInsightsName string = component.name
+@description('Resource id of the Log Analytics workspace.')
+output workspaceId string = workspace.id
+
+@description('Resource id of the action group that alerts go to.')
+output actionGroupId string = operators.id

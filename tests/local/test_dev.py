@@ -298,5 +298,5 @@ def test_check_does_all_three_even_if_one_fails_and_mends_the_format_only_outsid
     for ci, formatting in (("", "ruff format"), ("1", "ruff format --check")):
         monkeypatch.setenv("CI", ci)
         assert dev.main(["check"], machine) == 1
-        commands = [formatting, "ruff check", "mypy function_app.py cdr shared local dev.py"]
+        commands = [formatting, "ruff check", "mypy function_app.py cdr shared local infra dev.py"]
         assert lines_of(calls)[-3:] == [f"python -m {command}" for command in commands]
