@@ -60,7 +60,6 @@ DEBIAN_PACKAGES = (
 IN_PARALLEL = ("-n", "4", "--dist", "loadfile")
 
 INTERRUPTED = 130
-
 _NO_NETWORK = re.compile(
     r"NewConnectionError|Failed to establish a new connection|Name(?: or service not known|ResolutionError)"
     r"|Connect(?:ion)?Timeout|ReadTimeoutError|ProxyError|Temporary failure resolving"
@@ -108,7 +107,7 @@ def main(arguments: list[str], machine: Machine | None = None) -> int:
             "test": lambda: test(["-m", "pytest", *IN_PARALLEL, *rest], machine),
             "faults": lambda: test(["-m", "tests.faults", *rest], machine),
             "check": lambda: check(machine),
-            "package": lambda: package(machine),
+            "package": lambda: without_node(["-m", "local.package"], machine),
             "lock": lambda: lock(machine),
         }
         return work[options.command]()
@@ -162,11 +161,15 @@ def run(options: argparse.Namespace, machine: Machine) -> int:
 
 
 def look(options: argparse.Namespace, machine: Machine) -> int:
-    """It needs no storage, so neither Node.js."""
     from local.look.options import as_arguments
 
+    return without_node(["-m", "local.look", *as_arguments(options)], machine)
+
+
+def without_node(command: list[str], machine: Machine) -> int:
+    """What needs no storage needs no Node.js."""
     provide_requirements(FOR_RUNNING, machine)
-    return hand_over(["-m", "local.look", *as_arguments(options)], machine)
+    return hand_over(command, machine)
 
 
 def test(command: list[str], machine: Machine) -> int:
@@ -190,11 +193,6 @@ def check(machine: Machine) -> int:
         subprocess.run([python, "-m", *command], cwd=machine.root, check=False).returncode for command in commands
     ]
     return int(any(statuses))
-
-
-def package(machine: Machine) -> int:
-    provide_requirements(FOR_RUNNING, machine)
-    return hand_over(["-m", "local.package"], machine)
 
 
 def lock(machine: Machine) -> int:
