@@ -87,8 +87,10 @@ def test_what_is_deployed_is_brought_together_for_the_app_s_python_and_looked_at
 
 def test_azd_brings_the_packages_together_and_lets_nothing_be_built_elsewhere() -> None:
     """Also on Windows, where only the name of Python is another one."""
-    (service,) = loaded("azure.yaml")["services"].values()
+    azure = loaded("azure.yaml")
+    (service,) = azure["services"].values()
     assert service["remoteBuild"] is False
-    for hook in service["hooks"].values():
+    for hook in (*azure["hooks"].values(), *service["hooks"].values()):
         assert hook["posix"]["run"].replace("python3 ", "python ", 1) == hook["windows"]["run"]
+        assert (PROJECT / hook["posix"]["run"].split()[1]).is_file()
     assert dev.parse(shlex.split(service["hooks"]["prepackage"]["posix"]["run"])[2:])[0].command == "package"
