@@ -375,6 +375,13 @@ def test_what_holds_the_ledger_survives_a_zone_and_few_instances_are_the_default
     assert (defaults["storageSku"], defaults["maximumInstanceCount"]) == ("Standard_ZRS", 4)
 
 
+def test_what_an_instance_submits_at_once_is_what_the_parameter_says_of_it() -> None:
+    queues = json.loads((INFRA.parent / "host.json").read_text(encoding="utf-8"))["extensions"]["queues"]
+    at_once = queues["batchSize"] + queues["newBatchThreshold"]
+    said = decorator(parsed("main.bicep")["parameters"]["maximumInstanceCount"], "description")
+    assert re.findall(r"\b\d+ with \d+", said) == [f"{n * at_once} with {n}" for n in (1, 4, 40)]
+
+
 def test_logs_are_taken_from_entra_identities_only_and_the_workbook_shows_them() -> None:
     properties = the("monitoring.bicep", "Microsoft.Insights/components")["properties"]
     assert (properties["DisableLocalAuth"], last_word(properties["WorkspaceResourceId"])) == (True, "id")
