@@ -109,13 +109,19 @@ param dnsServers string[] = []
 @description('Give the created virtual network a NAT gateway, so that all outgoing traffic comes from one public address that a firewall can allow.')
 param fixedOutboundAddress bool = false
 
+@description('Most GB of logs a day. Beyond it nothing is logged until the next day, and no alert can see anything, but the one that says so.')
+@minValue(1)
+param dailyLogCapGb int = 1
+
 @description('Address that alerts are sent to.')
 @minLength(3)
 param alertEmail string
 
-@description('Most GB of logs a day. Beyond it nothing is logged until the next day, and no alert can see anything, but the one that says so.')
-@minValue(1)
-param dailyLogCapGb int = 1
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: '${appName}-identity'
+  location: location
+  tags: allTags
+}
 
 // Names that a module gives to its resources are made here: what-if cannot look into a module that is given one which
 // is only known once something else was deployed.
@@ -132,12 +138,6 @@ var databaseSettings = {
   CDR_DB_NAME: cdrDbName
   CDR_DB_USER: cdrDbUser
   CDR_DB_PASSWORD: empty(cdrDbPasswordSecretUri) ? cdrDbPassword : '@Microsoft.KeyVault(SecretUri=${cdrDbPasswordSecretUri})'
-}
-
-resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
-  name: '${appName}-identity'
-  location: location
-  tags: allTags
 }
 
 module network 'network.bicep' = if (empty(existingAppSubnetId)) {
@@ -246,12 +246,6 @@ module app 'app.bicep' = {
   ]
 }
 
-@description('Name of the function app, as azd and its hooks read it.')
-output SERVICE_FUNCTIONS_NAME string = app.outputs.name
-
-@description('Where the function app answers, as azd and its hooks read it.')
-output SERVICE_FUNCTIONS_URI string = 'https://${app.outputs.hostName}'
-
 @description('Name of the function app, for func azure functionapp publish.')
 output functionAppName string = app.outputs.name
 
@@ -272,3 +266,9 @@ output appSubnetId string = appSubnetId
 
 @description('The one outgoing address, if it was asked for.')
 output outboundAddress string = empty(existingAppSubnetId) ? network!.outputs.outboundAddress : ''
+
+@description('Name of the function app, as azd and its hooks read it.')
+output SERVICE_FUNCTIONS_NAME string = app.outputs.name
+
+@description('Where the function app answers, as azd and its hooks read it.')
+output SERVICE_FUNCTIONS_URI string = 'https://${app.outputs.hostName}'
