@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pathspec
 import pytest
 
+from infra.after_publish import functions_in
 from local import package
 from tests.support.requirements import need
 
@@ -94,6 +98,30 @@ def test_secrets_that_azd_or_a_person_keeps_here_are_never_committed() -> None:
     assert asked.stdout.split() == private
 
 
+def install(target: Path, python: str, capfd: pytest.CaptureFixture[str]) -> None:
+    status = package.install(package.ROOT / "requirements.lock", target, python)
+    said = capfd.readouterr().err
+    need("the package index" if re.search(r"error sending request|dns error|Failed to fetch", said) else None)
+    assert (status, said) == (0, "")
+
+
+def test_what_is_published_is_enough_to_load_every_function(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """With nothing of this environment; its Python stands in for the app's."""
+    for file in as_core_tools_does(committed()):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(package.ROOT / file, tmp_path / file)
+    install(tmp_path / package.TARGET, "{}.{}".format(*sys.version_info), capfd)
+    load = (
+        f"import sys, json; sys.path[:0] = {[str(tmp_path), str(tmp_path / package.TARGET)]}; import function_app as f"
+    )
+    tell = "print(json.dumps([each.get_function_name() for each in f.app.get_functions()]))"
+    alone = [sys.executable, "-S", "-E", "-c", f"{load}; {tell}"]
+    done = subprocess.run(alone, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    wanted = functions_in((package.ROOT / "function_app.py").read_text(encoding="utf-8"))
+    assert sorted(json.loads(done.stdout)) == sorted(wanted)
+
+
 def test_the_packages_are_those_of_the_lock_for_the_app_s_python_and_linux(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,10 +129,7 @@ def test_the_packages_are_those_of_the_lock_for_the_app_s_python_and_linux(
     target = tmp_path / "packages"
     (target / "left").mkdir(parents=True)
     python = package.python_of_the_app((package.ROOT / "infra/app.bicep").read_text(encoding="utf-8"))
-    status = package.install(package.ROOT / "requirements.lock", target, python)
-    said = capfd.readouterr().err
-    need("the package index" if re.search(r"error sending request|dns error|Failed to fetch", said) else None)
-    assert (status, said) == (0, "")
+    install(target, python, capfd)
     compiled = {file.suffixes[0] if len(file.suffixes) > 1 else "" for file in target.rglob("*.so")}
     assert f".cpython-{python.replace('.', '')}-x86_64-linux-gnu" in compiled
     assert {suffix for suffix in compiled if suffix.startswith(".cpython")} == {
