@@ -97,10 +97,10 @@ def password(person: Person) -> Iterator[tuple[str, str]]:
 
 
 def typed_password(ask_secret: Ask) -> str:
-    """azd writes it into JSON as it is, where these two would mean something else."""
+    """azd takes it from a command line and writes it into JSON, as it is."""
     typed = ask_secret("Password: ")
-    while not typed or set(typed) & set('"\\'):
-        typed = ask_secret('  not empty, and without " and \\ (one with these has to come from a vault): ')
+    while not typed or typed.startswith("-") or set(typed) & set('"\\'):
+        typed = ask_secret('  one that begins with -, or has " or \\ in it, can only come from a vault: ')
     return typed
 
 
