@@ -107,6 +107,9 @@ param fixedOutboundAddress bool = false
 @minLength(3)
 param alertEmail string
 
+@description('Where docs/runbook.md can be read, for the links in the mails, for example https://git.example.com/cdr/docs/runbook.md.')
+param runbookUrl string = 'docs/runbook.md'
+
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: '${appName}-identity'
   location: location
@@ -199,6 +202,19 @@ module app 'app.bicep' = {
     endpoints
     vaultAccess
   ]
+}
+
+module alerts 'alerts.bicep' = {
+  name: 'alerts'
+  params: {
+    appName: appName
+    location: location
+    applicationInsightsName: monitoring.outputs.applicationInsightsName
+    actionGroupId: monitoring.outputs.actionGroupId
+    healthUrl: 'https://${app.outputs.hostName}/health'
+    runbookUrl: runbookUrl
+    tags: {}
+  }
 }
 
 @description('Name of the function app, for func azure functionapp publish.')

@@ -78,7 +78,7 @@ def _keep_call(job: Job, keeper: PoisonKeeper) -> bool:
         case AlreadySubmitted() as found:
             record_repeated(job, found, ledger, now)
         case Recorded():
-            log.event("poison.kept", level=logging.ERROR, **report.facts_of(job), detail=log.mask_numbers(detail))
+            log.event("poison.kept", level=logging.ERROR, **report.fields_of(job), detail=log.mask_numbers(detail))
     return True
 
 

@@ -12,7 +12,7 @@ from cdr.submission.ports import Claim, Held, Visit
 from shared import log
 from shared.errors import ApiDenied, PipelineError, SubmissionUnknown, TooManyRejections
 
-Facts = dict[str, str | int | None]
+Fields = dict[str, str | int | None]
 """Fields of a log line."""
 
 
@@ -24,7 +24,7 @@ class Effort:
     visit: Visit | None = None
 
 
-def facts_of(job: Job) -> Facts:
+def fields_of(job: Job) -> Fields:
     """What every line of a call has, so that it is found by whatever is known of it."""
     about = job.outline
     return {
@@ -37,7 +37,7 @@ def facts_of(job: Job) -> Facts:
     }
 
 
-def _effort_of(job: Job, effort: Effort) -> Facts:
+def _effort_of(job: Job, effort: Effort) -> Fields:
     """``waited_s`` is since the call's end; below zero it tells of a wrong time zone, or of clocks that differ."""
     ended_at, visit = job.outline.ended_at, effort.visit
     return {
@@ -56,7 +56,7 @@ def settled(job: Job, claim: Claim, settlement: Settlement, effort: Effort, *, i
     log.event(
         f"call.{settlement.state}",
         level=_level(settlement) if is_told else logging.INFO,
-        **facts_of(job),
+        **fields_of(job),
         **_effort_of(job, effort),
         attempts=claim.attempts,
         reason=settlement.reason,
@@ -77,20 +77,20 @@ def _level(settlement: Settlement) -> int:
 
 def repeated(job: Job, *, is_own: bool) -> None:
     if is_own:
-        log.event("call.repeated", level=logging.INFO, **facts_of(job))
+        log.event("call.repeated", level=logging.INFO, **fields_of(job))
     else:
-        log.event("call.skipped", level=logging.INFO, **facts_of(job), reason=Reason.SAME_PBX_CALL_ID)
+        log.event("call.skipped", level=logging.INFO, **fields_of(job), reason=Reason.SAME_PBX_CALL_ID)
 
 
 def merged_late(job: Job, part: Job) -> None:
-    log.event("call.merged_late", level=logging.WARNING, **facts_of(job), part=part.key.name)
+    log.event("call.merged_late", level=logging.WARNING, **fields_of(job), part=part.key.name)
 
 
 def sent_apart(job: Job, now: datetime, tries: int, delay: timedelta) -> None:
     log.event(
         "call.put_back",
         level=logging.WARNING,
-        **facts_of(job),
+        **fields_of(job),
         **_effort_of(job, Effort(now)),
         reason="delivered several times without an outcome; tried again apart from the others",
         times=tries,
@@ -107,7 +107,7 @@ def put_back(job: Job, hindrance: PipelineError | Held, effort: Effort, tries: i
     log.event(
         "call.unsettled" if isinstance(hindrance, SubmissionUnknown) else "call.put_back",
         level=logging.INFO if isinstance(hindrance, Held) else logging.WARNING,
-        **facts_of(job),
+        **fields_of(job),
         **_effort_of(job, effort),
         error=type(hindrance).__name__,
         reason=_masked(why),
