@@ -70,7 +70,7 @@ var alerts = [
     description: 'For a quarter of an hour calls were put back or stayed without an answer, and none got in. They wait in the queue, for as long as api.give_up_after says.'
     severity: 1
     window: 'PT1H'
-    query: '${events} | extend failed = event in ("call.put_back", "call.unsettled") and tostring(e.error) in (${apiFailures}), answered = event == "call.submitted" or (event == "call.rejected" and tostring(e.reason) == "refused_by_api") | summarize first_failed = minif(timestamp, failed), last_failed = maxif(timestamp, failed), last_answered = maxif(timestamp, answered) | where last_failed - max_of(first_failed, coalesce(last_answered, first_failed)) >= 15m'
+    query: '${events} | extend failed = event in ("call.put_back", "call.unsettled") and tostring(e.error) in (${apiFailures}), answered = event == "call.submitted" or (event == "call.rejected" and tostring(e.reason) == "refused_by_api") | summarize first_failed = min(iff(failed, timestamp, datetime(null))), last_failed = max(iff(failed, timestamp, datetime(null))), last_answered = max(iff(answered, timestamp, datetime(null))) | where last_failed - max_of(first_failed, coalesce(last_answered, first_failed)) >= 15m'
     operator: 'GreaterThan'
     threshold: 0
     dimensions: []
@@ -169,7 +169,7 @@ var alerts = [
     description: 'For half an hour there were more than a hundred messages, and they became more.'
     severity: 2
     window: 'PT30M'
-    query: '${events} | where event == "poll.finished" and isnotnull(e.queue_depth) | extend depth = toint(e.queue_depth) | summarize least = min(depth), (began, before) = arg_min(timestamp, depth), (ended, after) = arg_max(timestamp, depth) | where least > 100 and after > before'
+    query: '${events} | where event == "poll.finished" and isnotnull(e.queue_depth) | extend at = timestamp, before = toint(e.queue_depth), after = toint(e.queue_depth) | summarize least = min(before), arg_min(timestamp, before), arg_max(at, after) | where least > 100 and after > before'
     operator: 'GreaterThan'
     threshold: 0
     dimensions: []

@@ -28,7 +28,7 @@ class Emitted:
 
 @cache
 def emitted() -> tuple[Emitted, ...]:
-    return tuple(_emitted_by(call, tree) for tree in _trees() for call in ast.walk(tree) if _is_event(call))
+    return tuple(_emitted_by(call, tree) for tree in _trees() for call in _nodes(tree) if _is_event(call))
 
 
 @cache
@@ -78,7 +78,7 @@ def _fields_of(value: ast.expr, tree: ast.Module) -> set[str]:
 
 def _class_of(variable: str, tree: ast.Module) -> str:
     """By the annotation of the function that the variable is made by."""
-    for node in ast.walk(tree):
+    for node in _nodes(tree):
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id=made_by))) if name == variable:
                 return ast.unparse(_function(made_by, tree).returns)  # type: ignore[arg-type]
@@ -86,10 +86,9 @@ def _class_of(variable: str, tree: ast.Module) -> str:
 
 
 def _fields_of_class(name: str) -> set[str]:
-    for tree in _trees():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and node.name == name:
-                return {ast.unparse(each.target) for each in node.body if isinstance(each, ast.AnnAssign)}
+    for node in (node for tree in _trees() for node in _nodes(tree)):
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return {ast.unparse(each.target) for each in node.body if isinstance(each, ast.AnnAssign)}
     raise UntoldError(f"where is the class {name}?")
 
 
@@ -108,7 +107,7 @@ def _levels_in(value: ast.expr | None, tree: ast.Module) -> set[str]:
 def _function(name: str, tree: ast.Module) -> ast.FunctionDef:
     """Of the same module, if there is one."""
     for trees in ((tree,), _trees()):
-        nodes = (node for each in trees for node in ast.walk(each))
+        nodes = (node for each in trees for node in _nodes(each))
         found = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name == name]
         if len(found) == 1:
             return found[0]
@@ -124,5 +123,15 @@ def _trees() -> tuple[ast.Module, ...]:
     return tuple(ast.parse(file.read_text(encoding="utf-8")) for file in files)
 
 
+@cache
+def _nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """What may be asked for."""
+    wanted = (ast.Call, ast.Assign, ast.FunctionDef, ast.ClassDef)
+    return tuple(node for node in ast.walk(tree) if isinstance(node, wanted))
+
+
 def _is_event(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == "log.event"
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr="event")):
+            return True
+    return False
