@@ -116,11 +116,6 @@ class CallKey:
         return [CallKey((day + timedelta(days=away)).isoformat(), self.name) for away in (-1, 1)]
 
 
-class Direction(StrEnum):
-    INBOUND = "INBOUND"
-    OUTBOUND = "OUTBOUND"
-
-
 @dataclass(frozen=True, slots=True)
 class Outline:
     """What the log tells of a record, whether it makes a call or not; None is what cannot be told of this one.
@@ -141,6 +136,11 @@ class Job:
     record: CallRecord
     key: CallKey
     outline: Outline = Outline()
+
+
+class Direction(StrEnum):
+    INBOUND = "INBOUND"
+    OUTBOUND = "OUTBOUND"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ Fields = dict[str, str | int | None]
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What a line says of the way so far: when it is written, and what the API took of it, if it was asked."""
+    """What a line says of the way so far: when it is written, and what the API took of it. None, or no tries: it was not
+    asked."""
 
     now: datetime
     visit: Visit | None = None
@@ -39,7 +40,7 @@ def fields_of(job: Job) -> Fields:
 
 def _effort_of(job: Job, effort: Effort) -> Fields:
     """``waited_s`` is since the call's end; below zero it tells of a wrong time zone, or of clocks that differ."""
-    ended_at, visit = job.outline.ended_at, effort.visit
+    ended_at, visit = job.outline.ended_at, effort.visit if effort.visit and effort.visit.tries else None
     return {
         "waited_s": round((effort.now - ended_at).total_seconds()) if ended_at else None,
         "tries": visit.tries if visit else None,
