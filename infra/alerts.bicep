@@ -12,6 +12,9 @@ param applicationInsightsName string
 @description('Resource id of the action group that is told.')
 param actionGroupId string
 
+@description('Look at the health check from outside. False where the app is closed to the internet.')
+param testHealth bool
+
 @description('Address of the health check.')
 param healthUrl string
 
@@ -296,7 +299,7 @@ resource alertRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
   }
 ]
 
-resource healthTest 'Microsoft.Insights/webtests@2022-06-15' = {
+resource healthTest 'Microsoft.Insights/webtests@2022-06-15' = if (testHealth) {
   name: '${appName}-health'
   location: location
   kind: 'standard'
@@ -332,7 +335,7 @@ resource healthTest 'Microsoft.Insights/webtests@2022-06-15' = {
   }
 }
 
-resource healthAlert 'Microsoft.Insights/metricAlerts@2018-03-01' = {
+resource healthAlert 'Microsoft.Insights/metricAlerts@2018-03-01' = if (testHealth) {
   name: '${appName}-health'
   location: 'global'
   tags: tags

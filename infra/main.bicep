@@ -110,6 +110,9 @@ param alertEmail string
 @description('Where docs/runbook.md can be read, for the links in the mails, for example https://git.example.com/cdr/docs/runbook.md.')
 param runbookUrl string = 'docs/runbook.md'
 
+@description('Look at /health from three places of the internet every five minutes. False where the app is closed to the internet.')
+param testHealth bool = true
+
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: '${appName}-identity'
   location: location
@@ -211,6 +214,7 @@ module alerts 'alerts.bicep' = {
     location: location
     applicationInsightsName: monitoring.outputs.applicationInsightsName
     actionGroupId: monitoring.outputs.actionGroupId
+    testHealth: testHealth
     healthUrl: 'https://${app.outputs.hostName}/health'
     runbookUrl: runbookUrl
     tags: {}

@@ -18,8 +18,8 @@ Fields = dict[str, str | int | None]
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What a line says of the way so far: when it is written, and what the API took of it. None, or no tries: it was not
-    asked."""
+    """What a line says of the way so far: when it is written, and what the API took of it; nothing where it was not
+    asked, or not even tried."""
 
     now: datetime
     visit: Visit | None = None
