@@ -16,6 +16,9 @@ param actionGroupId string
 @description('Most GB of logs a day.')
 param dailyCapGb int
 
+@description('Where docs/runbook.md can be read.')
+param runbookUrl string
+
 @description('Tags of the resources.')
 param tags object
 
@@ -26,7 +29,7 @@ resource rule 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
   kind: 'LogAlert'
   properties: {
     displayName: 'CDR: no more logs today'
-    description: 'The log workspace took its ${dailyCapGb} GB of the day and takes no more until the next. Calls go on, but no other alert can see anything. Raise dailyLogCapGb, or look for what logs so much.'
+    description: 'The log workspace took its ${dailyCapGb} GB of the day. Calls go on, but no other alert can see anything. ${runbookUrl}#log-cap'
     severity: 1
     enabled: true
     scopes: [
@@ -54,6 +57,9 @@ resource rule 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
       actionGroups: [
         actionGroupId
       ]
+      customProperties: {
+        runbook: '${runbookUrl}#log-cap'
+      }
     }
   }
 }

@@ -117,6 +117,12 @@ param dailyLogCapGb int = 1
 @minLength(3)
 param alertEmail string
 
+@description('Where docs/runbook.md can be read, for the links in the mails, for example https://git.example.com/cdr/docs/runbook.md.')
+param runbookUrl string = 'docs/runbook.md'
+
+@description('Look at /health from three places of the internet every five minutes. False where the app is closed to the internet.')
+param testHealth bool = true
+
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: '${appName}-identity'
   location: location
@@ -201,6 +207,7 @@ module logCap 'log-cap.bicep' = {
     workspaceId: monitoring.outputs.workspaceId
     actionGroupId: monitoring.outputs.actionGroupId
     dailyCapGb: dailyLogCapGb
+    runbookUrl: runbookUrl
     tags: allTags
   }
 }
@@ -244,6 +251,20 @@ module app 'app.bicep' = {
     endpoints
     vaultAccess
   ]
+}
+
+module alerts 'alerts.bicep' = {
+  name: 'alerts'
+  params: {
+    appName: appName
+    location: location
+    applicationInsightsName: applicationInsightsName
+    actionGroupId: monitoring.outputs.actionGroupId
+    testHealth: testHealth
+    healthUrl: 'https://${app.outputs.hostName}/health'
+    runbookUrl: runbookUrl
+    tags: allTags
+  }
 }
 
 @description('Name of the function app, for func azure functionapp publish.')
