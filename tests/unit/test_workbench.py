@@ -94,3 +94,9 @@ def test_azd_brings_the_packages_together_and_lets_nothing_be_built_elsewhere() 
         assert hook["posix"]["run"].replace("python3 ", "python ", 1) == hook["windows"]["run"]
         assert (PROJECT / hook["posix"]["run"].split()[1]).is_file()
     assert dev.parse(shlex.split(service["hooks"]["prepackage"]["posix"]["run"])[2:])[0].command == "package"
+
+
+def test_what_is_published_is_looked_up_for_known_holes_by_the_lock_with_its_hashes() -> None:
+    (*_, audit) = loaded(".github/workflows/test.yml")["jobs"]["known-holes"]["steps"]
+    assert shlex.split(audit["run"])[:2] == ["pip-audit", "--requirement"]
+    assert {*dev.FOR_RUNNING, "--require-hashes"} <= {*shlex.split(audit["run"])}
