@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cdr.operations.retention import Cleaner
     from cdr.operations.status import Overview
     from cdr.submission.poison import PoisonKeeper
-    from cdr.submission.submit import Worker
+    from cdr.submission.worker import Worker
 
 __all__ = [
     "CALL_QUEUE",
@@ -90,6 +90,7 @@ class Parts(Ports):
             lease=self.times.poll_lease,
             start_from=plans.start_from(three_cx),
             watch=self.source_watch,
+            packing=self.times.packing,
         )
 
     @cached_property
@@ -103,7 +104,8 @@ class Parts(Ports):
     @cached_property
     def worker(self) -> Worker:
         from cdr.submission.breakers import RejectionBreaker
-        from cdr.submission.submit import Worker
+        from cdr.submission.hands import Hands
+        from cdr.submission.worker import Worker
 
         settings = self.settings
         if "ledger" not in self._replaced:
@@ -120,6 +122,7 @@ class Parts(Ports):
             budget=self.times.submit_budget,
             longest_attempt=self.times.longest_attempt,
             rules=plans.call_rules(settings),
+            hands=Hands(self.times.messages_at_once),
             addresses=self.addresses,
         )
 
@@ -226,6 +229,7 @@ class Parts(Ports):
             stalled_after=self.times.stalled_after,
             keep=timedelta(days=self.settings.ledger.keep_days),
             time_budget=budget,
+            packing=self.times.packing,
         )
 
     @property
