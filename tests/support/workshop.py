@@ -36,7 +36,7 @@ class Workshop:
         self,
         clock: HandMovedClock | None = None,
         *,
-        ledger: InMemoryLedger | None = None,
+        ledger: Any = None,
         api: Any = None,
         queue: Any = None,
         rejections: int = 60,
@@ -46,7 +46,7 @@ class Workshop:
         **rules: Any,
     ) -> None:
         self.clock = clock or HandMovedClock(NOON)
-        self.ledger = ledger or InMemoryLedger()
+        self.ledger: InMemoryLedger = ledger or InMemoryLedger()
         self.api: InMemoryCallApi = api or InMemoryCallApi()
         self.queue: InMemoryCallQueue = queue or InMemoryCallQueue(self.clock)
         self.worker = Worker(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
-from cdr.calls.message import Message
+from cdr.calls.message import Message, Unreadable
 from cdr.submission.submit import DELIVERIES_TOGETHER, TRIES_APART, Outcome, submit
 from shared.errors import ApiDenied, ApiFailed, ApiRejected, ApiUnavailable, StorageUnavailable, SubmissionUnknown
 from tests.fakes.call_api import InMemoryCallApi
@@ -143,6 +143,15 @@ def test_several_calls_of_a_message_are_under_way_at_once_but_no_more_than_there
     shop = Workshop(api=SlowApi(), hands=3)
     assert submit(several(*[{}] * 8), shop.worker) == [Outcome.SUBMITTED] * 8
     assert most == 3
+
+
+def test_what_an_older_version_rejected_as_a_whole_is_replayed_and_leaves_one_closed_record(shop: Workshop) -> None:
+    packed = several({}, {}, {})
+    old = Unreadable(packed.to_text(), "the message has version '2', this worker knows 1").key
+    shop.ledger.record(old, packed, Settlement(State.REJECTED, Reason.INVALID_MESSAGE), NOON)
+    assert submit(replace(packed, replay_of=old), shop.worker) == [Outcome.SUBMITTED] * 3
+    assert len(shop.ledger.records) == 4
+    assert (shop.record(old).state, shop.record(old).reason) == (State.SKIPPED, "replayed")
 
 
 FAILURES = st.sampled_from(
