@@ -122,7 +122,7 @@ class Parts(Ports):
             budget=self.times.submit_budget,
             longest_attempt=self.times.longest_attempt,
             rules=plans.call_rules(settings),
-            hands=Hands(self.times.messages_at_once),
+            hands=Hands(self.times.calls_at_once),
             addresses=self.addresses,
         )
 

@@ -19,6 +19,9 @@ class Times:
     visibilityTimeout in host.json) only after that: so a call that was sent without an answer is never sent again while
     it may still be on its way in.
 
+    ``messages_at_once`` is what host.json lets an instance have in hand, ``calls_at_once`` what the API has to bear of
+    one.
+
     :raises ValueError: they do not fit together
     """
 
@@ -28,6 +31,7 @@ class Times:
     longest_attempt: timedelta = LONGEST_ATTEMPT
     slow_attempt: timedelta = timedelta(seconds=2)
     messages_at_once: int = 16
+    calls_at_once: int = 16
     first_delay: timedelta = timedelta(seconds=30)
     longest_delay: timedelta = timedelta(minutes=5)
     longest_delay_alone: timedelta = timedelta(minutes=30)
@@ -67,7 +71,7 @@ class Times:
     @property
     def packing(self) -> Packing:
         """So many calls in a message that with an API that needs ``slow_attempt`` for each the last one is begun in
-        time: 42. ``messages_at_once`` is what host.json lets an instance have in hand."""
+        time: 42."""
         most = (self.submit_budget - self.longest_attempt) // self.slow_attempt
         return Packing(self.messages_at_once, max(1, most))
 

@@ -95,7 +95,8 @@ def test_the_host_gives_up_late_and_leaves_decoding_and_routes_to_us() -> None:
 
 def test_the_calls_of_a_message_are_begun_in_time_by_as_many_as_the_host_lets_in() -> None:
     packing = TIMES.packing
-    assert packing.side_by_side == TIMES.messages_at_once == QUEUES["batchSize"] + QUEUES["newBatchThreshold"]
+    in_hand = QUEUES["batchSize"] + QUEUES["newBatchThreshold"]
+    assert packing.side_by_side == TIMES.messages_at_once == TIMES.calls_at_once == in_hand
     assert packing.most_calls * TIMES.slow_attempt <= TIMES.submit_budget - TIMES.longest_attempt
     assert packing.most_calls == 42
     assert replace(TIMES, slow_attempt=TIMES.submit_budget).packing.most_calls == 1
