@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cdr import __version__
 from cdr.wiring import plans
+from cdr.wiring.once import once
 from cdr.wiring.ports import (
     CALL_QUEUE,
     GROUPS_TABLE,
@@ -93,7 +93,7 @@ class Parts(Ports):
             packing=self.times.packing,
         )
 
-    @cached_property
+    @once
     def source_watch(self) -> SourceWatch:
         from cdr.operations.source_watch import SourceWatcher
 
@@ -101,7 +101,7 @@ class Parts(Ports):
         hours, delay = plans.make_hours(settings.business_hours), plans.leg_patience(settings.three_cx).overlap
         return SourceWatcher(self.clock, hours, delay, self.newest_call)
 
-    @cached_property
+    @once
     def worker(self) -> Worker:
         from cdr.submission.breakers import RejectionBreaker
         from cdr.submission.hands import Hands
@@ -137,7 +137,7 @@ class Parts(Ports):
     def watched_groups(self) -> Sequence[WatchedGroup]:
         return plans.watched_groups(self.settings)
 
-    @cached_property
+    @once
     def group_check(self) -> GroupCheck:
         from cdr.groups.check import GroupCheck
 
@@ -172,7 +172,7 @@ class Parts(Ports):
             group_store=None if isinstance(groups.members, NoMembers) else self.seen_group_store,
         )
 
-    @cached_property
+    @once
     def health(self) -> HealthCheck:
         from cdr.operations.health import HealthCheck
 
