@@ -1,9 +1,9 @@
 """The long run: every kind of fault round and round, with ever new places and seeds, until the time is up.
 
-    python -m tests.faults --minutes 30 [--seed N] [--only WORDS]
+    python -m tests.faults --minutes 30 [--seed N] [--least N] [--only WORDS] [--json FILE]
 
 Prints its table as Markdown; what it sees on the way goes to standard error. Exits with 1 if anything was lost or
-duplicated, or not as it should be.
+duplicated, or not as it should be, or if a kind of fault is short of its injections in the end.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import random
 import sys
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 
 from tests.faults.kinds import KINDS
 from tests.faults.lab import AT_ONCE, Lab, missing
@@ -20,7 +21,9 @@ from tests.faults.tally import Tally
 from tests.faults.verdict import Verdict
 from tests.systems import mariadb
 
-LEAST_INJECTIONS = 20
+LEAST_INJECTIONS = 32
+"""Of each kind: more than 2,000 in all."""
+
 MOST_FAILURES = 30
 """Then something else is wrong, and the run ends."""
 
@@ -37,29 +40,34 @@ def main() -> int:
     tally = Tally({})
     started = time.monotonic()
     with Lab() as lab:
-        _run(lab, names, tally, options.seed, options.minutes * 60)
+        _run(lab, names, tally, options)
     tally.lines = {name: tally.lines[name] for name in names if name in tally.lines}
     minutes = (time.monotonic() - started) / 60
     said = f"{minutes:.0f} minutes, seed {options.seed}; {len(tally.failures)} experiments went wrong."
     sys.stdout.write(f"{tally.table()}\n\n{said}\n")
-    return 1 if tally.failures else 0
+    if options.json:
+        options.json.write_text(tally.json() + "\n")
+    short = [name for name in names if _injections(tally, name) < options.least]
+    for name in short:
+        _tell(f"SHORT {name}: {_injections(tally, name)} injections, should be {options.least}")
+    return 1 if tally.failures or short else 0
 
 
-def _run(lab: Lab, names: list[str], tally: Tally, seed: int, seconds: float) -> None:
-    started = time.monotonic()
+def _run(lab: Lab, names: list[str], tally: Tally, options: argparse.Namespace) -> None:
+    started, seed, least, seconds = time.monotonic(), options.seed, options.least, options.minutes * 60
     rounds = dict.fromkeys(names, 0)
     running: dict[Future[tuple[Verdict, int]], str] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         while True:
             elapsed = time.monotonic() - started
-            short = [name for name in names if _injections(tally, name) < LEAST_INJECTIONS]
+            short = [name for name in names if _injections(tally, name) < least]
             open_to = names if elapsed < seconds else short if elapsed < seconds * GRACE else []
             if len(tally.failures) >= MOST_FAILURES:
                 open_to = []
             # The kind that is shortest of injections is next; never two experiments of one kind at once.
             waiting = sorted(
                 (name for name in open_to if name not in running.values()),
-                key=lambda name: (min(_injections(tally, name), LEAST_INJECTIONS), rounds[name]),
+                key=lambda name: (min(_injections(tally, name), least), rounds[name]),
             )
             for name in waiting[: AT_ONCE - len(running)]:
                 step, rounds[name] = rounds[name], rounds[name] + 1
@@ -95,6 +103,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description="The long run of the fault suite.")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--least", type=int, default=LEAST_INJECTIONS, metavar="N", help="injections of each kind")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there too, as JSON")
     parser.add_argument("--only", default="", metavar="WORDS", help="only the kinds with these words in their name")
     return parser.parse_args()
 

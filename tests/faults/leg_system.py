@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cdr.calls.call import CallRecord
 from cdr.intake import time_position
 from cdr.intake.leg import COLUMNS as LEG_COLUMNS
 from tests.faults.phone_system import MariaDbPhoneSystem, SqlitePhoneSystem
@@ -46,6 +47,9 @@ class LegSystem:
 
     def pbx_call_id(self, number: int) -> str:
         return f"call-{number}"
+
+    def pbx_call_id_of(self, record: CallRecord) -> str:
+        return record.id
 
     def number_of(self, row_id: str) -> int:
         return int(row_id.removeprefix("call-"))

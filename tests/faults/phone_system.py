@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from cdr.calls.call import CallRecord
 from cdr.intake import id_position
 from tests.systems.mariadb import PASSWORD, READER, MariaDb
 
@@ -83,6 +84,10 @@ class _Table:
 
     def pbx_call_id(self, row_id: int) -> str:
         return pbx_call_id(row_id)
+
+    def pbx_call_id_of(self, record: CallRecord) -> str:
+        """Of a record on the queue, whatever there is of it."""
+        return f"{record.values.get('call_id')}-{record.id}"
 
     def number_of(self, row_id: str) -> int:
         """What the ledger calls a row, as the number that the books have it under."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -23,11 +24,13 @@ from shared.errors import StorageUnavailable
 
 @dataclass
 class Verdict:
-    """What an experiment came to. ``calls`` are the rows that ended; ``report`` is for people, where it went wrong."""
+    """What an experiment came to. ``calls`` are the rows that ended; ``delays_s`` those of good calls, from being read to
+    being entered; ``report`` is for people, where it went wrong."""
 
     calls: int = 0
     lost: int = 0
     duplicated: int = 0
+    delays_s: Sequence[float] = ()
     problems: list[str] = field(default_factory=list)
     report: str = ""
 
