@@ -34,7 +34,11 @@ class Delays:
     def of(self, calls: Collection[str]) -> Sequence[float]:
         """In seconds; only of calls of which both is known."""
         with self._lock:
-            both = [(self._read[call], self._entered[call]) for call in calls if call in self._read.keys() & self._entered.keys()]
+            both = [
+                (self._read[call], self._entered[call])
+                for call in calls
+                if call in self._read.keys() & self._entered.keys()
+            ]
         return [max(0.0, entered - read) * self._speed for read, entered in both]
 
 

@@ -7,7 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from tests.faults import api_faults, database_faults, kills, leg_faults, poison, storage_faults
+from tests.faults import (
+    api_faults,
+    bad_calls,
+    database_faults,
+    frozen,
+    gateway_faults,
+    kills,
+    leg_faults,
+    poison,
+    storage_faults,
+)
 from tests.faults.lab import Lab
 from tests.faults.verdict import Verdict
 
@@ -65,8 +75,20 @@ KINDS: Mapping[str, Kind] = {
         *(_plain(f"API: {fault}", partial(api_faults.misbehaves, fault=fault)) for fault in api_faults.FAULTS),
         _plain("API: 10 % resets", partial(api_faults.resets_by_lot, share=0.1)),
         _plain("API: down", api_faults.goes_down),
-        _plain("API: a gateway gives up, the API goes on", api_faults.gateway_gives_up),
         _plain("API: rejects everything", api_faults.everything_is_rejected),
+        _plain("gateway: gives up, the API goes on", gateway_faults.gives_up),
+        _plain("gateway: pages of its own", gateway_faults.speaks_for_itself),
+        _plain("gateway: drips", gateway_faults.drips),
+        _plain("gateway: breaks", gateway_faults.breaks),
+        _plain("gateway: nobody behind it", gateway_faults.loses_the_api),
+        *(
+            _plain(f"bad calls among good ones: {kind}", partial(bad_calls.among_good_ones, kind=kind))
+            for kind in bad_calls.ANSWERS
+        ),
+        _plain("bad calls among good ones: unmapped extensions", bad_calls.unmapped_among_good_ones),
+        _plain("frozen between claim and submission", frozen.between_claim_and_submission),
+        _plain("frozen at random moments", frozen.at_random),
+        _plain("clocks minutes and hours apart", frozen.skewed_clocks),
         *(
             _plain(f"storage: {fault}", partial(storage_faults.misbehaves, fault=fault))
             for fault in storage_faults.FAULTS

@@ -229,9 +229,7 @@ class Site:
             "PYTHON_THREADPOOL_THREAD_COUNT": "8",
         }
         worker.process = WorkerProcess(self.folder / f"worker-{worker.number}-{worker.deaths}.log")
-        self.lab.nursery.start(
-            worker.process, environment, speed=SPEED, origin=self._origin, skew_s=worker.skew_s
-        )
+        self.lab.nursery.start(worker.process, environment, speed=SPEED, origin=self._origin, skew_s=worker.skew_s)
 
     def _write_config(self, number: int, ports: Mapping[str, int]) -> Path:
         config: dict[str, Any] = {
@@ -241,9 +239,13 @@ class Site:
                 **self.phone_system.three_cx,
                 **self._three_cx,
             },
-            "api": {"base_url": f"http://127.0.0.1:{ports['api']}/api", "timeout_seconds": 1},
+            "api": {
+                "base_url": f"http://127.0.0.1:{ports['api']}/api",
+                "timeout_seconds": 1,
+                **self._more.get("api", {}),
+            },
             "extension_mapping": {"101": "alice@example.com"},
-            **self._more,
+            **{name: section for name, section in self._more.items() if name != "api"},
         }
         path = self.folder / f"worker-{number}.yml"
         path.write_text(json.dumps(config))  # JSON is YAML

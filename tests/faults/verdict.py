@@ -24,8 +24,8 @@ from shared.errors import StorageUnavailable
 
 @dataclass
 class Verdict:
-    """What an experiment came to. ``calls`` are the rows that ended; ``delays_s`` those of good calls, from being read to
-    being entered; ``report`` is for people, where it went wrong."""
+    """What an experiment came to. ``calls`` are the rows that ended; ``delays_s`` are those of good calls, from being
+    read to being entered; ``report`` is for people, where it went wrong."""
 
     calls: int = 0
     lost: int = 0
