@@ -17,6 +17,7 @@ from tests.faults import (
     leg_faults,
     poison,
     storage_faults,
+    table_faults,
 )
 from tests.faults.lab import Lab
 from tests.faults.verdict import Verdict
@@ -68,6 +69,14 @@ def _plain(name: str, experiment: Experiment, *, needs_mariadb: bool = False) ->
     return Kind(name, lambda _: experiment, needs_mariadb=needs_mariadb)
 
 
+def _of_tables(name: str, experiment: Callable[..., tuple[Verdict, int]]) -> list[Kind]:
+    """In a file, and on a server."""
+    return [
+        _plain(name, partial(experiment, engine="sqlite")),
+        _plain(f"{name} (MariaDB)", partial(experiment, engine="mysql"), needs_mariadb=True),
+    ]
+
+
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -111,6 +120,12 @@ KINDS: Mapping[str, Kind] = {
         _plain("database: commits out of order", database_faults.commits_out_of_order, needs_mariadb=True),
         _plain("database: ids jump", database_faults.gaps_are_forgotten, needs_mariadb=True),
         _plain("database: rows that never end", database_faults.rows_given_up),
+        *_of_tables("table: ids start again", table_faults.ids_start_again),
+        *_of_tables("table: emptied", table_faults.emptied),
+        *_of_tables("table: rows rewritten after they were read", table_faults.rewritten),
+        *_of_tables("table: rows that end later", table_faults.ends_later),
+        *_of_tables("table: values that cannot be read", table_faults.cannot_be_read),
+        _plain("table: values that make no sense", table_faults.odd_values),
         _plain(
             "v20: late, doubled and joined legs, kills",
             partial(leg_faults.arrive_anyhow, engine="sqlite", kills=True),

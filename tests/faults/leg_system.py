@@ -51,8 +51,11 @@ class LegSystem:
     def pbx_call_id_of(self, record: CallRecord) -> str:
         return record.id
 
-    def number_of(self, row_id: str) -> int:
-        return int(row_id.removeprefix("call-"))
+    def number_of(self, record: Mapping[str, Any]) -> int:
+        return int(record["row_id"].removeprefix("call-"))
+
+    def first_number(self) -> int:
+        return 1
 
     def insert(self, number: int, sort: str = "good", *, ended: bool = True) -> None:
         """What has not ended has a last leg without an end, or none yet."""

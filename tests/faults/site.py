@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from types import TracebackType
@@ -122,7 +122,8 @@ class Site:
 
     def add(self, *sorts: str, first_id: int | None = None, ended: bool = True) -> list[int]:
         """Insert a row of each sort, with the next ids; how each call must end goes into the books."""
-        row_id = first_id if first_id is not None else max(self.books.expected, default=0) + 1
+        known = (self.phone_system.first_number() - 1, *self.books.expected)
+        row_id = first_id if first_id is not None else max(known) + 1
         ids = list(range(row_id, row_id + len(sorts)))
         for number, sort in zip(ids, sorts, strict=True):
             self.expect(number, sort)
@@ -196,11 +197,27 @@ class Site:
 
     def replay_all(self) -> int:
         """Ask a worker to replay what was rejected; how many calls it put on the queue."""
+        return int(self.ask("trigger/replay", {"all": True}).get("queued", 0))
+
+    def reconcile(self) -> int:
+        """Ask a worker to bring in what is missing of the last days; how many calls it put on the queue."""
+        today = fast_time(SPEED, self._origin).date()
+        days = {"from": str(today - timedelta(days=3)), "to": str(today + timedelta(days=1))}
+        return int(self.ask("trigger/reconcile", days).get("queued", 0))
+
+    def findings(self) -> set[str]:
+        """What the watch over the source has found out."""
+        watch = self.ask("status").get("source_watch", [])
+        return {found["found"] for found in watch} if isinstance(watch, list) else set()
+
+    def ask(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What a worker answers; nothing, where it does not do what it was asked for."""
+        method = "POST" if path.startswith("trigger") else "GET"
         try:
-            answer = requests.post(f"{self.workers[0].process.url}/trigger/replay", json={"all": True}, timeout=20)
-            return int(answer.json().get("queued", 0))
-        except requests.RequestException:
-            return 0
+            answer = requests.request(method, f"{self.workers[0].process.url}/{path}", json=body, timeout=20)
+            return dict(answer.json()) if answer.ok else {}
+        except (requests.RequestException, ValueError):
+            return {}
 
     def pause(self, seconds: float) -> None:
         """Let some time pass; dead workers are replaced meanwhile."""
