@@ -86,7 +86,7 @@ class Parts(Ports):
             queue=self.queue,
             positions=self.positions,
             clock=self.clock,
-            time_budget=timedelta(seconds=three_cx.polling_interval_seconds) * self.times.poll_share_of_interval,
+            time_budget=self.times.poll_budget(timedelta(seconds=three_cx.polling_interval_seconds)),
             lease=self.times.poll_lease,
             start_from=plans.start_from(three_cx),
             watch=self.source_watch,

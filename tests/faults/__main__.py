@@ -57,6 +57,7 @@ def _run(lab: Lab, names: list[str], tally: Tally, options: argparse.Namespace) 
     started, seed, least, seconds = time.monotonic(), options.seed, options.least, options.minutes * 60
     rounds = dict.fromkeys(names, 0)
     running: dict[Future[tuple[Verdict, int]], str] = {}
+    begun: dict[str, float] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         while True:
             elapsed = time.monotonic() - started
@@ -73,10 +74,13 @@ def _run(lab: Lab, names: list[str], tally: Tally, options: argparse.Namespace) 
                 step, rounds[name] = rounds[name], rounds[name] + 1
                 experiment = KINDS[name].experiment(step)
                 running[pool.submit(experiment, lab, random.Random(f"{seed} {name} {step}"))] = name
+                begun[name] = time.monotonic()
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                _enter(tally, running.pop(future), future)
+                name = running.pop(future)
+                _enter(tally, name, future)
+                _tell(f"{time.monotonic() - begun[name]:3.0f} s  {_injections(tally, name):4}  {name}")
 
 
 def _enter(tally: Tally, name: str, future: Future[tuple[Verdict, int]]) -> None:
