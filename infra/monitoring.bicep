@@ -51,7 +51,7 @@ var alerts = [
     title: 'CDR: something is wrong with the source of calls'
     description: 'Ids began again, the table was emptied or put back, or there are no calls where there should be some. The event says which; docs/operating.md says what to do.'
     severity: 1
-    query: '${events} | where event in ("source.ids_started_again", "source.ids_below_position", "source.ends_went_back", "source.emptied", "source.stands_still")'
+    query: '${events} | where event in ("source.ids_started_again", "source.ids_below_position", "source.ends_went_back", "source.emptied", "source.vanished", "source.stands_still")'
     operator: 'GreaterThan'
     threshold: 0
   }

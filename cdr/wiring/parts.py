@@ -98,7 +98,7 @@ class Parts(Ports):
 
         settings = self.settings
         hours, delay = plans.make_hours(settings.business_hours), plans.leg_patience(settings.three_cx).overlap
-        return SourceWatcher(self.clock, hours, delay, self.newest_call)
+        return SourceWatcher(self.clock, hours, delay, self.newest_call, settings.calls.pbx_call_id or "")
 
     @cached_property
     def worker(self) -> Worker:
