@@ -63,7 +63,8 @@ class SourceWatcher:
         if still := self._stands_still(known, now):
             found = {**found, Kind.STANDS_STILL: still}
         found = {**found, **named_anew(self.named_by, known, now)}
-        known = replace(known, named_by=self.named_by)
+        if known.named_by != self.named_by:
+            known = replace(known, named_by=self.named_by, named_before=known.named_by)
         return replace(known, findings=_told(known, found, now)).to_text()
 
     def failed(self, memory: Memory, error: PipelineError) -> Memory:

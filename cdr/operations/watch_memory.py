@@ -49,7 +49,7 @@ class Finding:
 class Remembered:
     """``newest_at`` is of the latest call that was ever seen at the source's end. ``ahead_since``: since then the phone
     system knows of a later call than the source has, as it said when it was asked, at ``asked_at``. ``named_by`` is the
-    template of pbxCallId, None before the first look.
+    template of pbxCallId, None before the first look, and ``named_before`` the one before the last change.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -58,6 +58,7 @@ class Remembered:
     ahead_since: datetime | None = None
     asked_at: datetime | None = None
     named_by: str | None = None
+    named_before: str | None = None
 
     def finding(self, kind: Kind) -> Finding | None:
         return next((found for found in self.findings if found.kind is kind), None)
@@ -74,6 +75,7 @@ class Remembered:
                 ahead_since=_moment(kept["ahead_since"]),
                 asked_at=_moment(kept["asked_at"]),
                 named_by=kept.get("named_by"),
+                named_before=kept.get("named_before"),
             )
         except (ValueError, TypeError, KeyError, RecursionError):
             return cls()
@@ -89,6 +91,7 @@ class Remembered:
             "ahead_since": self.ahead_since,
             "asked_at": self.asked_at,
             "named_by": self.named_by,
+            "named_before": self.named_before,
         }
         return json.dumps(state, separators=(",", ":"), default=datetime.isoformat)
 

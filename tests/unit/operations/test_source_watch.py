@@ -247,6 +247,7 @@ def test_another_template_of_names_is_told_once_and_stands_in_the_status_for_a_w
         site.clock.move(timedelta(days=1))
     assert site.poll() == []
     assert len(events.named("source.calls_named_anew")) == 1
+    assert Remembered.from_text(site.store.read().memory).named_before == ""
     site.named_by = ""
     site.poll()
     site.named_by = "{id}"
