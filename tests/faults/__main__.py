@@ -1,9 +1,9 @@
 """The long run: every kind of fault round and round, with ever new places and seeds, until the time is up.
 
-    python -m tests.faults --minutes 30 [--seed N] [--least N] [--only WORDS] [--json FILE]
+    python -m tests.faults --minutes 30 [--seed N] [--least N] [--total N] [--only WORDS] [--json FILE]
 
 Prints its table as Markdown; what it sees on the way goes to standard error. Exits with 1 if anything was lost or
-duplicated, or not as it should be, or if a kind of fault is short of its injections in the end.
+duplicated, or not as it should be, or if there were too few injections, of one kind or in all.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from tests.faults.tally import Tally
 from tests.faults.verdict import Verdict
 from tests.systems import mariadb
 
-LEAST_INJECTIONS = 32
-"""Of each kind: more than 2,000 in all."""
+LEAST_INJECTIONS = 20
+"""Of each kind."""
+
+LEAST_IN_ALL = 2_000
 
 MOST_FAILURES = 30
 """Then something else is wrong, and the run ends."""
 
 GRACE = 1.5
-"""A kind that is still short of its injections when the time is up has half of it again."""
+"""Where injections are still short when the time is up, there is half of it again."""
 
 
 def main() -> int:
@@ -50,7 +52,10 @@ def main() -> int:
     short = [name for name in names if _injections(tally, name) < options.least]
     for name in short:
         _tell(f"SHORT {name}: {_injections(tally, name)} injections, should be {options.least}")
-    return 1 if tally.failures or short else 0
+    in_all = _in_all(tally)
+    if in_all < options.total:
+        _tell(f"SHORT in all: {in_all} injections, should be {options.total}")
+    return 1 if tally.failures or short or in_all < options.total else 0
 
 
 def _run(lab: Lab, names: list[str], tally: Tally, options: argparse.Namespace) -> None:
@@ -62,7 +67,9 @@ def _run(lab: Lab, names: list[str], tally: Tally, options: argparse.Namespace) 
         while True:
             elapsed = time.monotonic() - started
             short = [name for name in names if _injections(tally, name) < least]
-            open_to = names if elapsed < seconds else short if elapsed < seconds * GRACE else []
+            open_to = names if elapsed < seconds or _in_all(tally) < options.total else short
+            if elapsed >= seconds * GRACE:
+                open_to = []
             if len(tally.failures) >= MOST_FAILURES:
                 open_to = []
             # The kind that is shortest of injections is next; never two experiments of one kind at once.
@@ -98,6 +105,10 @@ def _injections(tally: Tally, name: str) -> int:
     return tally.lines[name].injections if name in tally.lines else 0
 
 
+def _in_all(tally: Tally) -> int:
+    return sum(line.injections for line in tally.lines.values())
+
+
 def _tell(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
@@ -108,6 +119,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--least", type=int, default=LEAST_INJECTIONS, metavar="N", help="injections of each kind")
+    parser.add_argument("--total", type=int, default=LEAST_IN_ALL, metavar="N", help="injections of all kinds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there too, as JSON")
     parser.add_argument("--only", default="", metavar="WORDS", help="only the kinds with these words in their name")
     return parser.parse_args()

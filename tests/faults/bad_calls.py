@@ -33,7 +33,7 @@ ANSWERS: Mapping[str, tuple[Treatment, ...]] = {
 
 def among_good_ones(lab: Lab, rng: random.Random, *, kind: str) -> tuple[Verdict, int]:
     """Bad ones come first, and again and again between the others; in the end they are given up, or refused."""
-    more = {"api": {"give_up_after": "8 minutes"}}
+    more = {"api": {"give_up_after": "4 minutes"}}
     with Site(lab, rng, workers=2, more=more) as site:
         bad: set[str] = set()
         site.faults.add(lambda r: r.kind == "api" and r.method == "POST" and _call(r) in bad, _act(site, rng, kind))

@@ -34,6 +34,8 @@ class Kind:
     experiment: Callable[[int], Experiment]
     steps: int = 1
     needs_mariadb: bool = False
+    only_long: bool = False
+    """Left to the long run: the short one has tried nearly the same."""
 
 
 def _kills() -> list[Kind]:
@@ -73,7 +75,7 @@ def _of_tables(name: str, experiment: Callable[..., tuple[Verdict, int]]) -> lis
     """In a file, and on a server."""
     return [
         _plain(name, partial(experiment, engine="sqlite")),
-        _plain(f"{name} (MariaDB)", partial(experiment, engine="mysql"), needs_mariadb=True),
+        Kind(f"{name} (MariaDB)", lambda _: partial(experiment, engine="mysql"), needs_mariadb=True, only_long=True),
     ]
 
 
