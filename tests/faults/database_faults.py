@@ -108,7 +108,7 @@ def commits_out_of_order(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
                     for _ in range(rng.randint(1, 3)):
                         sort = rng.choice(list(SORTS))
                         site.phone_system.insert_with(cursor, next_id, sort)
-                        site.books.expected[next_id] = SORTS[sort][0]
+                        site.expect(next_id, sort)
                         next_id += 1
                 rng.shuffle(cursors)
                 for cursor in cursors:
