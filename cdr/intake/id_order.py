@@ -122,18 +122,18 @@ class IdOrderReader:
             newest=newest,
             is_beyond=read.last is not None and newest is not None and newest < read.last,
             is_another=at_position is not None and not may_be_same(read.anchor, self.anchor_of(at_position)),
-            newest_at=self._moment_of(at_end) if at_end is not None else None,
+            newest_at=self._moment_of(at_end, "ended_at", "started_at") if at_end is not None else None,
         )
 
     def is_over(self, row: Row) -> bool:
-        ended_at = self._moment_of(row) if row.ended else None
+        ended_at = self._moment_of(row, "ended_at") if row.ended else None
         if ended_at is None:
             return row.ended
         return self.clock.now() - ended_at >= (self.patience.settle or -FAR_AHEAD)
 
     def given_up(self, row: Row) -> Row:
         """What is told of a row that does not end: also of one whose end is still to come."""
-        ended_at = self._moment_of(row) if row.ended else None
+        ended_at = self._moment_of(row, "ended_at") if row.ended else None
         if ended_at is None or ended_at - self.clock.now() <= FAR_AHEAD:
             return row
         told = {"problem": "its end lies in the future"}
@@ -143,10 +143,10 @@ class IdOrderReader:
     def anchor_of(row: Row) -> Fingerprint:
         return fingerprint(row.records[0]) if row.records else ""
 
-    def _moment_of(self, row: Row) -> datetime | None:
-        """Of its end, or of its start while it has none, as far as it has such."""
+    def _moment_of(self, row: Row, *columns: str) -> datetime | None:
+        """In the first of the columns that has one."""
         for record in row.records[:1]:
-            for column in ("ended_at", "started_at"):
+            for column in columns:
                 with suppress(ValueError, OverflowError):
                     moment = datetime.fromisoformat(str(record.values.get(column)).strip())
                     return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
