@@ -16,8 +16,8 @@ _LONGEST_VANITY = 20
 
 
 def plain(text: str) -> str:
-    """Without display name, scheme, host, parameters, a remark in brackets and what is dialled once it has answered; 3CX's
-    notation of an extension is the extension."""
+    """Without display name, scheme, host, parameters, a remark in brackets and what is dialled once somebody answered;
+    3CX's notation of an extension is the extension."""
     number = in_plain_digits(text).strip()
     if bracketed := _IN_BRACKETS.search(number):
         number = bracketed[1].strip()
