@@ -77,14 +77,14 @@ def skewed_clocks(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
         return await forward()
 
     async def slowly(_: Request, forward: Forward) -> Answer:
-        await asyncio.sleep(rng.uniform(0, 0.5))
+        await asyncio.sleep(rng.uniform(0.1, 0.6))
         return await forward()
 
     skews = [rng.choice([-1, 1]) * rng.choice([90, 240, 600, 7200]), 0, rng.choice([-1, 1]) * rng.uniform(60, 600)]
     with Site(lab, rng, workers=3, skews_s=rng.sample(skews, 3)) as site:
         site.faults.injected += 2
         site.faults.add(lambda r: r.kind == "api" and r.method == "POST", slowly)
-        sends = site.faults.often(0.5, rng, twice, always=1)
+        sends = site.faults.often(0.8, rng, twice, always=1)
         site.faults.add(lambda r: r.kind == "queue" and r.method == "POST" and "/messages" in r.target, sends)
         late = site.add("good", ended=False)
         site.add_mixed(2 * ROWS)

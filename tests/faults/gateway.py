@@ -15,6 +15,8 @@ TIMED_OUT = (408, 500, 502, 503, 504, 522, 524)
 BROKEN = (500, 502, 503, 520, 521, 523)
 """What such gateways say when no answer came in time, and when none can come."""
 
+SERVER_ERROR = 500
+
 PAGES = (
     ("text/html", b"<html><h1>Something went wrong</h1></html>"),
     ("text/plain", b"error code: 1001"),
@@ -51,7 +53,8 @@ class Gateway:
             return self.page(self.rng.choice(BROKEN))
 
     def page(self, status: int) -> Answer:
-        kind, body = self.rng.choice(PAGES)
+        """Never a 500 in JSON, which is the API's word."""
+        kind, body = self.rng.choice(PAGES if status != SERVER_ERROR else PAGES[:-1])
         return Answer(status, [("content-type", kind), ("server", "gateway")], body)
 
     def _over(self, work: asyncio.Future[Answer]) -> None:
