@@ -177,9 +177,8 @@ def _described() -> Iterator[None]:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Within: every error of the SDK, or of what it is made of, that is not caught becomes StorageUnavailable."""
+    """Within: every error of the SDK that is not caught becomes StorageUnavailable."""
     from azure.core.exceptions import AzureError, HttpResponseError
-    from urllib3.exceptions import LocationParseError
 
     try:
         yield
@@ -190,8 +189,6 @@ def translated(what: str) -> Iterator[None]:
     except AzureError as exc:
         # Not "from exc": its text holds the URL, and that the signature of a connection string with a SAS.
         raise StorageUnavailable(f"{what}: storage was not reached ({_short(exc)})") from None
-    except (LocationParseError, UnicodeError, OSError) as exc:
-        raise StorageUnavailable(f"{what}: check the app setting {SETTING}: it leads nowhere ({_short(exc)})") from None
 
 
 def _short(exc: BaseException) -> str:
