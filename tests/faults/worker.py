@@ -21,6 +21,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 ROWS_A_PAGE = 4
 """Instead of 500: a handful of rows makes several pages, and so several places to fail in between."""
 
+MESSAGES_A_PAGE = 3
+"""Instead of 16: of a full page two calls each share a message, and fewer have one of their own."""
+
 
 def main() -> None:
     """Fork a worker for each order. The nursery itself has one thread only, as forking demands."""
@@ -81,11 +84,13 @@ def _be_a_worker(order: dict[str, Any]) -> None:
 
 def _make_host(order: dict[str, Any]) -> Any:
     from cdr.wiring.parts import Parts
+    from cdr.wiring.times import Times
     from local.host.host import FunctionHost
 
     host = FunctionHost(PROJECT)
     functions: Any = sys.modules["function_app"]
-    functions.parts = Parts(os.environ, PROJECT, clock=_fast_clock(order), page_size=ROWS_A_PAGE)
+    times = Times(messages_at_once=MESSAGES_A_PAGE)
+    functions.parts = Parts(os.environ, PROJECT, clock=_fast_clock(order), times=times, page_size=ROWS_A_PAGE)
     return host
 
 
