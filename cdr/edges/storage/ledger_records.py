@@ -15,8 +15,16 @@ from cdr.calls.call import UNDATED, CallKey, State
 from cdr.calls.message import Letter, letter_of
 from cdr.calls.rules import row_key
 from cdr.edges.storage.account import StorageAccount
-from cdr.edges.storage.ledger_claims import ROW_PIECES
-from cdr.edges.storage.table import Table, escape_key, from_pieces, unescape_key, version_of
+from cdr.edges.storage.ledger_entities import ROW_PIECES
+from cdr.edges.storage.table import (
+    ONE_TRANSACTION,
+    Table,
+    escape_key,
+    from_pieces,
+    quoted,
+    unescape_key,
+    version_of,
+)
 from cdr.operations.ports import (
     HourCount,
     KeptCall,
@@ -31,7 +39,6 @@ from shared import log
 if TYPE_CHECKING:
     from azure.data.tables import TableEntity
 
-ONE_TRANSACTION = 100
 REJECTED = ["PartitionKey", "RowKey", "reason", "detail", "settled_at", "replayed_at", "extension"]
 ENTRY = ["PartitionKey", "RowKey", "row_id", "state", "reason", "call", "facts", "claimed_until"]
 
@@ -82,17 +89,16 @@ class TableLedgerRecords:
         return _entry(found) if found is not None else None
 
     def named(self, day: str, name: str) -> Iterator[KeptCall]:
-        # A row's own record has the call's name and a blank before what is its own; the next character is this one.
-        first = _quoted(escape_key(name))
-        of_rows = row_key(CallKey(day, name), "").name
-        near = self._kept(f"PartitionKey eq '{day}' and RowKey ge '{first}' and RowKey lt '{first}!'")
+        # A row's own record has the call's name and a blank before what is its own; "!" is the next character.
+        first, of_rows = escape_key(name), row_key(CallKey(day, name), "").name
+        near = self._kept(f"PartitionKey eq '{day}' and RowKey ge {quoted(first)} and RowKey lt {quoted(first + '!')}")
         yield from (kept for kept in near if kept.key.name == name or kept.key.name.startswith(of_rows))
 
     def of_row(self, day: str, record_id: str) -> Iterator[KeptCall]:
-        yield from self._kept(f"PartitionKey eq '{day}' and row_id eq '{_quoted(record_id)}'")
+        yield from self._kept(f"PartitionKey eq '{day}' and row_id eq {quoted(record_id)}")
 
     def of_extension(self, day: str, extension: str) -> Iterator[KeptCall]:
-        whose = " or ".join(f"{column} eq '{_quoted(extension)}'" for column in ("owner_extension", "extension"))
+        whose = " or ".join(f"{column} eq {quoted(extension)}" for column in ("owner_extension", "extension"))
         yield from self._kept(f"PartitionKey eq '{day}' and ({whose})")
 
     def _kept(self, wanted: str) -> Iterator[KeptCall]:
@@ -153,11 +159,6 @@ def _kept(found: Mapping[str, Any]) -> KeptCall:
         last_error=found.get("last_error") or None,
         letter=_letter(found),
     )
-
-
-def _quoted(text: str) -> str:
-    """As a filter wants it between its quotes."""
-    return text.replace("'", "''")
 
 
 def _entry(found: Mapping[str, Any]) -> LedgerEntry:
