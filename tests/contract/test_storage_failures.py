@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -86,7 +87,8 @@ def unavailable(operation: Operation, settings: Mapping[str, str], name: str = "
 
 def test_storage_that_is_down_is_unavailable(operation: Operation) -> None:
     nowhere = "".join(f"{service}Endpoint=http://127.0.0.1:9/calls;" for service in ("Queue", "Table"))
-    assert "calls: storage was not reached" in unavailable(operation, {SETTING: CONNECTION + nowhere})
+    said = unavailable(operation, {SETTING: CONNECTION + nowhere})
+    assert re.match("(queue|table) calls(Index)?: storage was not reached", said)
 
 
 def test_a_key_that_storage_does_not_know_names_the_setting(operation: Operation, storage: Storage) -> None:
@@ -138,7 +140,7 @@ def test_of_a_ledger_that_was_deleted_under_us_nothing_is_listed(storage: Storag
     name = storage.new_name()
     records = TableLedgerRecords(storage.account, name)
     TableCallLedger(storage.account, name).record(KEY, None, REJECTED, NOW)
-    assert len(list(records.rejected())) == 1
+    assert len(list(map(records.still_rejected, records.rejected()))) == 1
     storage.plain_table(name).delete_table()
-    assert list(records.rejected()) == []
+    assert list(filter(None, map(records.still_rejected, records.rejected()))) == []
     assert events.names == ["storage.made_anew"]

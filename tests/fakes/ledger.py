@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -76,6 +76,8 @@ class InMemoryLedger(Fake):
     def __init__(self) -> None:
         super().__init__()
         self.records: dict[CallKey, LedgerRecord] = {}
+        self.old = False
+        """Whether there are records of earlier versions that are not taken in yet."""
         self._versions: Counter[CallKey] = Counter()
 
     def claim(self, jobs: Sequence[Job], now: datetime, lease: timedelta) -> Sequence[ClaimAnswer]:
@@ -175,6 +177,14 @@ class InMemoryLedger(Fake):
             for hour in hours_until(now)
         ]
         return LedgerCounts(states, reasons, hours)
+
+    def are_all_noted(self) -> bool:
+        return not self.old
+
+    def take_in(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
+        with self.operation("take_in"):
+            self.old = self.old and not may_go_on()
+        return not self.old
 
     def rejected(self, reason: str | None = None, after: str | None = None) -> Iterator[RejectedCall]:
         with self.operation("rejected"):
