@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cdr.operations.replay import Replayer
     from cdr.operations.retention import Cleaner
     from cdr.operations.status import Overview
+    from cdr.operations.take_in import Bookkeeper
     from cdr.submission.poison import PoisonKeeper
     from cdr.submission.submit import Worker
 
@@ -180,7 +181,13 @@ class Parts(Ports):
         from cdr.operations.replay import Replayer
 
         source = self.source if self.is_configured else None
-        return Replayer(self.records, self.queue, self.clock, self.times.http_budget, source)
+        return Replayer(self.records, self.queue, self.clock, self.times.http_budget, source, self.bookkeeper)
+
+    @property
+    def bookkeeper(self) -> Bookkeeper:
+        from cdr.operations.take_in import Bookkeeper
+
+        return Bookkeeper(self.records, self.positions, self.clock, self.times.bookkeeping_budget)
 
     @property
     def learner(self) -> Learner:

@@ -8,6 +8,7 @@ newest version: nobody waits for anybody, and what was written late, or twice, i
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,16 +52,22 @@ def hour_of(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H}"
 
 
+_LABEL = re.compile(r"(?P<hour>[0-9T-]+) (?P<state>[a-z]+)(?: (?P<reason>\w+))?")
+
+
 def reason_in(label: Label) -> str:
     """Of one that is rejected; else empty."""
-    return "".join(label.split(" ")[2:])
+    found = _LABEL.fullmatch(label)
+    return (found["reason"] or "") if found else ""
 
 
 def counts_of(label: Label) -> Counter[str]:
-    if not label:
+    """What makes no sense counts for nothing."""
+    found = _LABEL.fullmatch(label)
+    if not found:
         return Counter()
-    hour, state, *reasons = label.split(" ")
-    return Counter({f"{hour} {state}": 1, **{f"reason {reason}": 1 for reason in reasons}})
+    reasons = {f"reason {found['reason']}": 1} if found["reason"] else {}
+    return Counter({f"{found['hour']} {found['state']}": 1, **reasons})
 
 
 def change(before: Label, after: Label) -> Counter[str]:
@@ -81,8 +88,12 @@ def is_counter(entity: Mapping[str, Any]) -> bool:
     return str(entity["RowKey"]).startswith(COUNTERS)
 
 
-def counts_in(text: str | None) -> Counter[str]:
-    return Counter(json.loads(text)) if text else Counter()
+def counts_in(text: Any) -> Counter[str]:
+    """What as_text wrote; anything else counts for nothing."""
+    try:
+        return Counter({str(name): int(n) for name, n in json.loads(text or "{}").items()})
+    except (TypeError, ValueError, AttributeError, RecursionError):
+        return Counter()
 
 
 def as_text(counts: Counts) -> str:
