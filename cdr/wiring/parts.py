@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from cdr.wiring.ports import (
 )
 from cdr.wiring.schedule import ncrontab, of_hours
 from shared.config.groups import NoMembers
-from shared.errors import InvalidConfig
+from shared.errors import InvalidConfig, StorageUnavailable
 
 if TYPE_CHECKING:
     from cdr.groups.check import GroupCheck
@@ -267,8 +268,11 @@ class Parts(Ports):
         self.api.check_health()
 
     def _check_source(self) -> None:
+        stored = None
+        with suppress(StorageUnavailable):  # which is looked at for itself
+            stored = self.seen_positions.read().stored
         with self.source.connect() as reader:
-            reader.check()
+            reader.check(stored.text if stored is not None and stored.source == self.source.name else None)
 
     def _check_watch(self) -> None:
         from cdr.operations.source_watch import check_source

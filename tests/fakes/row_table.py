@@ -12,6 +12,7 @@ from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
 from cdr.calls.times import stands_for_no_time
 from cdr.intake.id_order import IdOrderReader, Row, RowPatience, progress
 from cdr.intake.id_position import Range
+from cdr.intake.id_span import IdSpan
 from cdr.intake.ports import Position, Progress, SourceFacts
 from shared.clock import Clock
 from shared.errors import SourceUnavailable
@@ -108,11 +109,11 @@ class InMemoryRows:
             began = ((row_id, self._moment(row["started_at"])) for row_id, row in rows.items())
             return min((row_id for row_id, at in began if at is not None and at >= moment), default=None)
 
-    def rows_ended_between(self, start: datetime, end: datetime, after: int | None, limit: int) -> list[Row]:
+    def rows_ended_between(self, start: datetime, end: datetime, within: IdSpan, limit: int) -> list[Row]:
         with self._look("rows_ended_between") as rows:
             ended = {row_id: self._moment(row["ended_at"]) for row_id, row in rows.items()}
             wanted = {row_id for row_id, at in ended.items() if at is not None and start <= at < end}
-            return _page(rows, lambda row_id: row_id in wanted and (after is None or row_id > after), limit)
+            return _page(rows, lambda row_id: row_id in wanted and _is_in(row_id, within), limit)
 
     def _moment(self, value: Any) -> datetime | None:
         """A raw value that is a time, or text that stands for one, as an aware moment."""
@@ -128,6 +129,10 @@ class InMemoryRows:
             if self not in self._source.connections:
                 raise SourceUnavailable("the connection is closed")
             yield self._source.rows
+
+
+def _is_in(row_id: int, span: IdSpan) -> bool:
+    return (span.after is None or row_id > span.after) and (span.last is None or row_id <= span.last)
 
 
 def _page(rows: Mapping[int, RawRow], is_wanted: Callable[[int], bool], limit: int) -> list[Row]:
