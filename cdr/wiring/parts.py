@@ -6,11 +6,11 @@ import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cdr import __version__
 from cdr.wiring import plans
+from cdr.wiring.once import once
 from cdr.wiring.ports import (
     CALL_QUEUE,
     GROUPS_TABLE,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cdr.operations.status import Overview
     from cdr.operations.take_in import Bookkeeper
     from cdr.submission.poison import PoisonKeeper
-    from cdr.submission.submit import Worker
+    from cdr.submission.worker import Worker
 
 __all__ = [
     "CALL_QUEUE",
@@ -92,9 +92,10 @@ class Parts(Ports):
             lease=self.times.poll_lease,
             start_from=plans.start_from(three_cx),
             watch=self.source_watch,
+            packing=self.times.packing,
         )
 
-    @cached_property
+    @once
     def source_watch(self) -> SourceWatch:
         from cdr.operations.source_watch import SourceWatcher
 
@@ -102,10 +103,11 @@ class Parts(Ports):
         hours, delay = plans.make_hours(settings.business_hours), plans.leg_patience(settings.three_cx).overlap
         return SourceWatcher(self.clock, hours, delay, self.newest_call)
 
-    @cached_property
+    @once
     def worker(self) -> Worker:
         from cdr.submission.breakers import RejectionBreaker
-        from cdr.submission.submit import Worker
+        from cdr.submission.hands import Hands
+        from cdr.submission.worker import Worker
 
         settings = self.settings
         if "ledger" not in self._replaced:
@@ -122,6 +124,7 @@ class Parts(Ports):
             budget=self.times.submit_budget,
             longest_attempt=self.times.longest_attempt,
             rules=plans.call_rules(settings),
+            hands=Hands(self.times.calls_at_once),
             addresses=self.addresses,
         )
 
@@ -136,7 +139,7 @@ class Parts(Ports):
     def watched_groups(self) -> Sequence[WatchedGroup]:
         return plans.watched_groups(self.settings)
 
-    @cached_property
+    @once
     def group_check(self) -> GroupCheck:
         from cdr.groups.check import GroupCheck
 
@@ -171,7 +174,7 @@ class Parts(Ports):
             group_store=None if isinstance(groups.members, NoMembers) else self.seen_group_store,
         )
 
-    @cached_property
+    @once
     def health(self) -> HealthCheck:
         from cdr.operations.health import HealthCheck
 
@@ -234,6 +237,7 @@ class Parts(Ports):
             stalled_after=self.times.stalled_after,
             keep=timedelta(days=self.settings.ledger.keep_days),
             time_budget=budget,
+            packing=self.times.packing,
         )
 
     @property
