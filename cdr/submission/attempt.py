@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cdr.calls.call import Call, Job, NotLogged, Reason, Settlement, State
 from cdr.calls.message import Message
 from cdr.calls.rules import to_call
 from cdr.submission.merged import close_parts
-from cdr.submission.ports import Accepted, Claim
+from cdr.submission.ports import Accepted, Claim, Visit
 from cdr.submission.report import named
 from cdr.submission.retry import is_given_up, is_over
 from cdr.submission.worker import Worker
@@ -50,6 +50,7 @@ class Attempt:
     message: Message
     worker: Worker
     began: datetime
+    visit: Visit = field(default_factory=Visit)
 
     def end(self) -> Settlement | PipelineError:
         """How the call ends, or the error for which it cannot yet; of these, NOT_ON_ITS_WAY and SubmissionUnknown."""
@@ -88,7 +89,7 @@ class Attempt:
         if not breaker.may_try(now()):
             raise ApiUnavailable(f"the API is known to be down: {breaker.last_failure}")
         try:
-            accepted = worker.api.submit(call, give_up_at=give_up_at, patient=not is_probe)
+            accepted = worker.api.submit(call, give_up_at=give_up_at, patient=not is_probe, visit=self.visit)
         except (ApiFailed, SubmissionUnknown) as exc:
             breaker.failed_at(self.job.key, now(), str(exc))
             raise

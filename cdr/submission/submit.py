@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from cdr.calls.call import Job, Reason, Settlement, State
+from cdr.calls.call import CallKey, Job, Reason, Settlement, State
 from cdr.calls.message import Letter, Message, Unreadable
 from cdr.calls.rules import job_of
 from cdr.submission import report
@@ -25,7 +25,7 @@ from cdr.submission.already_submitted import record_repeated
 from cdr.submission.attempt import NOT_ON_ITS_WAY, Attempt, is_known_cause
 from cdr.submission.merged import close_parts
 from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held
-from cdr.submission.report import named
+from cdr.submission.report import Effort, named
 from cdr.submission.retry import Hindrance, delay_after
 from cdr.submission.worker import Worker
 from shared.errors import PartHeld, PipelineError, StorageUnavailable
@@ -71,6 +71,8 @@ class _Delivery:
     message: Message
     worker: Worker
     began: datetime = field(init=False)
+    efforts: dict[CallKey, Effort] = field(default_factory=dict)
+    """What each call took until it was known what comes of it."""
 
     def __post_init__(self) -> None:
         self.began = self.worker.clock.now()
@@ -91,13 +93,16 @@ class _Delivery:
             again = self.message.only([record]).again(self.began)
             delay = self.worker.patience.longest_delay * self.worker.random()
             self.worker.queue.send_later(again, delay)
-            report.sent_apart(job_of(record, self.worker.rules), again.tries, delay)
+            report.sent_apart(job_of(record, self.worker.rules), self.began, again.tries, delay)
         return [Outcome.PUT_BACK] * len(self.message.records)
 
     def _take(self, asked: tuple[Job, ClaimAnswer]) -> Came:
         match asked:
             case job, Claim() as claim:
-                return Attempt(job, claim, self.message, self.worker, self.began).end()
+                attempt = Attempt(job, claim, self.message, self.worker, self.began)
+                end = attempt.end()
+                self.efforts[job.key] = Effort(self.worker.clock.now(), attempt.visit)
+                return end
             case job, AlreadySubmitted() as found:
                 return self._repeated(job, found)
             case _, held:
@@ -143,7 +148,7 @@ class _Delivery:
             return exc
         is_old_news = report.is_warning(settlement) and is_known_cause(settlement.reason, self.message)
         is_told = not is_old_news or self.worker.known_causes.is_due(self.began)
-        report.settled(job, claim, settlement, is_told=is_told)
+        report.settled(job, claim, settlement, self._effort(job), is_told=is_told)
         return Outcome(settlement.state.value)
 
     def _leave_replayed(self, job: Job) -> None:
@@ -160,8 +165,11 @@ class _Delivery:
             sent = self.message.only([job.record for job, _ in some]).again(self.began)
             self.worker.queue.send_later(sent, delay)
             for job, why in some:
-                report.put_back(job, why, sent.tries, delay)
+                report.put_back(job, why, self._effort(job), sent.tries, delay)
         return [each if isinstance(each, Outcome) else Outcome.PUT_BACK for each in came]
+
+    def _effort(self, job: Job) -> Effort:
+        return self.efforts.get(job.key) or Effort(self.worker.clock.now())
 
     def _by_delay(self, hindered: Sequence[tuple[Job, Hindrance]]) -> Mapping[timedelta, list[tuple[Job, Hindrance]]]:
         worker, now = self.worker, self.worker.clock.now()

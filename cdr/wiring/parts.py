@@ -93,6 +93,8 @@ class Parts(Ports):
             start_from=plans.start_from(three_cx),
             watch=self.source_watch,
             packing=self.times.packing,
+            seen_queue=self.seen_queue,
+            poison_queue=self.seen_poison_queue,
         )
 
     @once
