@@ -93,6 +93,11 @@ def test_the_host_gives_up_late_and_leaves_decoding_and_routes_to_us() -> None:
     assert HOST["extensions"]["http"]["routePrefix"] == ""
 
 
+def test_an_idle_host_looks_for_messages_often_but_not_at_any_price() -> None:
+    """Each look is an operation that is paid for, millions a month."""
+    assert _seconds(QUEUES["maxPollingInterval"]) == timedelta(seconds=1)
+
+
 def test_the_calls_of_a_message_are_begun_in_time_by_as_many_as_the_host_lets_in() -> None:
     packing = TIMES.packing
     in_hand = QUEUES["batchSize"] + QUEUES["newBatchThreshold"]
@@ -100,11 +105,6 @@ def test_the_calls_of_a_message_are_begun_in_time_by_as_many_as_the_host_lets_in
     assert packing.most_calls * TIMES.slow_attempt <= TIMES.submit_budget - TIMES.longest_attempt
     assert packing.most_calls == 42
     assert replace(TIMES, slow_attempt=TIMES.submit_budget).packing.most_calls == 1
-
-
-def test_an_idle_host_looks_for_messages_often_but_not_at_any_price() -> None:
-    """Each look is an operation that is paid for, millions a month."""
-    assert _seconds(QUEUES["maxPollingInterval"]) == timedelta(seconds=1)
 
 
 def test_every_message_that_the_host_fetches_has_a_thread() -> None:
