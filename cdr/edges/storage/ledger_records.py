@@ -70,7 +70,7 @@ class TableLedgerRecords:
         return self._notes.rejected(reason, after)
 
     def rejected_as(self, name: str) -> Iterator[RejectedCall]:
-        return self._notes.named(name)
+        return self._notes.named(CallKey(UNDATED, name).name)
 
     def still_rejected(self, call: RejectedCall) -> RejectedRecord | None:
         found = self._table.read(call.key.day, escape_key(call.key.name))
@@ -101,9 +101,10 @@ class TableLedgerRecords:
 
     def named(self, day: str, name: str) -> Iterator[KeptCall]:
         # A row's own record has the call's name and a blank before what is its own; "!" is the next character.
-        first, of_rows = escape_key(name), row_key(CallKey(day, name), "").name
+        key = CallKey(day, name)
+        first, of_rows = escape_key(key.name), row_key(key, "").name
         near = self._kept(f"PartitionKey eq '{day}' and RowKey ge {quoted(first)} and RowKey lt {quoted(first + '!')}")
-        yield from (kept for kept in near if kept.key.name == name or kept.key.name.startswith(of_rows))
+        yield from (kept for kept in near if kept.key.name == key.name or kept.key.name.startswith(of_rows))
 
     def of_row(self, day: str, record_id: str) -> Iterator[KeptCall]:
         yield from self._kept(f"PartitionKey eq '{day}' and row_id eq {quoted(record_id)}")

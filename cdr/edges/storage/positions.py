@@ -7,13 +7,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cdr import __version__
 from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.table import PIECE, Table, from_pieces, in_pieces, version_of
 from cdr.intake.ports import Kept, Memory, PollReport, Position, PositionLease, StoredPosition
 from shared.errors import LeaseHeld, LeaseLost, PositionFull
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableEntity
 
 KEY = {"PartitionKey": "checkpoint", "RowKey": "cdr"}
 PIECES = 14
@@ -38,8 +41,10 @@ class TablePositionStore:
             version = self._table.insert(mine)
             if version is not None:
                 return PositionLease(owner, version, None)
-            entity = self._read() or {}
-        until = entity.get("leased_until", _NOBODY)
+            entity = self._read()
+            if entity is None:
+                raise LeaseHeld("the record of the position vanished between two looks at it")
+        until = _leased_until(entity, duration)
         if entity.get("owner") != owner and until > now:
             raise LeaseHeld(f"another poll holds the lease until {until:%H:%M:%S} UTC", until)
         version = self._table.merge(mine, version_of(entity))
@@ -72,10 +77,19 @@ class TablePositionStore:
     def read(self) -> Kept:
         entity = self._read() or {}
         older_at = entity.get("older_at")
-        return Kept(_stored(entity), _report_in(entity.get("report")), _memory(entity), older_at)
+        seen = older_at if isinstance(older_at, datetime) else None
+        return Kept(_stored(entity), _report_in(entity.get("report")), _memory(entity), seen)
 
     def _read(self) -> Any:
         return self._table.read(KEY["PartitionKey"], KEY["RowKey"])
+
+
+def _leased_until(entity: TableEntity, duration: timedelta) -> datetime:
+    """Where that cannot be read, whoever wrote it may be at work for as long as we would be."""
+    until, written = entity.get("leased_until", _NOBODY), entity.metadata.get("timestamp")
+    if isinstance(until, datetime):
+        return until
+    return written + duration if isinstance(written, datetime) else _NOBODY
 
 
 def _stored(entity: Mapping[str, Any]) -> StoredPosition | None:
@@ -85,7 +99,7 @@ def _stored(entity: Mapping[str, Any]) -> StoredPosition | None:
 
 def _seen(entity: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
     """That an earlier version has polled last: those do not say in their reports who they are."""
-    report = entity.get("report")
+    report = str(entity.get("report") or "")
     return {"older_at": now} if report and '"by": ' not in report else {}
 
 
