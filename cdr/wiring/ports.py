@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from shared.clock import Clock, SystemClock
 from shared.config.file import load_settings
 from shared.config.groups import DatabaseMembers, XapiMembers
 from shared.config.settings import Settings
-from shared.errors import InvalidConfig, SourceMisconfigured
+from shared.errors import InvalidConfig, SourceMisconfigured, StorageUnavailable
 
 if TYPE_CHECKING:
     from cdr.calls.call_queue import CallQueue
@@ -174,6 +175,7 @@ class Ports:
     def positions(self) -> PositionStore:
         from cdr.edges.storage.positions import TablePositionStore
 
+        self._agree_on_the_time()
         return TablePositionStore(self.account, STATE_TABLE)
 
     @once
@@ -192,7 +194,14 @@ class Ports:
     def group_store(self) -> GroupStore:
         from cdr.edges.storage.groups import TableGroupStore
 
+        self._agree_on_the_time()
         return TableGroupStore(self.account, GROUPS_TABLE)
+
+    def _agree_on_the_time(self) -> None:
+        """Leases are taken by a time that all share, the very first one too: one that a clock far ahead has taken would
+        keep the others out for as long. Where storage does not tell it, no lease is taken either."""
+        with suppress(StorageUnavailable):
+            self.account.tell_time()
 
     @once
     def directory(self) -> Directory | None:

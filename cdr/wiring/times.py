@@ -72,16 +72,16 @@ class Times:
         if broken := [rule for rule, holds in rules.items() if not holds]:
             raise ValueError("; ".join(broken))
 
+    def poll_budget(self, interval: timedelta) -> timedelta:
+        """How long a poll goes on with what is new; its last batch may take as long as its lease after that."""
+        return min(self.poll_share_of_interval * interval, self.longest_poll)
+
     @property
     def packing(self) -> Packing:
         """So many calls in a message that with an API that needs ``slow_attempt`` for each the last one is begun in
         time: 42."""
         most = (self.submit_budget - self.longest_attempt) // self.slow_attempt
         return Packing(self.messages_at_once, max(1, most))
-
-    def poll_budget(self, interval: timedelta) -> timedelta:
-        """How long a poll goes on with what is new; its last batch may take as long as its lease after that."""
-        return min(self.poll_share_of_interval * interval, self.longest_poll)
 
     def patience(self, give_up_after: timedelta) -> Patience:
         return Patience(

@@ -89,8 +89,8 @@ def _make_host(order: dict[str, Any]) -> Any:
 
     host = FunctionHost(PROJECT)
     functions: Any = sys.modules["function_app"]
-    clock, times = _fast_clock(order), Times(messages_at_once=MESSAGES_A_PAGE)
-    functions.parts = Parts(os.environ, PROJECT, clock=clock, times=times, page_size=ROWS_A_PAGE)
+    times = Times(messages_at_once=MESSAGES_A_PAGE)
+    functions.parts = Parts(os.environ, PROJECT, clock=_fast_clock(order), times=times, page_size=ROWS_A_PAGE)
     return host
 
 

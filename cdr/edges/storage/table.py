@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PIECE = 30_000
 """Characters in one property; the service takes 32 Ki."""
 
+LONGEST_KEY = 512
+"""In units of UTF-16: a key may have 1 KiB."""
+
 ONE_TRANSACTION = 100
 """Writes to one partition; so many of ours are far below the 4 MiB that the service takes with them."""
 
@@ -31,9 +34,6 @@ NAMES_IN_A_QUERY = 12
 """With the partition and both ends of the range the 15 comparisons that the service takes."""
 
 SHORT_NAME = 100
-
-LONGEST_KEY = 512
-"""In units of UTF-16: a key may have 1 KiB."""
 
 Result = TypeVar("Result")
 
