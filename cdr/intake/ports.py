@@ -102,8 +102,8 @@ class CallReader(Protocol):
     def again(self, record: CallRecord) -> Sequence[CallRecord]:
         """The records of a call that is over as they are now; none if the source does not say."""
 
-    def check(self) -> None:
-        """Read as little as shows that it can be read."""
+    def check(self, position: Position | None = None) -> None:
+        """Read as little as shows that it can be read, beyond the position where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +184,13 @@ class PositionLease:
 
 
 class Kept(NamedTuple):
-    """What is kept of a source, for people: ``memory`` is empty before the first poll."""
+    """What is kept of a source, for people: ``memory`` is empty before the first poll. ``older_at`` is when a poll of
+    an earlier version was last found to have been there (aware, UTC)."""
 
     stored: StoredPosition | None = None
     report: PollReport | None = None
     memory: Memory = ""
+    older_at: datetime | None = None
 
 
 class PositionStore(Protocol):

@@ -11,7 +11,7 @@ from cdr.groups.alerts import GroupView, view_of
 from cdr.groups.hours import Hours
 from cdr.groups.ports import GroupStore
 from cdr.intake.ports import CallSource, Kept, Lag, PollReport, PositionStore, Progress
-from cdr.operations.ports import LedgerRecords, StateCounts
+from cdr.operations.ports import LedgerCounts, LedgerRecords
 from cdr.operations.side_by_side import Problem, SideBySide
 from cdr.operations.watch_memory import Finding, Remembered
 from cdr.submission.addresses import Addresses
@@ -75,7 +75,7 @@ class Status:
     source_watch: Sequence[Finding] | Problem
     lag: Lagging | Problem
     queue: Depths | Problem
-    ledger: StateCounts | Problem
+    ledger: LedgerCounts | Problem
     extensions: ExtensionsNow | Problem
     hours: HoursNow
     groups: Sequence[GroupNow] | Problem
@@ -109,7 +109,7 @@ def status(overview: Overview) -> Status:
     progress = looks.begin(lambda: _progress(overview.source, kept.result()))
     lag = looks.begin(lambda: _lagging(overview, kept.result(), now))
     queue = looks.begin(lambda: Depths(overview.queue.depth(), overview.poison_queue.depth()))
-    ledger = looks.begin(overview.records.count_states)
+    ledger = looks.begin(lambda: overview.records.counts(now))
     extensions = looks.begin(lambda: _extensions(overview.addresses, now))
     groups = looks.begin(lambda: _groups_now(overview))
     known = kept.result()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from cdr.wiring.ports import (
 )
 from cdr.wiring.schedule import ncrontab, of_hours
 from shared.config.groups import NoMembers
-from shared.errors import InvalidConfig
+from shared.errors import InvalidConfig, StorageUnavailable
 
 if TYPE_CHECKING:
     from cdr.groups.check import GroupCheck
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from cdr.operations.replay import Replayer
     from cdr.operations.retention import Cleaner
     from cdr.operations.status import Overview
+    from cdr.operations.take_in import Bookkeeper
     from cdr.submission.poison import PoisonKeeper
     from cdr.submission.worker import Worker
 
@@ -185,7 +187,13 @@ class Parts(Ports):
         from cdr.operations.replay import Replayer
 
         source = self.source if self.is_configured else None
-        return Replayer(self.records, self.queue, self.clock, self.times.http_budget, source)
+        return Replayer(self.records, self.queue, self.clock, self.times.http_budget, source, self.bookkeeper)
+
+    @property
+    def bookkeeper(self) -> Bookkeeper:
+        from cdr.operations.take_in import Bookkeeper
+
+        return Bookkeeper(self.records, self.positions, self.clock, self.times.bookkeeping_budget)
 
     @property
     def learner(self) -> Learner:
@@ -266,8 +274,11 @@ class Parts(Ports):
         self.api.check_health()
 
     def _check_source(self) -> None:
+        stored = None
+        with suppress(StorageUnavailable):  # which is looked at for itself
+            stored = self.seen_positions.read().stored
         with self.source.connect() as reader:
-            reader.check()
+            reader.check(stored.text if stored is not None and stored.source == self.source.name else None)
 
     def _check_watch(self) -> None:
         from cdr.operations.source_watch import check_source

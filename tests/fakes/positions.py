@@ -17,6 +17,7 @@ class InMemoryPositionStore(Fake):
         self.stored: StoredPosition | None = None
         self.report: PollReport | None = None
         self.remembered: Memory = ""
+        self.older_at: datetime | None = None
         self.owner: str | None = None
         self.leased_until = LONG_AGO
         self._room = room
@@ -52,7 +53,7 @@ class InMemoryPositionStore(Fake):
 
     def read(self) -> Kept:
         with self.operation("read"):
-            return Kept(self.stored, self.report, self.remembered)
+            return Kept(self.stored, self.report, self.remembered, self.older_at)
 
     def _is_current(self, lease: PositionLease) -> bool:
         return lease.version == str(self._version)

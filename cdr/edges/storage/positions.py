@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from cdr import __version__
 from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.table import PIECE, Table, from_pieces, in_pieces, version_of
 from cdr.intake.ports import Kept, Memory, PollReport, Position, PositionLease, StoredPosition
@@ -34,8 +35,8 @@ class TablePositionStore:
         self._table = Table(account, table)
 
     def lease(self, owner: str, now: datetime, duration: timedelta) -> PositionLease:
-        mine = {**KEY, "owner": owner, "leased_until": now + duration}
         entity: Any = self._read()
+        mine = {**KEY, "owner": owner, "leased_until": now + duration, **_seen(entity or {}, now)}
         if entity is None:
             version = self._table.insert(mine)
             if version is not None:
@@ -68,14 +69,16 @@ class TablePositionStore:
         return replace(lease, version=version, stored=stored)
 
     def release(self, lease: PositionLease, report: PollReport, memory: Memory | None = None) -> None:
-        told = {"report": json.dumps(asdict(report), default=datetime.isoformat)}
+        told = {"report": json.dumps({**asdict(report), "by": __version__}, default=datetime.isoformat)}
         if memory is not None:
             told["memory"] = memory[:PIECE]
         self._table.merge({**KEY, "owner": lease.owner, "leased_until": _NOBODY, **told}, lease.version)
 
     def read(self) -> Kept:
         entity = self._read() or {}
-        return Kept(_stored(entity), _report_in(entity.get("report")), _memory(entity))
+        older_at = entity.get("older_at")
+        seen = older_at if isinstance(older_at, datetime) else None
+        return Kept(_stored(entity), _report_in(entity.get("report")), _memory(entity), seen)
 
     def _read(self) -> Any:
         return self._table.read(KEY["PartitionKey"], KEY["RowKey"])
@@ -92,6 +95,12 @@ def _leased_until(entity: TableEntity, duration: timedelta) -> datetime:
 def _stored(entity: Mapping[str, Any]) -> StoredPosition | None:
     text = from_pieces("state", entity, PIECES)
     return StoredPosition(entity.get("source") or SOURCE_OF_OLD, text, entity.get("began") or None) if text else None
+
+
+def _seen(entity: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
+    """That an earlier version has polled last: those do not say in their reports who they are."""
+    report = str(entity.get("report") or "")
+    return {"older_at": now} if report and '"by": ' not in report else {}
 
 
 def _memory(entity: Mapping[str, Any]) -> Memory:
