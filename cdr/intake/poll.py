@@ -11,12 +11,12 @@ from uuid import uuid4
 
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import pack
+from cdr.intake.poll_history import PollReport
 from cdr.intake.ports import (
     Batch,
     CallReader,
     CallSource,
     Memory,
-    PollReport,
     Position,
     PositionLease,
     PositionStore,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
 
 from cdr.calls.call_queue import CallQueue
 from cdr.groups.alerts import GroupView, view_of
 from cdr.groups.hours import Hours
 from cdr.groups.ports import GroupStore
-from cdr.intake.ports import CallSource, Kept, Lag, PollReport, PositionStore, Progress
+from cdr.intake.poll_history import PollHistory, PollReport
+from cdr.intake.ports import CallSource, Kept, Lag, PositionStore, Progress
 from cdr.operations.ports import LedgerRecords, StateCounts
-from cdr.operations.side_by_side import Problem, SideBySide
+from cdr.operations.side_by_side import Problem, SideBySide, Troubles
 from cdr.operations.watch_memory import Finding, Remembered
 from cdr.submission.addresses import Addresses
 from cdr.submission.directory import KeptPhoneBook
@@ -72,9 +74,11 @@ class Status:
     source: str | Problem
     progress: Progress | Problem
     last_poll: PollReport | Problem | None
+    polls: PollHistory | Problem
     source_watch: Sequence[Finding] | Problem
     lag: Lagging | Problem
     queue: Depths | Problem
+    api: Literal["ok"] | Problem
     ledger: StateCounts | Problem
     extensions: ExtensionsNow | Problem
     hours: HoursNow
@@ -84,7 +88,7 @@ class Status:
 @dataclass(frozen=True, slots=True)
 class Overview:
     """What a status is put together from, which takes no longer than a look may. ``groups`` are the monitored ones, by
-    number, with their names."""
+    number, with their names. ``check_api`` returns if the Call Logger is usable, else raises a PipelineError."""
 
     version: str
     started_at: datetime
@@ -92,13 +96,16 @@ class Overview:
     positions: PositionStore
     queue: CallQueue
     poison_queue: CallQueue
+    check_api: Callable[[], None]
     records: LedgerRecords
     addresses: Addresses
     clock: Clock
     hours: Hours
     groups: Mapping[str, str]
     group_store: GroupStore | None
+    poll_interval: timedelta
     longest_look_s: float = 2.5
+    troubles: Troubles = field(default_factory=Troubles)
 
 
 def status(overview: Overview) -> Status:
@@ -109,19 +116,22 @@ def status(overview: Overview) -> Status:
     progress = looks.begin(lambda: _progress(overview.source, kept.result()))
     lag = looks.begin(lambda: _lagging(overview, kept.result(), now))
     queue = looks.begin(lambda: Depths(overview.queue.depth(), overview.poison_queue.depth()))
+    api = looks.begin(lambda: _api(overview))
     ledger = looks.begin(overview.records.count_states)
     extensions = looks.begin(lambda: _extensions(overview.addresses, now))
     groups = looks.begin(lambda: _groups_now(overview))
-    known = kept.result()
+    known, dated = kept.result(), overview.troubles.dated
     return Status(
         version=overview.version,
         uptime_s=int((now - overview.started_at).total_seconds()),
         source=source.result(),
         progress=progress.result(),
         last_poll=known if isinstance(known, Problem) else known.report,
+        polls=dated("positions", known if isinstance(known, Problem) else known.history, now),
         source_watch=known if isinstance(known, Problem) else Remembered.from_text(known.memory).findings,
-        lag=lag.result(),
-        queue=queue.result(),
+        lag=dated("lag", lag.result(), now),
+        queue=dated("queue", queue.result(), now),
+        api=dated("api", api.result(), now),
         ledger=ledger.result(),
         extensions=extensions.result(),
         hours=_hours_now(overview.hours, now),
@@ -148,6 +158,11 @@ def _lagging(overview: Overview, kept: Kept | Problem, now: datetime) -> Lagging
         lag = reader.lag(stored.text if stored and is_ours else None)
     since = lag.waiting_since
     return Lagging(lag, max(0, int((now - since).total_seconds())) if since else 0)
+
+
+def _api(overview: Overview) -> Literal["ok"]:
+    overview.check_api()
+    return "ok"
 
 
 def _extensions(addresses: Addresses, now: datetime) -> ExtensionsNow:

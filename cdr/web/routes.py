@@ -18,6 +18,7 @@ from cdr.operations.rejected import list_rejected
 from cdr.operations.replay import replay
 from cdr.operations.side_by_side import Problem, SideBySide
 from cdr.operations.status import status as overall_status
+from cdr.operations.verdict import verdict
 from cdr.web.present import outcome_json, preview_json, reconciliation_json, rejected_json, status_json, until_json
 from cdr.web.requests import BadRequest, answer, check_request, refusal
 from shared.config.phone_system import start_in, start_moment
@@ -57,7 +58,12 @@ def health(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
 
 
 def status(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
-    return _answered(request, "GET", (), lambda _: answer(status_json(overall_status(parts.overview))))
+    def look(_: Parameters) -> func.HttpResponse:
+        overview = parts.overview
+        found = overall_status(overview)
+        return answer(status_json(found, verdict(found, overview.clock.now(), overview.poll_interval)))
+
+    return _answered(request, "GET", (), look)
 
 
 def trigger_poll(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:

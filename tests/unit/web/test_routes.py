@@ -103,23 +103,26 @@ def test_status_shows_everything_at_a_glance(make_parts: MakeParts, clock: HandM
     clock.move(timedelta(hours=2))
     parts.source.table.put(make_raw_row(id=8, ended_at=NOON + 30 * MINUTE))
     checked = {"since": "2026-11-22T12:00:00+00:00", "last_check": "2026-11-22T12:00:00+00:00", "alert_id": None}
+    poll = {"at": "2026-11-22T12:00:00+00:00", "result": "finished", "queued": 2, "duration_ms": 0, "error": None}
     assert ask(parts, "status").body == {
+        "flow": {
+            "state": "stopped",
+            "part": "poll",
+            "since": "2026-11-22T12:00:00+00:00",
+            "why": "no poll has come to an end since",
+        },
         "version": __version__,
         "uptime_seconds": 7200,
         "source": "calllog",
         "last_processed_cdr_id": 6,
         "open_rows": 1,
         "missing_ids": 3,
-        "last_poll": {
-            "at": "2026-11-22T12:00:00+00:00",
-            "result": "finished",
-            "queued": 2,
-            "duration_ms": 0,
-            "error": None,
-        },
+        "last_poll": poll,
+        "recent_polls": [poll],
         "source_watch": [],
         "lag": {"newest_cdr_id": 8, "ids_behind": 2, "seconds_behind": 5400},
         "queue": {"waiting": 1, "poison": 1},
+        "api": "ok",
         "ledger": {"submitted": 1, "complete": True},
         "extensions": {"in_file": 1, "elsewhere": 0, "phone_book": None},
         "business_hours": {"open": False, "changes_at": "2026-11-29T10:00+01:00", "timezone": "Europe/Berlin"},
@@ -170,7 +173,7 @@ def test_status_before_anything_happened_and_without_anybody_to_ask_about_groups
 @pytest.mark.parametrize(
     ("part", "places"),
     [
-        ("positions", ["last_processed_cdr_id", "last_poll", "source_watch", "lag"]),
+        ("positions", ["last_processed_cdr_id", "last_poll", "recent_polls", "source_watch", "lag"]),
         ("queue", ["queue"]),
         ("records", ["ledger"]),
         ("group_store", ["monitored_groups"]),
