@@ -63,10 +63,11 @@ class SideBySide:
 
 
 class Troubles:
-    """Remembers, while the process lives, since when each look has found a Problem."""
+    """Remembers, while the process lives, since when each look has found a Problem, or the same."""
 
     def __init__(self) -> None:
         self._since: dict[str, datetime] = {}
+        self._values: dict[str, tuple[object, datetime]] = {}
         self._lock = Lock()
 
     def dated(self, name: str, found: Found | Problem, now: datetime) -> Found | Problem:
@@ -76,3 +77,11 @@ class Troubles:
                 return replace(found, since=self._since.setdefault(name, now))
             self._since.pop(name, None)
             return found
+
+    def unchanged_since(self, name: str, value: object, now: datetime) -> datetime:
+        """Since when each look has found this value."""
+        with self._lock:
+            known, since = self._values.get(name, (None, now))
+            since = since if known == value else now
+            self._values[name] = (value, since)
+            return since

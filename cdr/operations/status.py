@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from cdr.calls.call import State
 from cdr.calls.call_queue import CallQueue
 from cdr.groups.alerts import GroupView, view_of
 from cdr.groups.hours import Hours
@@ -67,7 +68,8 @@ class Lagging:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All that an operator sees at a glance."""
+    """All that an operator sees at a glance. ``stands_since``: messages wait and no call was settled, as far as this
+    process has seen it; None: that is not so."""
 
     version: str
     uptime_s: int
@@ -83,6 +85,7 @@ class Status:
     extensions: ExtensionsNow | Problem
     hours: HoursNow
     groups: Sequence[GroupNow] | Problem
+    stands_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ def status(overview: Overview) -> Status:
     extensions = looks.begin(lambda: _extensions(overview.addresses, now))
     groups = looks.begin(lambda: _groups_now(overview))
     known, dated = kept.result(), overview.troubles.dated
+    depths, counts = queue.result(), ledger.result()
     return Status(
         version=overview.version,
         uptime_s=int((now - overview.started_at).total_seconds()),
@@ -130,12 +134,13 @@ def status(overview: Overview) -> Status:
         polls=dated("positions", known if isinstance(known, Problem) else known.history, now),
         source_watch=known if isinstance(known, Problem) else Remembered.from_text(known.memory).findings,
         lag=dated("lag", lag.result(), now),
-        queue=dated("queue", queue.result(), now),
+        queue=dated("queue", depths, now),
         api=dated("api", api.result(), now),
-        ledger=ledger.result(),
+        ledger=counts,
         extensions=extensions.result(),
         hours=_hours_now(overview.hours, now),
         groups=groups.result(),
+        stands_since=_stands_since(overview, depths, counts, now),
     )
 
 
@@ -163,6 +168,16 @@ def _lagging(overview: Overview, kept: Kept | Problem, now: datetime) -> Lagging
 def _api(overview: Overview) -> Literal["ok"]:
     overview.check_api()
     return "ok"
+
+
+def _stands_since(
+    overview: Overview, depths: Depths | Problem, counts: StateCounts | Problem, now: datetime
+) -> datetime | None:
+    if isinstance(depths, Problem) or isinstance(counts, Problem):
+        return None
+    settled = {state: number for state, number in counts.counts.items() if state is not State.CLAIMED}
+    since = overview.troubles.unchanged_since("settled", settled if depths.waiting else None, now)
+    return since if depths.waiting and since < now else None
 
 
 def _extensions(addresses: Addresses, now: datetime) -> ExtensionsNow:

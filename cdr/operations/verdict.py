@@ -5,7 +5,7 @@ What is found out first is said alone: while storage does not answer, nobody can
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -21,6 +21,9 @@ LATE_AFTER = timedelta(minutes=10)
 
 MANY_WAITING = 100
 """Messages on the queue, from which on the Call Logger's side does not keep up."""
+
+LONGEST_STANDING = timedelta(minutes=15)
+"""For so long calls may wait without one being settled."""
 
 MISSED_POLLS = 4
 LONGEST_SILENCE = timedelta(minutes=3)
@@ -56,20 +59,19 @@ class Verdict:
     why: str = ""
 
 
+MISCONFIGURED = Verdict(Flow.STOPPED, Part.CONFIGURATION)
+"""Then nothing else can be looked at."""
+
+
 def verdict(status: Status, now: datetime, poll_interval: timedelta) -> Verdict:
     looks: Iterable[Callable[[], Verdict | None]] = (
         lambda: _storage(status),
         lambda: _polls(status, now, poll_interval),
         lambda: _source(status),
-        lambda: _api(status),
+        lambda: _api(status, now),
         lambda: _late(status),
     )
     return next((found for look in looks if (found := look())), None) or _flowing(status)
-
-
-def misconfigured(mistakes: Sequence[str]) -> Verdict:
-    """With a configuration that is not usable nothing else can be looked at."""
-    return Verdict(Flow.STOPPED, Part.CONFIGURATION, None, "; ".join(mistakes))
 
 
 def _storage(status: Status) -> Verdict | None:
@@ -106,9 +108,14 @@ def _source(status: Status) -> Verdict | None:
     return None
 
 
-def _api(status: Status) -> Verdict | None:
-    found = status.api
-    return Verdict(Flow.STOPPED, Part.API, found.since, found.error) if isinstance(found, Problem) else None
+def _api(status: Status, now: datetime) -> Verdict | None:
+    """It may say that it is well, and take no call all the same."""
+    found, since = status.api, status.stands_since
+    if isinstance(found, Problem):
+        return Verdict(Flow.STOPPED, Part.API, found.since, found.error)
+    if since is not None and now - since > LONGEST_STANDING:
+        return Verdict(Flow.STOPPED, Part.API, since, "calls wait, and none was settled since")
+    return None
 
 
 def _late(status: Status) -> Verdict | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
 from cdr.calls.call import Reason
@@ -19,8 +20,10 @@ from cdr.operations.replay import replay
 from cdr.operations.side_by_side import Problem, SideBySide
 from cdr.operations.status import status as overall_status
 from cdr.operations.verdict import verdict
+from cdr.web.html import html_answer
+from cdr.web.page import page_of, page_of_mistakes
 from cdr.web.present import outcome_json, preview_json, reconciliation_json, rejected_json, status_json, until_json
-from cdr.web.requests import BadRequest, answer, check_request, refusal
+from cdr.web.requests import BadRequest, answer, check_request, refusal, wants_html
 from shared.config.phone_system import start_in, start_moment
 from shared.errors import DaysForgotten, InvalidConfig, LeaseHeld, NoSuchCalls, NoSuchStart, PipelineError
 
@@ -58,12 +61,28 @@ def health(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
 
 
 def status(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
+    """For a browser a page, for a program JSON."""
+    is_for_people = wants_html(request)
+
     def look(_: Parameters) -> func.HttpResponse:
-        overview = parts.overview
-        found = overall_status(overview)
-        return answer(status_json(found, verdict(found, overview.clock.now(), overview.poll_interval)))
+        try:
+            overview = parts.overview
+        except InvalidConfig as exc:
+            if is_for_people:
+                return html_answer(page_of_mistakes(exc.mistakes), token_urlsafe(), 503)
+            raise
+        found, now = overall_status(overview), overview.clock.now()
+        judged = verdict(found, now, overview.poll_interval)
+        if is_for_people:
+            return html_answer(page_of(found, judged, (), {}, now), token_urlsafe())
+        return answer(status_json(found, judged), headers={"Vary": "Accept"})
 
     return _answered(request, "GET", (), look)
+
+
+def page(request: func.HttpRequest, _: Parts) -> func.HttpResponse:
+    """The page before anybody has shown a key: nothing stands on it. Anybody may ask."""
+    return _answered(request, "GET", (), lambda _: html_answer(None, token_urlsafe()))
 
 
 def trigger_poll(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:

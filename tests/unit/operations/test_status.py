@@ -206,6 +206,20 @@ def test_a_problem_has_the_time_of_its_first_look_until_it_is_over(site: Site, c
     assert begun == [NOON, NOON, None, NOON + timedelta(minutes=3)]
 
 
+def test_it_knows_since_when_messages_wait_while_no_call_is_settled(site: Site, clock: HandMovedClock) -> None:
+    seen = []
+    for waits, settled in ((True, 1), (True, 1), (True, 2), (True, 2), (False, 2), (True, 2)):
+        if waits and not site.queue.letters:
+            site.queue.send_all([make_message()])
+        if not waits:
+            site.queue.take()
+        site.records.record(CallKey("2026-11-22", f"{settled}"), None, Settlement(State.SKIPPED, Reason.INTERNAL), NOON)
+        seen.append(site.status.stands_since)
+        clock.move(timedelta(minutes=1))
+    minutes = [None if since is None else (since - NOON) // timedelta(minutes=1) for since in seen]
+    assert minutes == [None, 0, None, 2, None, None]
+
+
 def test_a_damaged_position_is_a_problem_and_no_failure(site: Site) -> None:
     site.positions.stored = StoredPosition("calllog", "{")
     assert "PositionUnreadable: the stored position is damaged" in site.status.progress.error

@@ -14,7 +14,7 @@ from cdr.intake.ports import Lag, Progress
 from cdr.operations.ports import StateCounts
 from cdr.operations.side_by_side import Problem
 from cdr.operations.status import Depths, ExtensionsNow, HoursNow, Lagging, Status
-from cdr.operations.verdict import Flow, Part, Verdict, misconfigured, verdict
+from cdr.operations.verdict import Flow, Part, Verdict, verdict
 from cdr.operations.watch_memory import Finding, Kind
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -116,6 +116,14 @@ CASES: dict[str, tuple[dict[str, Any], Verdict]] = {
         {"api": Problem("ApiDenied: 401", HOUR_AGO), "queue": Depths(500, 0)},
         stopped(Part.API, "ApiDenied: 401"),
     ),
+    "the Call Logger takes no calls, well as it is": (
+        {"queue": Depths(3, 0), "stands_since": HOUR_AGO},
+        stopped(Part.API, "calls wait, and none was settled since"),
+    ),
+    "a call has been put back": (
+        {"queue": Depths(1, 0), "stands_since": NOW - 15 * MINUTE},
+        Verdict(Flow.FLOWS, since=HOUR_AGO),
+    ),
     "calls wait at the phone system": (
         {"lag": Lagging(Lag(900, 800, HOUR_AGO), 3600)},
         Verdict(Flow.LATE, Part.POLL, HOUR_AGO, "calls that were over by then have not been read yet"),
@@ -149,7 +157,3 @@ def test_one_word_says_whether_calls_flow_and_if_not_which_part_keeps_them_and_s
 @pytest.mark.parametrize(("minutes", "flow"), [(39, Flow.FLOWS), (41, Flow.STOPPED)])
 def test_where_polls_are_rare_more_patience_is_had_with_the_next_one(minutes: int, flow: Flow) -> None:
     assert verdict(replace(SOUND, **polls(well(minutes))), NOW, timedelta(minutes=10)).flow == flow
-
-
-def test_mistakes_of_the_configuration_stop_everything() -> None:
-    assert misconfigured(["a: is wrong", "b: too"]) == stopped(Part.CONFIGURATION, "a: is wrong; b: too", None)
