@@ -114,6 +114,11 @@ def rejected(req: func.HttpRequest) -> func.HttpResponse:
     return routes.rejected(req, parts)
 
 
+@app.route(route="calls", methods=ANY_METHOD)
+def calls(req: func.HttpRequest) -> func.HttpResponse:
+    return routes.calls(req, parts)
+
+
 @app.route(route="trigger/replay", methods=ANY_METHOD)
 def trigger_replay(req: func.HttpRequest) -> func.HttpResponse:
     return routes.trigger_replay(req, parts)

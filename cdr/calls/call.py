@@ -102,10 +102,14 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911 - a table of types
 
 @dataclass(frozen=True, slots=True)
 class CallKey:
-    """Where a call stands in the ledger: ``day`` groups calls for look-ups, ``name`` is unique within the day."""
+    """Where a call stands in the ledger: ``day`` groups calls for look-ups, ``name`` is unique within the day.
+
+    ``ended_at`` (aware, UTC) is a note for who counts calls by the hour of their end, where it is known.
+    """
 
     day: str
     name: str
+    ended_at: datetime | None = field(default=None, compare=False)
 
     @property
     def around(self) -> Sequence[CallKey]:

@@ -118,12 +118,13 @@ def call_key(record: CallRecord, rules: CallRules) -> CallKey:
         ended_at = end_time(record, rules.timezone)
     except InvalidRow:
         return CallKey(UNDATED, name)
-    return CallKey(ended_at.date().isoformat() if "{id}" in rules.template_of(record) else UNDATED, name)
+    day = ended_at.date().isoformat() if "{id}" in rules.template_of(record) else UNDATED
+    return CallKey(day, name, ended_at)
 
 
 def row_key(key: CallKey, record_id: str) -> CallKey:
     """The place of a row's own record, where another row of the same call has the call's."""
-    return CallKey(key.day, f"{key.name} row-{record_id}")
+    return CallKey(key.day, f"{key.name} row-{record_id}", key.ended_at)
 
 
 def same_call(other_id: str) -> Settlement:
@@ -146,6 +147,14 @@ def end_time(record: CallRecord, zone: str) -> datetime:
     if ended_at is None:
         raise InvalidRow("ended_at", "is before started_at")
     return ended_at
+
+
+def extension_of(record: CallRecord) -> str | None:
+    """Whose call it is, as far as the row says so."""
+    try:
+        return _text(record, "extension", MAX_EXTENSION)
+    except InvalidRow:
+        return None
 
 
 def body_of(call: Call) -> dict[str, Any]:

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from cdr.calls.call import State
 from cdr.calls.call_queue import CallQueue
 from cdr.groups.alerts import GroupView, view_of
 from cdr.groups.hours import Hours
 from cdr.groups.ports import GroupStore
 from cdr.intake.poll_history import PollHistory, PollReport
 from cdr.intake.ports import CallSource, Kept, Lag, PositionStore, Progress
-from cdr.operations.ports import LedgerRecords, StateCounts
+from cdr.operations.ports import LedgerCounts, LedgerRecords
 from cdr.operations.side_by_side import Problem, SideBySide, Troubles
 from cdr.operations.watch_memory import Finding, Remembered
 from cdr.submission.addresses import Addresses
@@ -81,7 +80,7 @@ class Status:
     lag: Lagging | Problem
     queue: Depths | Problem
     api: Literal["ok"] | Problem
-    ledger: StateCounts | Problem
+    ledger: LedgerCounts | Problem
     extensions: ExtensionsNow | Problem
     hours: HoursNow
     groups: Sequence[GroupNow] | Problem
@@ -120,7 +119,7 @@ def status(overview: Overview) -> Status:
     lag = looks.begin(lambda: _lagging(overview, kept.result(), now))
     queue = looks.begin(lambda: Depths(overview.queue.depth(), overview.poison_queue.depth()))
     api = looks.begin(lambda: _api(overview))
-    ledger = looks.begin(overview.records.count_states)
+    ledger = looks.begin(lambda: overview.records.counts(now))
     extensions = looks.begin(lambda: _extensions(overview.addresses, now))
     groups = looks.begin(lambda: _groups_now(overview))
     known, dated = kept.result(), overview.troubles.dated
@@ -171,12 +170,12 @@ def _api(overview: Overview) -> Literal["ok"]:
 
 
 def _stands_since(
-    overview: Overview, depths: Depths | Problem, counts: StateCounts | Problem, now: datetime
+    overview: Overview, depths: Depths | Problem, counts: LedgerCounts | Problem, now: datetime
 ) -> datetime | None:
     if isinstance(depths, Problem) or isinstance(counts, Problem):
         return None
-    settled = {state: number for state, number in counts.counts.items() if state is not State.CLAIMED}
-    since = overview.troubles.unchanged_since("settled", settled if depths.waiting else None, now)
+    settled = dict(counts.states) if depths.waiting else None
+    since = overview.troubles.unchanged_since("settled", settled, now)
     return since if depths.waiting and since < now else None
 
 

@@ -130,7 +130,7 @@ def _late(status: Status) -> Verdict | None:
 def _flowing(status: Status) -> Verdict:
     if status.last_poll is None:
         return Verdict(Flow.NONE_YET, why="there was no poll yet")
-    if not isinstance(status.ledger, Problem) and not any(status.ledger.counts.values()):
+    if not isinstance(status.ledger, Problem) and not any(status.ledger.states.values()):
         return Verdict(Flow.NONE_YET, since=_since(status), why="polls find no call that is over")
     return Verdict(Flow.FLOWS, since=_since(status))
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from cdr.calls.call import State
+from cdr.operations.ports import HourCount
 
 HEIGHT = 100.0
 GAP = 0.24
@@ -19,14 +20,6 @@ SHOWN = (State.SUBMITTED, State.SKIPPED, State.REJECTED)
 
 ROUND = (4, 6, 8, 10, 14, 20, 30)
 """And ten times as much, and so on."""
-
-
-@dataclass(frozen=True, slots=True)
-class HourCount:
-    hour: datetime
-    submitted: int = 0
-    skipped: int = 0
-    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)

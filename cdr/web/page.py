@@ -15,11 +15,11 @@ from cdr.calls.call import Reason
 from cdr.groups.alerts import GroupState
 from cdr.intake.poll_history import PollReport
 from cdr.intake.ports import Progress
-from cdr.operations.ports import StateCounts
+from cdr.operations.ports import LedgerCounts
 from cdr.operations.side_by_side import Problem
 from cdr.operations.status import Depths, ExtensionsNow, GroupNow, HoursNow, Lagging, Status
 from cdr.operations.verdict import LATE_AFTER, MANY_WAITING, MISCONFIGURED, Flow, Part, Verdict
-from cdr.web.chart import Chart, HourCount, chart_of
+from cdr.web.chart import Chart, chart_of
 
 Tone = Literal["good", "late", "bad", "none"]
 Told = tuple[str, str, Tone]
@@ -154,17 +154,15 @@ class Teller:
 def page_of(
     status: Status,
     verdict: Verdict,
-    hours: Sequence[HourCount] | Problem,
-    reasons: Mapping[str, int] | Problem,
     now: datetime,
 ) -> Page:
     tell = Teller(now, ZoneInfo(status.hours.timezone))
     return Page(
         headline=_headline(verdict, tell.moment(verdict.since) if verdict.since else None),
         facts=_facts(status, tell),
-        chart=_or_why(hours, lambda found: chart_of(found, tell.zone)),
+        chart=_or_why(status.ledger, lambda counts: chart_of(counts.hours, tell.zone)),
         polls=_or_why(status.polls, lambda history: [_poll(poll, tell) for poll in history.polls]),
-        rejected=_or_why(reasons, _reasons),
+        rejected=_or_why(status.ledger, lambda counts: _reasons(counts.rejected)),
         groups=_or_why(status.groups, lambda groups: [_group(group, tell) for group in groups]),
         notices=tuple(_notices(status, tell)),
         source=status.source if isinstance(status.source, str) else "",
@@ -235,8 +233,8 @@ def _progress(progress: Progress) -> Told:
     return str("nothing yet" if progress.position is None else progress.position), ", ".join(waits), "none"
 
 
-def _ledger(counts: StateCounts) -> Told:
-    by_state = {state.value: number for state, number in counts.counts.items() if number}
+def _ledger(counts: LedgerCounts) -> Told:
+    by_state = {state.value: number for state, number in counts.states.items() if number}
     more = "" if counts.complete else "at least "
     hint = ", ".join(f"{number:,} {state}" for state, number in by_state.items())
     return f"{more}{sum(by_state.values()):,}", hint, "none"

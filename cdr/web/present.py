@@ -12,9 +12,11 @@ from cdr.calls.message import Letter, Message
 from cdr.calls.rules import body_of
 from cdr.intake.poll import PollOutcome
 from cdr.intake.poll_history import PollReport
+from cdr.operations.find_call import FoundCalls
+from cdr.operations.ports import KeptCall, LedgerCounts, RejectedRecord
 from cdr.operations.preview import Preview, Previewed
 from cdr.operations.reconcile import Reconciliation
-from cdr.operations.rejected import RejectedEntry, RejectedPage
+from cdr.operations.rejected import RejectedPage
 from cdr.operations.side_by_side import Problem
 from cdr.operations.status import ExtensionsNow, GroupNow, HoursNow, Lagging, Status
 from cdr.operations.verdict import Verdict
@@ -49,9 +51,7 @@ def status_json(status: Status, found: Verdict) -> Json:
         if isinstance(status.queue, Problem)
         else {"waiting": status.queue.waiting, "poison": status.queue.poison},
         "api": _problem(status.api) if isinstance(status.api, Problem) else status.api,
-        "ledger": _problem(status.ledger)
-        if isinstance(status.ledger, Problem)
-        else {**{state.value: n for state, n in status.ledger.counts.items()}, "complete": status.ledger.complete},
+        **_ledger(status.ledger),
         "extensions": _problem(status.extensions)
         if isinstance(status.extensions, Problem)
         else _extensions(status.extensions),
@@ -103,6 +103,16 @@ def _lag(lagging: Lagging) -> Json:
         "newest_cdr_id": lagging.lag.newest,
         "ids_behind": lagging.lag.behind,
         "seconds_behind": lagging.seconds,
+    }
+
+
+def _ledger(counts: LedgerCounts | Problem) -> Json:
+    if isinstance(counts, Problem):
+        return dict.fromkeys(("ledger", "rejected_by_reason", "hours"), _problem(counts))
+    return {
+        "ledger": {**{state.value: n for state, n in counts.states.items()}, "complete": counts.complete},
+        "rejected_by_reason": dict(counts.rejected),
+        "hours": [{**asdict(each), "hour": _seconds(each.hour)} for each in counts.hours],
     }
 
 
@@ -173,7 +183,7 @@ def rejected_json(page: RejectedPage, *, reveal: bool) -> Json:
     return {"calls": [_rejected(entry, reveal=reveal) for entry in page.calls], "next": page.next}
 
 
-def _rejected(entry: RejectedEntry, *, reveal: bool) -> Json:
+def _rejected(entry: RejectedRecord, *, reveal: bool) -> Json:
     call = entry.call
     return {
         "call": call.key.name,
@@ -182,6 +192,34 @@ def _rejected(entry: RejectedEntry, *, reveal: bool) -> Json:
         "rejected_at": _seconds(call.settled_at),
         "replayed_at": _seconds(call.replayed_at),
         "row": _row(entry.letter, reveal=reveal),
+    }
+
+
+def found_json(found: FoundCalls, *, reveal: bool) -> Json:
+    calls = [_kept(each, reveal=reveal) for each in found.calls]
+    return {"calls": calls, "days": found.days, "complete": found.complete}
+
+
+def _kept(kept: KeptCall, *, reveal: bool) -> Json:
+    def shown(text: str | None) -> str | None:
+        return text if reveal or text is None else log.mask_numbers(text)
+
+    return {
+        "call": kept.key.name,
+        "day": kept.key.day,
+        "row_id": kept.record_id,
+        "state": kept.state,
+        "reason": kept.reason or None,
+        "detail": shown(kept.detail) or None,
+        "extension": shown(kept.extension),
+        "attempts": kept.attempts,
+        "first_claimed_at": _seconds(kept.first_claimed_at),
+        "claimed_until": _seconds(kept.claimed_until),
+        "settled_at": _seconds(kept.settled_at),
+        "replayed_at": _seconds(kept.replayed_at),
+        "entry_id": kept.entry_id,
+        "last_error": shown(kept.last_error),
+        "row": _row(kept.letter, reveal=reveal) if kept.letter else None,
     }
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from secrets import token_urlsafe
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cdr.calls.call import Reason
 from cdr.groups.check import check
 from cdr.intake.poll import poll
 from cdr.intake.start_over import start_over
+from cdr.operations.find_call import Wanted, find_calls
 from cdr.operations.preview import preview as newest_calls
 from cdr.operations.reconcile import reconcile as compare_days
 from cdr.operations.rejected import list_rejected
@@ -22,7 +23,15 @@ from cdr.operations.status import status as overall_status
 from cdr.operations.verdict import verdict
 from cdr.web.html import html_answer
 from cdr.web.page import page_of, page_of_mistakes
-from cdr.web.present import outcome_json, preview_json, reconciliation_json, rejected_json, status_json, until_json
+from cdr.web.present import (
+    found_json,
+    outcome_json,
+    preview_json,
+    reconciliation_json,
+    rejected_json,
+    status_json,
+    until_json,
+)
 from cdr.web.requests import BadRequest, answer, check_request, refusal, wants_html
 from shared.config.phone_system import start_in, start_moment
 from shared.errors import DaysForgotten, InvalidConfig, LeaseHeld, NoSuchCalls, NoSuchStart, PipelineError
@@ -38,6 +47,8 @@ LONGEST_PAGE = 500
 LONGEST_PREVIEW = 200
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2999, 12, 31)
 """Beyond these no call ended, and databases have no dates of their own any more."""
+
+Found = TypeVar("Found")
 
 Parameters = Mapping[str, Any]
 """Of the query and the JSON body together."""
@@ -74,7 +85,7 @@ def status(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
         found, now = overall_status(overview), overview.clock.now()
         judged = verdict(found, now, overview.poll_interval)
         if is_for_people:
-            return html_answer(page_of(found, judged, (), {}, now), token_urlsafe())
+            return html_answer(page_of(found, judged, now), token_urlsafe())
         return answer(status_json(found, judged), headers={"Vary": "Accept"})
 
     return _answered(request, "GET", (), look)
@@ -115,17 +126,36 @@ def trigger_alerts(request: func.HttpRequest, parts: Parts) -> func.HttpResponse
 
 
 def rejected(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
-    """A page of rejected calls, the newest first: ``limit`` (100), ``after`` from the page before, ``reveal``."""
+    """A page of rejected calls, the newest first: ``limit`` (100), ``after`` from the page before, ``reason``,
+    ``reveal``."""
 
     def look(given: Parameters) -> func.HttpResponse:
         reveal, limit = _flag(given, "reveal"), _number(given, "limit", 100, LONGEST_PAGE)
-        after, looks = _text(given, "after"), SideBySide(parts.times.longest_look.total_seconds())
-        page = looks.begin(lambda: list_rejected(parts.seen_records, after=after, limit=limit)).result()
+        after, reason = _text(given, "after"), _text(given, "reason")
+        records = parts.seen_records
+        page = _in_time(parts, lambda: list_rejected(records, after=after, limit=limit, reason=reason))
         if isinstance(page, Problem):
             return answer({"error": page.error}, 503)
         return answer(rejected_json(page, reveal=reveal))
 
-    return _answered(request, "GET", ("after", "limit", "reveal"), look)
+    return _answered(request, "GET", ("after", "limit", "reason", "reveal"), look)
+
+
+def calls(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
+    """What the ledger knows of a call: ``call``, ``row`` or ``extension``, with or without its ``day``; ``reveal``."""
+
+    def look(given: Parameters) -> func.HttpResponse:
+        reveal, wanted = _flag(given, "reveal"), _wanted(given)
+        found = _in_time(parts, lambda: find_calls(parts.seen_records, wanted, parts.clock.now()))
+        if isinstance(found, Problem):
+            return answer({"error": found.error}, 503)
+        return answer(found_json(found, reveal=reveal))
+
+    return _answered(request, "GET", ("call", "row", "extension", "day", "reveal"), look)
+
+
+def _in_time(parts: Parts, look: Callable[[], Found]) -> Found | Problem:
+    return SideBySide(parts.times.longest_look.total_seconds()).begin(look).result()
 
 
 def trigger_replay(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -203,6 +233,18 @@ def _start(given: Parameters, zone: str) -> StartFrom:
     except ValueError as exc:
         raise BadRequest(400, f"from {exc}") from exc
     return start_moment(start, zone) if isinstance(start, datetime) else start
+
+
+def _wanted(given: Parameters) -> Wanted:
+    chosen = {
+        name: str(given[name]).strip() for name in ("call", "row", "extension") if str(given.get(name, "")).strip()
+    }
+    if len(chosen) != 1:
+        raise BadRequest(400, "say which calls: call, row or extension, and if you know it the day")
+    day = _day(given, "day") if "day" in given else None
+    if day is not None and not FIRST_DAY <= day <= LAST_DAY:
+        raise BadRequest(400, f"day must be within {FIRST_DAY} and {LAST_DAY}")
+    return Wanted(**chosen, day=day)
 
 
 def _days(given: Parameters) -> tuple[date, date]:

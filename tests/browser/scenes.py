@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cdr.calls.call import Reason, State
 from cdr.groups.alerts import GroupState, GroupView
 from cdr.intake.poll_history import NO_POLLS, PollReport
 from cdr.intake.ports import Lag, Progress
-from cdr.operations.ports import StateCounts
+from cdr.operations.ports import HourCount, LedgerCounts
 from cdr.operations.side_by_side import Problem
 from cdr.operations.status import Depths, ExtensionsNow, GroupNow, HoursNow, Lagging, Status
 from cdr.operations.verdict import verdict
 from cdr.operations.watch_memory import Finding, Kind
-from cdr.web.chart import HourCount
+from cdr.web.chart import SHOWN
 from cdr.web.page import Page, page_of
 
 NOW = datetime(2026, 11, 25, 14, 42, 7, tzinfo=UTC)
 ZONE = "Europe/Berlin"
 EVERY = timedelta(seconds=30)
 HOUR = timedelta(hours=1)
-
-
-def hours_of(counts: Sequence[tuple[int, int, int]]) -> Sequence[HourCount]:
-    """Submitted, skipped and rejected of the hours up to this one."""
-    this = NOW.replace(minute=0, second=0)
-    return [HourCount(this - (len(counts) - 1 - n) * HOUR, *each) for n, each in enumerate(counts)]
 
 
 QUIET = [(0, 0, 0)] * 25
@@ -56,17 +49,11 @@ def group(number: str, name: str, state: GroupState | None, members: int, availa
     return GroupNow(number, name, GroupView(state, NOW - 3 * HOUR, members, available, alert, None, NOW))
 
 
-@dataclass(frozen=True)
-class Scene:
-    """What the page is made of."""
-
-    status: Status
-    hours: Sequence[HourCount] | Problem = field(default_factory=lambda: hours_of(DAY))
-    reasons: Mapping[str, int] | Problem = field(default_factory=dict)
-
-    @property
-    def page(self) -> Page:
-        return page_of(self.status, verdict(self.status, NOW, EVERY), self.hours, self.reasons, NOW)
+def ledger(hours: Sequence[tuple[int, int, int]], states: Sequence[int], **rejected: int) -> LedgerCounts:
+    """Of the hours up to this one; calls submitted, skipped and rejected in all, and for which reasons."""
+    this = NOW.replace(minute=0, second=0)
+    counts = [HourCount(this - (len(hours) - 1 - n) * HOUR, *each) for n, each in enumerate(hours)]
+    return LedgerCounts(dict(zip(SHOWN, states, strict=False)), rejected, counts)
 
 
 SOUND = Status(
@@ -79,7 +66,7 @@ SOUND = Status(
     lag=Lagging(Lag("2026-11-25 14:42:01", 0, None), 0),
     queue=Depths(2, 0),
     api="ok",
-    ledger=StateCounts({State.SUBMITTED: 18_204, State.SKIPPED: 7_930, State.REJECTED: 12}, complete=True),
+    ledger=ledger(DAY, (18_204, 7_930, 12), unmapped_extension=9, refused_by_api=3),
     extensions=ExtensionsNow(42, 3),
     hours=HoursNow(open=True, changes_at=datetime(2026, 11, 25, 17, 0, tzinfo=UTC), timezone=ZONE),
     groups=[
@@ -94,57 +81,43 @@ DOWN = dict.fromkeys(
     ("progress", "last_poll", "polls", "source_watch", "lag", "queue", "ledger", "extensions", "groups"), STORAGE_DOWN
 )
 
-SCENES = {
-    "healthy": Scene(SOUND, reasons={Reason.UNMAPPED_EXTENSION: 9, Reason.REFUSED_BY_API: 3}),
-    "empty": Scene(
-        replace(
-            SOUND,
-            progress=Progress(),
-            last_poll=None,
-            polls=NO_POLLS,
-            lag=Lagging(Lag(None, 0, None), 0),
-            queue=Depths(0, 0),
-            ledger=StateCounts({}, complete=True),
-            groups=[],
-        ),
-        hours_of(QUIET),
+STATUSES = {
+    "healthy": SOUND,
+    "empty": replace(
+        SOUND,
+        progress=Progress(),
+        last_poll=None,
+        polls=NO_POLLS,
+        lag=Lagging(Lag(None, 0, None), 0),
+        queue=Depths(0, 0),
+        ledger=ledger(QUIET, ()),
+        groups=[],
     ),
-    "first day": Scene(
-        replace(
-            SOUND,
-            **polls(*regular(7)),
-            ledger=StateCounts({State.SUBMITTED: 9, State.SKIPPED: 4, State.REJECTED: 5}, complete=True),
-            groups=[group("800", "Sales", None, 0, None)],
-            extensions=ExtensionsNow(4, 0),
-        ),
-        hours_of([*QUIET[:23], (3, 1, 2), (6, 3, 3)]),
-        {Reason.UNMAPPED_EXTENSION: 5},
+    "first day": replace(
+        SOUND,
+        **polls(*regular(7)),
+        ledger=ledger([*QUIET[:23], (3, 1, 2), (6, 3, 3)], (9, 4, 5), unmapped_extension=5),
+        groups=[group("800", "Sales", None, 0, None)],
+        extensions=ExtensionsNow(4, 0),
     ),
-    "backlog": Scene(
-        replace(
-            SOUND,
-            lag=Lagging(Lag("2026-11-25 14:42:01", 5_120, NOW - 2 * HOUR), 7_200),
-            queue=Depths(1_340, 2),
-            source_watch=[Finding(Kind.STANDS_STILL, "no calls came where there usually are some", NOW - HOUR, NOW)],
-        ),
-        hours_of([*DAY[2:], (4, 0, 0), (2, 0, 0)]),
-        {Reason.GAVE_UP: 2, "of_a_newer_version": 1},
+    "backlog": replace(
+        SOUND,
+        lag=Lagging(Lag("2026-11-25 14:42:01", 5_120, NOW - 2 * HOUR), 7_200),
+        queue=Depths(1_340, 2),
+        source_watch=[Finding(Kind.STANDS_STILL, "no calls came where there usually are some", NOW - HOUR, NOW)],
+        ledger=ledger([*DAY[2:], (4, 0, 0), (2, 0, 0)], (18_204, 7_930, 3), gave_up=2, of_a_newer_version=1),
     ),
-    "outage": Scene(
-        replace(
-            SOUND,
-            **polls(
-                *regular(6, NOW - 8 * EVERY),
-                *(PollReport(NOW - n * EVERY, "failed", 0, 5_004, NO_SERVER) for n in range(8, 0, -1)),
-            ),
-            lag=Problem(NO_SERVER, NOW - timedelta(minutes=4)),
-            groups=[
-                group("800", "Sales", GroupState.ALERTED, 6, 0),
-                group("801", "Support", GroupState.UNKNOWN, 3, None),
-            ],
+    "outage": replace(
+        SOUND,
+        **polls(
+            *regular(6, NOW - 8 * EVERY),
+            *(PollReport(NOW - n * EVERY, "failed", 0, 5_004, NO_SERVER) for n in range(8, 0, -1)),
         ),
-        hours_of([*DAY[:24], (20, 8, 0)]),
-        {Reason.UNMAPPED_EXTENSION: 9},
+        lag=Problem(NO_SERVER, NOW - timedelta(minutes=4)),
+        groups=[group("800", "Sales", GroupState.ALERTED, 6, 0), group("801", "Support", GroupState.UNKNOWN, 3, None)],
     ),
-    "storage is down": Scene(replace(SOUND, **DOWN), STORAGE_DOWN, STORAGE_DOWN),
+    "storage is down": replace(SOUND, **DOWN),
+}
+SCENES: Mapping[str, Page] = {
+    name: page_of(status, verdict(status, NOW, EVERY), NOW) for name, status in STATUSES.items()
 }

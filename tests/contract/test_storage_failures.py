@@ -16,6 +16,7 @@ from cdr.edges.storage.positions import TablePositionStore
 from cdr.edges.storage.queue import StorageCallQueue
 from cdr.intake.poll_history import PollReport
 from cdr.intake.ports import PositionLease, StoredPosition
+from cdr.operations.ports import RejectedCall
 from cdr.submission.ports import Claim
 from shared.errors import StorageUnavailable
 from tests.contract.ledgers import KEY, LEASE, NOW, REJECTED, SKIPPED, SUBMITTED, claimed, make_job
@@ -26,6 +27,8 @@ from tests.systems.storage import NEVER_AGAIN, Fault, Line, Storage
 MINUTE = timedelta(minutes=1)
 HELD = PositionLease("me", 'W/"1"', None)
 CLAIM = Claim(KEY, "7", 'W/"1"', NOW, 1)
+
+NOTED = RejectedCall(KEY, "gave_up", "", NOW, None)
 
 Operation = Callable[[StorageAccount, str], Any]
 
@@ -48,9 +51,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "ledger.give_back": lambda account, name: TableCallLedger(account, name).give_back(CLAIM, "why", NOW),
     "ledger.record": lambda account, name: TableCallLedger(account, name).record(KEY, None, SKIPPED, NOW),
     "ledger.last_error": lambda account, name: TableCallLedger(account, name).last_error(KEY),
-    "records.count_states": lambda account, name: TableLedgerRecords(account, name).count_states(),
+    "records.counts": lambda account, name: TableLedgerRecords(account, name).counts(NOW),
     "records.rejected": lambda account, name: list(TableLedgerRecords(account, name).rejected()),
-    "records.letter": lambda account, name: TableLedgerRecords(account, name).letter(KEY),
+    "records.rejected_as": lambda account, name: list(TableLedgerRecords(account, name).rejected_as("call")),
+    "records.still_rejected": lambda account, name: TableLedgerRecords(account, name).still_rejected(NOTED),
+    "records.named": lambda account, name: list(TableLedgerRecords(account, name).named("2026-11-20", "call")),
+    "records.of_row": lambda account, name: list(TableLedgerRecords(account, name).of_row("2026-11-20", "7")),
     "records.mark_replayed": lambda account, name: TableLedgerRecords(account, name).mark_replayed(KEY, NOW),
     "records.entries": lambda account, name: list(TableLedgerRecords(account, name).entries("2026-11-20")),
     "records.entry": lambda account, name: TableLedgerRecords(account, name).entry(KEY),

@@ -30,6 +30,7 @@ HTTP_FUNCTIONS = {
     "health": ("GET", {}),
     "status": ("GET", {}),
     "rejected": ("GET", {}),
+    "calls": ("GET", {"call": "C-1"}),
     "preview": ("GET", {}),
     "reconcile": ("GET", DAY),
     "trigger_poll": ("POST", {}),

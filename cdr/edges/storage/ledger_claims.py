@@ -12,7 +12,7 @@ from uuid import uuid4
 from cdr.calls.call import CallKey, Job, Reason, Settlement, State
 from cdr.calls.fingerprint import facts, fingerprint, may_be_same
 from cdr.calls.message import Letter, Message
-from cdr.calls.rules import row_key
+from cdr.calls.rules import extension_of, row_key
 from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.table import PIECE, Table, escape_key, in_pieces, version_of
 from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held, RecordAnswer, Recorded
@@ -177,6 +177,7 @@ class _Wish:
             "row_id": self.job.record.id,
             "call": fingerprint(self.job.record),
             "facts": facts(self.job.record),
+            "owner_extension": extension_of(self.job.record) or "",
             "claimed_at": self.now,
             "claimed_until": self.until,
             **in_pieces("row", Message((self.job.record,)).to_text(), ROW_PIECES),

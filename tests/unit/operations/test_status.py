@@ -14,7 +14,7 @@ from cdr.groups.alerts import GroupRecord, GroupView, view_of
 from cdr.intake.id_position import Gap, IdPosition, to_text
 from cdr.intake.poll_history import NO_POLLS, PollReport
 from cdr.intake.ports import Lag, Progress, StoredPosition
-from cdr.operations.ports import StateCounts
+from cdr.operations.ports import HourCount, LedgerCounts, hours_until
 from cdr.operations.side_by_side import Problem
 from cdr.operations.status import Depths, ExtensionsNow, GroupNow, HoursNow, Lagging, Overview, Status, status
 from cdr.submission.addresses import Addresses
@@ -91,7 +91,7 @@ def test_before_the_first_poll_there_is_no_progress_and_no_error(site: Site) -> 
         lag=Lagging(Lag(None, 0, None), 0),
         queue=Depths(0, 0),
         api="ok",
-        ledger=StateCounts({}, complete=True),
+        ledger=LedgerCounts({}, {}, [HourCount(hour) for hour in hours_until(NOON)]),
         extensions=ExtensionsNow(1, 0, KeptPhoneBook("pbx")),
         hours=HoursNow(open=True, changes_at=datetime(2026, 11, 22, 12, 30, tzinfo=UTC), timezone="Europe/Berlin"),
         groups=[GroupNow("800", "Sales", GroupView()), GroupNow("801", "Support", GroupView())],
@@ -140,7 +140,9 @@ def test_it_counts_messages_and_calls_by_state_and_shows_what_is_remembered_of_g
     site.group_store.records["801"] = GroupRecord(members=2, available=1)
     found = site.status
     assert found.queue == Depths(waiting=3, poison=1)
-    assert found.ledger == StateCounts({State.REJECTED: 1, State.SKIPPED: 2}, complete=True)
+    assert found.ledger.states == {State.REJECTED: 1, State.SKIPPED: 2}
+    assert found.ledger.rejected == {"gave_up": 1}
+    assert found.ledger.hours[-1] == HourCount(NOON, skipped=2, rejected=1)
     assert [group.view for group in found.groups] == [GroupView(), view_of(GroupRecord(members=2, available=1))]
 
 
@@ -233,7 +235,7 @@ def test_a_damaged_position_is_a_problem_and_no_failure(site: Site) -> None:
         ("table", "connect", {"lag"}),
         ("queue", "depth", {"queue"}),
         ("api", "check_health", {"api"}),
-        ("records", "count_states", {"ledger"}),
+        ("records", "counts", {"ledger"}),
         ("group_store", "load", {"groups"}),
     ],
 )
@@ -241,7 +243,7 @@ def test_a_part_that_does_not_answer_is_named_and_holds_up_nothing(
     site: Site, monkeypatch: pytest.MonkeyPatch, part: str, operation: str, places: set[str]
 ) -> None:
     whole, over = site.status, Event()
-    monkeypatch.setattr(getattr(site, part), operation, lambda: over.wait(10))
+    monkeypatch.setattr(getattr(site, part), operation, lambda *_: over.wait(10))
     site.overview = replace(site.overview, longest_look_s=0.2)
     late = Problem("no answer within 0.2 s")
     assert site.status == replace(whole, **dict.fromkeys(places, late))

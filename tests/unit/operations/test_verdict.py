@@ -11,7 +11,7 @@ import pytest
 from cdr.calls.call import State
 from cdr.intake.poll_history import NO_POLLS, PollReport
 from cdr.intake.ports import Lag, Progress
-from cdr.operations.ports import StateCounts
+from cdr.operations.ports import LedgerCounts
 from cdr.operations.side_by_side import Problem
 from cdr.operations.status import Depths, ExtensionsNow, HoursNow, Lagging, Status
 from cdr.operations.verdict import Flow, Part, Verdict, verdict
@@ -49,7 +49,7 @@ SOUND = Status(
     lag=Lagging(Lag(7, 0, None), 0),
     queue=Depths(0, 0),
     api="ok",
-    ledger=StateCounts({State.SUBMITTED: 7}, complete=True),
+    ledger=LedgerCounts({State.SUBMITTED: 7}, {}, ()),
     extensions=ExtensionsNow(1, 0),
     hours=HoursNow(open=True, changes_at=None, timezone="UTC"),
     groups=(),
@@ -65,7 +65,7 @@ def stopped(part: Part, why: str, since: datetime | None = HOUR_AGO) -> Verdict:
 CASES: dict[str, tuple[dict[str, Any], Verdict]] = {
     "all is well": ({}, Verdict(Flow.FLOWS, since=HOUR_AGO)),
     "what was poisoned or rejected keeps no other call": (
-        {"queue": Depths(99, 5), "ledger": StateCounts({State.REJECTED: 1}, complete=False)},
+        {"queue": Depths(99, 5), "ledger": LedgerCounts({State.REJECTED: 1}, {"gave_up": 1}, (), complete=False)},
         Verdict(Flow.FLOWS, since=HOUR_AGO),
     ),
     "what is only for people keeps no call": (
@@ -137,11 +137,11 @@ CASES: dict[str, tuple[dict[str, Any], Verdict]] = {
         Verdict(Flow.LATE, Part.API, None, "100 messages wait to be submitted"),
     ),
     "nothing was polled yet": (
-        {"last_poll": None, "polls": NO_POLLS, "ledger": StateCounts({}, complete=True)},
+        {"last_poll": None, "polls": NO_POLLS, "ledger": LedgerCounts({}, {}, ())},
         Verdict(Flow.NONE_YET, why="there was no poll yet"),
     ),
     "nobody has called yet": (
-        {"ledger": StateCounts({}, complete=True)},
+        {"ledger": LedgerCounts({}, {}, ())},
         Verdict(Flow.NONE_YET, since=HOUR_AGO, why="polls find no call that is over"),
     ),
 }

@@ -15,6 +15,7 @@ METHODS = {
     "health": "GET",
     "status": "GET",
     "rejected": "GET",
+    "calls": "GET",
     "preview": "GET",
     "reconcile": "GET",
     "trigger_poll": "POST",

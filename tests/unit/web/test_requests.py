@@ -11,7 +11,8 @@ from tests.unit.conftest import CONFIG
 from tests.unit.web.asking import METHODS, Answer, ask
 
 KNOWN = {
-    "rejected": "known: after, limit, reveal",
+    "rejected": "known: after, limit, reason, reveal",
+    "calls": "known: call, day, extension, reveal, row",
     "preview": "known: limit, reveal",
     "trigger_start_over": "known: from",
     "trigger_replay": "known: all, call, reason",
@@ -25,6 +26,8 @@ WRONG = [
     for wrong in EVERY_METHOD
     if wrong != right and (right, wrong) != ("GET", "HEAD")
 ]
+
+WITHOUT_CONFIGURATION = {"health", "rejected", "calls", "trigger_replay"}
 
 each_route = pytest.mark.parametrize("route", METHODS)
 
@@ -89,7 +92,7 @@ def test_nothing_is_done_by_a_request_that_is_refused(parts: Parts) -> None:
     assert parts.positions.operations == []
 
 
-@pytest.mark.parametrize("route", [route for route in METHODS if route not in ("health", "rejected", "trigger_replay")])
+@pytest.mark.parametrize("route", [route for route in METHODS if route not in WITHOUT_CONFIGURATION])
 def test_with_a_broken_configuration_every_mistake_is_named(make_parts: Callable[..., Parts], route: str) -> None:
     parts = make_parts(CONFIG + "calls: {phone_format: wrong}\nunknown_section: {}\n", without=["source"])
     query = {"from": "2026-11-22", "to": "2026-11-22"} if "reconcile" in route else {}

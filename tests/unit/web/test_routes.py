@@ -104,7 +104,11 @@ def test_status_shows_everything_at_a_glance(make_parts: MakeParts, clock: HandM
     parts.source.table.put(make_raw_row(id=8, ended_at=NOON + 30 * MINUTE))
     checked = {"since": "2026-11-22T12:00:00+00:00", "last_check": "2026-11-22T12:00:00+00:00", "alert_id": None}
     poll = {"at": "2026-11-22T12:00:00+00:00", "result": "finished", "queued": 2, "duration_ms": 0, "error": None}
-    assert ask(parts, "status").body == {
+    body = ask(parts, "status").body
+    assert [count for count in body.pop("hours") if count["submitted"]] == [
+        {"hour": "2026-11-22T11:00:00+00:00", "submitted": 1, "skipped": 0, "rejected": 0}
+    ]
+    assert body == {
         "flow": {
             "state": "stopped",
             "part": "poll",
@@ -124,6 +128,7 @@ def test_status_shows_everything_at_a_glance(make_parts: MakeParts, clock: HandM
         "queue": {"waiting": 1, "poison": 1},
         "api": "ok",
         "ledger": {"submitted": 1, "complete": True},
+        "rejected_by_reason": {},
         "extensions": {"in_file": 1, "elsewhere": 0, "phone_book": None},
         "business_hours": {"open": False, "changes_at": "2026-11-29T10:00+01:00", "timezone": "Europe/Berlin"},
         "monitored_groups": [
@@ -175,7 +180,7 @@ def test_status_before_anything_happened_and_without_anybody_to_ask_about_groups
     [
         ("positions", ["last_processed_cdr_id", "last_poll", "recent_polls", "source_watch", "lag"]),
         ("queue", ["queue"]),
-        ("records", ["ledger"]),
+        ("records", ["ledger", "rejected_by_reason", "hours"]),
         ("group_store", ["monitored_groups"]),
     ],
 )
@@ -322,6 +327,54 @@ def test_numbers_are_shown_only_on_demand_wherever_they_stand(parts: Parts) -> N
 def test_a_rejected_call_whose_message_is_gone_has_an_empty_row(parts: Parts) -> None:
     parts.ledger.record(CallKey("2026-11-22", "call"), None, Settlement(State.REJECTED, Reason.GAVE_UP), NOON)
     assert [call["row"] for call in ask(parts, "rejected").body["calls"]] == [""]
+
+
+# calls
+
+
+def test_a_call_is_told_with_masked_numbers_unless_they_are_to_be_revealed(parts: Parts) -> None:
+    submit(make_message(call_id="C", duration_s=f"{OUTSIDE} s", extension="102"), parts.worker)
+    answer = ask(parts, "calls", call="C-7", day="2026-11-22")
+    (call,) = answer.body["calls"]
+    assert call.pop("row")["caller_number"] != OUTSIDE
+    assert call == {
+        "call": "C-7",
+        "day": "2026-11-22",
+        "row_id": "7",
+        "state": "rejected",
+        "reason": "unmapped_extension",
+        "detail": "extension 102 has no address in extension_mapping",
+        "extension": "102",
+        "attempts": 1,
+        "first_claimed_at": "2026-11-22T12:00:00+00:00",
+        "claimed_until": None,
+        "settled_at": "2026-11-22T12:00:00+00:00",
+        "replayed_at": None,
+        "entry_id": None,
+        "last_error": None,
+    }
+    assert (answer.body["days"], answer.body["complete"]) == (["2026-11-22", "undated"], True)
+    (revealed,) = ask(parts, "calls", row="7", reveal="true").body["calls"]
+    assert revealed["row"]["caller_number"] == OUTSIDE
+    assert ask(parts, "calls", extension="999").body["calls"] == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({}, "say which calls: call, row or extension, and if you know it the day"),
+        ({"call": "C", "row": "7"}, "say which calls: call, row or extension, and if you know it the day"),
+        ({"call": " "}, "say which calls: call, row or extension, and if you know it the day"),
+        ({"call": "C", "day": "today"}, "day must be a day such as 2026-11-01"),
+        ({"call": "C", "day": "1969-12-31"}, "day must be within 1970-01-01 and 2999-12-31"),
+    ],
+    ids=str,
+)
+def test_a_search_that_makes_no_sense_is_refused_with_a_reason(
+    parts: Parts, wrong: dict[str, str], reason: str
+) -> None:
+    answer = ask(parts, "calls", **wrong)
+    assert (answer.status, answer.body) == (400, {"error": reason})
 
 
 @pytest.mark.parametrize(
