@@ -30,13 +30,18 @@ class Served:
     """Whole addresses."""
     done: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Actions that were not refused, with what they were given."""
+    raw: dict[str, str] = field(default_factory=dict)
+    """Pages that are none of ours, by path."""
     base_url: str = ""
+    wants_key: bool = True
 
     def answer(self, request: Request) -> func.HttpResponse:
         path = request.path.strip("/")
         self.asked.append(f"{request.method} {request.full_path}")
+        if path in self.raw:
+            return func.HttpResponse(self.raw[path], mimetype="text/html")
         given = request.headers.get("x-functions-key") or request.args.get("code")
-        if path not in ANONYMOUS and given != KEY:
+        if self.wants_key and path not in ANONYMOUS and given != KEY:
             return func.HttpResponse(status_code=401)
         if path in ("page", "status"):
             return html_answer(self.page if path == "status" else None, "a-nonce")
@@ -45,10 +50,14 @@ class Served:
     def _act(self, path: str, request: Request) -> func.HttpResponse:
         method = "POST" if path.startswith("trigger/") else "GET"
         asked = func.HttpRequest(
-            method=request.method, url=request.url, headers=dict(request.headers), body=request.get_data()
+            method=request.method,
+            url=request.url,
+            headers=dict(request.headers),
+            params=request.args.to_dict(),
+            body=request.get_data(),
         )
         try:
-            body = check_request(asked, method, ("reason",))
+            body = check_request(asked, method, ("reason", "call", "extension", "day"))
         except BadRequest as exc:
             return refusal(exc, method)
         self.done.append((path, body))

@@ -51,8 +51,7 @@ async function refresh() {
     }
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     const focused = document.activeElement?.id;
-    for (const id of ["page", "made"]) become(at(id), fresh.getElementById(id));
-    become(document.querySelector("footer p").firstChild, fresh.querySelector("footer p").firstChild);
+    for (const id of ["page", "made", "about"]) become(at(id), fresh.getElementById(id));
     if (focused && document.activeElement?.id !== focused) at(focused)?.focus();
     document.title = fresh.title;
     at("find").hidden = fresh.getElementById("find").hidden;

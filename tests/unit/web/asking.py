@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,11 +45,12 @@ def ask(
     *,
     method: str | None = None,
     raw: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
     **query: str,
 ) -> Answer:
     """By its own method, with a body of JSON, unless it is said otherwise."""
     sent = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
     url = f"https://example.com/{route}"
-    request = func.HttpRequest(method or METHODS[route], url, params=query, headers={}, body=sent)
+    request = func.HttpRequest(method or METHODS[route], url, params=query, headers=headers or {}, body=sent)
     response = getattr(routes, route)(request, parts)
     return Answer(response.status_code, json.loads(response.get_body()), dict(response.headers))
