@@ -19,7 +19,7 @@ from cdr.operations.ports import LedgerCounts
 from cdr.operations.side_by_side import Problem
 from cdr.operations.status import Depths, ExtensionsNow, GroupNow, HoursNow, Lagging, Status
 from cdr.operations.verdict import LATE_AFTER, MANY_WAITING, MISCONFIGURED, Flow, Part, Verdict
-from cdr.web.chart import Chart, chart_of
+from cdr.web.chart import SHOWN, Chart, chart_of
 
 Tone = Literal["good", "late", "bad", "none"]
 Told = tuple[str, str, Tone]
@@ -198,7 +198,7 @@ def _facts(status: Status, tell: Teller) -> Sequence[Fact]:
         _queue(status),
         _poison(status),
         Fact("Call Logger", *_or_not(status.api, lambda _: ("answers", "", "good"))),
-        Fact("Read up to", *_or_not(status.progress, _progress)),
+        Fact("Read up to", *_or_not(status.progress, lambda found: _progress(found, tell))),
         Fact("In the ledger", *_or_not(status.ledger, _ledger)),
         Fact("Extensions with an address", *_or_not(status.extensions, lambda found: _extensions(found, tell))),
         Fact("Business hours", "open" if status.hours.open else "closed", _changes(status.hours, tell)),
@@ -228,15 +228,24 @@ def _poison(status: Status) -> Fact:
     return Fact("On the poison queue", *_or_not(status.queue, told))
 
 
-def _progress(progress: Progress) -> Told:
-    waits = (f"{progress.open_calls} calls not over", f"{progress.missing_ids} ids missing")
-    return str("nothing yet" if progress.position is None else progress.position), ", ".join(waits), "none"
+def _progress(progress: Progress, tell: Teller) -> Told:
+    waits = f"{progress.open_calls} calls not over, {progress.missing_ids} ids missing"
+    return "nothing yet" if progress.position is None else _position(progress.position, tell), waits, "none"
+
+
+def _position(position: int | str, tell: Teller) -> str:
+    """An id, or a time, which some sources are read by."""
+    try:
+        moment = datetime.fromisoformat(position) if isinstance(position, str) else None
+    except ValueError:
+        moment = None
+    return tell.second(moment).text if moment and moment.tzinfo else str(position)
 
 
 def _ledger(counts: LedgerCounts) -> Told:
-    by_state = {state.value: number for state, number in counts.states.items() if number}
+    by_state = {state.value: counts.states.get(state, 0) for state in SHOWN}
     more = "" if counts.complete else "at least "
-    hint = ", ".join(f"{number:,} {state}" for state, number in by_state.items())
+    hint = ", ".join(f"{number:,} {state}" for state, number in by_state.items() if number)
     return f"{more}{sum(by_state.values()):,}", hint, "none"
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from secrets import token_urlsafe
 from typing import Any
 
 import azure.functions as func
@@ -44,7 +45,7 @@ class Served:
         if self.wants_key and path not in ANONYMOUS and given != KEY:
             return func.HttpResponse(status_code=401)
         if path in ("page", "status"):
-            return html_answer(self.page if path == "status" else None, "a-nonce")
+            return html_answer(self.page if path == "status" else None, token_urlsafe())
         return self._act(path, request)
 
     def _act(self, path: str, request: Request) -> func.HttpResponse:

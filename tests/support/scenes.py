@@ -60,7 +60,7 @@ SOUND = Status(
     version="1.1.0",
     uptime_s=86_400,
     source="v20",
-    progress=Progress("2026-11-25 14:41:50", open_calls=3),
+    progress=Progress("2026-11-25T14:41:50+00:00", open_calls=3),
     **polls(PollReport(NOW - 26 * HOUR, "finished"), *regular(20)),
     source_watch=(),
     lag=Lagging(Lag("2026-11-25 14:42:01", 0, None), 0),

@@ -49,7 +49,8 @@ async function refresh() {
       if (answer.status !== 401 && answer.status !== 403) note(`This app answers ${answer.status}.`);
       return;
     }
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const text = (await answer.text()).replace(/<style[^]*?<\/style>/, ""); // its nonce is not that of this page
+    const fresh = new DOMParser().parseFromString(text, "text/html");
     const focused = document.activeElement?.id;
     for (const id of ["page", "made", "about"]) become(at(id), fresh.getElementById(id));
     if (focused && document.activeElement?.id !== focused) at(focused)?.focus();

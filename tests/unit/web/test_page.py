@@ -12,6 +12,7 @@ import azure.functions as func
 import pytest
 
 from cdr.calls.message import Unreadable
+from cdr.intake.ports import Progress
 from cdr.operations.verdict import Flow, Part, verdict
 from cdr.submission.submit import submit
 from cdr.web import routes
@@ -55,6 +56,14 @@ def test_times_are_told_in_the_zone_of_the_business_hours_with_their_day_where_t
     assert page.headline.since is not None
     assert (page.headline.since.text, page.headline.since.iso) == ("24 Nov 13:42", "2026-11-24T12:42:07+00:00")
     assert (page.made.text if page.made else "", page.zone) == ("15:42:07", "Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("position", "value"),
+    [(None, "nothing yet"), (17, "17"), ("20261101", "20261101"), ("2026-11-25T14:41:50+00:00", "15:41:50")],
+)
+def test_how_far_was_read_is_an_id_or_a_time(position: int | str | None, value: str) -> None:
+    assert fact(told("healthy", progress=Progress(position)), "Read up to").value == value
 
 
 def test_what_is_rejected_is_listed_by_reason_the_most_frequent_first() -> None:
@@ -155,7 +164,7 @@ def test_each_page_has_a_nonce_of_its_own_without_which_nothing_runs(make_parts:
         assert (policy["default-src"], policy["frame-ancestors"]) == ("'none'", "'none'")
         assert answer.headers["Referrer-Policy"] == "no-referrer"
         text = answer.get_body().decode()
-        assert re.findall(r"<(?:script|style)[^>]*>", text) == [
+        assert re.findall(r"<(?:script|style)(?: [^>]*)?>", text) == [
             f'<{tag} nonce="{nonce}">' for tag in ("style", "script")
         ]
         assert not re.search(r"\sstyle=|\son[a-z]+=|https?:", text)
