@@ -58,7 +58,8 @@ DEBIAN_PACKAGES = (
     BROWSER,
 )
 
-# Much of the tests' time is waiting, so that two cores have work for four. A file's tests stay together, since they share its servers.
+# Much of the tests' time is waiting, so that two cores have work for four. A file's tests stay together, since they
+# share its servers.
 IN_PARALLEL = ("-n", "4", "--dist", "loadfile")
 
 INTERRUPTED = 130

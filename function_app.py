@@ -12,6 +12,7 @@ from cdr.groups.check import check
 from cdr.intake.poll import poll
 from cdr.operations import learn, retention
 from cdr.operations import reconcile as reconciliation
+from cdr.operations import take_in as bookkeeping
 from cdr.submission import poison
 from cdr.submission.submit import submit
 from cdr.web import routes
@@ -53,6 +54,13 @@ def learn_extensions(timer: func.TimerRequest) -> None:
     """Read the phone system's phone book when it is time, and replay the calls that it explains."""
     with suppress(PipelineError):
         learn.learn(parts.learner)
+
+
+@app.timer_trigger(arg_name="timer", schedule="40 */5 * * * *", run_on_startup=False, use_monitor=False)
+def take_in_calls(timer: func.TimerRequest) -> None:
+    """Sum up what was counted, and count what earlier versions left. A failed run has logged why; the next goes on."""
+    with suppress(PipelineError):
+        bookkeeping.take_in(parts.bookkeeper)
 
 
 @app.timer_trigger(arg_name="timer", schedule=parts.reconcile_schedule, run_on_startup=False)

@@ -22,6 +22,7 @@ var queueNames = [
 
 var tableNames = [
   'CdrCalls'
+  'CdrCallsIndex'
   'CdrState'
   'CallGroups'
   'PhoneBook'

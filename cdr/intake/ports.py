@@ -171,11 +171,13 @@ class PositionLease:
 
 
 class Kept(NamedTuple):
-    """What is kept of a source, for people: ``memory`` is empty before the first poll."""
+    """What is kept of a source, for people: ``memory`` is empty before the first poll. ``older_at`` is when a poll of
+    an earlier version was last found to have been there (aware, UTC)."""
 
     stored: StoredPosition | None = None
     report: PollReport | None = None
     memory: Memory = ""
+    older_at: datetime | None = None
     history: PollHistory = NO_POLLS
 
 

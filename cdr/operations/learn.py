@@ -60,7 +60,7 @@ def _look_through(extensions: Collection[str], learner: Learner) -> ReplayOutcom
         return None
     known_now = _now_mapped(extensions, learner.replayer)
     outcome = send_again(still_rejected(known_now, learner.replayer.records), learner.replayer)
-    if outcome.complete:
+    if outcome.complete and learner.replayer.records.are_all_noted():
         learner.looks.save(LedgerLook(known, now, is_last=not is_first))
     if outcome.queued:
         log.event("extensions.learned", queued=outcome.queued, complete=outcome.complete)

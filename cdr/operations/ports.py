@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -130,6 +130,16 @@ class LedgerRecords(Protocol):
 
     def counts(self, now: datetime) -> LedgerCounts:
         """What has been counted; it costs the same however much is in the ledger."""
+
+    def are_all_noted(self) -> bool:
+        """Whether the calls that earlier versions rejected are among the rejected ones here, and counted."""
+
+    def take_in(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
+        """Count and note what earlier versions wrote, and sum up the days that are done with; as far as it may go on.
+
+        :param older_at: when an earlier version was last seen at work (aware, UTC); None: never
+        :returns: whether all is taken in
+        """
 
     def rejected(self, reason: str | None = None, after: str | None = None) -> Iterator[RejectedCall]:
         """The calls that were rejected, or those for a reason, the newest first, beyond a ``place``.

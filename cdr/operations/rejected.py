@@ -14,10 +14,12 @@ LOOKED_AT = 3
 
 @dataclass(frozen=True, slots=True)
 class RejectedPage:
-    """``next`` is where the next page starts; None on the last one."""
+    """``next`` is where the next page starts; None on the last one. ``complete`` is False while calls that an earlier
+    version rejected may be missing."""
 
     calls: Sequence[RejectedRecord]
     next: str | None
+    complete: bool = True
 
 
 def list_rejected(records: LedgerRecords, *, after: str | None, limit: int, reason: str | None = None) -> RejectedPage:
@@ -32,4 +34,4 @@ def list_rejected(records: LedgerRecords, *, after: str | None, limit: int, reas
             found.append(still)
         if len(found) == limit:
             break
-    return RejectedPage(found, last if next(noted, None) is not None else None)
+    return RejectedPage(found, last if next(noted, None) is not None else None, records.are_all_noted())

@@ -13,6 +13,7 @@ from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message
 from cdr.intake.ports import CallReader, CallSource
 from cdr.operations.ports import LedgerRecords, RejectedCall, RejectedRecord
+from cdr.operations.take_in import Bookkeeper, take_in
 from shared import log
 from shared.clock import Clock
 from shared.errors import NoSuchCalls, PipelineError
@@ -25,19 +26,21 @@ LONGEST_NAME = 120
 
 @dataclass(frozen=True, slots=True)
 class Replayer:
-    """What calls are replayed with. From the ``source`` is read once more what its row made impossible."""
+    """What calls are replayed with. From the ``source`` is read once more what its row made impossible. The ``keeper``
+    sees to it that what earlier versions rejected is among the rejected calls; None: somebody else does."""
 
     records: LedgerRecords
     queue: CallQueue
     clock: Clock
     time_budget: timedelta
     source: CallSource | None = None
+    keeper: Bookkeeper | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayOutcome:
-    """What a replay did: calls put on the queue, calls of an earlier replay still on their way, and whether the time
-    ran out before all were looked at (then ask again)."""
+    """What a replay did: calls put on the queue, calls of an earlier replay still on their way, and whether all were
+    looked at: the time may have run out, or not all that an earlier version rejected be known yet (then ask again)."""
 
     queued: int
     under_way: int
@@ -52,7 +55,9 @@ def replay(replayer: Replayer, *, reason: str | None = None, call: str | None = 
     :raises NoSuchCalls: nothing was rejected under this name, or for a reason that is none of ours
     :raises StorageUnavailable: what was queued until then is on its way
     """
+    is_whole = replayer.keeper is None or take_in(replayer.keeper)
     outcome = send_again(_chosen(replayer, reason, call), replayer)
+    outcome = replace(outcome, complete=outcome.complete and is_whole)
     log.event("replay.finished", **asdict(outcome), reason=reason, call=call)
     return outcome
 

@@ -18,7 +18,8 @@ class Claim:
 
     ``record_id`` is the row that it is claimed for. ``attempts`` counts this one too; ``last_error`` is what an attempt
     before it failed of. ``unanswered_at`` is when the claim before was made (aware, UTC), if that one ended without a
-    word: then the call may have been sent.
+    word: then the call may have been sent. ``counted`` and ``settled_before`` are what the ledger has to know of the
+    call's record as it was before, to count it once.
     """
 
     key: CallKey
@@ -28,6 +29,8 @@ class Claim:
     attempts: int
     last_error: str | None = None
     unanswered_at: datetime | None = None
+    counted: str = ""
+    settled_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,13 @@ class CallLedger(Protocol):
         since. If that record is another row's, it stays, under that row's own key.
         """
 
-    def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
-        """Record how the call ended. That the API has it is a fact, and recorded even if the claim was lost meanwhile;
-        anything else is left to whoever has the claim now. If that is another row, this one's record gets a key of its
-        own."""
+    def settle(self, ends: Sequence[tuple[Claim, Settlement]], now: datetime) -> None:
+        """Record how the calls ended. That the API has one is a fact, and recorded even if the claim was lost
+        meanwhile; anything else is left to whoever has the claim now. If that is another row, this one's record gets a
+        key of its own. When it raises, any number of them may be recorded."""
 
-    def give_back(self, claim: Claim, error: str, now: datetime) -> None:
-        """Let the next delivery of the message claim the call at once, and remember why. That it may have been sent
+    def give_back(self, claims: Sequence[tuple[Claim, str]], now: datetime) -> None:
+        """Let the next delivery of a message claim these calls at once, and remember why. That one may have been sent
         under an earlier claim is remembered too."""
 
     def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:

@@ -151,7 +151,7 @@ class _Delivery:
             if isinstance(verdict, GiveUp):
                 return self._close(claim, job, self._given_up(named(exc), exc))
             with suppress(StorageUnavailable):  # then the claim ends by itself
-                self.worker.ledger.give_back(claim, named(exc), self.worker.clock.now())
+                self.worker.ledger.give_back([(claim, named(exc))], self.worker.clock.now())
             return self._put_back(job, exc, verdict)
         return self._close(claim, job, settlement)
 
@@ -221,7 +221,7 @@ class _Delivery:
 
     def _close(self, claim: Claim, job: Job, settlement: Settlement) -> Outcome:
         try:
-            self.worker.ledger.settle(claim, settlement, self.worker.clock.now())
+            self.worker.ledger.settle([(claim, settlement)], self.worker.clock.now())
             self._leave_replayed(job)
         except StorageUnavailable as exc:
             return self._put_back(job, exc)

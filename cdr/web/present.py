@@ -180,7 +180,8 @@ def _as_id(text: str) -> int | str:
 
 
 def rejected_json(page: RejectedPage, *, reveal: bool) -> Json:
-    return {"calls": [_rejected(entry, reveal=reveal) for entry in page.calls], "next": page.next}
+    calls = [_rejected(entry, reveal=reveal) for entry in page.calls]
+    return {"calls": calls, "next": page.next, "complete": page.complete}
 
 
 def _rejected(entry: RejectedRecord, *, reveal: bool) -> Json:

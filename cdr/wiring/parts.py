@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cdr.operations.retention import Cleaner
     from cdr.operations.side_by_side import Troubles
     from cdr.operations.status import Overview
+    from cdr.operations.take_in import Bookkeeper
     from cdr.submission.poison import PoisonKeeper
     from cdr.submission.submit import Worker
 
@@ -190,7 +191,13 @@ class Parts(Ports):
         from cdr.operations.replay import Replayer
 
         source = self.source if self.is_configured else None
-        return Replayer(self.records, self.queue, self.clock, self.times.http_budget, source)
+        return Replayer(self.records, self.queue, self.clock, self.times.http_budget, source, self.bookkeeper)
+
+    @property
+    def bookkeeper(self) -> Bookkeeper:
+        from cdr.operations.take_in import Bookkeeper
+
+        return Bookkeeper(self.records, self.positions, self.clock, self.times.bookkeeping_budget)
 
     @property
     def learner(self) -> Learner:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -76,6 +76,8 @@ class InMemoryLedger(Fake):
     def __init__(self) -> None:
         super().__init__()
         self.records: dict[CallKey, LedgerRecord] = {}
+        self.old = False
+        """Whether there are records of earlier versions that are not taken in yet."""
         self._versions: Counter[CallKey] = Counter()
 
     def claim(self, jobs: Sequence[Job], now: datetime, lease: timedelta) -> Sequence[ClaimAnswer]:
@@ -87,10 +89,10 @@ class InMemoryLedger(Fake):
             if not may_be_same(found.call, fingerprint(job.record)):
                 continue
             if found.final is not None:
-                self.settle(answer, Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID), now)
+                self._settle(answer, Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID), now)
                 return found.final
             if (held := found.held(now)) is not None:
-                self.give_back(answer, held.why, now)
+                self._give_back(answer, held.why, now)
                 return held
         return answer
 
@@ -111,7 +113,11 @@ class InMemoryLedger(Fake):
             version = self._write(key, replace(mine, claimed_until=until, in_hand=True, claimed_at=now))
             return Claim(key, row_id, version, until, attempts, found.last_error, found.unanswered_at)
 
-    def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
+    def settle(self, ends: Sequence[tuple[Claim, Settlement]], now: datetime) -> None:
+        for claim, settlement in ends:
+            self._settle(claim, settlement, now)
+
+    def _settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
         with self.operation("settle"):
             if settlement.state is State.SUBMITTED or self._is_current(claim):
                 found = self.records.get(claim.key) or LedgerRecord(State.CLAIMED, None, "")
@@ -120,7 +126,11 @@ class InMemoryLedger(Fake):
                 own = LedgerRecord(settlement.state, claim.record_id, "", claim.attempts)
                 self._write(row_key(claim.key, claim.record_id), _settled(own, settlement, now))
 
-    def give_back(self, claim: Claim, error: str, now: datetime) -> None:
+    def give_back(self, claims: Sequence[tuple[Claim, str]], now: datetime) -> None:
+        for claim, error in claims:
+            self._give_back(claim, error, now)
+
+    def _give_back(self, claim: Claim, error: str, now: datetime) -> None:
         with self.operation("give_back"):
             if self._is_current(claim):
                 found = self.records[claim.key]
@@ -167,6 +177,14 @@ class InMemoryLedger(Fake):
             for hour in hours_until(now)
         ]
         return LedgerCounts(states, reasons, hours)
+
+    def are_all_noted(self) -> bool:
+        return not self.old
+
+    def take_in(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
+        with self.operation("take_in"):
+            self.old = self.old and not may_go_on()
+        return not self.old
 
     def rejected(self, reason: str | None = None, after: str | None = None) -> Iterator[RejectedCall]:
         with self.operation("rejected"):

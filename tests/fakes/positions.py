@@ -19,6 +19,7 @@ class InMemoryPositionStore(Fake):
         self.report: PollReport | None = None
         self.remembered: Memory = ""
         self.history = PollHistory()
+        self.older_at: datetime | None = None
         self.owner: str | None = None
         self.leased_until = LONG_AGO
         self._room = room
@@ -55,7 +56,7 @@ class InMemoryPositionStore(Fake):
 
     def read(self) -> Kept:
         with self.operation("read"):
-            return Kept(self.stored, self.report, self.remembered, self.history)
+            return Kept(self.stored, self.report, self.remembered, self.older_at, self.history)
 
     def _is_current(self, lease: PositionLease) -> bool:
         return lease.version == str(self._version)

@@ -29,6 +29,7 @@ FUNCTIONS = {
     "check_call_groups": timer("0 */5 * * * *"),
     "clean_ledger": timer("0 17 3 * * *"),
     "learn_extensions": timer("20 * * * * *"),
+    "take_in_calls": timer("40 */5 * * * *"),
     "reconcile_calls": timer("0 47 3 * * *"),
     "submit_call": queue("cdr-calls"),
     "keep_poisoned": queue("cdr-calls-poison"),

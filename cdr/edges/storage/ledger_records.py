@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby, islice
 from operator import itemgetter
@@ -15,55 +14,73 @@ from cdr.calls.call import UNDATED, CallKey, State
 from cdr.calls.message import Letter, letter_of
 from cdr.calls.rules import row_key
 from cdr.edges.storage.account import StorageAccount
-from cdr.edges.storage.ledger_claims import ROW_PIECES
-from cdr.edges.storage.table import Table, escape_key, from_pieces, unescape_key, version_of
+from cdr.edges.storage.ledger_entities import ROW_PIECES, counted_as, rejected_call
+from cdr.edges.storage.ledger_sums import LedgerSums
+from cdr.edges.storage.ledger_taking_in import OldRecords
+from cdr.edges.storage.ledger_tally import LedgerTally, change, is_counter, total
+from cdr.edges.storage.rejected_index import RejectedIndex, index_of
+from cdr.edges.storage.table import (
+    ONE_TRANSACTION,
+    Delete,
+    Table,
+    escape_key,
+    from_pieces,
+    quoted,
+    unescape_key,
+    version_of,
+)
 from cdr.operations.ports import (
-    HourCount,
     KeptCall,
     LedgerCounts,
     LedgerEntry,
     RejectedCall,
     RejectedRecord,
-    hours_until,
 )
 from shared import log
 
 if TYPE_CHECKING:
     from azure.data.tables import TableEntity
 
-ONE_TRANSACTION = 100
-REJECTED = ["PartitionKey", "RowKey", "reason", "detail", "settled_at", "replayed_at", "extension"]
+REMOVED = ["PartitionKey", "RowKey", "state", "reason", "detail", "settled_at", "extension", "counted"]
 ENTRY = ["PartitionKey", "RowKey", "row_id", "state", "reason", "call", "facts", "claimed_until"]
 
 
 class TableLedgerRecords:
-    """A LedgerRecords on the ledger's table, which is created if it is missing."""
+    """A LedgerRecords on the ledger's table and its index, which are created if they are missing."""
 
     def __init__(self, account: StorageAccount, table: str) -> None:
-        self._table = Table(account, table)
+        self._table, index = Table(account, table), Table(account, index_of(table))
+        self._notes = RejectedIndex(index)
+        self._sums = LedgerSums(self._table, index)
+        self._old = OldRecords(self._table, index)
+        self._tally = LedgerTally(self._table, index)
 
     def counts(self, now: datetime) -> LedgerCounts:
-        states: Counter[State] = Counter()
-        reasons: Counter[str] = Counter()
-        for found in self._table.query("state ne 'claimed'", ["state", "reason"]):
-            states[State(found["state"])] += 1
-            if found["state"] == State.REJECTED:
-                reasons[found["reason"]] += 1
-        return LedgerCounts(states, reasons, [HourCount(hour) for hour in hours_until(now)])
+        return self._sums.counts(now, is_whole=self._old.are_taken_in())
+
+    def are_all_noted(self) -> bool:
+        return self._old.are_taken_in()
+
+    def take_in(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
+        is_whole = self._old.take_in(older_at, now, may_go_on)
+        self._sums.sum_up(now, may_go_on)
+        return is_whole
 
     def rejected(self, reason: str | None = None, after: str | None = None) -> Iterator[RejectedCall]:
-        found = (_rejected(each) for each in self._table.query(f"state eq '{State.REJECTED.value}'", REJECTED))
-        wanted = (call for call in found if reason in (None, call.reason) and call.place > (after or ""))
-        yield from sorted(wanted, key=lambda call: call.place)
+        return self._notes.rejected(reason, after)
 
     def rejected_as(self, name: str) -> Iterator[RejectedCall]:
-        yield from (call for call in self.rejected() if call.key.name == name)
+        return self._notes.named(name)
 
     def still_rejected(self, call: RejectedCall) -> RejectedRecord | None:
         found = self._table.read(call.key.day, escape_key(call.key.name))
-        if found is None or found["state"] != State.REJECTED or found["settled_at"] != call.settled_at:
+        if found is None or found["state"] == State.CLAIMED:
             return None
-        return RejectedRecord(_rejected(found), _letter(found))
+        if found["state"] != State.REJECTED or found["settled_at"] != call.settled_at:
+            if found["settled_at"] > call.settled_at:  # else its record is about to say what the note says
+                self._notes.forget([call])
+            return None
+        return RejectedRecord(rejected_call(found), _letter(found))
 
     def mark_replayed(self, key: CallKey, now: datetime) -> None:
         found = self._table.read(key.day, escape_key(key.name))
@@ -75,32 +92,35 @@ class TableLedgerRecords:
     def entries(self, day: str, state: State | None = None) -> Iterator[LedgerEntry]:
         wanted = f"PartitionKey eq '{day}'" + (f" and state eq '{state}'" if state else "")
         for found in self._table.query(wanted, ENTRY):
-            yield _entry(found)
+            if not is_counter(found):
+                yield _entry(found)
 
     def entry(self, key: CallKey) -> LedgerEntry | None:
         found = self._table.read(key.day, escape_key(key.name))
         return _entry(found) if found is not None else None
 
     def named(self, day: str, name: str) -> Iterator[KeptCall]:
-        # A row's own record has the call's name and a blank before what is its own; the next character is this one.
-        first = _quoted(escape_key(name))
-        of_rows = row_key(CallKey(day, name), "").name
-        near = self._kept(f"PartitionKey eq '{day}' and RowKey ge '{first}' and RowKey lt '{first}!'")
+        # A row's own record has the call's name and a blank before what is its own; "!" is the next character.
+        first, of_rows = escape_key(name), row_key(CallKey(day, name), "").name
+        near = self._kept(f"PartitionKey eq '{day}' and RowKey ge {quoted(first)} and RowKey lt {quoted(first + '!')}")
         yield from (kept for kept in near if kept.key.name == name or kept.key.name.startswith(of_rows))
 
     def of_row(self, day: str, record_id: str) -> Iterator[KeptCall]:
-        yield from self._kept(f"PartitionKey eq '{day}' and row_id eq '{_quoted(record_id)}'")
+        yield from self._kept(f"PartitionKey eq '{day}' and row_id eq {quoted(record_id)}")
 
     def of_extension(self, day: str, extension: str) -> Iterator[KeptCall]:
-        whose = " or ".join(f"{column} eq '{_quoted(extension)}'" for column in ("owner_extension", "extension"))
+        whose = " or ".join(f"{column} eq {quoted(extension)}" for column in ("owner_extension", "extension"))
         yield from self._kept(f"PartitionKey eq '{day}' and ({whose})")
 
     def _kept(self, wanted: str) -> Iterator[KeptCall]:
-        yield from map(_kept, self._table.query(wanted))
+        yield from (_kept(found) for found in self._table.query(wanted) if not is_counter(found))
 
     def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
         for day, batch in self._removable(before, rejected_before):
-            if self._table.remove_unchanged(batch):
+            writes = [Delete(entity, version_of(entity)) for entity in batch]
+            changed = total(change(counted_as(entity), "") for entity in batch)
+            if self._tally.write(writes, changed, before) is not None:
+                self._notes.forget([rejected_call(entity) for entity in batch if entity["state"] == State.REJECTED])
                 yield len(batch)
             else:
                 # One of them was claimed again meanwhile, by a replay: all of this batch wait for the next time.
@@ -114,21 +134,10 @@ class TableLedgerRecords:
             # No call is settled before the day it ended on, so older days are enough, and cheap to find.
             days = f"(PartitionKey le '{moment:%Y-%m-%d}' or PartitionKey eq '{UNDATED}')"
             old = f"{days} and {states} and settled_at lt datetime'{moment:%Y-%m-%dT%H:%M:%SZ}'"
-            found: Any = self._table.query(old, ["PartitionKey", "RowKey"])
-            for day, entities in groupby(found, key=itemgetter("PartitionKey")):
-                while batch := list(islice(entities, ONE_TRANSACTION)):
+            records = (entity for entity in self._table.query(old, REMOVED) if not is_counter(entity))
+            for day, entities in groupby(records, key=itemgetter("PartitionKey")):
+                while batch := list(islice(entities, ONE_TRANSACTION - 1)):
                     yield day, batch
-
-
-def _rejected(found: Mapping[str, Any]) -> RejectedCall:
-    return RejectedCall(
-        CallKey(found["PartitionKey"], unescape_key(found["RowKey"])),
-        found["reason"],
-        found["detail"],
-        found["settled_at"],
-        found.get("replayed_at"),
-        found.get("extension") or None,
-    )
 
 
 def _letter(found: Mapping[str, Any]) -> Letter | None:
@@ -153,11 +162,6 @@ def _kept(found: Mapping[str, Any]) -> KeptCall:
         last_error=found.get("last_error") or None,
         letter=_letter(found),
     )
-
-
-def _quoted(text: str) -> str:
-    """As a filter wants it between its quotes."""
-    return text.replace("'", "''")
 
 
 def _entry(found: Mapping[str, Any]) -> LedgerEntry:

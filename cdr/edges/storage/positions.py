@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cdr import __version__
 from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.table import PIECE, Table, from_pieces, in_pieces, version_of
 from cdr.intake.poll_history import PollHistory, PollReport, poll_report_of
@@ -32,8 +33,8 @@ class TablePositionStore:
         self._table = Table(account, table)
 
     def lease(self, owner: str, now: datetime, duration: timedelta) -> PositionLease:
-        mine = {**KEY, "owner": owner, "leased_until": now + duration}
         entity: Any = self._read()
+        mine = {**KEY, "owner": owner, "leased_until": now + duration, **_seen(entity or {}, now)}
         if entity is None:
             version = self._table.insert(mine)
             if version is not None:
@@ -65,7 +66,7 @@ class TablePositionStore:
 
     def release(self, lease: PositionLease, report: PollReport, memory: Memory | None = None) -> None:
         told = {
-            "report": json.dumps(asdict(report), default=datetime.isoformat),
+            "report": json.dumps({**asdict(report), "by": __version__}, default=datetime.isoformat),
             "history": lease.history.after(report).to_text(),
         }
         if memory is not None:
@@ -74,7 +75,8 @@ class TablePositionStore:
 
     def read(self) -> Kept:
         entity = self._read() or {}
-        return Kept(_stored(entity), _report_in(entity.get("report")), _memory(entity), _history(entity))
+        report, older_at = _report_in(entity.get("report")), entity.get("older_at")
+        return Kept(_stored(entity), report, _memory(entity), older_at, _history(entity))
 
     def _read(self) -> Any:
         return self._table.read(KEY["PartitionKey"], KEY["RowKey"])
@@ -83,6 +85,12 @@ class TablePositionStore:
 def _stored(entity: Mapping[str, Any]) -> StoredPosition | None:
     text = from_pieces("state", entity, PIECES)
     return StoredPosition(entity.get("source") or SOURCE_OF_OLD, text, entity.get("began") or None) if text else None
+
+
+def _seen(entity: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
+    """That an earlier version has polled last: those do not say in their reports who they are."""
+    report = entity.get("report")
+    return {"older_at": now} if report and '"by": ' not in report else {}
 
 
 def _memory(entity: Mapping[str, Any]) -> Memory:

@@ -42,7 +42,7 @@ def test_each_call_has_its_own_end_and_what_is_put_back_its_own_delay(shop: Work
     message = several({}, {"answered": False}, {"extension": "999"}, {}, {}, {}, {}, {})
     shop.ledger.claim([make_job(id=4, call_id="call-4")], NOON, timedelta(seconds=100))
     known, _ = shop.ledger.claim([make_job(id=5, call_id="call-5"), make_job(id=9)], NOON, TIMES.claim_lease)
-    shop.ledger.settle(known, Settlement(State.SUBMITTED, Reason.CREATED), NOON)
+    shop.ledger.settle([(known, Settlement(State.SUBMITTED, Reason.CREATED))], NOON)
     shop.api.fail_at(2, SubmissionUnknown("no answer"))  # of 6
     shop.api.fail_at(3, ApiUnavailable("429", 70 * SECOND))  # of 7, and from then on the API is down
     assert submit(message, shop.worker) == [
