@@ -102,6 +102,11 @@ def status(req: func.HttpRequest) -> func.HttpResponse:
     return routes.status(req, parts)
 
 
+@app.route(route="openapi.json", methods=ANY_METHOD)
+def openapi(req: func.HttpRequest) -> func.HttpResponse:
+    return routes.openapi(req, parts)
+
+
 @app.route(route="trigger/poll", methods=ANY_METHOD)
 def trigger_poll(req: func.HttpRequest) -> func.HttpResponse:
     return routes.trigger_poll(req, parts)

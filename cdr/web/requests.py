@@ -40,8 +40,13 @@ def wants_html(request: func.HttpRequest) -> bool:
     return "text/html" in request.headers.get("Accept", "").lower()
 
 
-def check_request(request: func.HttpRequest, method: str, parameters: Collection[str] = ()) -> dict[str, Any]:
+def check_request(
+    request: func.HttpRequest, method: str, parameters: Collection[str] = (), *, others_are_ignored: bool = False
+) -> dict[str, Any]:
     """The parameters of a request: those of its query and the members of the JSON object in its body.
+
+    Monitors put a number of their own into the query, so that no cache answers them: where a function takes no
+    parameters that change anything, others are ignored.
 
     :raises BadRequest: another method, a body that is no JSON object, an unknown parameter, or an action that a page of
         another site asks for
@@ -52,7 +57,7 @@ def check_request(request: func.HttpRequest, method: str, parameters: Collection
         raise BadRequest(403, "this was asked for by a page of another site")
     body = _object_in(request.get_body() or b"")
     given = {*body, *request.params} - {KEY_PARAMETER}
-    if unknown := sorted(given - set(parameters)):
+    if not others_are_ignored and (unknown := sorted(given - set(parameters))):
         known = f"known: {', '.join(sorted(parameters))}" if parameters else "this function takes none"
         raise BadRequest(400, f"unknown parameter {', '.join(unknown)[:200]}; {known}")
     if nested := [name for name, value in body.items() if isinstance(value, list | dict)]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from secrets import token_urlsafe
@@ -21,6 +21,8 @@ from cdr.operations.replay import replay
 from cdr.operations.side_by_side import Problem, SideBySide
 from cdr.operations.status import status as overall_status
 from cdr.operations.verdict import verdict
+from cdr.web import endpoints
+from cdr.web.endpoints import LONGEST_PAGE, LONGEST_PREVIEW, Endpoint
 from cdr.web.html import html_answer
 from cdr.web.page import page_of, page_of_mistakes
 from cdr.web.present import (
@@ -43,8 +45,6 @@ if TYPE_CHECKING:
     from cdr.wiring.parts import Parts
 
 LONGEST_RANGE = timedelta(days=31)
-LONGEST_PAGE = 500
-LONGEST_PREVIEW = 200
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2999, 12, 31)
 """Beyond these no call ended, and databases have no dates of their own any more."""
 
@@ -68,7 +68,7 @@ def health(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
             body["configuration_mistakes"] = len(parts.mistakes)
         return answer(body, 200 if usable else 503)
 
-    return _answered(request, "GET", (), look)
+    return _answered(request, endpoints.HEALTH, look)
 
 
 def status(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -88,12 +88,23 @@ def status(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
             return html_answer(page_of(found, judged, now), token_urlsafe())
         return answer(status_json(found, judged), headers={"Vary": "Accept"})
 
-    return _answered(request, "GET", (), look)
+    return _answered(request, endpoints.STATUS, look)
 
 
 def page(request: func.HttpRequest, _: Parts) -> func.HttpResponse:
     """The page before anybody has shown a key: nothing stands on it. Anybody may ask."""
-    return _answered(request, "GET", (), lambda _: html_answer(None, token_urlsafe()))
+    return _answered(request, endpoints.PAGE, lambda _: html_answer(None, token_urlsafe()))
+
+
+def openapi(request: func.HttpRequest, _: Parts) -> func.HttpResponse:
+    """What all of them take and answer, for programs."""
+
+    def describe(_: Parameters) -> func.HttpResponse:
+        from cdr.web.openapi import openapi
+
+        return answer(openapi())
+
+    return _answered(request, endpoints.OPENAPI, describe)
 
 
 def trigger_poll(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -103,7 +114,7 @@ def trigger_poll(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
         outcome = poll(parts.poller)
         return answer(outcome_json(outcome), 200 if outcome.result == "finished" else 409)
 
-    return _answered(request, "POST", (), act)
+    return _answered(request, endpoints.POLL, act)
 
 
 def trigger_start_over(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -112,7 +123,7 @@ def trigger_start_over(request: func.HttpRequest, parts: Parts) -> func.HttpResp
     def act(given: Parameters) -> func.HttpResponse:
         return answer(asdict(start_over(parts.poller, _start(given, parts.settings.three_cx.timezone))))
 
-    return _answered(request, "POST", ("from",), act)
+    return _answered(request, endpoints.START_OVER, act)
 
 
 def trigger_alerts(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -122,7 +133,7 @@ def trigger_alerts(request: func.HttpRequest, parts: Parts) -> func.HttpResponse
         outcome = check(parts.watched_groups, parts.group_check)
         return answer(asdict(outcome), 200 if outcome.result == "finished" else 409)
 
-    return _answered(request, "POST", (), act)
+    return _answered(request, endpoints.ALERTS, act)
 
 
 def rejected(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -138,7 +149,7 @@ def rejected(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
             return answer({"error": page.error}, 503)
         return answer(rejected_json(page, reveal=reveal))
 
-    return _answered(request, "GET", ("after", "limit", "reason", "reveal"), look)
+    return _answered(request, endpoints.REJECTED, look)
 
 
 def calls(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -151,7 +162,7 @@ def calls(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
             return answer({"error": found.error}, 503)
         return answer(found_json(found, reveal=reveal))
 
-    return _answered(request, "GET", ("call", "row", "extension", "day", "reveal"), look)
+    return _answered(request, endpoints.CALLS, look)
 
 
 def _in_time(parts: Parts, look: Callable[[], Found]) -> Found | Problem:
@@ -167,7 +178,7 @@ def trigger_replay(request: func.HttpRequest, parts: Parts) -> func.HttpResponse
             raise BadRequest(400, 'say which calls: {"all": true}, {"reason": "..."} or {"call": "..."}')
         return answer(asdict(replay(parts.replayer, reason=_text(given, "reason"), call=_text(given, "call"))))
 
-    return _answered(request, "POST", ("all", "reason", "call"), act)
+    return _answered(request, endpoints.REPLAY, act)
 
 
 def preview(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -177,7 +188,7 @@ def preview(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
         reveal, limit = _flag(given, "reveal"), _number(given, "limit", 20, LONGEST_PREVIEW)
         return answer(preview_json(newest_calls(parts.previewer, limit), reveal=reveal))
 
-    return _answered(request, "GET", ("limit", "reveal"), look)
+    return _answered(request, endpoints.PREVIEW, look)
 
 
 def reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -186,7 +197,7 @@ def reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     def compare(given: Parameters) -> func.HttpResponse:
         return answer(reconciliation_json(compare_days(parts.reconciler, *_days(given), again=_reason(given))))
 
-    return _answered(request, "GET", ("from", "to", "again"), compare)
+    return _answered(request, endpoints.RECONCILE, compare)
 
 
 def trigger_reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -196,17 +207,20 @@ def trigger_reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpRespo
         days, again = _days(given), _reason(given)
         return answer(reconciliation_json(compare_days(parts.reconciler, *days, queue_missing=True, again=again)))
 
-    return _answered(request, "POST", ("from", "to", "again"), compare)
+    return _answered(request, endpoints.RECONCILE_NOW, compare)
 
 
 def _answered(
-    request: func.HttpRequest, method: str, known: Collection[str], act: Callable[[Parameters], func.HttpResponse]
+    request: func.HttpRequest, endpoint: Endpoint, act: Callable[[Parameters], func.HttpResponse]
 ) -> func.HttpResponse:
     """What every function has in common: a reason for each refusal, and 503 for what may work later."""
     try:
-        return act(check_request(request, method, known))
+        given = check_request(
+            request, endpoint.method, endpoint.parameters, others_are_ignored=endpoint.others_are_ignored
+        )
+        return act(given)
     except BadRequest as exc:
-        return refusal(exc, method)
+        return refusal(exc, endpoint.method)
     except PipelineError as exc:
         return answer(*_failure(exc))
 
