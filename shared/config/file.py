@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from shared.config.mistakes import may_be_secret, mistakes_in, name_of
 from shared.config.settings import Settings
-from shared.config.variables import fill_in, unresolved
+from shared.config.variables import UNRESOLVED, fill_in, is_unresolved, unresolved
 from shared.config.yaml_text import Plain, read_yaml
 from shared.errors import InvalidConfig
 
@@ -33,6 +33,9 @@ ENVIRONMENT: Mapping[tuple[str, ...], str] = {
     ("call_groups", "alert_check_interval_minutes"): "ALERT_CHECK_INTERVAL_MINUTES",
 }
 
+READ_BESIDE_THE_FILE = ("AzureWebJobsStorage", "AZURE_CLIENT_ID")
+"""How variables begin that the clients of Azure read themselves."""
+
 
 def load_settings(path: Path, environment: Mapping[str, str], root: Path) -> Settings:
     """The settings of a file; paths in it are relative to ``root``.
@@ -51,6 +54,8 @@ def parse_settings(text: str, environment: Mapping[str, str], root: Path = Path(
     _fill_from_environment(data, environment)
     refused = {**filled.refused, **dict(unresolved(data))}
     mistakes = [f"{name_of(path)}: {problem}" for path, problem in refused.items()]
+    beside = (name for name, value in environment.items() if is_unresolved(value))
+    mistakes += [f"{name}: {UNRESOLVED}" for name in beside if name.startswith(READ_BESIDE_THE_FILE)]
     try:
         settings = Settings.model_validate(data, context={"root": root})
     except ValidationError as exc:
