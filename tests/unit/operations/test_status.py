@@ -21,7 +21,14 @@ from cdr.submission.addresses import Addresses
 from cdr.submission.directory import KeptPhoneBook, PhoneBook
 from cdr.wiring.plans import make_hours
 from shared.clock import HandMovedClock
-from shared.errors import ApiDenied, PipelineError, SourceMisconfigured, SourceUnavailable, StorageUnavailable
+from shared.errors import (
+    ApiDenied,
+    ApiRejected,
+    PipelineError,
+    SourceMisconfigured,
+    SourceUnavailable,
+    StorageUnavailable,
+)
 from tests.fakes.call_api import InMemoryCallApi
 from tests.fakes.call_queue import InMemoryCallQueue
 from tests.fakes.directory import InMemoryPhoneBookStore
@@ -29,7 +36,7 @@ from tests.fakes.groups import InMemoryGroupStore
 from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
-from tests.support.factories import ALICE, make_message, make_raw_row, make_settings
+from tests.support.factories import ALICE, OUTSIDE, make_message, make_raw_row, make_settings
 from tests.support.workshop import NOON
 
 SUNDAY = 'business_hours: {timezone: Europe/Berlin, sunday: {start: "10:00", end: "13:30"}}\n'
@@ -195,6 +202,11 @@ def test_a_part_that_cannot_be_read_is_a_problem_in_its_place_and_only_there(
     whole = by_place()
     getattr(site, part).fail_at(1, error)
     assert by_place() == whole | dict.fromkeys(places, Problem(f"{type(error).__name__}: {error}"))
+
+
+def test_numbers_that_the_call_logger_repeats_are_masked(site: Site) -> None:
+    site.api.fail_at(1, ApiRejected(f"the API answered 400: no number is {OUTSIDE}"))
+    assert site.status.api == Problem("ApiRejected: the API answered 400: no number is ***42")
 
 
 def test_a_problem_has_the_time_of_its_first_look_until_it_is_over(site: Site, clock: HandMovedClock) -> None:
