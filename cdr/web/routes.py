@@ -23,8 +23,6 @@ from cdr.operations.status import status as overall_status
 from cdr.operations.verdict import verdict
 from cdr.web import endpoints
 from cdr.web.endpoints import LONGEST_PAGE, LONGEST_PREVIEW, Endpoint
-from cdr.web.html import html_answer
-from cdr.web.page import page_of, page_of_mistakes
 from cdr.web.present import (
     found_json,
     outcome_json,
@@ -73,27 +71,37 @@ def health(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
 
 def status(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     """For a browser a page, for a program JSON."""
-    is_for_people = wants_html(request)
 
     def look(_: Parameters) -> func.HttpResponse:
+        overview = parts.overview
+        found, now = overall_status(overview), overview.clock.now()
+        judged = verdict(found, now, overview.poll_interval)
+        return answer(status_json(found, judged), headers={"Vary": "Accept"})
+
+    def show(_: Parameters) -> func.HttpResponse:
+        from cdr.web.html import html_answer
+        from cdr.web.page import page_of, page_of_mistakes
+
         try:
             overview = parts.overview
         except InvalidConfig as exc:
-            if is_for_people:
-                return html_answer(page_of_mistakes(exc.mistakes), token_urlsafe(), 503)
-            raise
+            return html_answer(page_of_mistakes(exc.mistakes), token_urlsafe(), 503)
         found, now = overall_status(overview), overview.clock.now()
         judged = verdict(found, now, overview.poll_interval)
-        if is_for_people:
-            return html_answer(page_of(found, judged, now), token_urlsafe())
-        return answer(status_json(found, judged), headers={"Vary": "Accept"})
+        return html_answer(page_of(found, judged, now), token_urlsafe())
 
-    return _answered(request, endpoints.STATUS, look)
+    return _answered(request, endpoints.STATUS, show if wants_html(request) else look)
 
 
 def page(request: func.HttpRequest, _: Parts) -> func.HttpResponse:
     """The page before anybody has shown a key: nothing stands on it. Anybody may ask."""
-    return _answered(request, endpoints.PAGE, lambda _: html_answer(None, token_urlsafe()))
+
+    def show(_: Parameters) -> func.HttpResponse:
+        from cdr.web.html import html_answer
+
+        return html_answer(None, token_urlsafe())
+
+    return _answered(request, endpoints.PAGE, show)
 
 
 def openapi(request: func.HttpRequest, _: Parts) -> func.HttpResponse:
