@@ -81,9 +81,14 @@ def job_of(record: CallRecord, rules: CallRules) -> Job:
     return Job(record, call_key(record, rules), outline_of(record, rules))
 
 
+def extension_of(record: CallRecord) -> str | None:
+    """Whose call it is, as far as the row says so."""
+    return _if_any(lambda: _text(record, "extension", MAX_EXTENSION))
+
+
 def outline_of(record: CallRecord, rules: CallRules) -> Outline:
     """What can be told of a record, each part of it by itself. Total."""
-    extension = _if_any(lambda: _text(record, "extension", MAX_EXTENSION))
+    extension = extension_of(record)
     destination = _if_any(lambda: _number(record, "dest_number")) or ""
 
     def direction() -> Direction:
@@ -184,14 +189,6 @@ def end_time(record: CallRecord, zone: str) -> datetime:
     if ended_at is None:
         raise InvalidRow("ended_at", "is before started_at")
     return ended_at
-
-
-def extension_of(record: CallRecord) -> str | None:
-    """Whose call it is, as far as the row says so."""
-    try:
-        return _text(record, "extension", MAX_EXTENSION)
-    except InvalidRow:
-        return None
 
 
 def body_of(call: Call) -> dict[str, Any]:

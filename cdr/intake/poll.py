@@ -10,7 +10,7 @@ from typing import Literal
 from uuid import uuid4
 
 from cdr.calls.call_queue import CallQueue
-from cdr.calls.message import pack
+from cdr.calls.packing import ONE_EACH, Packing
 from cdr.intake.poll_history import PollReport
 from cdr.intake.ports import (
     Batch,
@@ -46,6 +46,7 @@ class Poller:
     lease: timedelta
     start_from: StartFrom = "beginning"
     watch: SourceWatch | None = None
+    packing: Packing = ONE_EACH
     seen_queue: CallQueue | None = None
     poison_queue: CallQueue | None = None
 
@@ -115,7 +116,7 @@ class _Poll:
     def _take(self, batch: Batch) -> None:
         """First the queue, then the position: the other way round, a crash in between would lose the calls."""
         self.poller.positions.check_size(batch.position)
-        self.poller.queue.send_all(pack(batch.records))
+        self.poller.queue.send_all(self.poller.packing.pack(batch.records))
         self.rows_read += batch.read
         self.queued += len(batch.records)
         began = self.lease.stored.began if self.lease.stored else None

@@ -102,8 +102,8 @@ class CallReader(Protocol):
     def again(self, record: CallRecord) -> Sequence[CallRecord]:
         """The records of a call that is over as they are now; none if the source does not say."""
 
-    def check(self) -> None:
-        """Read as little as shows that it can be read."""
+    def check(self, position: Position | None = None) -> None:
+        """Read as little as shows that it can be read, beyond the position where there is one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,7 @@ class TimeOrderReader:
         is_beyond = read is not None and newest is not None and newest < read
         return Bearings(read, newest, is_beyond=is_beyond, newest_at=newest)
 
-    def check(self) -> None:
+    def check(self, position: Position | None = None) -> None:  # noqa: ARG002 - its newest end is as cheap
         self.table.newest_end()
 
 
@@ -201,7 +201,7 @@ class _Reading:
                 log.event("row.vanished", level=logging.WARNING, row_id=flow)
             self.position = time_position.vanished(self.position, set(some) - found)
             if records or self.position != before:
-                yield self._batch(records, len(some))
+                yield replace(self._batch(records, len(some)), is_news=False)
 
     def _take(self, flows: Sequence[str], found: set[str]) -> list[CallRecord]:
         """The records of the calls that these flows belong to, as far as their time has come; the others wait.

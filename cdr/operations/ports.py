@@ -172,7 +172,7 @@ class LedgerRecords(Protocol):
 
     def of_extension(self, day: str, extension: str) -> Iterator[KeptCall]: ...
 
-    def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
+    def remove_settled(self, before: datetime, rejected_before: datetime, now: datetime) -> Iterator[int]:
         """Remove the records of calls that were settled before a moment (rejected ones: before another one), never
         one that is claimed. Works as it is iterated, and yields how many records each step removed."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
 from cdr.calls.call import CallRecord, Job
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Message
+from cdr.calls.packing import ONE_EACH, Packing
 from cdr.calls.rules import CallRules, job_of
 from cdr.intake.ports import CallReader, CallSource, PositionStore, StoredPosition
 from cdr.operations.ledger_days import LedgerDays, Standing
@@ -40,6 +41,7 @@ class Reconciler:
     keep: timedelta
     time_budget: timedelta
     most_at_once: int = 10_000
+    packing: Packing = ONE_EACH
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +179,11 @@ class _Comparison:
     def result(self, *, queue_missing: bool) -> Reconciliation:
         surplus = sorted(self._days.without_a_call(), key=_in_order) if self._is_complete else []
         absent = sorted(self._open[Standing.ABSENT], key=_end_of)
-        on_queue = min(len(absent), max(0, self._depth - self._days.claims))
+        on_queue = min(len(absent), self._most_on_queue())
         missing = [*self._open[Standing.LOST], *absent[: len(absent) - on_queue]]
         changed, again = self._open[Standing.CHANGED], self._open[Standing.AGAIN]
         if queue_missing:
-            places = [*((job, self._days.old_place(job)) for job in (*missing, *changed)), *((j, j.key) for j in again)]
-            self._reconciler.queue.send_all(Message((job.record,), replay_of=place) for job, place in places)
+            self._reconciler.queue.send_all(self._letters([*missing, *changed], again))
         return Reconciliation(
             rows=self._rows,
             recorded=self._recorded,
@@ -202,6 +203,17 @@ class _Comparison:
             queued=len(missing) + len(changed) + len(again) if queue_missing else 0,
             complete=self._is_complete,
         )
+
+    def _most_on_queue(self) -> int:
+        """A message that a worker has looked at has claims; any other may be full."""
+        most = self._reconciler.packing.most_calls
+        return most * max(0, self._depth - -(-self._days.claims // most))
+
+    def _letters(self, open_jobs: Sequence[Job], again: Sequence[Job]) -> Iterator[Message]:
+        """One that has a record elsewhere takes along where, in a message of its own."""
+        places = [*((job, self._days.old_place(job)) for job in open_jobs), *((job, job.key) for job in again)]
+        yield from self._reconciler.packing.pack([job.record for job, place in places if place is None])
+        yield from (Message((job.record,), replay_of=place) for job, place in places if place is not None)
 
 
 def _position(reconciler: Reconciler) -> StoredPosition | None:

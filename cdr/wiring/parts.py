@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cdr import __version__
 from cdr.wiring import plans
+from cdr.wiring.once import once
 from cdr.wiring.ports import (
     CALL_QUEUE,
     GROUPS_TABLE,
@@ -21,7 +22,7 @@ from cdr.wiring.ports import (
 )
 from cdr.wiring.schedule import ncrontab, of_hours
 from shared.config.groups import NoMembers
-from shared.errors import InvalidConfig
+from shared.errors import InvalidConfig, StorageUnavailable
 
 if TYPE_CHECKING:
     from cdr.groups.check import GroupCheck
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from cdr.operations.status import Overview
     from cdr.operations.take_in import Bookkeeper
     from cdr.submission.poison import PoisonKeeper
-    from cdr.submission.submit import Worker
+    from cdr.submission.worker import Worker
 
 __all__ = [
     "CALL_QUEUE",
@@ -92,11 +93,12 @@ class Parts(Ports):
             lease=self.times.poll_lease,
             start_from=plans.start_from(three_cx),
             watch=self.source_watch,
+            packing=self.times.packing,
             seen_queue=self.seen_queue,
             poison_queue=self.seen_poison_queue,
         )
 
-    @cached_property
+    @once
     def source_watch(self) -> SourceWatch:
         from cdr.operations.source_watch import SourceWatcher
 
@@ -104,10 +106,11 @@ class Parts(Ports):
         hours, delay = plans.make_hours(settings.business_hours), plans.leg_patience(settings.three_cx).overlap
         return SourceWatcher(self.clock, hours, delay, self.newest_call)
 
-    @cached_property
+    @once
     def worker(self) -> Worker:
         from cdr.submission.breakers import RejectionBreaker
-        from cdr.submission.submit import Worker
+        from cdr.submission.hands import Hands
+        from cdr.submission.worker import Worker
 
         settings = self.settings
         if "ledger" not in self._replaced:
@@ -124,6 +127,7 @@ class Parts(Ports):
             budget=self.times.submit_budget,
             longest_attempt=self.times.longest_attempt,
             rules=plans.call_rules(settings),
+            hands=Hands(self.times.calls_at_once),
             addresses=self.addresses,
         )
 
@@ -138,7 +142,7 @@ class Parts(Ports):
     def watched_groups(self) -> Sequence[WatchedGroup]:
         return plans.watched_groups(self.settings)
 
-    @cached_property
+    @once
     def group_check(self) -> GroupCheck:
         from cdr.groups.check import GroupCheck
 
@@ -176,13 +180,13 @@ class Parts(Ports):
             troubles=self._troubles,
         )
 
-    @cached_property
+    @once
     def _troubles(self) -> Troubles:
         from cdr.operations.side_by_side import Troubles
 
         return Troubles()
 
-    @cached_property
+    @once
     def health(self) -> HealthCheck:
         from cdr.operations.health import HealthCheck
 
@@ -245,6 +249,7 @@ class Parts(Ports):
             stalled_after=self.times.stalled_after,
             keep=timedelta(days=self.settings.ledger.keep_days),
             time_budget=budget,
+            packing=self.times.packing,
         )
 
     @property
@@ -279,8 +284,11 @@ class Parts(Ports):
         self.api.check_health()
 
     def _check_source(self) -> None:
+        stored = None
+        with suppress(StorageUnavailable):  # which is looked at for itself
+            stored = self.seen_positions.read().stored
         with self.source.connect() as reader:
-            reader.check()
+            reader.check(stored.text if stored is not None and stored.source == self.source.name else None)
 
     def _check_watch(self) -> None:
         from cdr.operations.source_watch import check_source

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from cdr.calls.packing import Packing
 from cdr.submission.breakers import ApiBreaker
 from cdr.submission.retry import Patience
 
@@ -18,6 +19,9 @@ class Times:
     visibilityTimeout in host.json) only after that: so a call that was sent without an answer is never sent again while
     it may still be on its way in.
 
+    ``messages_at_once`` is what host.json lets an instance have in hand, ``calls_at_once`` what the API has to bear of
+    one.
+
     :raises ValueError: they do not fit together
     """
 
@@ -25,6 +29,9 @@ class Times:
     claim_lease: timedelta = timedelta(seconds=180)
     redelivery: timedelta = timedelta(seconds=210)
     longest_attempt: timedelta = LONGEST_ATTEMPT
+    slow_attempt: timedelta = timedelta(seconds=2)
+    messages_at_once: int = 16
+    calls_at_once: int = 16
     first_delay: timedelta = timedelta(seconds=30)
     longest_delay: timedelta = timedelta(minutes=5)
     longest_delay_alone: timedelta = timedelta(minutes=30)
@@ -61,6 +68,13 @@ class Times:
         }
         if broken := [rule for rule, holds in rules.items() if not holds]:
             raise ValueError("; ".join(broken))
+
+    @property
+    def packing(self) -> Packing:
+        """So many calls in a message that with an API that needs ``slow_attempt`` for each the last one is begun in
+        time: 42."""
+        most = (self.submit_budget - self.longest_attempt) // self.slow_attempt
+        return Packing(self.messages_at_once, max(1, most))
 
     def patience(self, give_up_after: timedelta) -> Patience:
         return Patience(

@@ -330,7 +330,7 @@ INTRUSIONS: dict[str, Callable[[Intrusion], object]] = {
     "late rejections": lambda i: i.ledger.settle([(i.stale, REJECTED), (i.other, REJECTED)], LATER),
     "late give-backs": lambda i: i.ledger.give_back([(i.other, "why"), (i.stale, "too late")], LATER),
     "a replay's mark": lambda i: i.bench.records.mark_replayed(KEY, LATER),
-    "the cleaning": lambda i: list(i.bench.records.remove_settled(EXPIRED, EXPIRED)),
+    "the cleaning": lambda i: list(i.bench.records.remove_settled(EXPIRED, EXPIRED, EXPIRED)),
 }
 
 

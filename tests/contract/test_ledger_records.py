@@ -210,9 +210,9 @@ def test_records_that_were_settled_long_ago_are_removed_and_claims_never(bench: 
         settled(8, None, 400),
     }
     before, rejected_before = NOW - timedelta(days=90), NOW - timedelta(days=365)
-    assert sum(bench.records.remove_settled(before, rejected_before)) == len(old)
+    assert sum(bench.records.remove_settled(before, rejected_before, NOW)) == len(old)
     assert {key for key in old | young if bench.record(key)} == young
-    assert sum(bench.records.remove_settled(before, rejected_before)) == 0
+    assert sum(bench.records.remove_settled(before, rejected_before, NOW)) == 0
 
 
 def test_hundreds_of_records_of_one_day_are_removed_in_steps(ledger: CallLedger, records: LedgerRecords) -> None:
@@ -220,7 +220,7 @@ def test_hundreds_of_records_of_one_day_are_removed_in_steps(ledger: CallLedger,
         jobs = [make_job(i, day="2026-01-01") for i in range(n, min(n + 100, 230))]
         for claim in ledger.claim(jobs, NOW - timedelta(days=300), LEASE):
             ledger.settle([(claim, SKIPPED)], NOW - timedelta(days=300))
-    steps = records.remove_settled(NOW, NOW)
+    steps = records.remove_settled(NOW, NOW, NOW)
     assert 0 < next(steps) < 230
     assert records.counts(NOW).states[State.SKIPPED] > 0
     sum(steps)
@@ -234,7 +234,7 @@ def test_a_batch_of_which_one_record_is_claimed_meanwhile_waits_for_the_next_tim
     jobs = [make_job(n, day="2026-01-01") for n in range(100, 210)]
     for job in jobs:
         ledger.record(job.key, None, REJECTED, then)
-    steps = azurite_bench.records.remove_settled(NOW, NOW)
+    steps = azurite_bench.records.remove_settled(NOW, NOW, NOW)
     assert next(steps) == 99
     claim = claimed(ledger, next(job for job in jobs if azurite_bench.record(job.key)))
     assert list(steps) == [0]

@@ -65,7 +65,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "records.mark_replayed": lambda account, name: TableLedgerRecords(account, name).mark_replayed(KEY, NOW),
     "records.entries": lambda account, name: list(TableLedgerRecords(account, name).entries("2026-11-20")),
     "records.entry": lambda account, name: TableLedgerRecords(account, name).entry(KEY),
-    "records.remove_settled": lambda account, name: list(TableLedgerRecords(account, name).remove_settled(NOW, NOW)),
+    "records.remove_settled": lambda account, name: list(
+        TableLedgerRecords(account, name).remove_settled(NOW, NOW, NOW)
+    ),
 }
 
 CONNECTION = "DefaultEndpointsProtocol=http;AccountName=calls;AccountKey=c2VjcmV0a2V5;"

@@ -249,7 +249,7 @@ class InMemoryLedger(Fake):
                 letter_of(record.message) if record.message else None,
             )
 
-    def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
+    def remove_settled(self, before: datetime, rejected_before: datetime, now: datetime) -> Iterator[int]:
         def is_old(record: LedgerRecord) -> bool:
             limit = rejected_before if record.state is State.REJECTED else before
             return record.state is not State.CLAIMED and record.settled_at is not None and record.settled_at < limit

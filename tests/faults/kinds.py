@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from tests.faults import api_faults, database_faults, kills, leg_faults, poison, storage_faults
+from tests.faults import api_faults, database_faults, kills, leg_faults, packed, poison, storage_faults
 from tests.faults.lab import Lab
 from tests.faults.verdict import Verdict
 
@@ -98,6 +98,9 @@ KINDS: Mapping[str, Kind] = {
             partial(leg_faults.arrive_anyhow, engine="mysql", kills=False),
             needs_mariadb=True,
         ),
+        _plain("packed: killed at requests by lot", packed.killed_by_lot),
+        _plain("packed: the API is slow and breaks", packed.slow_and_broken),
+        _plain("packed: one call kills the worker", packed.one_kills_the_worker),
         _plain("poison: kills the worker", poison.kills_the_worker),
         _plain("poison: garbage", poison.garbage),
     )

@@ -21,6 +21,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 ROWS_A_PAGE = 4
 """Instead of 500: a handful of rows makes several pages, and so several places to fail in between."""
 
+MESSAGES_A_PAGE = 3
+"""Instead of 16: of a full page two calls each share a message, and fewer have one of their own."""
+
 
 class FastClock:
     """Runs ``speed`` times as fast as the real time since ``origin``, the same in every process that is told so."""
@@ -95,11 +98,13 @@ def _be_a_worker(order: dict[str, Any]) -> None:
 
 def _make_host(speed: float, origin: datetime) -> Any:
     from cdr.wiring.parts import Parts
+    from cdr.wiring.times import Times
     from local.host.host import FunctionHost
 
     host = FunctionHost(PROJECT)
     functions: Any = sys.modules["function_app"]
-    functions.parts = Parts(os.environ, PROJECT, clock=FastClock(speed, origin), page_size=ROWS_A_PAGE)
+    clock, times = FastClock(speed, origin), Times(messages_at_once=MESSAGES_A_PAGE)
+    functions.parts = Parts(os.environ, PROJECT, clock=clock, times=times, page_size=ROWS_A_PAGE)
     return host
 
 

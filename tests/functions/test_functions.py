@@ -160,9 +160,7 @@ def test_reconcile_calls_queues_what_is_missing_of_the_last_days_unless_it_is_sw
     assert (storage.depth(), events("reconcile.finished")[0]["missing"]) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    "timer", ["poll_cdr", "check_call_groups", "learn_extensions", "take_in_calls", "reconcile_calls"]
-)
+@pytest.mark.parametrize("timer", ["poll_cdr", "check_call_groups", "learn_extensions", "reconcile_calls"])
 def test_a_timer_with_a_broken_configuration_says_every_mistake_and_does_nothing(
     broken: LoadedApp, storage: Storage, events: Events, timer: str
 ) -> None:

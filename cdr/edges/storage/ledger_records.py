@@ -115,11 +115,11 @@ class TableLedgerRecords:
     def _kept(self, wanted: str) -> Iterator[KeptCall]:
         yield from (_kept(found) for found in self._table.query(wanted) if not is_counter(found))
 
-    def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
+    def remove_settled(self, before: datetime, rejected_before: datetime, now: datetime) -> Iterator[int]:
         for day, batch in self._removable(before, rejected_before):
             writes = [Delete(entity, version_of(entity)) for entity in batch]
             changed = total(change(counted_as(entity), "") for entity in batch)
-            if self._tally.write(writes, changed, before) is not None:
+            if self._tally.write(writes, changed, now) is not None:
                 self._notes.forget([rejected_call(entity) for entity in batch if entity["state"] == State.REJECTED])
                 yield len(batch)
             else:

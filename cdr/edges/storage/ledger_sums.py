@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cdr.calls.call import UNDATED, State
@@ -22,7 +22,7 @@ from cdr.edges.storage.ledger_tally import (
 from cdr.edges.storage.table import ONE_TRANSACTION, Delete, Insert, Merge, Table, quoted, version_of
 from cdr.operations.ports import HourCount, LedgerCounts, hours_until
 
-QUIET_FOR = 5 * TOLD_EVERY
+QUIET_FOR = TOLD_EVERY + timedelta(minutes=15)
 """After that whoever told that he counts on a day is done, or has told again."""
 
 MOST_READ = 5
@@ -72,23 +72,25 @@ class LedgerSums:
         return list(self._ledger.query(within, ["PartitionKey", "RowKey", "counts"]))
 
     def sum_up(self, now: datetime, may_go_on: Callable[[], bool]) -> None:
-        """Of each day on which nobody has counted for a while, keep the sum; of one with nothing left, nothing."""
+        """Keep the sum of each day on which somebody may have counted since its last one."""
         for day in self._index.query(f"PartitionKey eq '{DAYS}'"):
             if not may_go_on():
                 return
-            if not _is_summed(day) and now - day["counted_at"] >= QUIET_FOR:
+            if not _is_summed(day):
                 self._sum_up(day, now)
 
     def _sum_up(self, day: Any, now: datetime) -> None:
-        rows = self._rows(day["RowKey"])
+        """It holds only while nobody has told of the day anew."""
+        name, rows = day["RowKey"], self._rows(day["RowKey"])
         sums = total(counts_in(row.get("counts")) for row in rows)
-        address = {"PartitionKey": DAYS, "RowKey": day["RowKey"]}
-        if sums:
-            self._index.write([Merge({**address, "sums": as_text(sums), "summed_at": now}, version_of(day))])
-        if not sums or len(rows) > MOST_ROWS:
-            self._make_one(day["RowKey"], rows, now)
-        if not sums:
+        address = {"PartitionKey": DAYS, "RowKey": name}
+        is_over = not sums and now - day["counted_at"] >= QUIET_FOR
+        if is_over or len(rows) > MOST_ROWS:
+            self._make_one(name, rows, now)
+        if is_over:
             self._index.write([Delete(address, version_of(day))])
+        else:
+            self._index.write([Merge({**address, "sums": as_text(sums), "summed_at": now}, version_of(day))])
 
     def _make_one(self, day: str, rows: Sequence[Any], now: datetime) -> None:
         """Who still has one of these counters finds it gone, and begins a new one."""

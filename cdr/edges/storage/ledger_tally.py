@@ -26,7 +26,8 @@ COUNTERS = "!count "
 DAYS = "days"
 """The partition with what is known of each day: when somebody last counted there, and its sums."""
 
-TOLD_EVERY = timedelta(minutes=1)
+TOLD_EVERY = timedelta(hours=1)
+"""So that a call on a quiet day costs no request for it."""
 MOST_DAYS = 400
 """That a counter's writer, or who tells of days, keeps in mind."""
 

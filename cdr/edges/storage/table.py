@@ -139,6 +139,10 @@ class Table:
         while (entity := self._do(lambda _: next(pages, None))) is not None:
             yield entity
 
+    def remove(self, partition: str, row: str) -> None:
+        """Whether or not it is there."""
+        self._do(lambda table: table.delete_entity(partition, row))
+
     def write(self, writes: Sequence[Write]) -> Sequence[str] | None:
         """All of them, of different entities in one partition, or none. At most ONE_TRANSACTION.
 

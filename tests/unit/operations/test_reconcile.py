@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
+from cdr.calls.message import Message
+from cdr.calls.packing import Packing
 from cdr.intake.id_position import IdPosition, to_text
 from cdr.intake.ports import StoredPosition
 from cdr.operations.reconcile import Reconciler, Reconciliation, reconcile, reconcile_last_days
@@ -220,6 +222,28 @@ def test_messages_of_calls_that_workers_have_in_hand_are_no_others(site: Site) -
     assert (found.missing_ids, found.may_be_queued, found.recorded) == (["1"], 0, 1)
 
 
+def test_a_message_that_nobody_has_looked_at_may_be_full(site: Site) -> None:
+    for row_id in (1, 2, 3, 4):
+        site.row(row_id, f"2026-11-22 1{row_id}:00", recorded=False)
+    site.ledger.claim([make_job(id=4, started_at=None)], NOON, TIMES.claim_lease)
+    packed = replace(site.reconciler(), packing=Packing(1, 2))
+    for waiting, missing in ((1, ["1", "2", "3"]), (2, ["1"])):
+        site.queue.messages.clear()
+        site.queue.send_all([make_message(id=9)] * waiting)
+        assert reconcile(packed, DAY, DAY).missing_ids == missing
+
+
+def test_what_is_missing_is_queued_packed_but_what_has_a_record_elsewhere_by_itself(site: Site) -> None:
+    for row_id in (1, 2, 3, 4):
+        site.row(row_id, recorded=row_id == 4, answered=row_id != 4)
+    site.row(4, recorded=False)
+    packed = replace(site.reconciler(), packing=Packing(1, 2))
+    reconcile(packed, DAY, DAY, queue_missing=True, again="unanswered")
+    letters = [letter for letter in site.queue.letters if isinstance(letter, Message)]
+    sent = [([record.id for record in letter.records], letter.replay_of is None) for letter in letters]
+    assert sent == [(["1", "2"], True), (["3"], True), (["4"], False)]
+
+
 # What is recorded, and yet not right
 
 
@@ -318,7 +342,7 @@ def test_days_of_which_records_were_removed_are_refused_with_the_reason(site: Si
 def test_what_takes_too_long_says_so_and_tells_what_it_knows(site: Site, events: Events) -> None:
     class SlowTable(InMemoryRowTable):
         def operation(self, name: str) -> Any:
-            site.shop.clock.move(timedelta(seconds=50))
+            site.shop.clock.move(timedelta(seconds=70 if name == "rows_ended_between" else 0))
             return super().operation(name)
 
     site.table = SlowTable()

@@ -98,6 +98,15 @@ def test_an_idle_host_looks_for_messages_often_but_not_at_any_price() -> None:
     assert _seconds(QUEUES["maxPollingInterval"]) == timedelta(seconds=1)
 
 
+def test_the_calls_of_a_message_are_begun_in_time_by_as_many_as_the_host_lets_in() -> None:
+    packing = TIMES.packing
+    in_hand = QUEUES["batchSize"] + QUEUES["newBatchThreshold"]
+    assert packing.side_by_side == TIMES.messages_at_once == TIMES.calls_at_once == in_hand
+    assert packing.most_calls * TIMES.slow_attempt <= TIMES.submit_budget - TIMES.longest_attempt
+    assert packing.most_calls == 42
+    assert replace(TIMES, slow_attempt=TIMES.submit_budget).packing.most_calls == 1
+
+
 def test_every_message_that_the_host_fetches_has_a_thread() -> None:
     values = json.loads((ROOT / "local.settings.example.json").read_text())["Values"]
     threads = int(values["PYTHON_THREADPOOL_THREAD_COUNT"])
