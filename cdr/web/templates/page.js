@@ -1,6 +1,7 @@
 "use strict";
 // Everything goes through fetch with the key in a header: another site can neither know the key nor send that header.
 const EVERY_MS = 5000;
+const LONGEST_MS = 10000;
 const KEPT = "functions-key";
 const at = (id) => document.getElementById(id);
 
@@ -44,7 +45,7 @@ async function refresh() {
   if (isAsking) return;
   isAsking = true;
   try {
-    const answer = await ask("status", { headers: { Accept: "text/html" } });
+    const answer = await ask("status", { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(LONGEST_MS) });
     if (!(answer.headers.get("Content-Type") ?? "").startsWith("text/html")) {
       if (answer.status !== 401 && answer.status !== 403) note(`This app answers ${answer.status}.`);
       return;
@@ -72,9 +73,14 @@ function note(text) {
   if (at("said").textContent !== text) at("said").textContent = text;
 }
 
+function setPaused(paused) {
+  isPaused = paused;
+  at("pause").setAttribute("aria-pressed", String(paused));
+}
+
 function wantKey(wasGiven) {
   sessionStorage.removeItem(KEPT);
-  isPaused = true;
+  setPaused(true);
   at("key").hidden = false;
   at("pause").hidden = at("find").hidden = at("forget").hidden = true;
   at("page").replaceChildren();
@@ -110,7 +116,7 @@ async function act(button) {
     note("This app does not answer: look again whether it was done.");
   } finally {
     button.disabled = false;
-    button.focus();
+    (button.isConnected ? button : at("page")).focus(); // what it was for may be over
   }
 }
 
@@ -147,13 +153,12 @@ at("key-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   sessionStorage.setItem(KEPT, at("key-value").value.trim());
   at("key-value").value = "";
-  isPaused = false;
+  setPaused(false);
   await refresh();
   if (at("key").hidden) at("page").focus();
 });
 at("pause").addEventListener("click", () => {
-  isPaused = !isPaused;
-  at("pause").setAttribute("aria-pressed", String(isPaused));
+  setPaused(!isPaused);
   if (!isPaused) refresh();
 });
 at("forget").addEventListener("click", () => wantKey(false));

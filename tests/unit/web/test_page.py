@@ -24,6 +24,8 @@ from tests.support.factories import make_message
 from tests.support.scenes import EVERY, NOW, SCENES, STATUSES
 from tests.unit.conftest import MAPPED
 
+SOUND_LEDGER: Any = STATUSES["healthy"].ledger
+
 
 def told(name: str, **changed: Any) -> Page:
     status = replace(STATUSES[name], **changed)
@@ -82,6 +84,12 @@ def test_what_lags_is_marked_and_what_else_wants_to_be_known_is_listed() -> None
         "2 messages lie on the poison queue, until they are kept as rejected",
         "Since 14",
     ]
+
+
+def test_while_not_every_call_is_counted_the_page_says_so() -> None:
+    page = told("healthy", ledger=replace(SOUND_LEDGER, complete=False))
+    assert page.notices == ("What earlier versions wrote into the ledger is still being counted",)
+    assert fact(page, "In the ledger").value == "at least 26,146"
 
 
 def test_groups_are_told_with_who_is_there_and_whether_an_alert_is_raised() -> None:
