@@ -35,13 +35,22 @@ def is_given_up(hindrance: Hindrance, message: Message, now: datetime, patience:
 
 
 def delay_after(
-    hindrance: Hindrance, message: Message, now: datetime, drawn: float, patience: Patience, *, alone: bool = False
+    hindrance: Hindrance,
+    message: Message,
+    now: datetime,
+    drawn: float,
+    patience: Patience,
+    *,
+    alone: bool = False,
+    is_rest: bool = False,
 ) -> timedelta:
     """When a call that could not be settled is tried again.
 
-    ``drawn`` is a random number from 0 up to 1. ``alone`` says that the API is not known to be down for others.
+    ``drawn`` is a random number from 0 up to 1. ``alone`` says that the API is not known to be down for others,
+    ``is_rest`` that others of the message had their turn: who only waited for his is next. Where nobody had one,
+    storage must be slow, and needs less to do.
     """
-    if isinstance(hindrance, NoTimeLeft):
+    if isinstance(hindrance, NoTimeLeft) and is_rest:
         return timedelta()
     may_be_the_call = alone and isinstance(hindrance, ApiFailed | SubmissionUnknown)
     longest = patience.longest_delay_alone if may_be_the_call else patience.longest_delay

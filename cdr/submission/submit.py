@@ -28,7 +28,7 @@ from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held
 from cdr.submission.report import Effort, named
 from cdr.submission.retry import Hindrance, delay_after
 from cdr.submission.worker import Worker
-from shared.errors import PartHeld, PipelineError, StorageUnavailable
+from shared.errors import NoTimeLeft, PartHeld, PipelineError, StorageUnavailable
 
 DELIVERIES_TOGETHER = 2
 TRIES_APART = 4
@@ -161,7 +161,8 @@ class _Delivery:
     def _put_back(self, jobs: Sequence[Job], came: Sequence[Came]) -> list[Outcome]:
         """Send what is hindered again, in place of this message: those that have to wait equally long together."""
         hindered = [(job, why) for job, why in zip(jobs, came, strict=True) if isinstance(why, PipelineError | Held)]
-        for delay, some in self._by_delay(hindered).items():
+        is_rest = not all(isinstance(each, NoTimeLeft) for each in came)
+        for delay, some in self._by_delay(hindered, is_rest=is_rest).items():
             sent = self.message.only([job.record for job, _ in some]).again(self.began)
             self.worker.queue.send_later(sent, delay)
             for job, why in some:
@@ -171,13 +172,16 @@ class _Delivery:
     def _effort(self, job: Job) -> Effort:
         return self.efforts.get(job.key) or Effort(self.worker.clock.now())
 
-    def _by_delay(self, hindered: Sequence[tuple[Job, Hindrance]]) -> Mapping[timedelta, list[tuple[Job, Hindrance]]]:
+    def _by_delay(
+        self, hindered: Sequence[tuple[Job, Hindrance]], *, is_rest: bool
+    ) -> Mapping[timedelta, list[tuple[Job, Hindrance]]]:
         worker, now = self.worker, self.worker.clock.now()
         drawn = worker.random() if hindered else 0.0
         alone = not worker.api_breaker.is_down(now)
         found = defaultdict[timedelta, list[tuple[Job, Hindrance]]](list)
         for job, why in hindered:
-            found[delay_after(why, self.message, now, drawn, worker.patience, alone=alone)].append((job, why))
+            delay = delay_after(why, self.message, now, drawn, worker.patience, alone=alone, is_rest=is_rest)
+            found[delay].append((job, why))
         return found
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from requests import PreparedRequest, Response
-from requests.adapters import HTTPAdapter
+from azure.core.rest import HttpRequest, HttpResponse
 
 from cdr.calls.call import CallRecord, State
-from cdr.edges.storage.account import CONNECTIONS, SETTING, StorageAccount
+from cdr.edges.storage.account import SETTING, USUAL, StorageAccount
 from cdr.edges.storage.ledger_claims import TableCallLedger
 from cdr.edges.storage.queue import StorageCallQueue
+from cdr.edges.storage.transport import StorageTransport
 from cdr.submission.submit import Outcome, submit
 from tests.contract.ledgers import AzuriteBench
 from tests.support.factories import make_message, make_record
@@ -20,16 +20,16 @@ from tests.support.workshop import NOON, TIMES, Workshop
 from tests.systems.storage import AT_ONCE, Storage
 
 
-class Meter(HTTPAdapter):
+class Meter(StorageTransport):
     """Counts the requests that go through it."""
 
     def __init__(self) -> None:
-        super().__init__(pool_maxsize=CONNECTIONS)
+        super().__init__(connect_s=USUAL.connect_s, answer_s=USUAL.answer_s)
         self.requests = 0
 
-    def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
+    def send(self, request: HttpRequest, **options: Any) -> HttpResponse:
         self.requests += 1
-        return super().send(request, *arguments, **options)
+        return super().send(request, **options)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_a_call_is_given_up_after_its_time_unless_it_is_no_fault_of_its_own_or_m
 @pytest.mark.parametrize(
     ("hindrance", "alone", "delays_s"),
     [
-        (NoTimeLeft("not sent"), True, [0] * 7),
+        (NoTimeLeft("not sent"), True, [30, 60, 120, 240, 300, 300, 300]),
         (UNAVAILABLE, True, [30, 60, 120, 240, 300, 300, 300]),
         (FAILED, False, [30, 60, 120, 240, 300, 300, 300]),
         (FAILED, True, [30, 60, 120, 240, 480, 960, 1800]),
@@ -81,7 +81,7 @@ def test_a_call_is_given_up_after_its_time_unless_it_is_no_fault_of_its_own_or_m
         (ApiUnavailable("429", timedelta(days=-1)), False, [30, 60, 120, 240, 300, 300, 300]),
     ],
     ids=[
-        "its turn did not come",
+        "nobody had a turn",
         "not reached",
         "failed as others do",
         "failed alone",
@@ -98,6 +98,13 @@ def test_the_delay_doubles_to_its_longest_and_is_not_shorter_than_what_would_be_
     hindrance: Hindrance, delays_s: list[int], *, alone: bool
 ) -> None:
     assert [delay_s(hindrance, tries, alone=alone) for tries in (0, 1, 2, 3, 4, 5, 10_000)] == delays_s
+
+
+def test_whose_turn_did_not_come_while_others_had_theirs_is_next() -> None:
+    delays = [
+        delay_after(why, message(tries=9), NOON, 0.0, PATIENCE, is_rest=True) for why in (NoTimeLeft("?"), UNAVAILABLE)
+    ]
+    assert delays == [timedelta(), timedelta(minutes=5)]
 
 
 @given(

@@ -269,6 +269,7 @@ def test_a_call_whose_claim_took_too_long_is_put_back_instead_of_submitted(takes
     if outcome is Outcome.PUT_BACK:
         assert shop.record().claimed_until <= shop.clock.now(), "given back, for whoever gets the message next"
         assert not shop.worker.api_breaker.is_down(shop.clock.now()), "the API has nothing to do with it"
+        assert shop.queue.messages[0].visible_at - shop.clock.now() == 30 * SECOND, "storage gets a rest"
 
 
 # While nobody knows whose extension it is
