@@ -20,7 +20,7 @@ def main() -> None:
     PICTURE.parent.mkdir(exist_ok=True)
     with sync_playwright() as playwright, serve(Served(SCENES["healthy"])) as app:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=OPTIONS)
-        tab = browser.new_page(viewport={"width": 1120, "height": 1150}, color_scheme="light")
+        tab = browser.new_page(viewport={"width": 1120, "height": 1122}, color_scheme="light")
         tab.set_extra_http_headers({"x-functions-key": KEY})
         tab.goto(f"{app.base_url}/status")
         tab.screenshot(path=PICTURE)
