@@ -59,6 +59,10 @@ class SourceMisconfigured(ConfigError):
     """The database refuses what the configuration asks of it."""
 
 
+class SourceVanished(SourceMisconfigured):
+    """The database has no such table, or no such column: it was renamed, moved or dropped, or never was there."""
+
+
 class PositionUnreadable(ConfigError):
     """The stored position is damaged, or was written by a newer version."""
 

@@ -125,6 +125,12 @@ class _Poll:
     def _save(self, stored: StoredPosition) -> None:
         self.lease = self.poller.positions.save(self.lease, stored, self.poller.clock.now(), self.poller.lease)
 
+    def note(self, failure: Exception) -> None:
+        """What a failure says of a source that was read before."""
+        watch = self.poller.watch
+        if watch is not None and self.lease.stored is not None and isinstance(failure, PipelineError):
+            self.memory = watch.failed(self.lease.memory, failure)
+
     def release(self, result: str, error: str | None = None) -> int:
         """:returns: how long the poll took, in milliseconds"""
         now = self.poller.clock.now()
@@ -164,6 +170,7 @@ def _poll(poller: Poller) -> PollOutcome:
         return PollOutcome("overtaken", run.rows_read, run.queued)
     except Exception as exc:
         # Also what should not be: a defect must not keep the lease, or hide behind a storage that failed as well.
+        run.note(exc)
         shown = str(exc) if isinstance(exc, PipelineError) else log.mask_numbers(str(exc))
         with suppress(StorageUnavailable):
             run.release("failed", f"{type(exc).__name__}: {shown}")

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from cdr.calls.call import CallRecord
 from cdr.intake.poll_history import NO_POLLS, PollHistory, PollReport
+from shared.errors import PipelineError
 
 Position = str
 """How far a source has been read, as text that only this source understands."""
@@ -153,6 +154,9 @@ class SourceWatch(Protocol):
     def look(self, reader: CallReader, position: Position, memory: Memory, queued: int) -> Memory:
         """After a poll that began at a position and queued so many calls. Whatever fails here is no failure of the
         poll: nothing is raised."""
+
+    def failed(self, memory: Memory, error: PipelineError) -> Memory:
+        """After a poll that came to nothing, of a source that was read before. Nothing is raised."""
 
     def forget(self, memory: Memory) -> Memory:
         """Reading starts over, so what was found out about its position says nothing any more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from cdr.calls.call import CallRecord, Job
@@ -12,9 +12,10 @@ from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Message
 from cdr.calls.packing import ONE_EACH, Packing
 from cdr.calls.rules import CallRules, job_of
-from cdr.intake.ports import CallReader, CallSource, PositionStore, StoredPosition
+from cdr.intake.ports import CallReader, CallSource, Kept, PositionStore, StoredPosition
 from cdr.operations.ledger_days import LedgerDays, Standing
 from cdr.operations.ports import LedgerRecords
+from cdr.operations.watch_memory import Remembered
 from shared import log
 from shared.clock import Clock
 from shared.errors import DaysForgotten, PipelineError, PositionOfAnotherSource
@@ -136,10 +137,13 @@ class _Comparison:
         self._reconciler = reconciler
         self._span = tuple(datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
         self._deadline = reconciler.clock.now() + reconciler.time_budget
-        self._stored = _position(reconciler)
+        kept = reconciler.positions.read()
+        self._stored = _position(reconciler, kept)
         self._depth = reconciler.queue.depth()
         stalled_before = reconciler.clock.now() - reconciler.stalled_after
-        self._days = LedgerDays(reconciler.records, first, last, stalled_before, again)
+        self._days = LedgerDays(
+            reconciler.records, first, last, stalled_before, again, _former_rules(reconciler.rules, kept)
+        )
         self._rows = self._not_polled = self._before_start = 0
         self._recorded = self._changed_late = 0
         self._late_ids: list[str] = []
@@ -216,8 +220,14 @@ class _Comparison:
         yield from (Message((job.record,), replay_of=place) for job, place in places if place is not None)
 
 
-def _position(reconciler: Reconciler) -> StoredPosition | None:
-    stored = reconciler.positions.read().stored
+def _former_rules(rules: CallRules, kept: Kept) -> CallRules | None:
+    """Those by which calls had their names before the template was changed."""
+    template = Remembered.from_text(kept.memory).named_before
+    return replace(rules, pbx_call_id=template or None) if template is not None else None
+
+
+def _position(reconciler: Reconciler, kept: Kept) -> StoredPosition | None:
+    stored = kept.stored
     if stored is not None and stored.source != reconciler.source.name:
         raise PositionOfAnotherSource(
             f"3cx.source is {reconciler.source.name}, but what was polled so far is of {stored.source}"

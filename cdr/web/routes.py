@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from cdr.wiring.parts import Parts
 
 LONGEST_RANGE = timedelta(days=31)
+LONGEST_TEXT = 1_000
+"""Nothing in the ledger has a longer name."""
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2999, 12, 31)
 """Beyond these no call ended, and databases have no dates of their own any more."""
 
@@ -259,7 +261,7 @@ def _start(given: Parameters, zone: str) -> StartFrom:
 
 def _wanted(given: Parameters) -> Wanted:
     chosen = {
-        name: str(given[name]).strip() for name in ("call", "row", "extension") if str(given.get(name, "")).strip()
+        name: _short(name, text) for name in ("call", "row", "extension") if (text := str(given.get(name, "")).strip())
     }
     if len(chosen) != 1:
         raise BadRequest(400, "say which calls: call, row or extension, and if you know it the day")
@@ -312,4 +314,10 @@ def _text(given: Parameters, name: str) -> str | None:
     value = given.get(name)
     if value is not None and not isinstance(value, str):
         raise BadRequest(400, f"{name} must be text")
-    return value
+    return None if value is None else _short(name, value)
+
+
+def _short(name: str, text: str) -> str:
+    if len(text) > LONGEST_TEXT:
+        raise BadRequest(400, f"{name} has {len(text)} characters, at most {LONGEST_TEXT} are taken")
+    return text

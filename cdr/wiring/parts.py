@@ -89,7 +89,7 @@ class Parts(Ports):
             queue=self.queue,
             positions=self.positions,
             clock=self.clock,
-            time_budget=timedelta(seconds=three_cx.polling_interval_seconds) * self.times.poll_share_of_interval,
+            time_budget=self.times.poll_budget(timedelta(seconds=three_cx.polling_interval_seconds)),
             lease=self.times.poll_lease,
             start_from=plans.start_from(three_cx),
             watch=self.source_watch,
@@ -104,7 +104,7 @@ class Parts(Ports):
 
         settings = self.settings
         hours, delay = plans.make_hours(settings.business_hours), plans.leg_patience(settings.three_cx).overlap
-        return SourceWatcher(self.clock, hours, delay, self.newest_call)
+        return SourceWatcher(self.clock, hours, delay, self.newest_call, settings.calls.pbx_call_id or "")
 
     @once
     def worker(self) -> Worker:

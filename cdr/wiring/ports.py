@@ -55,8 +55,8 @@ class Ports:
     ) -> None:
         self.environment = environment
         self.root = root
-        self._own_clock = SystemClock() if clock is None else None
-        self.clock: Clock = clock or self._own_clock or SystemClock()
+        self.clock: Clock = clock or SystemClock()
+        self._own_clock = self.clock if isinstance(self.clock, SystemClock) else None
         self.times = times or Times()
         self.page_size = page_size
         self.started_at = self.clock.now()

@@ -106,6 +106,12 @@ def test_a_setting_that_is_missing_or_no_connection_string_is_named(operation: O
     assert SETTING in unavailable(operation, {SETTING: value})
 
 
+@pytest.mark.parametrize("name", ["acct..", "x" * 70])
+def test_an_account_whose_name_no_host_can_have_is_not_reached(operation: Operation, name: str) -> None:
+    value = f"DefaultEndpointsProtocol=https;AccountName={name};AccountKey=a2V5;EndpointSuffix=core.windows.net"
+    assert "storage was not reached" in unavailable(operation, {SETTING: value})
+
+
 @pytest.mark.parametrize("name", [SETTING, f"{SETTING}__queueServiceUri", f"{SETTING}__clientId"])
 def test_with_a_reference_to_a_vault_that_was_not_resolved_nothing_is_tried(operation: Operation, name: str) -> None:
     settings = {f"{SETTING}__accountName": "calls", name: "@Microsoft.KeyVault(SecretUri=https://vault.example/x)"}

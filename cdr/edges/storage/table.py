@@ -11,8 +11,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cdr.calls.call import DIGEST
 from cdr.edges.storage.account import StorageAccount, translated
 from shared import log
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 PIECE = 30_000
 """Characters in one property; the service takes 32 Ki."""
+
+LONGEST_KEY = 512
+"""In units of UTF-16: a key may have 1 KiB."""
 
 ONE_TRANSACTION = 100
 """Writes to one partition; so many of ours are far below the 4 MiB that the service takes with them."""
@@ -257,8 +262,25 @@ def quoted(text: str) -> str:
 
 
 def escape_key(name: str) -> str:
-    """A partition or row key for any name: what the table service forbids becomes ``!`` and two hexadecimal digits."""
+    """A partition or row key for any name: what the table service forbids becomes ``!`` and two hexadecimal digits.
+
+    One that would be longer than a key may be ends in a digest; what it is unescaped to has the same key.
+    """
+    key = _escaped(name)
+    if _units(key) <= LONGEST_KEY:
+        return key
+    digest = f"~{sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:DIGEST]}"
+    begins = (_escaped(name[:length]) for length in range(LONGEST_KEY, 0, -1))
+    return next(begin for begin in begins if _units(begin + digest) <= LONGEST_KEY) + digest
+
+
+def _escaped(name: str) -> str:
     return _FORBIDDEN.sub(lambda found: f"!{ord(found.group()):02x}", name)
+
+
+def _units(key: str) -> int:
+    """Characters as the service counts them."""
+    return len(key.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def unescape_key(key: str) -> str:

@@ -14,6 +14,7 @@ from cdr.calls.packing import Packing
 from cdr.intake.id_position import IdPosition, to_text
 from cdr.intake.ports import StoredPosition
 from cdr.operations.reconcile import Reconciler, Reconciliation, reconcile, reconcile_last_days
+from cdr.operations.watch_memory import Remembered
 from cdr.submission.submit import Outcome
 from shared.errors import DaysForgotten, PositionOfAnotherSource, SourceUnavailable, StorageUnavailable
 from tests.fakes.positions import InMemoryPositionStore
@@ -126,6 +127,22 @@ def test_a_changed_template_makes_no_call_a_missing_one(site: Site, template: st
     assert site.reconcile(queue_missing=True) == ALL_WELL
     site.row(1, call_id="another call since the ids started again", recorded=False)
     assert site.reconcile().missing_ids == ["1"]
+
+
+@pytest.mark.parametrize("template", [None, "{id}:{call_id}", "{id}"])
+def test_a_template_that_keeps_rows_apart_since_lately_makes_no_call_a_missing_one(
+    site: Site, template: str | None
+) -> None:
+    """Those that stood under their call's name alone have no day in the ledger."""
+    site.shop.go_by(pbx_call_id="{call_id}")
+    for row_id, call_id in enumerate("aab", start=1):
+        site.row(row_id, call_id=call_id)
+    site.row(4, call_id="c", answered=False)
+    site.positions.remembered = Remembered(named_by=template or "", named_before="{call_id}").to_text()
+    site.shop.go_by(pbx_call_id=template)
+    assert site.reconcile() == replace(ALL_WELL, rows=4, recorded=4)
+    site.row(5, call_id="d", recorded=False)
+    assert site.reconcile().missing_ids == ["5"]
 
 
 def test_only_rows_that_ended_within_the_days_count_both_included(site: Site) -> None:

@@ -383,6 +383,7 @@ def test_a_search_that_makes_no_sense_is_refused_with_a_reason(
         ({"limit": "0"}, "limit must be a number from 1 to 500"),
         ({"limit": "501"}, "limit must be a number from 1 to 500"),
         ({"limit": "x"}, "limit must be a number from 1 to 500"),
+        ({"reason": "x" * 1_001}, "reason has 1001 characters, at most 1000 are taken"),
         ({"limit": "1" * 10}, "limit must be a number from 1 to 500"),
         ({"reveal": "perhaps"}, "reveal must be true or false"),
         ({"after": 7}, "after must be text"),
