@@ -95,9 +95,19 @@ def health(req: func.HttpRequest) -> func.HttpResponse:
     return routes.health(req, parts)
 
 
+@app.route(route="page", methods=ANY_METHOD, auth_level=func.AuthLevel.ANONYMOUS)
+def page(req: func.HttpRequest) -> func.HttpResponse:
+    return routes.page(req, parts)
+
+
 @app.route(route="status", methods=ANY_METHOD)
 def status(req: func.HttpRequest) -> func.HttpResponse:
     return routes.status(req, parts)
+
+
+@app.route(route="openapi.json", methods=ANY_METHOD)
+def openapi(req: func.HttpRequest) -> func.HttpResponse:
+    return routes.openapi(req, parts)
 
 
 @app.route(route="trigger/poll", methods=ANY_METHOD)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Protocol
 
 from cdr.calls.call import CallRecord
+from cdr.intake.poll_history import NO_POLLS, PollHistory, PollReport
 from shared.errors import PipelineError
 
 Position = str
@@ -143,17 +144,6 @@ class StoredPosition:
     began: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PollReport:
-    """How a poll went, for ``status``. Times are aware and in UTC."""
-
-    at: datetime
-    result: str
-    queued: int = 0
-    duration_ms: int = 0
-    error: str | None = None
-
-
 Memory = str
 """What the watch over the source remembers from one poll to the next, as text that only it understands."""
 
@@ -181,6 +171,7 @@ class PositionLease:
     version: str
     stored: StoredPosition | None
     memory: Memory = ""
+    history: PollHistory = NO_POLLS
 
 
 class Kept(NamedTuple):
@@ -191,6 +182,7 @@ class Kept(NamedTuple):
     report: PollReport | None = None
     memory: Memory = ""
     older_at: datetime | None = None
+    history: PollHistory = NO_POLLS
 
 
 class PositionStore(Protocol):

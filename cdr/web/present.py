@@ -11,6 +11,7 @@ from typing import Any
 from cdr.calls.message import Letter, Message
 from cdr.calls.rules import body_of
 from cdr.intake.poll import PollOutcome
+from cdr.intake.poll_history import PollReport
 from cdr.operations.find_call import FoundCalls
 from cdr.operations.ports import KeptCall, LedgerCounts, RejectedRecord
 from cdr.operations.preview import Preview, Previewed
@@ -18,6 +19,7 @@ from cdr.operations.reconcile import Reconciliation
 from cdr.operations.rejected import RejectedPage
 from cdr.operations.side_by_side import Problem
 from cdr.operations.status import ExtensionsNow, GroupNow, HoursNow, Lagging, Status
+from cdr.operations.verdict import Verdict
 from cdr.operations.watch_memory import Finding
 from shared import log
 
@@ -30,13 +32,17 @@ NEVER_NUMBERS = ("id", "call_id", "started_at", "ended_at")
 SHOWN_PROBLEMS = 20
 
 
-def status_json(status: Status) -> Json:
+def status_json(status: Status, found: Verdict) -> Json:
     return {
+        "flow": {"state": found.flow, "part": found.part, "since": _seconds(found.since), "why": found.why},
         "version": status.version,
         "uptime_seconds": status.uptime_s,
         "source": _problem(status.source) if isinstance(status.source, Problem) else status.source,
         **_progress(status),
         "last_poll": _last_poll(status),
+        "recent_polls": _problem(status.polls)
+        if isinstance(status.polls, Problem)
+        else [_poll(poll) for poll in status.polls.polls],
         "source_watch": _problem(status.source_watch)
         if isinstance(status.source_watch, Problem)
         else [_finding(found) for found in status.source_watch],
@@ -44,6 +50,7 @@ def status_json(status: Status) -> Json:
         "queue": _problem(status.queue)
         if isinstance(status.queue, Problem)
         else {"waiting": status.queue.waiting, "poison": status.queue.poison},
+        "api": _problem(status.api) if isinstance(status.api, Problem) else status.api,
         **_ledger(status.ledger),
         "extensions": _problem(status.extensions)
         if isinstance(status.extensions, Problem)
@@ -74,6 +81,10 @@ def _last_poll(status: Status) -> Json | None:
     report = status.last_poll
     if report is None or isinstance(report, Problem):
         return _problem(report) if report else None
+    return _poll(report)
+
+
+def _poll(report: PollReport) -> Json:
     return {
         "at": _seconds(report.at),
         "result": report.result,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cdr.operations.reconcile import Reconciler
     from cdr.operations.replay import Replayer
     from cdr.operations.retention import Cleaner
+    from cdr.operations.side_by_side import Troubles
     from cdr.operations.status import Overview
     from cdr.operations.take_in import Bookkeeper
     from cdr.submission.poison import PoisonKeeper
@@ -168,13 +169,22 @@ class Parts(Ports):
             positions=self.seen_positions,
             queue=self.seen_queue,
             poison_queue=self.seen_poison_queue,
+            check_api=self._check_api,
             records=self.seen_records,
             addresses=self.addresses,
             clock=self.clock,
             hours=plans.make_hours(self.settings.business_hours),
             groups={group.id: group.name for group in groups.monitored_groups},
             group_store=None if isinstance(groups.members, NoMembers) else self.seen_group_store,
+            poll_interval=timedelta(seconds=self.settings.three_cx.polling_interval_seconds),
+            troubles=self._troubles,
         )
+
+    @once
+    def _troubles(self) -> Troubles:
+        from cdr.operations.side_by_side import Troubles
+
+        return Troubles()
 
     @once
     def health(self) -> HealthCheck:

@@ -16,7 +16,8 @@ from cdr.edges.storage.ledger_claims import TableCallLedger
 from cdr.edges.storage.ledger_records import TableLedgerRecords
 from cdr.edges.storage.positions import TablePositionStore
 from cdr.edges.storage.queue import StorageCallQueue
-from cdr.intake.ports import PollReport, PositionLease, StoredPosition
+from cdr.intake.poll_history import PollReport
+from cdr.intake.ports import PositionLease, StoredPosition
 from cdr.operations.ports import RejectedCall
 from cdr.submission.ports import Claim
 from shared.errors import StorageUnavailable

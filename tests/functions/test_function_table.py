@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cdr.web.endpoints import ENDPOINTS
 from tests.functions.loaded_app import LoadedApp
 
 EVERY_METHOD = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
@@ -35,6 +36,8 @@ FUNCTIONS = {
     "submit_call": queue("cdr-calls"),
     "keep_poisoned": queue("cdr-calls-poison"),
     "health": http("health", "ANONYMOUS"),
+    "page": http("page", "ANONYMOUS"),
+    "openapi": http("openapi.json"),
     "status": http("status"),
     "trigger_poll": http("trigger/poll"),
     "trigger_start_over": http("trigger/start-over"),
@@ -50,6 +53,14 @@ FUNCTIONS = {
 
 def bindings(app: LoadedApp, name: str) -> list[dict[str, Any]]:
     return [json.loads(text) for text in app.declared[name].get_raw_bindings()]
+
+
+def test_every_http_function_is_described_as_it_is():
+    described = {
+        name: http(endpoint.path, "ANONYMOUS" if endpoint.is_open else "FUNCTION")
+        for name, endpoint in ENDPOINTS.items()
+    }
+    assert described == {name: wanted for name, wanted in FUNCTIONS.items() if wanted["type"] == "httpTrigger"}
 
 
 def test_there_are_these_functions_and_no_others():

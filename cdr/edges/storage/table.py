@@ -257,8 +257,8 @@ def _naming(partition: str, rows: Sequence[str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """As a value in a query."""
-    return "'" + text.replace("'", "''") + "'"
+    """As a value in a query. Half a surrogate pair has no encoding, so nothing is stored under it."""
+    return "'" + text.encode("utf-8", "replace").decode().replace("'", "''") + "'"
 
 
 def escape_key(name: str) -> str:

@@ -103,27 +103,30 @@ def test_status_shows_everything_at_a_glance(make_parts: MakeParts, clock: HandM
     clock.move(timedelta(hours=2))
     parts.source.table.put(make_raw_row(id=8, ended_at=NOON + 30 * MINUTE))
     checked = {"since": "2026-11-22T12:00:00+00:00", "last_check": "2026-11-22T12:00:00+00:00", "alert_id": None}
+    poll = {"at": "2026-11-22T12:00:00+00:00", "result": "finished", "queued": 2, "duration_ms": 0, "error": None}
     body = ask(parts, "status").body
     assert [count for count in body.pop("hours") if count["submitted"]] == [
         {"hour": "2026-11-22T11:00:00+00:00", "submitted": 1, "skipped": 0, "rejected": 0}
     ]
     assert body == {
+        "flow": {
+            "state": "stopped",
+            "part": "poll",
+            "since": "2026-11-22T12:00:00+00:00",
+            "why": "no poll has come to an end since",
+        },
         "version": __version__,
         "uptime_seconds": 7200,
         "source": "calllog",
         "last_processed_cdr_id": 6,
         "open_rows": 1,
         "missing_ids": 3,
-        "last_poll": {
-            "at": "2026-11-22T12:00:00+00:00",
-            "result": "finished",
-            "queued": 2,
-            "duration_ms": 0,
-            "error": None,
-        },
+        "last_poll": poll,
+        "recent_polls": [poll],
         "source_watch": [],
         "lag": {"newest_cdr_id": 8, "ids_behind": 2, "seconds_behind": 5400},
         "queue": {"waiting": 1, "poison": 1},
+        "api": "ok",
         "ledger": {"submitted": 1, "complete": True},
         "rejected_by_reason": {},
         "extensions": {"in_file": 1, "elsewhere": 0, "phone_book": None},
@@ -175,7 +178,7 @@ def test_status_before_anything_happened_and_without_anybody_to_ask_about_groups
 @pytest.mark.parametrize(
     ("part", "places"),
     [
-        ("positions", ["last_processed_cdr_id", "last_poll", "source_watch", "lag"]),
+        ("positions", ["last_processed_cdr_id", "last_poll", "recent_polls", "source_watch", "lag"]),
         ("queue", ["queue"]),
         ("records", ["ledger", "rejected_by_reason", "hours"]),
         ("group_store", ["monitored_groups"]),
@@ -380,6 +383,7 @@ def test_a_search_that_makes_no_sense_is_refused_with_a_reason(
         ({"limit": "0"}, "limit must be a number from 1 to 500"),
         ({"limit": "501"}, "limit must be a number from 1 to 500"),
         ({"limit": "x"}, "limit must be a number from 1 to 500"),
+        ({"reason": "x" * 1_001}, "reason has 1001 characters, at most 1000 are taken"),
         ({"limit": "1" * 10}, "limit must be a number from 1 to 500"),
         ({"reveal": "perhaps"}, "reveal must be true or false"),
         ({"after": 7}, "after must be text"),
