@@ -160,6 +160,8 @@ def test_an_action_wants_to_be_confirmed_and_is_done_by_the_keyboard_alone(tab: 
     expect(tab.get_by_role("status").filter(has_text="Done. queued: 9")).to_be_visible()
     expect(replay).to_be_focused()
     assert app.done == [("trigger/replay", {"reason": "unmapped_extension"})]
+    tab.evaluate("refresh()")
+    expect(tab.locator("#said"), "a refresh leaves time to read it").to_contain_text("Done.")
 
 
 @pytest.mark.parametrize(("button", "path"), [("Check now", "trigger/alerts"), ("Poll now", "trigger/poll")])

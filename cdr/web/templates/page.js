@@ -2,6 +2,7 @@
 // Everything goes through fetch with the key in a header: another site can neither know the key nor send that header.
 const EVERY_MS = 5000;
 const LONGEST_MS = 10000;
+const SAID_FOR_MS = 15000;
 const KEPT = "functions-key";
 const at = (id) => document.getElementById(id);
 
@@ -40,6 +41,8 @@ function become(old, fresh) {
 
 let isPaused = false;
 let isAsking = false;
+let isComplaining = false; // of the app, until it answers again
+let saidAt = 0;
 
 async function refresh() {
   if (isAsking) return;
@@ -47,7 +50,7 @@ async function refresh() {
   try {
     const answer = await ask("status", { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(LONGEST_MS) });
     if (!(answer.headers.get("Content-Type") ?? "").startsWith("text/html")) {
-      if (answer.status !== 401 && answer.status !== 403) note(`This app answers ${answer.status}.`);
+      if (answer.status !== 401 && answer.status !== 403) complain(`This app answers ${answer.status}.`);
       return;
     }
     const text = (await answer.text()).replace(/<style[^]*?<\/style>/, ""); // its nonce is not that of this page
@@ -60,9 +63,9 @@ async function refresh() {
     at("key").hidden = true;
     at("pause").hidden = false;
     at("forget").hidden = sessionStorage.getItem(KEPT) === null;
-    note("");
+    if (isComplaining || Date.now() - saidAt > SAID_FOR_MS) note("");
   } catch {
-    note("This app does not answer: what is shown may be old.");
+    complain("This app does not answer: what is shown may be old.");
   } finally {
     isAsking = false;
   }
@@ -70,7 +73,14 @@ async function refresh() {
 
 // Only what changes is said, so that a screen reader does not repeat it with every refresh.
 function note(text) {
+  isComplaining = false;
+  saidAt = Date.now();
   if (at("said").textContent !== text) at("said").textContent = text;
+}
+
+function complain(text) {
+  note(text);
+  isComplaining = true;
 }
 
 function setPaused(paused) {
