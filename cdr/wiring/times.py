@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from cdr.submission.breakers import ApiBreaker
-from cdr.submission.retry import Patience
+if TYPE_CHECKING:
+    from cdr.submission.breakers import ApiBreaker
+    from cdr.submission.retry import Patience
 
 LONGEST_ATTEMPT = timedelta(seconds=65)
 """Of one request to the API: the longest time-out that can be configured, and the connection before it."""
@@ -62,6 +64,8 @@ class Times:
             raise ValueError("; ".join(broken))
 
     def patience(self, give_up_after: timedelta) -> Patience:
+        from cdr.submission.retry import Patience
+
         return Patience(
             give_up_after=give_up_after,
             claim_lease=self.claim_lease,
@@ -72,6 +76,8 @@ class Times:
         )
 
     def api_breaker(self) -> ApiBreaker:
+        from cdr.submission.breakers import ApiBreaker
+
         return ApiBreaker(
             probe_every=self.api_probe_every,
             forget_after=self.api_forget_after,

@@ -15,7 +15,7 @@ import pytest
 from lark.exceptions import LarkError
 from pycep import BicepParser
 
-from shared.config.file import ENVIRONMENT
+from shared.config.written import ENVIRONMENT
 from shared.log import EVENTS
 
 INFRA = Path(__file__).parents[2] / "infra"
