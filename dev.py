@@ -56,8 +56,8 @@ DEBIAN_PACKAGES = (
     "libgssapi-krb5-2",
 )
 
-# Much of the tests' time is waiting. A file's tests stay together, since they share its servers.
-IN_PARALLEL = ("-n", "2", "--dist", "loadfile")
+# Much of the tests' time is waiting, so that two cores have work for four. A file's tests stay together, since they share its servers.
+IN_PARALLEL = ("-n", "4", "--dist", "loadfile")
 
 INTERRUPTED = 130
 

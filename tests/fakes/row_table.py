@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from heapq import merge
+from itertools import groupby, islice
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from sortedcontainers import SortedDict
 
 from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
 from cdr.calls.times import stands_for_no_time
@@ -26,7 +30,7 @@ class InMemoryRowTable(Fake):
 
     def __init__(self, rows: Iterable[RawRow] = (), *, timezone: str = "UTC") -> None:
         super().__init__()
-        self.rows: dict[int, RawRow] = {}
+        self.rows: SortedDict = SortedDict()
         self.zone = ZoneInfo(timezone)
         self.connections: list[InMemoryRows] = []
         self.put(*rows)
@@ -90,18 +94,17 @@ class InMemoryRows:
 
     def rows_after(self, position: int | None, limit: int) -> list[Row]:
         with self._look("rows_after") as rows:
-            return _page(rows, lambda row_id: position is None or row_id > position, limit)
+            return _page(rows, _ids_after(rows, position), limit)
 
     def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
-        def is_wanted(row_id: int) -> bool:
-            return (after is None or row_id > after) and any(first <= row_id <= last for first, last in ranges)
-
         with self._look("rows_in") as rows:
-            return _page(rows, is_wanted, limit)
+            ids = merge(*(rows.irange(*wanted) for wanted in ranges))
+            each_once = (row_id for row_id, _ in groupby(ids))
+            return _page(rows, (row_id for row_id in each_once if after is None or row_id > after), limit)
 
     def newest_id(self) -> int | None:
         with self._look("newest_id") as rows:
-            return max(rows, default=None)
+            return rows.peekitem()[0] if rows else None
 
     def first_id_since(self, moment: datetime) -> int | None:
         with self._look("first_id_since") as rows:
@@ -110,9 +113,8 @@ class InMemoryRows:
 
     def rows_ended_between(self, start: datetime, end: datetime, after: int | None, limit: int) -> list[Row]:
         with self._look("rows_ended_between") as rows:
-            ended = {row_id: self._moment(row["ended_at"]) for row_id, row in rows.items()}
-            wanted = {row_id for row_id, at in ended.items() if at is not None and start <= at < end}
-            return _page(rows, lambda row_id: row_id in wanted and (after is None or row_id > after), limit)
+            ended = ((row_id, self._moment(rows[row_id]["ended_at"])) for row_id in _ids_after(rows, after))
+            return _page(rows, (row_id for row_id, at in ended if at is not None and start <= at < end), limit)
 
     def _moment(self, value: Any) -> datetime | None:
         """A raw value that is a time, or text that stands for one, as an aware moment."""
@@ -123,15 +125,19 @@ class InMemoryRows:
         return moment.replace(tzinfo=self._source.zone) if isinstance(moment, datetime) else None
 
     @contextmanager
-    def _look(self, operation: str) -> Iterator[Mapping[int, RawRow]]:
+    def _look(self, operation: str) -> Iterator[SortedDict]:
         with self._source.operation(operation):
             if self not in self._source.connections:
                 raise SourceUnavailable("the connection is closed")
             yield self._source.rows
 
 
-def _page(rows: Mapping[int, RawRow], is_wanted: Callable[[int], bool], limit: int) -> list[Row]:
-    return [_row(rows[row_id]) for row_id in sorted(rows) if is_wanted(row_id)][:limit]
+def _ids_after(rows: SortedDict, position: int | None) -> Iterator[int]:
+    return rows.irange(position, inclusive=(False, False))
+
+
+def _page(rows: SortedDict, ids: Iterable[int], limit: int) -> list[Row]:
+    return [_row(rows[row_id]) for row_id in islice(ids, limit)]
 
 
 def _row(raw: RawRow) -> Row:

@@ -272,7 +272,7 @@ def test_an_installer_without_a_network_is_understood(tmp_path, command):
             f"run --source calllog --for 2.5 --port {closed_port()}",
             "-m local.run --port {port} --for 2.5 --source calllog",
         ),
-        ("test tests/unit -k poll --maxfail=1", "-m pytest -n 2 --dist loadfile tests/unit -k poll --maxfail=1"),
+        ("test tests/unit -k poll --maxfail=1", "-m pytest -n 4 --dist loadfile tests/unit -k poll --maxfail=1"),
         ("faults --minutes 3", "-m tests.faults --minutes 3"),
         ("bench --only submit", "-m tests.bench --only submit"),
         ("preview --limit 5 --reveal", "-m local.look preview --limit 5 --reveal"),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 
-from cdr.calls.call import COLUMNS, MAX_TEXT, CallRecord, Reason
+from cdr.calls.call import COLUMNS, MAX_TEXT, UNDATED, CallKey, CallRecord, Reason
 from tests.support.factories import make_raw_row, make_record
 from tests.support.raw_rows import raw_rows
 
@@ -74,3 +74,8 @@ def test_any_row_becomes_a_record(raw: dict[str, Any]) -> None:
 
 def test_every_reason_has_a_sentence_of_its_own() -> None:
     assert len({reason.sentence for reason in Reason}) == len(Reason)
+
+
+def test_a_call_may_stand_under_the_days_around_its_own_and_one_without_a_day_nowhere_else() -> None:
+    assert CallKey("2026-03-01", "c-1").around == [CallKey("2026-02-28", "c-1"), CallKey("2026-03-02", "c-1")]
+    assert list(CallKey(UNDATED, "c-1").around) == []

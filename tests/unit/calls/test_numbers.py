@@ -64,6 +64,8 @@ def test_a_bare_number_stays_as_it_is_and_is_found_in_every_address(number: str)
         ("1-800-FLOWERS", "US", "+18003569377"),
         ("+1 800 FLOWERS", None, "+18003569377"),
         ("101 Reception", "US", "101"),
+        ("1-8-FLOWERS-OVERSEAS", "US", "18"),
+        ("1-800-FLOWERS       ", "US", "+18003569377"),
         ("101", "US", "101"),
         ("Reception 0907 555 0142", "US", "09075550142"),
         ("030 111222", "DE", "+4930111222"),

@@ -108,13 +108,14 @@ def test_while_a_poll_is_at_work_nothing_changes_and_it_is_said_until_when(site:
     assert (held.value.until, site.store.stored) == (NOON + LEASE, before)
 
 
-@pytest.mark.parametrize("empty", [False, True], ids=["a few rows", "an empty table"])
-def test_an_id_that_is_not_there_yet_is_refused(site: Site, *, empty: bool) -> None:
-    if empty:
+@pytest.mark.parametrize(("rows", "start"), [(8, 9), (0, 1)], ids=["a few rows", "an empty table"])
+def test_an_id_that_is_not_there_yet_is_refused(site: Site, rows: int, start: int) -> None:
+    if not rows:
         site.table.rows.clear()
-    with pytest.raises(NoSuchStart, match=r"9 is beyond the ids of the source: there are none yet|the newest one is 8"):
-        site.start_over(9)
-    assert site.start_over(0).position == 0
+    there = "the newest one is 8" if rows else "there are none yet"
+    with pytest.raises(NoSuchStart, match=f"{start} is beyond the ids of the source: {there}"):
+        site.start_over(start)
+    assert [site.start_over(start).position for start in (0, -3)] == [0, -3]
 
 
 @pytest.mark.parametrize("part", ["table", "store"])

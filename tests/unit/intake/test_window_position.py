@@ -52,6 +52,24 @@ def test_a_position_is_the_same_as_text(position: WindowPosition) -> None:
     assert from_text(to_text(position)) == position
 
 
+def test_a_position_that_was_stored_goes_on_to_mean_the_same() -> None:
+    position = WindowPosition(
+        {YOUNG: NOON - YOUNG, OLD: NOON - OLD},
+        ended_after=NOON - 3 * OLD,
+        looks=Looks((NOON,), (Seen("7", None, NOON - MINUTE, NOON, NOON),)),
+        again=(Again(NOON, NOON + MINUTE),),
+        waiting={"flow": Waiting(NOON, NOON + MINUTE, NOON - OLD, NOON)},
+        done=sum_of(Marks(), [(mark_of("f", "g"), NOON)]),
+    )
+    stored = (
+        '{"read":{"480":1795348320000,"3600":1795345200000},"ended_after":1795338000000,"started_from":null,'
+        '"looks":[1795348800000],"seen":[["7",null,1795348740000,1795348800000,1795348800000]],"blind":null,'
+        '"again":[[1795348800000,1795348860000]],'
+        '"waiting":{"flow":[1795348800000,1795348860000,1795345200000,1795348800000]},"done":{"498708":"Jm2AAUenyy9a"}}'
+    )
+    assert (to_text(position), from_text(stored)) == (stored, position)
+
+
 @given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
 def test_other_text_is_no_position(text: str) -> None:
     with pytest.raises(PositionUnreadable, match="start over"):

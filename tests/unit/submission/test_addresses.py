@@ -67,8 +67,11 @@ def test_what_is_stored_is_looked_up_when_it_was_not_for_a_while(
     assert store.operations == ["read", "read"]
 
 
-def test_what_another_phone_system_told_counts_for_nothing(addresses: Addresses, store: InMemoryPhoneBookStore) -> None:
-    store.kept = KeptPhoneBook("the one before", NOON, LISTED)
+@pytest.mark.parametrize("origin", ["a pbx", "the pbx before"])
+def test_what_another_phone_system_told_counts_for_nothing(
+    addresses: Addresses, store: InMemoryPhoneBookStore, origin: str
+) -> None:
+    store.kept = KeptPhoneBook(origin, NOON, LISTED)
     assert addresses.known() == addresses.look() == Known(FILE, KeptPhoneBook("pbx"))
 
 
