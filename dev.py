@@ -7,6 +7,7 @@
     python dev.py faults         the long run of the fault suite: --minutes 30, and a table at the end
     python dev.py bench          how fast it is, beside what the same parts can do at best: --only NAME, --markdown
     python dev.py check          format, lint and type-check; with CI set, the format is only checked
+    python dev.py package        the packages that are published with the functions, for the app's Python and Linux
     python dev.py lock           after a change of the lists of requirements: pins every package that they lead to
 
 What it installs lies in .venv and .local (or where AZURITE_DIR says), and is only touched again when the locks change.
@@ -42,7 +43,7 @@ LOCK_OPTIONS = (
     *("--universal", "--python-version", "3.11", "--generate-hashes"),
     *("--no-annotate", "--no-emit-index-url", "--custom-compile-command", "python dev.py lock"),
 )
-TYPE_CHECKED = ("function_app.py", "cdr", "shared", "local", "dev.py")
+TYPE_CHECKED = ("function_app.py", "cdr", "shared", "local", "infra", "dev.py")
 
 # The servers of MariaDB and PostgreSQL, the drivers for SQL Server (FreeTDS), and what Microsoft's driver from PyPI
 # wants of the system.
@@ -56,11 +57,10 @@ DEBIAN_PACKAGES = (
     "libgssapi-krb5-2",
 )
 
-# Much of the tests' time is waiting, so that two cores have work for four. A file's tests stay together, since they share its servers.
+# Tests mostly wait, so that two cores have work for four. A file's tests stay together, since they share its servers.
 IN_PARALLEL = ("-n", "4", "--dist", "loadfile")
 
 INTERRUPTED = 130
-
 _NO_NETWORK = re.compile(
     r"NewConnectionError|Failed to establish a new connection|Name(?: or service not known|ResolutionError)"
     r"|Connect(?:ion)?Timeout|ReadTimeoutError|ProxyError|Temporary failure resolving"
@@ -109,6 +109,7 @@ def main(arguments: list[str], machine: Machine | None = None) -> int:
             "faults": lambda: test(["-m", "tests.faults", *rest], machine),
             "bench": lambda: test(["-m", "tests.bench", *rest], machine),
             "check": lambda: check(machine),
+            "package": lambda: without_node(["-m", "local.package"], machine),
             "lock": lambda: lock(machine),
         }
         return work[options.command]()
@@ -141,6 +142,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     commands.add_parser("faults", help="the long run of the fault suite", usage="dev.py faults [--minutes 30] [...]")
     commands.add_parser("bench", help="how fast it is", usage="dev.py bench [--only NAME] [--markdown] [--json FILE]")
     commands.add_parser("check", help="format, lint and type-check")
+    commands.add_parser("package", help="the packages that are published with the functions")
     commands.add_parser("lock", help="pin every package that the lists of requirements lead to")
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command not in ("test", "faults", "bench"):
@@ -162,11 +164,15 @@ def run(options: argparse.Namespace, machine: Machine) -> int:
 
 
 def look(options: argparse.Namespace, machine: Machine) -> int:
-    """It needs no storage, so neither Node.js."""
     from local.look.options import as_arguments
 
+    return without_node(["-m", "local.look", *as_arguments(options)], machine)
+
+
+def without_node(command: list[str], machine: Machine) -> int:
+    """What needs no storage needs no Node.js."""
     provide_requirements(FOR_RUNNING, machine)
-    return hand_over(["-m", "local.look", *as_arguments(options)], machine)
+    return hand_over(command, machine)
 
 
 def test(command: list[str], machine: Machine) -> int:

@@ -28,6 +28,9 @@ param maximumInstanceCount int
 @secure()
 param integrationSettings object
 
+@description('Tags of the resources.')
+param tags object
+
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
   name: identityName
 }
@@ -43,6 +46,7 @@ resource applicationInsights 'Microsoft.Insights/components@2020-02-02' existing
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: '${appName}-plan'
   location: location
+  tags: tags
   kind: 'functionapp'
   sku: {
     name: 'FC1'
@@ -56,6 +60,8 @@ resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
 resource site 'Microsoft.Web/sites@2025-03-01' = {
   name: appName
   location: location
+  // The name of the service in azure.yaml: by it azd finds where to publish.
+  tags: union(tags, { 'azd-service-name': 'functions' })
   kind: 'functionapp,linux'
   identity: {
     type: 'UserAssigned'

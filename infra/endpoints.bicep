@@ -18,6 +18,9 @@ param endpointSubnetId string
 @description('Create the private DNS zones and link them.')
 param createDnsZones bool
 
+@description('Tags of the resources.')
+param tags object
+
 var services = [
   'blob'
   'queue'
@@ -26,10 +29,13 @@ var services = [
 
 var servicesWithZone = createDnsZones ? services : []
 
+// The storage account refuses a change while another one is under way.
+@batchSize(1)
 resource endpoints 'Microsoft.Network/privateEndpoints@2025-09-01' = [
   for service in services: {
     name: '${appName}-${service}'
     location: location
+    tags: tags
     properties: {
       subnet: {
         id: endpointSubnetId
@@ -53,6 +59,7 @@ resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
   for service in servicesWithZone: {
     name: 'privatelink.${service}.${environment().suffixes.storage}'
     location: 'global'
+    tags: tags
   }
 ]
 
@@ -61,6 +68,7 @@ resource zoneLinks 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-0
     parent: zones[index]
     name: '${appName}-${service}'
     location: 'global'
+    tags: tags
     properties: {
       registrationEnabled: false
       virtualNetwork: {

@@ -9,7 +9,13 @@ param appName string = 'cdr-${uniqueString(resourceGroup().id)}'
 @description('Azure region of all resources. Must offer Flex Consumption, and be the region of the network if an existing subnet is given.')
 param location string = resourceGroup().location
 
-@description('Where the calls come from: calllog (a table of calls), v20 or v18 (the tables of a 3CX), auto (whichever the database has) or xapi (the REST API of a V20, which needs no database).')
+@description('Name of the azd environment, as a tag by which azd finds its resources again. Empty: deployed by hand.')
+param environmentName string = ''
+
+@description('Tags of every resource that can have some, name to value.')
+param tags object = {}
+
+@description('Where the calls come from: calllog (a table of calls), v20 or v18 (the tables of a 3CX), auto (whichever the database has) or xapi (the REST API of a V20, which needs none of the cdrDb parameters).')
 @allowed([
   'calllog'
   'v20'
@@ -27,7 +33,7 @@ param cdrSource string = 'calllog'
 ])
 param cdrDbEngine string = 'sqlserver'
 
-@description('Host name or address of the database server, as it is known inside the virtual network. xapi reads none: then take cdr_database out of config/3cx-config.yml.')
+@description('Host name or address of the database server, as it is known inside the virtual network. Empty: the app gets no database at all, whatever the other cdrDb parameters say.')
 param cdrDbHost string = ''
 
 @description('TCP port of the database server.')
@@ -66,21 +72,21 @@ param timeZone string = 'UTC'
 @description('Where the very first poll starts: now, beginning, an id (rows after it) or a date such as 2026-11-01. Later polls go on where the last one ended.')
 param cdrStartFrom string = 'now'
 
-@description('More app settings, name to value: those that the configuration file takes as \${NAME}, such as the token of the API. A value may be a Key Vault reference.')
+@description('More app settings, name to value: those that the configuration file takes as \${NAME}, such as the token of the API. A value may be a Key Vault reference. Never write a secret into a file that is committed.')
 @secure()
 param extraAppSettings object = {}
 
-@description('Most on-demand instances for each function. The Call Logger sees at most this many times the calls that one instance submits at once. Older platform versions refuse less than 40.')
+@description('Most on-demand instances for each function. An instance submits at most 16 calls at once (batchSize and newBatchThreshold in host.json), so the Call Logger sees at most 16 times this many: 16 with 1, 64 with 4, 640 with 40. With 1 a long backlog takes four times as long as with 4.')
 @minValue(1)
 @maxValue(1000)
-param maximumInstanceCount int = 40
+param maximumInstanceCount int = 4
 
-@description('Storage redundancy. The ledger of submitted calls is in it: Standard_ZRS survives the loss of a zone, where the region has zones.')
+@description('Storage redundancy. The only copy of the ledger is in it: Standard_ZRS survives the loss of a zone. Standard_LRS is for regions without zones, and for an account that was made with it.')
 @allowed([
   'Standard_LRS'
   'Standard_ZRS'
 ])
-param storageSku string = 'Standard_LRS'
+param storageSku string = 'Standard_ZRS'
 
 @description('Close the storage account to the internet and reach it through private endpoints.')
 param privateStorage bool = true
@@ -103,13 +109,41 @@ param dnsServers string[] = []
 @description('Give the created virtual network a NAT gateway, so that all outgoing traffic comes from one public address that a firewall can allow.')
 param fixedOutboundAddress bool = false
 
+@description('Most GB of logs a day. Beyond it nothing is logged until the next day, and no alert can see anything, but the one that says so.')
+@minValue(1)
+param dailyLogCapGb int = 1
+
 @description('Address that alerts are sent to.')
 @minLength(3)
 param alertEmail string
 
+@description('Where docs/runbook.md can be read, for the links in the mails, for example https://git.example.com/cdr/docs/runbook.md.')
+param runbookUrl string = 'docs/runbook.md'
+
+@description('Look at /health from three places of the internet every five minutes. False where the app is closed to the internet.')
+param testHealth bool = true
+
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: '${appName}-identity'
   location: location
+  tags: allTags
+}
+
+// Names that a module gives to its resources are made here: what-if cannot look into a module that is given one which
+// is only known once something else was deployed.
+var storageAccountName = 'cdr${uniqueString(resourceGroup().id, appName)}'
+var workspaceName = '${appName}-logs'
+var applicationInsightsName = '${appName}-insights'
+
+var allTags = union(tags, empty(environmentName) ? {} : { 'azd-env-name': environmentName })
+
+var databaseSettings = {
+  CDR_DB_ENGINE: cdrDbEngine
+  CDR_DB_HOST: cdrDbHost
+  CDR_DB_PORT: string(cdrDbPort)
+  CDR_DB_NAME: cdrDbName
+  CDR_DB_USER: cdrDbUser
+  CDR_DB_PASSWORD: empty(cdrDbPasswordSecretUri) ? cdrDbPassword : '@Microsoft.KeyVault(SecretUri=${cdrDbPasswordSecretUri})'
 }
 
 module network 'network.bicep' = if (empty(existingAppSubnetId)) {
@@ -119,6 +153,7 @@ module network 'network.bicep' = if (empty(existingAppSubnetId)) {
     location: location
     addressPrefix: vnetAddressPrefix
     dnsServers: dnsServers
+    tags: allTags
     fixedOutboundAddress: fixedOutboundAddress
   }
 }
@@ -128,11 +163,12 @@ var appSubnetId = empty(existingAppSubnetId) ? network!.outputs.appSubnetId : ex
 module storage 'storage.bicep' = {
   name: 'storage'
   params: {
-    appName: appName
     location: location
+    accountName: storageAccountName
     sku: storageSku
     publicAccess: !privateStorage
-    principalId: identity.properties.principalId
+    identityName: identity.name
+    tags: allTags
   }
 }
 
@@ -145,6 +181,7 @@ module endpoints 'endpoints.bicep' = if (privateStorage) {
     appSubnetId: appSubnetId
     endpointSubnetId: empty(existingAppSubnetId) ? network!.outputs.endpointSubnetId : existingEndpointSubnetId
     createDnsZones: createPrivateDnsZones
+    tags: allTags
   }
 }
 
@@ -153,8 +190,25 @@ module monitoring 'monitoring.bicep' = {
   params: {
     appName: appName
     location: location
-    principalId: identity.properties.principalId
+    workspaceName: workspaceName
+    applicationInsightsName: applicationInsightsName
+    dailyCapGb: dailyLogCapGb
+    identityName: identity.name
     alertEmail: alertEmail
+    tags: allTags
+  }
+}
+
+module logCap 'log-cap.bicep' = {
+  name: 'log-cap'
+  params: {
+    appName: appName
+    location: location
+    workspaceId: monitoring.outputs.workspaceId
+    actionGroupId: monitoring.outputs.actionGroupId
+    dailyCapGb: dailyLogCapGb
+    runbookUrl: runbookUrl
+    tags: allTags
   }
 }
 
@@ -163,7 +217,8 @@ module vaultAccess 'vault.bicep' = if (!empty(keyVaultName)) {
   scope: resourceGroup(keyVaultResourceGroup)
   params: {
     vaultName: keyVaultName
-    principalId: identity.properties.principalId
+    identityName: identity.name
+    identityResourceGroup: resourceGroup().name
   }
 }
 
@@ -173,32 +228,43 @@ module app 'app.bicep' = {
     appName: appName
     location: location
     identityName: identity.name
-    storageAccountName: storage.outputs.accountName
+    storageAccountName: storageAccountName
     deploymentContainer: storage.outputs.deploymentContainer
-    applicationInsightsName: monitoring.outputs.applicationInsightsName
+    applicationInsightsName: applicationInsightsName
     subnetId: appSubnetId
     maximumInstanceCount: maximumInstanceCount
     integrationSettings: union(
       {
         CDR_SOURCE: cdrSource
-        CDR_DB_ENGINE: cdrDbEngine
-        CDR_DB_HOST: cdrDbHost
-        CDR_DB_PORT: string(cdrDbPort)
-        CDR_DB_NAME: cdrDbName
-        CDR_DB_USER: cdrDbUser
-        CDR_DB_PASSWORD: empty(cdrDbPasswordSecretUri) ? cdrDbPassword : '@Microsoft.KeyVault(SecretUri=${cdrDbPasswordSecretUri})'
         CDR_START_FROM: cdrStartFrom
         API_BASE_URL: apiBaseUrl
         TIMEZONE: timeZone
       },
+      empty(cdrDbHost) ? {} : databaseSettings,
       extraAppSettings
     )
+    tags: allTags
   }
   // The app reads storage and vault as soon as it exists. Its roles come with the storage and monitoring modules.
   dependsOn: [
+    monitoring
     endpoints
     vaultAccess
   ]
+}
+
+module alerts 'alerts.bicep' = {
+  name: 'alerts'
+  params: {
+    appName: appName
+    location: location
+    applicationInsightsName: applicationInsightsName
+    actionGroupId: monitoring.outputs.actionGroupId
+    testHealth: testHealth
+    healthUrl: 'https://${app.outputs.hostName}/health'
+    runbookUrl: runbookUrl
+    tags: allTags
+  }
 }
 
 @description('Name of the function app, for func azure functionapp publish.')
@@ -211,13 +277,19 @@ output functionAppUrl string = 'https://${app.outputs.hostName}'
 output identityClientId string = identity.properties.clientId
 
 @description('Storage account with queues, tables and the deployment package.')
-output storageAccountName string = storage.outputs.accountName
+output storageAccountName string = storageAccountName
 
 @description('Application Insights component, for queries.')
-output applicationInsightsName string = monitoring.outputs.applicationInsightsName
+output applicationInsightsName string = applicationInsightsName
 
 @description('Subnet from which the app reaches the database and the Call Logger.')
 output appSubnetId string = appSubnetId
 
 @description('The one outgoing address, if it was asked for.')
 output outboundAddress string = empty(existingAppSubnetId) ? network!.outputs.outboundAddress : ''
+
+@description('Name of the function app, as azd and its hooks read it.')
+output SERVICE_FUNCTIONS_NAME string = app.outputs.name
+
+@description('Where the function app answers, as azd and its hooks read it.')
+output SERVICE_FUNCTIONS_URI string = 'https://${app.outputs.hostName}'

@@ -17,9 +17,13 @@ param dnsServers string[]
 @description('Send all outgoing traffic through a NAT gateway with one public address.')
 param fixedOutboundAddress bool
 
+@description('Tags of the resources.')
+param tags object
+
 resource outboundIp 'Microsoft.Network/publicIPAddresses@2025-09-01' = if (fixedOutboundAddress) {
   name: '${appName}-outbound'
   location: location
+  tags: tags
   sku: {
     name: 'Standard'
   }
@@ -31,6 +35,7 @@ resource outboundIp 'Microsoft.Network/publicIPAddresses@2025-09-01' = if (fixed
 resource natGateway 'Microsoft.Network/natGateways@2025-09-01' = if (fixedOutboundAddress) {
   name: '${appName}-nat'
   location: location
+  tags: tags
   sku: {
     name: 'Standard'
   }
@@ -46,6 +51,7 @@ resource natGateway 'Microsoft.Network/natGateways@2025-09-01' = if (fixedOutbou
 resource vnet 'Microsoft.Network/virtualNetworks@2025-09-01' = {
   name: '${appName}-vnet'
   location: location
+  tags: tags
   properties: {
     addressSpace: {
       addressPrefixes: [

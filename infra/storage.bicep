@@ -1,10 +1,10 @@
 // Queues, ledger and checkpoint, the Functions host's own blobs, and the deployment package. No keys: only Entra ID.
 
-@description('Name of the function app; the account is named after it.')
-param appName string
-
 @description('Azure region.')
 param location string
+
+@description('Name of the account.')
+param accountName string
 
 @description('Redundancy of the account.')
 param sku string
@@ -12,8 +12,11 @@ param sku string
 @description('Whether the account answers from the internet. Callers need a role either way.')
 param publicAccess bool
 
-@description('Object id of the identity that the app runs as.')
-param principalId string
+@description('User-assigned identity, in this resource group, that the app runs as.')
+param identityName string
+
+@description('Tags of the resources.')
+param tags object
 
 var queueNames = [
   'cdr-calls'
@@ -33,9 +36,14 @@ var roles = {
   tableDataContributor: '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
 }
 
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: identityName
+}
+
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
-  name: 'cdr${uniqueString(resourceGroup().id, appName)}'
+  name: accountName
   location: location
+  tags: tags
   kind: 'StorageV2'
   sku: {
     name: sku
@@ -93,11 +101,11 @@ resource tables 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-06-
 
 resource roleAssignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for role in items(roles): {
-    name: guid(account.id, principalId, role.value)
+    name: guid(account.id, identity.id, role.value)
     scope: account
     properties: {
       roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role.value)
-      principalId: principalId
+      principalId: identity.properties.principalId
       principalType: 'ServicePrincipal'
     }
   }
@@ -105,9 +113,6 @@ resource roleAssignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
 
 @description('Resource id of the account.')
 output accountId string = account.id
-
-@description('Name of the account.')
-output accountName string = account.name
 
 @description('Blob container that the deployment package is kept in.')
 output deploymentContainer string = packageContainer.name

@@ -117,11 +117,25 @@ class CallKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Outline:
+    """What the log tells of a record, whether it makes a call or not; None is what cannot be told of this one.
+
+    ``group`` is the call group's number, ``ended_at`` aware and in UTC.
+    """
+
+    extension: str | None = None
+    direction: Direction | None = None
+    group: str | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """A call detail record to be worked on, and its place in the ledger."""
+    """A call detail record to be worked on, its place in the ledger, and what the log tells of it."""
 
     record: CallRecord
     key: CallKey
+    outline: Outline = Outline()
 
 
 class Direction(StrEnum):

@@ -7,13 +7,25 @@ those of the Call Logger's own validation.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from cdr.calls import numbers, times
-from cdr.calls.call import UNDATED, Call, CallKey, CallRecord, Direction, Job, NotLogged, Reason, Settlement, State
+from cdr.calls.call import (
+    UNDATED,
+    Call,
+    CallKey,
+    CallRecord,
+    Direction,
+    Job,
+    NotLogged,
+    Outline,
+    Reason,
+    Settlement,
+    State,
+)
 from shared.errors import InvalidRow, PhoneBookUnread, UnmappedExtension
 
 MAX_PHONE_NUMBER = 50
@@ -31,6 +43,8 @@ _OF_EXTENSIONS = frozenset({"extension", "call_group_id"})
 
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on", "1.0", "-1", "answered", "\x01"})  # the last: a BIT of MySQL
 _FALSE = frozenset({"0", "false", "f", "no", "n", "off", "0.0", "unanswered", "not answered", "missed", "\x00"})
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +77,31 @@ class CallRules:
 
 
 def job_of(record: CallRecord, rules: CallRules) -> Job:
-    """A record with its place in the ledger. Total."""
-    return Job(record, call_key(record, rules))
+    """A record with its place in the ledger, and its outline. Total."""
+    return Job(record, call_key(record, rules), outline_of(record, rules))
+
+
+def outline_of(record: CallRecord, rules: CallRules) -> Outline:
+    """What can be told of a record, each part of it by itself. Total."""
+    extension = _if_any(lambda: _text(record, "extension", MAX_EXTENSION))
+    destination = _if_any(lambda: _number(record, "dest_number")) or ""
+
+    def direction() -> Direction:
+        return _direction(_kind(record, rules), extension or "", _number(record, "caller_number"), destination)
+
+    return Outline(
+        extension,
+        _if_any(direction),
+        _if_any(lambda: _call_group(record, destination, rules)),
+        _if_any(lambda: end_time(record, rules.timezone)),
+    )
+
+
+def _if_any(tell: Callable[[], Found]) -> Found | None:
+    try:
+        return tell()
+    except InvalidRow:
+        return None
 
 
 def to_call(record: CallRecord, rules: CallRules) -> Call | NotLogged:

@@ -228,6 +228,11 @@ class _OneGroup:
             self.group.id, self.group.name, self.record.state, *counts, self.seen.problem or None, tuple(self.done)
         )
 
+    @property
+    def _named(self) -> dict[str, str | None]:
+        """How its lines of the log name it."""
+        return {"group": self.group.id, "group_name": self.group.name or None}
+
     def _save(self, record: GroupRecord) -> None:
         """After each step, and before the first: so a crash leaves behind what was done by us and what was not."""
         self.group_check.store.save(self.group.id, record)
@@ -244,18 +249,18 @@ class _OneGroup:
                     self._tell(action)
         except (ApiUnavailable, ApiDenied, ApiRejected) as exc:
             self.done.append(f"failed: {exc}")
-            log.event("alert.failed", level=logging.ERROR, group=self.group.id, reason=log.mask_numbers(str(exc)))
+            log.event("alert.failed", level=logging.ERROR, **self._named, reason=log.mask_numbers(str(exc)))
 
     def _raise(self, kind: AlertType) -> None:
         sentence = sentence_of(self.group, kind, self.seen)
         alert = self.alerts.raise_alert(self.group.id, self.group.name, kind, sentence)
-        log.event("alert.raised", level=logging.WARNING, group=self.group.id, type=kind.value, alert_id=alert.id)
+        log.event("alert.raised", level=logging.WARNING, **self._named, type=kind.value, alert_id=alert.id)
         self.done.append(f"raised {kind.value}")
         self._save(raised(self.record, alert))
 
     def _resolve(self, alert_id: str) -> None:
         self.alerts.resolve(alert_id)
-        log.event("alert.resolved", group=self.group.id, alert_id=alert_id)
+        log.event("alert.resolved", level=logging.INFO, **self._named, alert_id=alert_id)
         self.done.append("resolved")
         self._save(resolved(self.record))
 
@@ -267,14 +272,15 @@ class _OneGroup:
                 self.done.append(f"told ({notice.event})")
         except NoticeFailed as exc:
             self.done.append(f"not told: {exc}")
-            log.event("notice.failed", level=logging.WARNING, group=self.group.id, reason=str(exc))
+            log.event("notice.failed", level=logging.WARNING, **self._named, reason=str(exc))
         self._save(told(self.record, action, notice.at))
 
     def _report_change(self, before: GroupState) -> None:
         if self.record.state is not before:
             log.event(
                 "group.changed",
-                group=self.group.id,
+                level=logging.INFO,
+                **self._named,
                 before=before.value,
                 after=self.record.state.value,
                 members=self.record.members,

@@ -15,6 +15,7 @@ from cdr.intake.ports import (
     Batch,
     CallReader,
     CallSource,
+    Lag,
     Memory,
     PollReport,
     Position,
@@ -32,7 +33,10 @@ from shared.errors import LeaseHeld, LeaseLost, PipelineError, PositionOfAnother
 
 @dataclass(frozen=True, slots=True)
 class Poller:
-    """What a poll works with. ``start_from`` only matters while there is no position."""
+    """What a poll works with. ``start_from`` only matters while there is no position.
+
+    ``seen_queue`` and ``poison_queue`` are looked at for the log's sake; they should not be waited for.
+    """
 
     source: CallSource
     queue: CallQueue
@@ -42,6 +46,8 @@ class Poller:
     lease: timedelta
     start_from: StartFrom = "beginning"
     watch: SourceWatch | None = None
+    seen_queue: CallQueue | None = None
+    poison_queue: CallQueue | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,8 @@ class _Poll:
     rows_read: int = 0
     queued: int = 0
     memory: Memory | None = None
+    lag: Lag | None = None
+    """Where not everything was read, and the source says."""
 
     def run(self, reader: CallReader) -> bool:
         """:returns: whether everything there is was read"""
@@ -76,6 +84,9 @@ class _Poll:
         if position is None:
             position = self._begin(reader)
         caught_up = self._read(reader, position)
+        if not caught_up and self.lease.stored is not None:
+            with suppress(PipelineError):
+                self.lag = reader.lag(self.lease.stored.text)
         if self.poller.watch is not None:
             self.memory = self.poller.watch.look(reader, position, self.lease.memory, self.queued)
         return caught_up
@@ -158,8 +169,34 @@ def _poll(poller: Poller) -> PollOutcome:
         raise
     duration_ms = run.release("finished")
     outcome = _outcome(run, poller.source, caught_up=caught_up)
-    log.event("poll.finished", duration_ms=duration_ms, **asdict(outcome))
+    lag = _lag(run, outcome)
+    log.event(
+        "poll.finished",
+        duration_ms=duration_ms,
+        lag_s=_seconds_since(lag.waiting_since, poller.clock.now()) if lag else None,
+        newest=lag.newest if lag else None,
+        queue_depth=_depth(poller.seen_queue),
+        poison_depth=_depth(poller.poison_queue),
+        **asdict(outcome),
+    )
     return outcome
+
+
+def _lag(run: _Poll, outcome: PollOutcome) -> Lag | None:
+    """None where it is not known. Without a question where everything was read."""
+    return Lag(outcome.position, 0, None) if outcome.caught_up else run.lag
+
+
+def _seconds_since(moment: datetime | None, now: datetime) -> int:
+    return max(0, round((now - moment).total_seconds())) if moment else 0
+
+
+def _depth(queue: CallQueue | None) -> int | None:
+    """None where it is not told: that is no failure of the poll."""
+    if queue is not None:
+        with suppress(StorageUnavailable):
+            return queue.depth()
+    return None
 
 
 def _outcome(run: _Poll, source: CallSource, *, caught_up: bool) -> PollOutcome:

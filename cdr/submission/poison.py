@@ -10,6 +10,7 @@ from cdr.calls.call import Job, Reason, Settlement, State
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message, Unreadable
 from cdr.calls.rules import CallRules, job_of
+from cdr.submission import report
 from cdr.submission.already_submitted import record_repeated
 from cdr.submission.ports import AlreadySubmitted, CallLedger, Held, Recorded
 from shared import log
@@ -77,8 +78,7 @@ def _keep_call(job: Job, keeper: PoisonKeeper) -> bool:
         case AlreadySubmitted() as found:
             record_repeated(job, found, ledger, now)
         case Recorded():
-            shown = log.mask_numbers(detail)
-            log.event("poison.kept", level=logging.ERROR, call=job.key.name, row_id=job.record.written_id, detail=shown)
+            log.event("poison.kept", level=logging.ERROR, **report.fields_of(job), detail=log.mask_numbers(detail))
     return True
 
 

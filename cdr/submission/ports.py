@@ -102,12 +102,21 @@ class Accepted:
     earlier: bool
 
 
+@dataclass(slots=True)
+class Visit:
+    """What one submission took, noted while it goes on, so that it is known of one that fails too: how many requests,
+    and how long, with the waits between them."""
+
+    tries: int = 0
+    took: timedelta = timedelta()
+
+
 class CallApi(Protocol):
     """The Call Logger."""
 
-    def submit(self, call: Call, *, give_up_at: datetime, patient: bool = True) -> Accepted:
+    def submit(self, call: Call, *, give_up_at: datetime, patient: bool = True, visit: Visit | None = None) -> Accepted:
         """Submit a call, with retries in place; just once if not ``patient``. No attempt is begun that could end after
-        ``give_up_at``.
+        ``give_up_at``. What it took is noted in ``visit``.
 
         :raises ApiRejected: the API will never take this call
         :raises ApiDenied: the API refuses our credentials, or is not the API

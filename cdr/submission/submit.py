@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from cdr.calls.call import Call, Job, NotLogged, Reason, Settlement, State
+from cdr.calls.call import Call, CallKey, Job, NotLogged, Reason, Settlement, State
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message, Unreadable
 from cdr.calls.rules import CallRules, job_of, to_call
@@ -21,8 +21,8 @@ from cdr.submission import report
 from cdr.submission.addresses import Addresses
 from cdr.submission.already_submitted import record_repeated
 from cdr.submission.breakers import ApiBreaker, OnceAMinute, RejectionBreaker
-from cdr.submission.ports import Accepted, AlreadySubmitted, CallApi, CallLedger, Claim, ClaimAnswer, Held
-from cdr.submission.report import named
+from cdr.submission.ports import Accepted, AlreadySubmitted, CallApi, CallLedger, Claim, ClaimAnswer, Held, Visit
+from cdr.submission.report import Effort, named
 from cdr.submission.retry import Again, GiveUp, Hindrance, Patience, again, decide, is_over
 from shared.clock import Clock
 from shared.errors import (
@@ -109,6 +109,8 @@ class _Delivery:
     message: Message
     worker: Worker
     began: datetime = field(init=False)
+    visits: dict[CallKey, Visit] = field(default_factory=dict)
+    """What it took to ask the API, of each call that it was asked for."""
 
     def __post_init__(self) -> None:
         self.began = self.worker.clock.now()
@@ -127,7 +129,7 @@ class _Delivery:
             again = self.message.only([record]).again(self.began)
             delay = self.worker.patience.longest_delay * self.worker.random()
             self.worker.queue.send_later(again, delay)
-            report.sent_apart(job_of(record, self.worker.rules), again.tries, delay)
+            report.sent_apart(job_of(record, self.worker.rules), self.began, again.tries, delay)
         return [Outcome.PUT_BACK] * len(self.message.records)
 
     def _settle(self, job: Job, answer: ClaimAnswer) -> Outcome:
@@ -191,11 +193,13 @@ class _Delivery:
         breaker, now = self.worker.api_breaker, self.worker.clock.now
         if now() + self.worker.longest_attempt > self.began + self.worker.budget:
             raise StorageUnavailable("not sent: it took so long to come to it that too little of the claim is left")
-        is_probe = breaker.is_down(now())
+        is_probe, visit = breaker.is_down(now()), Visit()
         if not breaker.may_try(now()):
             raise ApiUnavailable(f"the API is known to be down: {breaker.last_failure}")
+        self.visits[job.key] = visit
+        give_up_at = self.began + self.worker.budget
         try:
-            accepted = self.worker.api.submit(call, give_up_at=self.began + self.worker.budget, patient=not is_probe)
+            accepted = self.worker.api.submit(call, give_up_at=give_up_at, patient=not is_probe, visit=visit)
         except (ApiFailed, SubmissionUnknown) as exc:
             breaker.failed_at(job.key, now(), str(exc))
             raise
@@ -227,7 +231,8 @@ class _Delivery:
             return self._put_back(job, exc)
         is_old_news = report.is_warning(settlement) and self._is_known_cause(settlement.reason)
         is_told = not is_old_news or self.worker.known_causes.is_due(self.began)
-        report.settled(job, claim, settlement, is_told=is_told)
+        effort = Effort(self.worker.clock.now(), self.visits.get(job.key))
+        report.settled(job, claim, settlement, effort, is_told=is_told)
         return Outcome(settlement.state.value)
 
     def _given_up(self, last_error: str, hindrance: PipelineError | None = None) -> Settlement:
@@ -259,7 +264,8 @@ class _Delivery:
         delay = (verdict or self._again(hindrance)).delay
         sent = self.message.only([job.record]).again(self.began)
         self.worker.queue.send_later(sent, delay)
-        report.put_back(job, hindrance, sent.tries, delay)
+        effort = Effort(self.worker.clock.now(), self.visits.get(job.key))
+        report.put_back(job, hindrance, effort, sent.tries, delay)
         return Outcome.PUT_BACK
 
     def _decide(self, hindrance: Hindrance) -> Again | GiveUp:

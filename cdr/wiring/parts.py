@@ -93,6 +93,8 @@ class Parts(Ports):
             lease=self.times.poll_lease,
             start_from=plans.start_from(three_cx),
             watch=self.source_watch,
+            seen_queue=self.seen_queue,
+            poison_queue=self.seen_poison_queue,
         )
 
     @cached_property

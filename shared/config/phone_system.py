@@ -194,6 +194,14 @@ class ThreeCx(Section):
         None, description="where the call detail records are, and how to get there; not for source xapi"
     )
 
+    @field_validator("cdr_database", mode="before")
+    @classmethod
+    def _one_that_names_nothing_is_none(cls, value: Any, info: ValidationInfo) -> Any:
+        """The usual file has a section whose variables an app without a database leaves empty."""
+        if info.data.get("source") != "xapi" or not isinstance(value, dict):
+            return value
+        return value if value.get("host") or value.get("database") else None
+
     @field_validator("cdr_database")
     @classmethod
     def _a_source_needs_it(cls, value: CdrDatabase | None, info: ValidationInfo) -> CdrDatabase | None:

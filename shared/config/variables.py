@@ -72,8 +72,13 @@ def unresolved(data: Plain, path: Path = ()) -> Iterator[tuple[Path, str]]:
     elif isinstance(data, list):
         for place, value in enumerate(data):
             yield from unresolved(value, (*path, str(place)))
-    elif data and _VAULT_REFERENCE.search(data):
+    elif data and is_unresolved(data):
         yield path, UNRESOLVED
+
+
+def is_unresolved(text: str) -> bool:
+    """Whether there is the text of a reference in it, where the platform should have put a secret."""
+    return _VAULT_REFERENCE.search(text) is not None
 
 
 def _value(found: re.Match[str], environment: Mapping[str, str]) -> str | None:

@@ -59,8 +59,8 @@ class Counted:
     host_lines: float = 0
     """For each execution: Executing, Executed, and for a message Trigger Details make three. host.json leaves them out;
     0 says so."""
-    line_bytes: float = 1_000
-    """Assumed: a trace as it is billed, 250 bytes of ours and the columns around them."""
+    line_bytes: float = 1_200
+    """Assumed: a trace as it is billed, 500 bytes of ours and the columns around them."""
     request_bytes: float = 1_300
     """Assumed: the host's row for each execution."""
 

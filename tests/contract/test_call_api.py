@@ -20,7 +20,7 @@ from requests.auth import AuthBase
 from cdr.calls.rules import body_of
 from cdr.edges.call_logger.auth import make_auth
 from cdr.edges.call_logger.calls import RestCallApi, wait_before_next
-from cdr.submission.ports import CallApi
+from cdr.submission.ports import CallApi, Visit
 from local import call_logger
 from local.call_logger import CallLogger, Credential, Fault, FaultKind, RunningCallLogger
 from shared.clock import HandMovedClock
@@ -193,6 +193,15 @@ def test_a_failure_that_passes_is_sat_out(connect: Connect, clock: Clock) -> Non
     with answering(said(500), said(500), CREATED) as server:
         assert connect(server.url, random=lambda: 0.25).submit(make_call(), give_up_at=PLENTY).entry_id == "abc"
         assert (len(server.requests), clock.slept) == (3, [1.25, 2.25])
+
+
+@pytest.mark.parametrize("answer", [CREATED, said(400, b"{}"), said(401), b""], ids=["in", "refused", "denied", "none"])
+def test_what_a_submission_took_is_known_whatever_came_of_it(connect: Connect, clock: Clock, answer: bytes) -> None:
+    visit = Visit()
+    with answering(said(500), said(500), answer) as server, suppress(PipelineError):
+        api = connect(server.url, random=lambda: 0.25, monotonic=lambda: clock.now().timestamp())
+        api.submit(make_call(), give_up_at=PLENTY, visit=visit)
+    assert visit == Visit(tries=3, took=timedelta(seconds=3.5))
 
 
 def test_the_attempts_are_counted_from_the_first(connect: Connect) -> None:

@@ -91,6 +91,12 @@ def test_a_setting_that_is_missing_or_no_connection_string_is_named(operation: O
     assert SETTING in unavailable(operation, {SETTING: value})
 
 
+@pytest.mark.parametrize("name", [SETTING, f"{SETTING}__queueServiceUri", f"{SETTING}__clientId"])
+def test_with_a_reference_to_a_vault_that_was_not_resolved_nothing_is_tried(operation: Operation, name: str) -> None:
+    settings = {f"{SETTING}__accountName": "calls", name: "@Microsoft.KeyVault(SecretUri=https://vault.example/x)"}
+    assert f"the app setting {name} is still a Key Vault reference" in unavailable(operation, settings)
+
+
 @pytest.mark.parametrize("fault", ["not sent", "answered 503"])
 @pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - {"positions.save", "positions.release"}))
 def test_a_short_failure_is_sat_out(name: str, fault: Fault, storage: Storage, line: Line) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from cdr.calls.call import Call
 from cdr.calls.rules import body_of
-from cdr.submission.ports import Accepted
+from cdr.submission.ports import Accepted, Visit
 from local.call_logger.store import BackendError, CallExistsError, CallLogger, InvalidBodyError
 from shared.errors import ApiFailed, ApiRejected
 from tests.fakes.fake import Fake
@@ -35,8 +35,10 @@ class InMemoryCallApi(Fake):
         """The pbxCallIds that got in, in order; a call that got in twice is there twice."""
         return [entry["pbxCallId"] for entry in self.call_logger.entries]
 
-    def submit(self, call: Call, *, give_up_at: datetime, patient: bool = True) -> Accepted:
+    def submit(self, call: Call, *, give_up_at: datetime, patient: bool = True, visit: Visit | None = None) -> Accepted:
         self.asked.append(Asked(give_up_at, patient))
+        if visit is not None:
+            visit.tries += 1
         with self.operation("submit"):
             try:
                 return Accepted(self.call_logger.submit(body_of(call))["id"], earlier=False)

@@ -70,6 +70,8 @@ def test_poll_cdr_queues_calls_that_ended_and_says_in_one_line_how_it_failed(
     assert [json.loads(text)["row"]["id"] for text in storage.take()] == [2]
     assert names(events) == ["poll.finished", "poll.failed", "poll.finished"]
     assert events("poll.failed")[0]["reason"].startswith("check 3cx.schema: ")
+    waiting = [(line["queue_depth"], line["poison_depth"], line["lag_s"]) for line in events("poll.finished")]
+    assert waiting == [(2, 0, 0), (1, 0, 0)]
     assert (storage.position, storage.lease_is_free) == (3, True)
 
 

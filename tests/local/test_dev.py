@@ -109,13 +109,16 @@ def test_a_taken_port_is_one_clear_line_before_anything_is_installed(capsys, mac
     assert lines_of(calls) == ["node --version"]
 
 
-def test_a_look_needs_no_node_and_no_storage(machine, venv, calls, monkeypatch):
+@pytest.mark.parametrize(
+    ("command", "module"), [("check-config", ["local.look", "check-config"]), ("package", ["local.package"])]
+)
+def test_what_needs_no_storage_needs_no_node(machine, venv, calls, monkeypatch, *, command, module):
     handed_over = []
     monkeypatch.setattr(os, "execve", lambda *call: handed_over.append(call[1]))
     monkeypatch.chdir(machine.root)
     venv()
-    dev.main(["check-config"], machine)
-    assert [command[1:] for command in handed_over] == [["-m", "local.look", "check-config"]]
+    dev.main([command], machine)
+    assert [given[1:] for given in handed_over] == [["-m", *module]]
     assert not lines_of(calls, "n"), "neither node nor npm"
 
 
@@ -299,5 +302,5 @@ def test_check_does_all_three_even_if_one_fails_and_mends_the_format_only_outsid
     for ci, formatting in (("", "ruff format"), ("1", "ruff format --check")):
         monkeypatch.setenv("CI", ci)
         assert dev.main(["check"], machine) == 1
-        commands = [formatting, "ruff check", "mypy function_app.py cdr shared local dev.py"]
+        commands = [formatting, "ruff check", "mypy function_app.py cdr shared local infra dev.py"]
         assert lines_of(calls)[-3:] == [f"python -m {command}" for command in commands]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-OURS = {"cdr", "shared", "local", "function_app", "dev"}
+OURS = {"cdr", "shared", "local", "infra", "function_app", "dev"}
 
 PUBLIC_ALL_THE_SAME = {"_asdict", "_replace", "_exit"}
 """Documented names of the standard library that begin like private ones."""

@@ -16,7 +16,7 @@ from cdr.calls.call import Call
 from cdr.calls.rules import body_of
 from cdr.edges.call_logger.answers import Meaning, error_of, error_of_harmless, meaning_of, object_in
 from cdr.edges.http_client import Answer, HttpClient, HttpFailure
-from cdr.submission.ports import Accepted
+from cdr.submission.ports import Accepted, Visit
 from shared.clock import Clock
 
 FIRST_WAIT_S = 1.0
@@ -44,11 +44,12 @@ class RestCallApi:
     ) -> None:
         self._http = HttpClient(base_url, timeout=timeout, auth=auth, ca_file=ca_file, monotonic=monotonic)
         self._timeout = timeout
+        self._monotonic = monotonic
         self._attempts = attempts
         self._clock = clock
         self._random = random
 
-    def submit(self, call: Call, *, give_up_at: datetime, patient: bool = True) -> Accepted:
+    def submit(self, call: Call, *, give_up_at: datetime, patient: bool = True, visit: Visit | None = None) -> Accepted:
         """What is certainly not in, and only that, is tried again in place. No attempt goes on after ``give_up_at``."""
 
         def is_last(state: RetryCallState) -> bool:
@@ -61,7 +62,11 @@ class RestCallApi:
             sleep=self._clock.sleep,
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )
-        outcome: Answer | HttpFailure = retrying(self._post, body_of(call), give_up_at)
+        visit, began = visit or Visit(), self._monotonic()
+        try:
+            outcome: Answer | HttpFailure = retrying(self._post, body_of(call), give_up_at, visit)
+        finally:
+            visit.took = timedelta(seconds=self._monotonic() - began)
         meaning = meaning_of(outcome)
         if isinstance(outcome, Answer) and meaning in (Meaning.IN, Meaning.IN_BEFORE):
             return Accepted(_entry_id(outcome), earlier=meaning is Meaning.IN_BEFORE)
@@ -75,13 +80,14 @@ class RestCallApi:
         if isinstance(outcome, HttpFailure) or outcome.status != 200 or object_in(outcome) is None:  # noqa: PLR2004 - OK
             raise error_of_harmless(outcome, self._clock.now()) from _cause(outcome)
 
-    def _post(self, body: Mapping[str, Any], give_up_at: datetime) -> Answer | HttpFailure:
+    def _post(self, body: Mapping[str, Any], give_up_at: datetime, visit: Visit) -> Answer | HttpFailure:
         """Frozen for a while, on whatever line of this process, it does not go out after ``give_up_at``: then somebody
         else may have the call."""
 
         def is_in_time() -> bool:
             return self._clock.now() < give_up_at
 
+        visit.tries += 1
         within = min(self._timeout, give_up_at - self._clock.now())
         try:
             return self._http.exchange("POST", "/calls/from-pbx", json=body, timeout=within, may_send=is_in_time)

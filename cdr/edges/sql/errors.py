@@ -13,6 +13,9 @@ from shared import log
 from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable
 
 _CERTIFICATE = re.compile(r"certificate|self[- ]signed|hostname mismatch", re.IGNORECASE)
+_OTHER_VERSION = re.compile(
+    r"undefined symbol|symbol not found|version [`'\"]?\S+ not found|wrong ELF class|invalid ELF header"
+)
 _CANNOT_CONVERT = (ValueError, TypeError, ArithmeticError, NotImplementedError)
 """What drivers raise over a value, UnicodeDecodeError and OverflowError among them."""
 
@@ -73,7 +76,7 @@ def translate(
 def _hint(error: BaseException, text: str) -> str | None:
     driver = type(error).__module__.partition(".")[0]
     if isinstance(error, ImportError):
-        return f"{{database}}.engine: its driver cannot be loaded; {_how_to_get(text)}"
+        return _library_hint(error, text)
     if driver == "pyodbc":
         return _odbc_hint(error, text)
     if driver == "sqlite3":
@@ -92,10 +95,15 @@ def _certificate_hint(text: str) -> str | None:
     return hints.CERTIFICATE if _CERTIFICATE.search(text) else None
 
 
-def _how_to_get(text: str) -> str:
-    if "odbc" in text.lower():
-        return "pyodbc needs unixODBC on the machine (libodbc.so.2: `apt-get install unixodbc`), and an ODBC driver"
-    return "install what requirements.txt lists"
+def _library_hint(error: ImportError, text: str) -> str:
+    """By the words of Python and of the system's loader, which have no numbers."""
+    if isinstance(error, ModuleNotFoundError):
+        return hints.PACKAGES
+    if "no pq wrapper" in text:
+        return hints.LIBPQ
+    if _OTHER_VERSION.search(text):
+        return hints.OTHER_LIBRARY
+    return hints.UNIXODBC if "odbc" in text.lower() else hints.LIBRARY
 
 
 def _odbc_hint(error: BaseException, text: str) -> str | None:

@@ -20,6 +20,23 @@ CONVERSION = "check {select}: its SELECT makes a value of a type that it cannot 
 CERTIFICATE = "the server's certificate cannot be verified: check {database}.trust_server_certificate and encrypt"
 ENCRYPTION = "check {database}.encrypt: the server offers no encryption, or wants nothing else"
 DRIVER = "the ODBC driver for SQL Server cannot be loaded; install Microsoft's ODBC driver or FreeTDS"
+PACKAGES = (
+    "{database}.engine: the package of its driver is missing, or is for another version of Python: bring the packages "
+    "together again and publish them (`python dev.py package`), or install what requirements.lock lists"
+)
+LIBPQ = (
+    "{database}.engine: psycopg finds no libpq, neither its own (psycopg-binary of requirements.lock, which may be for "
+    "another version of Python: `python dev.py package`, and publish) nor the system's (`apt-get install libpq5`)"
+)
+OTHER_LIBRARY = (
+    "{database}.engine: a library of this machine is of another version than the package of the driver wants: take the "
+    "runtime or the image that the packages are meant for, or update the library"
+)
+UNIXODBC = (
+    "{database}.engine: its driver cannot be loaded; pyodbc needs unixODBC on the machine (libodbc.so.2: `apt-get "
+    "install unixodbc`), and an ODBC driver"
+)
+LIBRARY = "{database}.engine: its driver cannot be loaded; install what requirements.lock lists"
 FILE = "check {database}.database: the file cannot be opened as an SQLite database"
 LOCKED = "another transaction holds locks on what is read, and the next poll tries again"
 

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import SystemClock
+from shared.config.variables import UNRESOLVED, is_unresolved
 from shared.errors import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -69,10 +70,13 @@ class StorageAccount:
             for service in ("queue", "table")
         }
         self._client_id = environment.get(f"{SETTING}__clientId") or environment.get("AZURE_CLIENT_ID")
+        beside = (name for name in environment if name.startswith((SETTING, "AZURE_CLIENT_ID")))
+        self._unresolved = next((name for name in beside if is_unresolved(environment[name])), None)
 
     def queue_client(self, name: str) -> QueueClient:
         from azure.storage.queue import QueueClient, TextBase64DecodePolicy, TextBase64EncodePolicy
 
+        self._refuse_unresolved()
         options = {
             **self._retries(),
             "initial_backoff": self._patience.pause_s,
@@ -91,6 +95,8 @@ class StorageAccount:
         from azure.core.pipeline import PipelineRequest
         from azure.core.pipeline.policies import SansIOHTTPPolicy
         from azure.data.tables import TableClient
+
+        self._refuse_unresolved()
 
         class RetriedWrites(SansIOHTTPPolicy[Any, Any]):
             """Left to itself, the SDK gives a write up when its connection breaks. Ours may all be repeated: they are
@@ -147,6 +153,11 @@ class StorageAccount:
         return RequestsTransport(
             session=session, session_owner=False, connection_timeout=connect_s, read_timeout=read_s
         )
+
+    def _refuse_unresolved(self) -> None:
+        """Nothing is tried with what is no value."""
+        if self._unresolved is not None:
+            raise StorageUnavailable(f"the app setting {self._unresolved} {UNRESOLVED}")
 
     def _uri(self, service: str) -> str:
         uri = self._uris[service]

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdr.calls.call import UNDATED, Call, CallKey, CallRecord, Direction, Job, NotLogged, Reason
+from cdr.calls.call import UNDATED, Call, CallKey, CallRecord, Direction, NotLogged, Outline, Reason
 from cdr.calls.numbers import looks_internal
-from cdr.calls.rules import CallRules, body_of, call_key, end_time, job_of, row_key, same_call, to_call
+from cdr.calls.rules import CallRules, body_of, call_key, end_time, job_of, outline_of, row_key, same_call, to_call
 from local.call_logger.rules import CALL_RULES, violations
 from shared.errors import InvalidRow, PhoneBookUnread, UnmappedExtension
 from tests.support.factories import ALICE, OUTSIDE, make_call, make_raw_row, make_record, make_rules
 
 INBOUND, OUTBOUND = Direction.INBOUND, Direction.OUTBOUND
 LONG = "1" * 10_000
+ENDED = datetime(2026, 11, 22, 10, 1, 30, tzinfo=UTC)
 
 
 def _call(rules: CallRules | None = None, **changed: Any) -> Call:
@@ -444,9 +445,24 @@ def test_the_key_follows_the_template(template: str | None, changed: dict[str, A
 )
 def test_every_record_has_a_place_in_the_ledger(changed: dict[str, Any], key: CallKey) -> None:
     record = make_record(**changed)
-    assert job_of(record, make_rules()) == Job(record, key)
+    assert job_of(record, make_rules()).key == key
     assert row_key(key, record.id) == CallKey(key.day, f"{key.name} row-7")
     assert "row 7 " in same_call(record.id).detail
+
+
+@pytest.mark.parametrize(
+    ("changed", "left"),
+    [
+        ({}, Outline("101", Direction.INBOUND, None, ENDED)),
+        ({"answered": None, "problem": "no sense"}, Outline("101", Direction.INBOUND, None, ENDED)),
+        ({"extension": None}, Outline(None, Direction.INBOUND, None, ENDED)),
+        ({"dest_number": True}, Outline("101", Direction.INBOUND, None, ENDED)),
+        ({"caller_number": True}, Outline("101", None, None, ENDED)),
+        ({"ended_at": "soon", "call_group_id": "800"}, Outline("101", Direction.INBOUND, "800", None)),
+    ],
+)
+def test_of_a_record_that_makes_no_call_the_rest_is_told_all_the_same(changed: dict[str, Any], left: Outline) -> None:
+    assert outline_of(make_record(**changed), make_rules()) == left
 
 
 def test_the_day_is_that_of_the_end_in_utc() -> None:
@@ -507,7 +523,7 @@ RULES = st.builds(
 def test_any_record_makes_a_call_that_the_call_logger_takes_or_a_reason_why_not(
     record: CallRecord, rules: CallRules
 ) -> None:
-    key = call_key(record, rules)
+    key, told = job_of(record, rules).key, outline_of(record, rules)
     assert key.day == UNDATED or str(datetime.fromisoformat(key.day).date()) == key.day
     assert 0 < len(key.name) <= 100
     assert rules.pbx_call_id == "{call_id}" or key != call_key(make_record(**record.values | {"id": "other"}), rules)
@@ -519,3 +535,4 @@ def test_any_record_makes_a_call_that_the_call_logger_takes_or_a_reason_why_not(
         assert violations(CALL_RULES, body_of(made)) == []
         assert not any("\0" in value for value in body_of(made).values() if isinstance(value, str))
         assert key.name == made.pbx_call_id
+        assert told == Outline(made.extension, made.direction, made.call_group_id, made.ended_at)

@@ -123,10 +123,11 @@ def test_an_empty_group_has_one_alert_until_somebody_is_back(site: Site) -> None
         "alert.resolved",
         "group.changed",
     ]
-    raised = {"event": "alert.raised", "group": "801", "type": NOBODY, "alert_id": alert["id"], "level": "WARNING"}
-    assert site.events.only("alert.raised") == raised
-    changed = {"event": "group.changed", "group": "801", "before": "alerted", "after": "ok", "members": 2}
-    assert site.events.named("group.changed")[-1] == changed | {"available": 1, "level": "INFO"}
+    named = {"group": "801", "group_name": "Support"}
+    raised = {"event": "alert.raised", "type": NOBODY, "alert_id": alert["id"], "level": "WARNING"}
+    assert site.events.only("alert.raised") == raised | named
+    changed = {"event": "group.changed", "before": "alerted", "after": "ok", "members": 2, "available": 1}
+    assert site.events.named("group.changed")[-1] == changed | named | {"level": "INFO"}
     assert [event["alerted"] for event in site.events.named("groups.checked")] == [1, 1, 1, 0]
 
 

@@ -72,10 +72,12 @@ class Site:
 
     def __post_init__(self) -> None:
         self.queue = BusyQueue(self.clock)
+        self.poison_queue = InMemoryCallQueue(self.clock)
 
     def poll(self, start_from: StartFrom = 0, time_budget: timedelta = BUDGET) -> PollOutcome:
         source = InMemoryCallLog(self.table, self.clock, page_size=3)
-        return poll(Poller(source, self.queue, self.store, self.clock, time_budget, LEASE, start_from))
+        queues = {"seen_queue": self.queue, "poison_queue": self.poison_queue}
+        return poll(Poller(source, self.queue, self.store, self.clock, time_budget, LEASE, start_from, **queues))
 
     def add(self, *ids: int, **columns: Any) -> None:
         self.table.put(*(make_raw_row(id=row_id, **columns) for row_id in ids))
@@ -132,6 +134,10 @@ def test_the_outcome_is_one_log_line_and_a_report_and_the_lease_is_free(site: Si
         "position": 4,
         "caught_up": True,
         "duration_ms": 1500,
+        "lag_s": 0,
+        "newest": 4,
+        "queue_depth": 2,
+        "poison_depth": 0,
     }
     assert site.store.report == PollReport(site.clock.now(), "finished", queued=2, duration_ms=1500)
     site.store.lease("another", site.clock.now(), LEASE)
@@ -170,6 +176,27 @@ def test_the_time_budget_ends_a_poll_and_the_next_one_goes_on(site: Site) -> Non
     assert (outcome.queued, outcome.caught_up, outcome.position) == (6, False, 6)
     site.poll()
     assert site.queued == list(range(1, 13))
+
+
+def test_a_poll_that_did_not_catch_up_tells_how_far_behind_it_is(site: Site, events: Events) -> None:
+    site.add(*range(1, 13))
+    site.queue.meanwhile = lambda: site.clock.move(BUDGET / 2)
+    site.poll()
+    line = events.only("poll.finished")
+    over_since = NOON - datetime(2026, 11, 22, 10, 1, 30, tzinfo=UTC) + BUDGET
+    assert (line["lag_s"], line["newest"]) == (over_since.total_seconds(), 12)
+
+
+def test_what_cannot_be_told_for_the_log_is_left_out_and_no_failure_of_the_poll(site: Site, events: Events) -> None:
+    def fail_at_what_comes_next() -> None:
+        site.clock.move(BUDGET)
+        site.table.fail_at(1, SourceUnavailable("reset"))
+
+    site.add(*range(1, 13))
+    site.queue.meanwhile = fail_at_what_comes_next
+    site.poison_queue.fail_at(1, StorageUnavailable("503"))
+    assert site.poll().result == "finished"
+    assert {"lag_s", "newest", "queue_depth", "poison_depth"} & events.only("poll.finished").keys() == {"queue_depth"}
 
 
 def test_a_backlog_leaves_time_for_what_is_behind(site: Site) -> None:

@@ -227,6 +227,23 @@ def test_a_loop_of_thousands_of_legs_is_one_record_and_holds_up_nobody(site: Sit
     assert site.look() == []
 
 
+def test_a_loop_that_is_come_by_once_is_told_then(site: Site) -> None:
+    site.page_size = 100
+    for number in range(51):
+        site.table.add(make_leg_row(f"loop-{number}", "loop", NOON))
+    assert site.look() == ["loop"]
+    site.table.add(make_leg_row("loop-51", "loop", NOON))
+    assert site.look() == []
+
+
+def test_a_call_that_began_before_reading_did_has_passed(site: Site) -> None:
+    site.look(NOON)
+    with site.source.connect() as reader:
+        began = {at: make_record(id="flow", started_at=at.isoformat()) for at in (NOON - MINUTE, NOON)}
+        passed = {at: reader.has_passed(site.text or "", record) for at, record in began.items()}
+    assert passed == {NOON - MINUTE: True, NOON: False}
+
+
 # Copies and joins
 
 

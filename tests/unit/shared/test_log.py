@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import logging
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +14,8 @@ from hypothesis import strategies as st
 
 from cdr.calls.call import State
 from shared import log
+from tests.support.emitted import emitted
 
-PROJECT = Path(__file__).parents[3]
-SETTLED = [state for state in State if state is not State.CLAIMED]
 VALUES = st.one_of(
     st.text(),
     st.binary(max_size=5),
@@ -140,31 +136,8 @@ def test_a_number_that_json_does_not_have_is_text(value: float, written: object)
 # Every event is listed
 
 
-def _product_files() -> Iterator[Path]:
-    yield PROJECT / "function_app.py"
-    for package in ("cdr", "shared"):
-        yield from (PROJECT / package).rglob("*.py")
-
-
-def _names_in(call: ast.Call) -> set[str]:
-    """The names that a call of log.event can pass. An f-string's hole is the state that a call is settled with."""
-    match call.args:
-        case [ast.Constant(value=str(name)), *_]:
-            return {name}
-        case [ast.JoinedStr(values=[ast.Constant(value=str(start)), ast.FormattedValue()]), *_]:
-            return {f"{start}{state}" for state in SETTLED}
-        case [ast.IfExp(body=ast.Constant(value=str(one)), orelse=ast.Constant(value=str(other))), *_]:
-            return {one, other}
-    pytest.fail(f"cannot tell which event this is: {ast.unparse(call)}")
-
-
-def _is_event(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == "log.event"
-
-
 def test_every_event_in_the_product_is_listed_and_every_listed_one_is_used() -> None:
-    nodes = (node for file in _product_files() for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
-    used = set().union(*(_names_in(node) for node in nodes if _is_event(node)))  # type: ignore[arg-type]
+    used = set().union(*(each.names for each in emitted()))
     assert sorted(used) == sorted(log.EVENTS)
 
 

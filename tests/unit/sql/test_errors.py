@@ -5,18 +5,24 @@ What real servers and files can be made to say is in tests/contract/test_databas
 
 from __future__ import annotations
 
+import re
 import sqlite3
+import sys
 import traceback
+from importlib.abc import MetaPathFinder
 from typing import Any
 
 import psycopg
 import pymysql
 import pyodbc
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import exc as sa
 
 from cdr.edges.sql import hints
+from cdr.edges.sql.connections import Connections
 from cdr.edges.sql.errors import Unconvertible, translate, translated, translated_connecting
+from shared.config.phone_system import CdrDatabase, Engine
 from shared.errors import SourceMisconfigured, SourceUnavailable
 
 SQL_SERVER = "[Microsoft][ODBC Driver 18 for SQL Server][SQL Server]"
@@ -34,6 +40,13 @@ def _mysql(number: int, text: str = "the server's words") -> pymysql.Error:
 def _psycopg(state: str) -> psycopg.Error:
     return psycopg.errors.lookup(state)("the server's words")
 
+
+NO_PQ = """no pq wrapper available.
+Attempts made:
+- couldn't import psycopg 'c' implementation: No module named 'psycopg_c'
+- couldn't import psycopg 'binary' implementation: No module named 'psycopg_binary'
+- couldn't import psycopg 'python' implementation: libpq library not found"""
+NO_ODBC = "libodbc.so.2: cannot open shared object file: No such file or directory"
 
 REFUSALS: dict[str, tuple[Exception, str]] = {
     "sqlserver login": (_odbc("28000", f"{SQL_SERVER}Login failed for user 'x'. (18456)"), hints.LOGIN),
@@ -80,6 +93,14 @@ REFUSALS: dict[str, tuple[Exception, str]] = {
     "mysql host": (_mysql(1130), hints.BARRED),
     "mysql wants encryption": (_mysql(3159), hints.ENCRYPTION),
     "sqlite writes": (sqlite3.OperationalError("attempt to write a readonly database"), hints.WRITES),
+    "no package": (ModuleNotFoundError("No module named 'pyodbc'"), hints.PACKAGES),
+    "no libpq": (ImportError(NO_PQ), hints.LIBPQ),
+    "no unixODBC": (ImportError(NO_ODBC), hints.UNIXODBC),
+    "another unixODBC": (ImportError("pyodbc.so: undefined symbol: SQLCancelHandle"), hints.OTHER_LIBRARY),
+    "another version": (ImportError("libodbc.so.2: version `ODBC_3' not found"), hints.OTHER_LIBRARY),
+    "an older system": (ImportError("libc.so.6: version `GLIBC_2.38' not found (libodbc.so.2)"), hints.OTHER_LIBRARY),
+    "another machine's": (ImportError("libodbc.so.2: wrong ELF class: ELFCLASS32"), hints.OTHER_LIBRARY),
+    "some library": (ImportError("DLL load failed while importing _psycopg"), hints.LIBRARY),
 }
 
 
@@ -198,8 +219,35 @@ def test_what_a_driver_raises_over_a_password_does_not_show_it() -> None:
     assert caught.value.__suppress_context__
 
 
-def test_a_missing_library_says_how_to_get_it() -> None:
-    failure = translate(ImportError("libodbc.so.2: cannot open shared object file: No such file or directory"))
-    assert type(failure) is SourceMisconfigured
-    assert str(failure).startswith("3cx.cdr_database.engine: its driver cannot be loaded; pyodbc needs unixODBC")
-    assert "requirements.txt" in str(translate(ImportError("No module named 'psycopg'")))
+class Unloadable(MetaPathFinder):
+    """Fails as the system's loader does, when a driver is imported."""
+
+    def __init__(self, driver: str, error: ImportError) -> None:
+        self._driver = driver
+        self._error = error
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == self._driver:
+            raise self._error
+
+
+@pytest.mark.parametrize(
+    ("engine", "driver", "error", "hint"),
+    [
+        ("sqlserver", "pyodbc", ImportError(NO_ODBC), hints.UNIXODBC),
+        ("sqlserver", "pyodbc", ModuleNotFoundError("No module named 'pyodbc'"), hints.PACKAGES),
+        ("postgresql", "psycopg", ImportError(NO_PQ), hints.LIBPQ),
+        ("mysql", "pymysql", ModuleNotFoundError("No module named 'pymysql'"), hints.PACKAGES),
+    ],
+)
+def test_a_database_whose_driver_cannot_be_imported_is_misconfigured(
+    engine: Engine, driver: str, error: ImportError, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No ImportError gets out, which would be a failed function and nothing in /health."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == driver]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Unloadable(driver, error), *sys.meta_path])
+    database = CdrDatabase(engine=engine, host="pbx", database="cdr", username="reader", password=SecretStr("x"))
+    said = re.escape(hint.format(database="3cx.cdr_database"))
+    with pytest.raises(SourceMisconfigured, match=said), Connections(database, "3cx.schema").open():
+        pass

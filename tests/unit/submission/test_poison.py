@@ -46,6 +46,7 @@ def test_a_call_is_recorded_as_given_up_with_its_last_error_and_its_row(shop: Wo
     assert shop.queue.texts == []
     kept = events.only("poison.kept")
     assert (kept["level"], kept["call"], kept["row_id"]) == ("ERROR", "0000017F-7-7", 7)
+    assert (kept["extension"], kept["ended_at"]) == ("101", "2026-11-22T10:01:30+00:00")
     assert kept["detail"].endswith("503 for ***42")
 
 

@@ -48,6 +48,9 @@ def old_message(age: timedelta = GIVE_UP_AFTER, **changed: Any) -> Message:
 
 # What becomes of a call
 
+ABOUT = {"call": "0000017F-7-7", "row_id": 7, "extension": "101", "direction": "INBOUND"}
+ABOUT |= {"ended_at": "2026-11-22T10:01:30+00:00", "waited_s": 2 * 3_600 - 90}
+ASKED = {"tries": 1, "api_ms": 0}
 
 REFUSED = f"the API answered 400: phoneNumber {OUTSIDE} must be shorter"
 UNMAPPED = "extension 999 has no address in extension_mapping"
@@ -91,9 +94,11 @@ def test_a_call_ends_with_one_record_and_one_line_that_say_what_became_of_it(
     )
     assert shop.queue.texts == []
     assert shop.api.asked == ([Asked(NOON + TIMES.submit_budget, patient=True)] if failure or entries else [])
-    told = {"call": "0000017F-7-7", "row_id": 7, "attempts": 1, "reason": reason, "entry_id": record.entry_id}
-    told |= {"detail": detail.replace(OUTSIDE, "***42"), "level": "WARNING" if is_rejected else "INFO"}
-    assert events.only(f"call.{outcome}") == {"event": f"call.{outcome}"} | {k: v for k, v in told.items() if v}
+    told = ABOUT | {"attempts": 1, "reason": reason, "entry_id": record.entry_id}
+    told |= {"extension": row.get("extension", "101"), "detail": detail.replace(OUTSIDE, "***42")}
+    told |= {"event": f"call.{outcome}", "level": "WARNING" if is_rejected else "INFO"}
+    asked = ASKED if shop.api.asked else {}
+    assert events.only(f"call.{outcome}") == {k: v for k, v in told.items() if v} | asked
     assert len(events.names) == 1
 
 
@@ -124,7 +129,7 @@ def test_two_rows_with_the_same_key_make_one_entry_and_a_record_each_however_oft
     assert outcomes == [Outcome.SUBMITTED, Outcome.SKIPPED, Outcome.SKIPPED, Outcome.REPEATED]
     assert (shop.api.submitted, shop.states) == (["0000017F-7"], {"7": "submitted", "8": "skipped"})
     skipped = events.named("call.skipped")[0]
-    assert (skipped["row_id"], skipped["reason"]) == (8, "same_pbx_call_id")
+    assert (skipped["row_id"], skipped["extension"], skipped["reason"]) == (8, "101", "same_pbx_call_id")
 
 
 def test_a_row_whose_own_record_cannot_be_written_comes_again(shop: Workshop) -> None:
@@ -207,18 +212,25 @@ def test_the_claim_is_free_at_once_unless_the_call_may_be_on_its_way_and_the_mes
 def test_one_verdict_decides_when_a_call_comes_again_and_its_line_says_so(events: Events) -> None:
     shop = Workshop(random=iter([0.5]).__next__)
     shop.api.fail_at(1, NOT_REACHED)
-    shop.submit_row()
+    shop.submit_row(call_group_id="800")
     assert events.only("call.put_back") == {
+        **ABOUT,
+        **ASKED,
         "event": "call.put_back",
         "level": "WARNING",
-        "call": "0000017F-7-7",
-        "row_id": 7,
+        "group": "800",
         "error": "ApiUnavailable",
         "reason": "the API answered 503 for ***42",
         "times": 1,
         "delay_s": 27,
     }
     assert shop.record().last_error == f"ApiUnavailable: the API answered 503 for {OUTSIDE}"
+
+
+def test_an_outside_number_in_the_place_of_an_extension_or_a_group_is_masked(shop: Workshop, events: Events) -> None:
+    shop.submit_row(extension="19075550142", call_group_id=OUTSIDE)
+    rejected = events.only("call.rejected")
+    assert (rejected["extension"], rejected["group"]) == ("***42", "***42")
 
 
 @pytest.mark.parametrize("answer_lost", [True, False], ids=["it is in", "it never came in"])

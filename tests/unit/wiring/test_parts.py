@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,29 @@ def test_the_configuration_may_stand_elsewhere(tmp_path: Path) -> None:
 
 def test_without_a_clock_they_go_by_the_real_time(tmp_path: Path) -> None:
     assert abs(datetime.now().astimezone() - Parts({}, tmp_path).started_at) < timedelta(minutes=1)
+
+
+class Unloadable(MetaPathFinder):
+    """Fails as the system's loader does, where the driver's own library is missing."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "pyodbc":
+            raise ImportError("libodbc.so.2: cannot open shared object file: No such file or directory")
+
+
+def test_a_driver_that_cannot_be_loaded_is_in_the_log_and_in_the_health(
+    make_parts: MakeParts, tmp_path: Path, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.sql").write_text("SELECT 1 AS id")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyodbc"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Unloadable(), *sys.meta_path])
+    parts = make_parts(CONFIG.replace("3cx:", "3cx:\n  schema: own.sql"), without=["source"])
+    with pytest.raises(SourceMisconfigured):
+        poll(parts.poller)
+    assert "pyodbc needs unixODBC" in events.only("poll.failed")["reason"]
+    states = {name: part.state for name, part in parts.health.parts().items()}
+    assert states == {**dict.fromkeys(states, "ok"), "database": "misconfigured"}
 
 
 def test_nobody_claims_a_call_before_storage_has_told_the_time(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from shared.config.file import parse_settings
 from shared.config.phone_system import start_moment
 from tests.support.factories import make_database, make_settings
 from tests.unit.shared.config.reading import read, text_with
+
+PROJECT = Path(__file__).parents[4]
 
 
 @pytest.mark.parametrize(("engine", "port"), [("sqlserver", 1433), ("mysql", 3306), ("postgresql", 5432)])
@@ -64,3 +67,11 @@ def test_secrets_do_not_show_when_settings_are_printed() -> None:
 )
 def test_a_start_date_without_an_offset_is_meant_in_the_zone_of_the_database(value: datetime, moment: datetime) -> None:
     assert start_moment(value, "Europe/Berlin") == moment
+
+
+def test_the_usual_file_reads_the_rest_api_without_anything_of_a_database() -> None:
+    """Also where a lone password or engine of one was left."""
+    text = (PROJECT / "config/3cx-config.yml").read_text(encoding="utf-8").replace("  # xapi: {", "  xapi: {")
+    known = {"CDR_SOURCE": "xapi", "XAPI_ID": "a", "XAPI_SECRET": "b", "API_BASE_URL": "https://calls.example/api"}
+    for left in ({}, {"CDR_DB_PASSWORD": "c"}, {"CDR_DB_ENGINE": "mysql", "CDR_DB_PORT": "3306"}):
+        assert parse_settings(text, {**known, **left}, PROJECT).three_cx.cdr_database is None

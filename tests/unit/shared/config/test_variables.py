@@ -108,3 +108,12 @@ def test_neither_is_one_that_comes_from_the_environment_alone_or_stands_in_a_lis
     groups = [{"id": "800", "members": ["101", REFERENCE]}]
     found = mistake(text_with(("call_groups.monitored_groups", groups)))
     assert found.startswith("call_groups.monitored_groups.0.members.1: is still a Key Vault reference")
+
+
+@pytest.mark.parametrize("name", ["AzureWebJobsStorage", "AzureWebJobsStorage__clientId", "AZURE_CLIENT_ID"])
+def test_neither_is_one_that_the_file_does_not_name(name: str) -> None:
+    assert mistake(text_with(), {name: REFERENCE}).startswith(f"{name}: is still a Key Vault reference")
+
+
+def test_the_platform_s_own_list_of_references_is_no_mistake() -> None:
+    parse_settings(text_with(), {"WEBSITE_KEYVAULT_REFERENCES": f'{{"CDR_DB_PASSWORD": "{REFERENCE}"}}'})

@@ -1,0 +1,132 @@
+"""Before `azd provision`: asks where the calls come from, if azd's environment does not say it yet.
+
+azd itself asks for whatever every deployment needs. The database it cannot ask for, since not every source has one. The
+answers are kept in azd's environment, in .azure, which is never committed; `azd env set` changes them. Where nobody can
+be asked, as in a pipeline, what is missing is said instead.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+SOURCES = ("calllog", "v20", "v18", "auto", "xapi")
+WITHOUT_DATABASE = "xapi"
+ENGINES = ("sqlserver", "mysql", "postgresql")
+OF_3CX = ("v20", "v18")
+SECRET_URI = re.compile(r"https://([A-Za-z0-9-]+)\.vault\.[a-z.]+/secrets/[A-Za-z0-9-]+(?:/[0-9a-f]+)?")
+NEEDED = ("CDR_DB_HOST", "CDR_DB_NAME", "CDR_DB_USER")
+
+Ask = Callable[[str], str]
+
+
+class Refusal(Exception):
+    """One line for the person at the terminal."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody at a terminal; ``ask_secret`` does not show what is typed."""
+
+    ask: Ask
+    ask_secret: Ask
+
+
+def main(environment: Mapping[str, str], person: Person | None) -> int:
+    try:
+        for name, value in answers(environment, person):
+            keep(name, value)
+    except Refusal as exc:
+        print(f"before_provision: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def answers(known: Mapping[str, str], person: Person | None) -> Iterator[tuple[str, str]]:
+    """Each variable that is not known, with what the person says.
+
+    :raises Refusal: there is nobody to ask
+    """
+    source = known.get("CDR_SOURCE", "")
+    if source == WITHOUT_DATABASE or (source and all(known.get(name) for name in NEEDED)):
+        return
+    if person is None:
+        missing = [name for name in ("CDR_SOURCE", *NEEDED) if not known.get(name)]
+        raise Refusal(f"{', '.join(missing)} must be set (`azd env set`), or CDR_SOURCE be {WITHOUT_DATABASE}")
+    if not source:
+        source = one_of(person.ask, "Where do the calls come from", SOURCES, SOURCES[0])
+        yield "CDR_SOURCE", source
+    if source != WITHOUT_DATABASE:
+        yield from database(known, person, source)
+
+
+def database(known: Mapping[str, str], person: Person, source: str) -> Iterator[tuple[str, str]]:
+    is_3cx = source in OF_3CX
+    questions: Mapping[str, Callable[[], str]] = {
+        "CDR_DB_ENGINE": lambda: one_of(person.ask, "Its engine", ENGINES, ENGINES[2] if is_3cx else ENGINES[0]),
+        "CDR_DB_HOST": lambda: some(person.ask, "Host name or address of the database server", ""),
+        "CDR_DB_NAME": lambda: some(person.ask, "Name of the database", "database_single" if is_3cx else ""),
+        "CDR_DB_USER": lambda: some(person.ask, "Login with nothing but SELECT", "cdr_reader"),
+    }
+    for name, question in questions.items():
+        if not known.get(name):
+            yield name, question()
+    if not (known.get("CDR_DB_PASSWORD") or known.get("CDR_DB_PASSWORD_SECRET_URI")):
+        yield from password(person)
+
+
+def password(person: Person) -> Iterator[tuple[str, str]]:
+    """Better in a vault: what is typed stands in azd's environment, in clear."""
+    uri = person.ask("Address of the Key Vault secret with its password (empty: type the password): ").strip()
+    while uri and not SECRET_URI.fullmatch(uri):
+        uri = person.ask("  such as https://my-vault.vault.azure.net/secrets/cdr-db-password: ").strip()
+    found = SECRET_URI.fullmatch(uri)
+    if found is None:
+        yield "CDR_DB_PASSWORD", typed_password(person.ask_secret)
+        return
+    yield "CDR_DB_PASSWORD_SECRET_URI", uri
+    yield "KEY_VAULT_NAME", found[1]
+    if group := person.ask("Resource group of that vault (empty: the app's own): ").strip():
+        yield "KEY_VAULT_RESOURCE_GROUP", group
+
+
+def typed_password(ask_secret: Ask) -> str:
+    """azd takes it from a command line and writes it into JSON, as it is."""
+    typed = ask_secret("Password: ")
+    while not typed or typed.startswith("-") or set(typed) & set('"\\'):
+        typed = ask_secret('  one that begins with -, or has " or \\ in it, can only come from a vault: ')
+    return typed
+
+
+def one_of(ask: Ask, question: str, allowed: tuple[str, ...], default: str) -> str:
+    while True:
+        said = ask(f"{question}? {', '.join(allowed)} [{default}]: ").strip() or default
+        if said in allowed:
+            return said
+
+
+def some(ask: Ask, question: str, default: str) -> str:
+    while True:
+        if said := ask(f"{question}{f' [{default}]' if default else ''}: ").strip() or default:
+            return said
+
+
+def keep(name: str, value: str) -> None:
+    """:raises Refusal: azd says no"""
+    program = shutil.which("azd")
+    if program is None or subprocess.run([program, "env", "set", name, value], check=False).returncode:
+        raise Refusal(f"{name} could not be kept: `azd env set {name} ...`")
+
+
+def somebody() -> Person | None:
+    return Person(input, getpass.getpass) if sys.stdin.isatty() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ, somebody()))

@@ -1,0 +1,58 @@
+"""Every query that the project has, by where it stands: rules of alerts, the workbook, documents."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pycep import BicepParser
+
+PROJECT = Path(__file__).parents[2]
+WITH_QUERIES = ("docs/queries.md", "docs/operating.md", "infra/README.md")
+
+
+@cache
+def _alerts() -> dict[str, Any]:
+    """infra/alerts.bicep, as the parser sees it."""
+    return BicepParser(cache=False).parse(text=(PROJECT / "infra" / "alerts.bicep").read_text(encoding="utf-8"))
+
+
+def variable(name: str) -> Any:
+    return _alerts()["variables"][name]["value"]
+
+
+def properties(resource: str) -> dict[str, Any]:
+    """Of a resource in it, or of each in a loop."""
+    config = _alerts()["resources"][resource]["config"]
+    return config.get("config", config)["properties"]
+
+
+def rules() -> list[dict[str, Any]]:
+    """The rules of alerts, with whole queries and the names of their dimensions."""
+
+    def whole(query: str) -> str:
+        return re.sub(r"\$\{(\w+)\}", lambda hole: variable(hole[1]), query)
+
+    def columns(dimensions: Any) -> list[str]:
+        return [each["name"] for each in variable(dimensions)] if dimensions else []
+
+    found = variable("alerts")
+    return [each | {"query": whole(each["query"]), "dimensions": columns(each["dimensions"])} for each in found]
+
+
+def shown() -> dict[str, str]:
+    """The workbook's queries, by the name of their item."""
+    items = json.loads((PROJECT / "infra" / "workbook.json").read_text(encoding="utf-8"))["items"]
+    return {item["name"]: item["content"]["query"] for item in items if item["type"] == 3}
+
+
+def queries() -> dict[str, str]:
+    found = {f"alert {rule['name']}": rule["query"] for rule in rules()}
+    found |= {f"workbook {name}": query for name, query in shown().items()}
+    for path in WITH_QUERIES:
+        blocks = re.findall(r"```kusto\n(.*?)```", (PROJECT / path).read_text(encoding="utf-8"), re.DOTALL)
+        found |= {f"{path} {n}": block for n, block in enumerate(blocks, 1)}
+    return found
