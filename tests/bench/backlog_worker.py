@@ -45,13 +45,11 @@ def main() -> None:
 
 
 def _pages(connection_string: str, queue: str) -> Iterator[list[bytes]]:
-    """The queue's messages, each page of which is deleted before it is handed over."""
+    """The queue's messages, which stay there unseen."""
     from azure.storage.queue import QueueClient
 
     with QueueClient.from_connection_string(connection_string, queue) as client:
-        while page := list(client.receive_messages(messages_per_page=32, max_messages=32)):
-            for message in page:
-                client.delete_message(message)
+        for page in client.receive_messages(messages_per_page=32, visibility_timeout=3_600).by_page():
             yield [message.content.encode() for message in page]
 
 

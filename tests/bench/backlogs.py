@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cdr.calls.message import Message
 from cdr.intake.poll import poll
+from tests.bench.free_storage import packed
 from tests.bench.lab import AT_ONCE, Lab
 from tests.bench.loops import OverPlainHttp, OverTheSdks, puts_a_second, submits_a_second
 from tests.bench.results import Goal, Result, in_turns
@@ -41,17 +42,18 @@ def catch_up(lab: Lab) -> Iterator[Result]:
 def submit(lab: Lab) -> Iterator[Result]:
     """Both as packed as the poll packs a backlog, and each call in a message of its own."""
     calls, loop = lab.sizes.backlog, lab.sizes.loop
+    as_packed, one_by_one = packed(lab, lab.backlog(calls)), _singles(lab, loop)
     cpu: list[float] = []
 
-    def packed() -> float:
-        rate, cpu_ms = _submitted(lab, calls, _packed(lab, calls))
+    def of_backlog() -> float:
+        rate, cpu_ms = _submitted(lab, calls, as_packed)
         cpu.append(cpu_ms)
         return rate
 
     medians = in_turns(
         lab.sizes.rounds,
-        packed=packed,
-        single=lambda: _submitted(lab, loop, _singles(lab, loop))[0],
+        packed=of_backlog,
+        single=lambda: _submitted(lab, loop, one_by_one)[0],
         sdk=lambda: submits_a_second(OverTheSdks(lab.new_account(), lab.api_url), loop),
         plain=lambda: submits_a_second(OverPlainHttp(lab.new_account(), lab.api_url), loop),
     )
@@ -72,18 +74,6 @@ def submit(lab: Lab) -> Iterator[Result]:
         {"calls/s": medians["single"], **ceilings},
     )
     yield Result("CPU of a call at backlog", sorted(cpu)[len(cpu) // 2], "ms", Goal("most", 2.0))
-
-
-def _packed(lab: Lab, calls: int) -> list[str]:
-    """The messages that a poll makes of so many calls."""
-    account = lab.new_account()
-    with lab.app(account, lab.backlog(calls).settings()) as app:
-        poll(app.parts.poller)
-    storage = account.storage
-    try:
-        return list(storage.take())
-    finally:
-        storage.close()
 
 
 def _singles(lab: Lab, calls: int) -> list[str]:

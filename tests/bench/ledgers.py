@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cdr.intake.poll import poll
-from cdr.wiring.parts import CALL_QUEUE
 from tests.bench.backlogs import deliver_all
 from tests.bench.counting import counted
+from tests.bench.free_storage import packed
 from tests.bench.lab import Account, Lab
 from tests.bench.results import Goal, Result
 from tests.functions.loaded_app import LoadedApp
@@ -36,15 +35,13 @@ def questions_to_a_ledger(lab: Lab) -> Iterator[Result]:
 
 
 def _fill(lab: Lab, account: Account, system: SqlitePhoneSystem, ids: Sequence[int]) -> None:
-    """As they come to be there: by polls and submissions."""
-    system.insert(*(make_raw_row(id=n, call_id=f"call-{n}", **_extension(n)) for n in ids))
-    storage = account.storage
+    """As they come to be there: by submissions."""
+    new = SqlitePhoneSystem(lab.folder / f"records-{ids[0]}.db")
+    rows = [make_raw_row(id=n, call_id=f"call-{n}", **_extension(n)) for n in ids]
+    for each in (system, new):
+        each.insert(*rows)
     with lab.app(account, system.settings(), more="calls: {max_rejections_per_minute: 100000}\n") as app:
-        while not poll(app.parts.poller).caught_up:
-            pass
-        while messages := list(storage.take(CALL_QUEUE)):
-            deliver_all(app, messages)
-    storage.close()
+        deliver_all(app, packed(lab, new))
 
 
 def _extension(number: int) -> dict[str, str]:

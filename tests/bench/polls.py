@@ -8,21 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from cdr.intake.poll import PollOutcome, poll
 from cdr.wiring.parts import Parts
-from shared.clock import SystemClock
-from tests.bench.lab import LONG_INTERVAL_S, Lab
+from tests.bench.free_storage import parts_with_free_storage
+from tests.bench.lab import Lab
 from tests.bench.results import Goal, Result, in_turns
-from tests.fakes.call_api import InMemoryCallApi
-from tests.fakes.call_queue import InMemoryCallQueue
-from tests.fakes.ledger import InMemoryLedger
-from tests.fakes.positions import InMemoryPositionStore
-from tests.functions.surroundings import write_config
 from tests.support.factories import make_raw_row
 from tests.systems import mariadb
 from tests.systems.phone_systems import (
@@ -48,8 +41,6 @@ FROM (SELECT n, now() AT TIME ZONE 'UTC' - ({last} - n) * interval '20 seconds' 
 """
 JOINED = "{table} INNER JOIN people ON people.number = {table}.Extension"
 
-_numbers = count(1)
-
 
 def growth(lab: Lab) -> Iterator[Result]:
     few, many = lab.sizes.few_rows, lab.sizes.many_rows
@@ -67,13 +58,15 @@ def growth(lab: Lab) -> Iterator[Result]:
         "/health": lambda parts: _answered(parts, "health"),
     }
     for name, measure in measures.items():
-        made = {table: _parts(lab, table.schema(joined="JOIN" in name), system) for table in (small, large)}
+        made = {
+            table: parts_with_free_storage(lab, table.schema(joined="JOIN" in name), system) for table in (small, large)
+        }
 
         def seconds(table: Table, name=name, measure=measure, made=made) -> float:
             def before() -> None:
                 table.fill(NEW if "new" in name else 0)
                 if name == "/health":  # it remembers for a while what it found
-                    made[table] = _parts(lab, table.schema(joined=False), system)
+                    made[table] = parts_with_free_storage(lab, table.schema(joined=False), system)
 
             return _median(lambda: measure(made[table]), before)
 
@@ -97,8 +90,8 @@ def worst_checkpoint(lab: Lab) -> Iterator[Result]:
         }
         for name, system in systems.items():
             system.insert(*_rows_of_worst(lab.sizes.running, lab.sizes.gaps))
-            idle = _parts(lab, CALLLOG, system)
-            worst = _parts(lab, CALLLOG, system, begin="beginning")
+            idle = parts_with_free_storage(lab, CALLLOG, system)
+            worst = parts_with_free_storage(lab, CALLLOG, system, begin="beginning")
             outcome = poll(worst.poller)
             if outcome.open_rows != lab.sizes.running or not outcome.missing_ids:
                 raise RuntimeError(f"the checkpoint is not what it should be: {outcome}")
@@ -146,37 +139,6 @@ class Table:
     def schema(self, *, joined: bool) -> str:
         table = JOINED.format(table=self.name) if joined else self.name
         return CALLLOG.replace("FROM CallLog", f"FROM {table}")
-
-
-def _parts(lab: Lab, schema: str, system: SqlPhoneSystem, begin: str = "now") -> Parts:
-    """An app between that database and fakes, which begins there."""
-    folder = lab.folder / f"polls-{next(_numbers)}"
-    folder.mkdir()
-    (folder / "own.sql").write_text(schema, encoding="utf-8")
-    changes = {} if system.engine == "sqlite" else {"encrypt": False}
-    settings = system.settings(**changes)
-    file = write_config(folder / "config.yml", settings, "http://127.0.0.1:1/api", interval_s=LONG_INTERVAL_S)
-    file.write_text(file.read_text("utf-8").replace("3cx:\n", "3cx:\n  schema: own.sql\n"), encoding="utf-8")
-    parts = _with_free_storage(folder)
-    answer = ask(parts, "trigger_start_over", {"from": begin})
-    if answer.status != 200:
-        raise RuntimeError(f"it does not begin: {answer}")
-    return parts
-
-
-def _with_free_storage(folder: Path) -> Parts:
-    ledger, clock = InMemoryLedger(), SystemClock()
-    return Parts(
-        {"CONFIG_FILE": "config.yml"},
-        folder,
-        clock=clock,
-        positions=InMemoryPositionStore(),
-        queue=InMemoryCallQueue(clock),
-        poison_queue=InMemoryCallQueue(clock),
-        ledger=ledger,
-        records=ledger,
-        api=InMemoryCallApi(),
-    )
 
 
 def _median(measure: Callable[[], None], before: Callable[[], None] = lambda: None) -> float:
