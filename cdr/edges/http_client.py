@@ -13,25 +13,23 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from http.client import HTTPException
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
-import requests
-from requests.adapters import BaseAdapter
+from requests import PreparedRequest, Request
 from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError
+from requests.utils import default_headers
+from urllib3 import BaseHTTPResponse
 
-from cdr.edges.http_connection import Adapter, Progress, of_exchange
+from cdr.edges.http_connection import Progress, of_exchange
+from cdr.edges.http_errors import FOREIGN, reason_of, root_of
+from cdr.edges.http_line import Adapter, Line, Surroundings
 
 MAX_ANSWER_BYTES = 65_536
 LONGEST_WORDS = 1_000
-
-FOREIGN = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
-"""Whatever requests, urllib3, http.client, ssl and the codec of host names raise."""
 
 # At the level of debugging it writes every path and query, which of a webhook is the secret.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
@@ -96,7 +94,7 @@ class HttpClient:
         auth: AuthBase | None = None,
         ca_file: str | None = None,
         monotonic: Callable[[], float] = time.monotonic,
-        adapter: BaseAdapter | None = None,
+        adapter: Adapter | None = None,
     ) -> None:
         """:param timeout: of each whole exchange, from the look-up of the name to the last byte of the answer
         :param monotonic: the clock that this is measured by, in seconds
@@ -106,7 +104,7 @@ class HttpClient:
         self._auth = auth
         self._ca_file = ca_file
         self._monotonic = monotonic
-        self._adapter = adapter
+        self._adapter = adapter or Adapter()
 
     def exchange(
         self,
@@ -131,64 +129,37 @@ class HttpClient:
         within_s = (self._timeout if timeout is None else timeout).total_seconds()
         progress = Progress(self._monotonic, self._monotonic() + within_s, may_send=may_send)
         try:
-            with (
-                of_exchange(progress),
-                self._session.request(
-                    method,
-                    self._address + path,
-                    params=params,
-                    json=json,
-                    data=form,
-                    headers=headers,
-                    timeout=max(within_s, 0.001),
-                    allow_redirects=False,
-                    stream=True,
-                ) as answer,
-            ):
-                return Answer(answer.status_code, answer.headers, _body(answer, most_bytes))
+            asked = Request(
+                method,
+                self._address + path,
+                headers={**default_headers(), **(headers or {})},
+                params=params,
+                json=json,
+                data=form,
+                auth=self._auth,
+            ).prepare()
+            with of_exchange(progress), closing(self._ask(asked, progress)) as answer:
+                return Answer(answer.status, answer.headers, _body(answer, most_bytes))
         except FOREIGN as exc:
-            root = _root_of(exc)
+            root = root_of(exc)
             kind = Unanswered if progress.is_sent else NeverSent
-            raise kind(_reason(root), timed_out=isinstance(root, TimeoutError)) from exc
+            raise kind(reason_of(root), timed_out=isinstance(root, TimeoutError)) from exc
+
+    def _ask(self, asked: PreparedRequest, progress: Progress) -> BaseHTTPResponse:
+        method, body = str(asked.method), asked.body
+        return self._line.ask(method, asked.path_url, body, asked.headers, progress, preload_content=False)
 
     @cached_property
-    def _session(self) -> requests.Session:
-        session = _Session()
-        session.auth = self._auth
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        found = session.merge_environment_settings(self._address, {}, None, self._ca_file, None)
-        session.proxies, session.verify, session.trust_env = found["proxies"], found["verify"], False
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, self._adapter or Adapter())
-        return session
+    def _line(self) -> Line:
+        return self._adapter.line_to(self._address, Surroundings.of(self._address, self._ca_file))
 
 
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Never any: a Location is taken apart also where it is not to be followed, and a broken one raises."""
-
-
-def _body(answer: requests.Response, most_bytes: int) -> bytes:
+def _body(answer: BaseHTTPResponse, most_bytes: int) -> bytes:
     raw = bytearray()
     if not most_bytes:
         return b""
-    for piece in answer.iter_content(65_536):
+    for piece in answer.stream(65_536):
         raw += piece
         if len(raw) >= most_bytes:
             break
     return bytes(raw[:most_bytes])
-
-
-def _root_of(error: BaseException) -> BaseException:
-    """What was raised first, from within the exceptions that the libraries wrapped it in."""
-    wrapped = (error.__cause__, getattr(error, "reason", None), getattr(error, "original_error", None), *error.args)
-    inner = next((each for each in wrapped if isinstance(each, BaseException)), None)
-    return _root_of(inner) if inner else error
-
-
-def _reason(root: BaseException) -> str:
-    """The system's words, in which there is no address; of a library, whose words may hold one, the error's name."""
-    if not isinstance(root, OSError) or isinstance(root, requests.RequestException):
-        return type(root).__name__
-    words = getattr(root, "verify_message", None) or root.strerror or str(root)
-    return re.sub(r"\s+", " ", words)[:200] or type(root).__name__

@@ -17,7 +17,6 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, cast
 
-from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
@@ -50,6 +49,8 @@ class Progress:
     """Whether some of the request may have left this machine."""
     may_send: Callable[[], bool] = lambda: True
     """Asked when it is about to."""
+    connect_s: float = CONNECT_TIMEOUT_S
+    """At most, until there is a connection."""
 
     def left(self) -> float:
         """Seconds until the deadline.
@@ -64,7 +65,7 @@ class Progress:
     @contextmanager
     def connecting(self) -> Iterator[None]:
         """Within, there is less time; and what is sent (to a proxy, for TLS) is not the request."""
-        whole, self.ends = self.ends, min(self.ends, self.monotonic() + CONNECT_TIMEOUT_S)
+        whole, self.ends = self.ends, min(self.ends, self.monotonic() + self.connect_s)
         try:
             yield
         finally:
@@ -129,6 +130,8 @@ class _TimedResponse(HTTPResponse):
 class _Connection(HTTPConnection):
     response_class = _TimedResponse
     _used_at = 0.0
+    _head: bytes | None = None
+    """Of a request, while it waits for the body."""
 
     def connect(self) -> None:
         with _current.get().connecting():
@@ -137,7 +140,18 @@ class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         return _connected(self.host.strip("[]"), self.port or self.default_port, _current.get())
 
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:
+        """A body goes out in one piece with its head, so that the other side is not woken twice."""
+        if self.sock is None:
+            self.connect()
+        self._head = b"" if body and isinstance(body, bytes | str) else None
+        super().request(method, url, body, headers, **options)
+
     def send(self, data: Any) -> None:
+        if self._head == b"":
+            self._head = data
+            return
+        data, self._head = (self._head or b"") + data, None
         progress = _current.get()
         if self.sock is None:
             self.connect()
@@ -221,22 +235,3 @@ def _keep_alive(sock: socket.socket) -> None:
         if (option := getattr(socket, name, None)) is not None:
             with suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-# What a session takes
-
-
-class Adapter(HTTPAdapter):
-    """What carries a session's requests. Only to be used within ``of_exchange``."""
-
-    def __init__(self) -> None:
-        super().__init__(pool_maxsize=POOL_SIZE)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = POOLS
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options)
-        manager.pool_classes_by_scheme = POOLS
-        return manager

@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from requests import PreparedRequest, Response
-from requests.adapters import HTTPAdapter
+from azure.core.rest import HttpRequest, HttpResponse
 
 from cdr.calls.call import COLUMNS, UNDATED, CallKey, Job, Settlement, State
 from cdr.calls.message import Message, Unreadable
 from cdr.calls.rules import row_key
-from cdr.edges.storage.account import SETTING, StorageAccount
+from cdr.edges.storage.account import SETTING, USUAL, StorageAccount
 from cdr.edges.storage.ledger_claims import TableCallLedger
+from cdr.edges.storage.transport import StorageTransport
 from cdr.submission.ports import AlreadySubmitted, CallLedger, Claim, Held, Recorded
 from shared.errors import StorageUnavailable
 from tests.contract.ledgers import (
@@ -446,18 +446,18 @@ def test_a_lost_answer_does_not_hide_that_another_worker_has_the_call(table: Cal
 # The real thing alone: others who come in between two requests
 
 
-class Meddler(HTTPAdapter):
+class Meddler(StorageTransport):
     """A line on which somebody is always quicker: he acts before requests of one method, so often."""
 
     def __init__(self, method: str, times: int, act: Callable[[], object]) -> None:
-        super().__init__()
+        super().__init__(connect_s=USUAL.connect_s, answer_s=USUAL.answer_s)
         self.method, self.times, self.act = method, times, act
 
-    def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
+    def send(self, request: HttpRequest, **options: Any) -> HttpResponse:
         if request.method == self.method and self.times:
             self.times -= 1
             self.act()
-        return super().send(request, *arguments, **options)
+        return super().send(request, **options)
 
 
 def meddled_with(storage: Storage, bench: AzuriteBench, meddler: Meddler) -> CallLedger:

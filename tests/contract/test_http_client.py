@@ -11,16 +11,18 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import requests
 import urllib3.exceptions
-from requests import PreparedRequest, Response
+from urllib3 import BaseHTTPResponse
 
 from cdr.edges.http_client import Answer, HttpClient, HttpFailure, NeverSent, Unanswered
-from cdr.edges.http_connection import IDLE_S, Adapter
+from cdr.edges.http_connection import IDLE_S
+from cdr.edges.http_line import Adapter, Line
 from tests.support.waiting import wait_until
 from tests.systems.conversation import Conversation, answering, serving
 
@@ -293,9 +295,19 @@ class Breaking(Adapter):
         super().__init__()
         self.error, self.before = error, before
 
-    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
-        if not self.before:
-            super().send(request, *args, **options).close()
+    def line_to(self, *way: Any) -> Line:
+        if self.before:
+            raise self.error
+        line = super().line_to(*way)
+        return BreakingLine(line.pool, line.prefix, self.error)
+
+
+@dataclass(frozen=True)
+class BreakingLine(Line):
+    error: BaseException
+
+    def ask(self, *asked: Any, **reading: bool) -> BaseHTTPResponse:
+        super().ask(*asked, **reading).close()
         raise self.error
 
 
@@ -329,30 +341,32 @@ def test_the_error_of_the_library_is_kept_as_the_cause(closed_port: int) -> None
 # Connections
 
 
-class Watching(Adapter):
+@dataclass(frozen=True)
+class WatchingLine(Line):
     """Keeps the options of the sockets that it used."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.options: list[tuple[int, int]] = []
+    options: list[tuple[int, int]] = field(default_factory=list)
 
-    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
-        answer = super().send(request, *args, **options)
-        sock = answer.raw.connection.sock
-        self.options.append(
-            (
-                sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
-                sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY),
-            )
-        )
+    def ask(self, *asked: Any, **reading: bool) -> BaseHTTPResponse:
+        answer = super().ask(*asked, **reading)
+        sock: socket.socket = answer.connection.sock
+        kept = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        self.options.append((kept, sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
         return answer
+
+
+class Watching(Adapter):
+    def line_to(self, *way: Any) -> Line:
+        line = super().line_to(*way)
+        self.line = WatchingLine(line.pool, line.prefix)
+        return self.line
 
 
 def test_connections_are_kept_alive_so_that_a_firewall_does_not_forget_them() -> None:
     adapter = Watching()
     with answering(OK) as server:
         client(server.url, adapter=adapter).exchange("GET")
-    assert [all(options) for options in adapter.options] == [True]
+    assert [all(options) for options in adapter.line.options] == [True]
 
 
 def test_a_connection_is_used_again_but_not_after_a_long_rest() -> None:
@@ -390,6 +404,18 @@ def test_the_environment_is_asked_once(monkeypatch: pytest.MonkeyPatch, closed_p
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
         assert http.exchange("GET").status == 200
         assert isinstance(failure_of(client(server.url)), NeverSent)
+
+
+def test_a_request_goes_out_in_one_piece() -> None:
+    pieces: list[bytes] = []
+
+    def play(conversation: Conversation) -> None:
+        pieces.append(conversation.connection.recv(65_536))
+        conversation.say(OK)
+
+    with serving(play) as server:
+        client(server.url).exchange("POST", json={"a": 1})
+    assert pieces[0].endswith(b'\r\n\r\n{"a": 1}')
 
 
 def test_a_form_and_json_are_sent_as_such() -> None:

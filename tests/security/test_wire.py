@@ -23,6 +23,8 @@ from cdr.edges.alert_webhooks import Webhook, WebhookNotifier
 from cdr.edges.call_logger.alerts import RestAlertApi
 from cdr.edges.call_logger.auth import make_auth
 from cdr.edges.call_logger.calls import RestCallApi
+from cdr.edges.storage.account import SETTING, StorageAccount
+from cdr.edges.storage.queue import StorageCallQueue
 from cdr.edges.xapi.client import XapiClient, XapiLogin
 from cdr.edges.xapi.members import XapiMemberSource
 from cdr.groups.alerts import AlertType
@@ -33,7 +35,9 @@ from shared.errors import PipelineError
 from tests.support.factories import make_call
 from tests.systems import certificates
 from tests.systems.certificates import OwnCertificate
+from tests.systems.conversation import Conversation, serving
 from tests.systems.raw_server import RawServer, raw_server
+from tests.systems.storage import NEVER_AGAIN
 
 TOKEN = "api-token-7fk3"
 CLIENT_SECRET = "client-secret-q81z"
@@ -71,6 +75,11 @@ def tell_webhook(url: str, _ca_file: str | None = None) -> object:
     return WebhookNotifier([Webhook("json", f"{url}/hook")]).tell(NOTICE)
 
 
+def ask_storage(url: str, _ca_file: str | None = None) -> object:
+    setting = f"AccountName=calls;AccountKey=a2V5;QueueEndpoint={url}/calls;TableEndpoint={url}/calls;"
+    return StorageCallQueue(StorageAccount({SETTING: setting}, NEVER_AGAIN), "calls").depth()
+
+
 WITH_CA_FILE: dict[str, Talk] = {
     "submission": submit,
     "alerts": look_for_alerts,
@@ -78,6 +87,8 @@ WITH_CA_FILE: dict[str, Talk] = {
     "phone system": ask_phone_system,
 }
 TALKS = WITH_CA_FILE | {"webhook": tell_webhook}
+ALL = TALKS | {"storage": ask_storage}
+"""The storage account is trusted as far as the length of its answers goes: a page of a query has any."""
 
 
 def each(talks: dict[str, Talk]) -> pytest.MarkDecorator:
@@ -96,7 +107,7 @@ def said_to(server: RawServer) -> bytes:
 # TLS
 
 
-@each(TALKS)
+@each(ALL)
 def test_nothing_is_said_to_a_server_whose_certificate_nobody_vouches_for(talk: Talk, own: OwnCertificate) -> None:
     with raw_server(tls=own.context) as server:
         with pytest.raises(PipelineError):
@@ -137,7 +148,7 @@ def test_certificates_of_the_environment_do_not_replace_the_configured_ones(
 # Whom credentials are for
 
 
-@each(TALKS)
+@each(ALL)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirection_is_not_followed(talk: Talk, status: int) -> None:
     with raw_server() as elsewhere:
@@ -160,7 +171,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", str(file))
 
 
-@each(TALKS)
+@each(ALL)
 def test_a_password_of_the_developers_netrc_goes_to_nobody(talk: Talk, netrc: None) -> None:
     with raw_server() as server:
         with pytest.raises(PipelineError):
@@ -169,7 +180,7 @@ def test_a_password_of_the_developers_netrc_goes_to_nobody(talk: Talk, netrc: No
         assert b"authorization: basic" not in said_to(server).lower()
 
 
-@each(TALKS)
+@each(ALL)
 def test_a_proxy_of_the_environment_is_used_but_learns_only_the_host_where_the_address_is_https(
     talk: Talk, netrc: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +192,40 @@ def test_a_proxy_of_the_environment_is_used_but_learns_only_the_host_where_the_a
             talk("https://elsewhere.test")
         assert said_to(proxy).startswith(b"CONNECT elsewhere.test:443 HTTP/1.")
         assert not [secret for secret in (*SECRETS, b"hook", b"authorization") if secret in said_to(proxy).lower()]
+
+
+def passed_on(near: socket.socket, far: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := near.recv(65_536):
+            far.sendall(piece)
+        far.shutdown(socket.SHUT_WR)
+
+
+@each(ALL)
+def test_behind_a_proxy_it_is_the_server_itself_that_is_verified_and_spoken_to(
+    talk: Talk, own: OwnCertificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bytes] = []
+
+    def connect(conversation: Conversation) -> None:
+        told.append(conversation.read_request())
+        with socket.create_connection(("127.0.0.1", server.port)) as far:
+            conversation.say(b"HTTP/1.1 200 OK\r\n\r\n")
+            threading.Thread(target=passed_on, args=(far, conversation.connection), daemon=True).start()
+            passed_on(conversation.connection, far)
+
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name)
+    with raw_server(tls=own.context) as server, serving(connect) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with pytest.raises(PipelineError):
+            talk("https://localhost")
+        assert server.requests == []
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(own.file))
+        with pytest.raises(PipelineError):
+            talk("https://localhost")
+        assert b" HTTP/1.1\r\n" in said_to(server)
+    assert {request.split(b" HTTP")[0] for request in told} == {b"CONNECT localhost:443"}
 
 
 # Answers without an end

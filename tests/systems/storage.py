@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any, Literal
 from uuid import uuid4
 
-import requests
+from azure.core.exceptions import ServiceRequestError, ServiceResponseTimeoutError
+from azure.core.rest import HttpRequest, HttpResponse
 from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPResponse
+from urllib3 import HTTPHeaderDict
 
-from cdr.edges.storage.account import CONNECTIONS, SETTING, StorageAccount, StoragePatience
+from cdr.edges.storage.account import SETTING, USUAL, StorageAccount, StoragePatience
+from cdr.edges.storage.answer import StorageAnswer
+from cdr.edges.storage.transport import StorageTransport
 from local.azurite import Azurite
 
 Fault = Literal["sound", "not sent", "answer lost", "answered 503"]
@@ -24,11 +25,11 @@ AT_ONCE = StoragePatience(pause_s=0)
 NEVER_AGAIN = StoragePatience(retries=0)
 
 
-class Line(HTTPAdapter):
+class Line(StorageTransport):
     """The line to storage: each fault befalls one of the next requests, in the order in which they are told."""
 
     def __init__(self) -> None:
-        super().__init__(pool_maxsize=CONNECTIONS)
+        super().__init__(connect_s=USUAL.connect_s, answer_s=USUAL.answer_s)
         self._faults: deque[tuple[str, Fault | Callable[[], object]]] = deque()
 
     def fail_next(self, method: str, *faults: Fault) -> None:
@@ -49,21 +50,17 @@ class Line(HTTPAdapter):
         """Whether every fault has befallen a request by now."""
         return not self._faults
 
-    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+    def send(self, request: HttpRequest, **options: Any) -> HttpResponse:
         is_next = self._faults and self._faults[0][0] == request.method
         fault = self._faults.popleft()[1] if is_next else "sound"
         if callable(fault):
             fault()
         if fault == "not sent":
-            raise requests.ConnectionError("no route")
-        response = super().send(request, *arguments, **options)
+            raise ServiceRequestError("no route")
+        answer = super().send(request, **options)
         if fault == "answer lost":
-            response.close()
-            raise requests.ReadTimeout("no answer")
-        if fault == "answered 503":
-            response.close()
-            return self.build_response(request, HTTPResponse(BytesIO(), status=503, preload_content=False))
-        return response
+            raise ServiceResponseTimeoutError("no answer")
+        return StorageAnswer(request, 503, "", HTTPHeaderDict(), b"") if fault == "answered 503" else answer
 
 
 class Storage:

@@ -99,4 +99,4 @@ def test_azd_brings_the_packages_together_and_lets_nothing_be_built_elsewhere() 
 def test_what_is_published_is_looked_up_for_known_holes_by_the_lock_with_its_hashes() -> None:
     (*_, audit) = loaded(".github/workflows/test.yml")["jobs"]["known-holes"]["steps"]
     assert shlex.split(audit["run"])[:2] == ["pip-audit", "--requirement"]
-    assert {*dev.FOR_RUNNING, "--require-hashes"} <= {*shlex.split(audit["run"])}
+    assert {dev.LOCKS[0], "--require-hashes"} <= {*shlex.split(audit["run"])}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import SystemClock
@@ -14,15 +15,15 @@ from shared.config.variables import UNRESOLVED, is_unresolved
 from shared.errors import StorageUnavailable
 
 if TYPE_CHECKING:
-    import requests
+    from datetime import timedelta
+
+    from azure.core.credentials import TokenCredential
+    from azure.core.pipeline.transport import HttpTransport
+    from azure.core.rest import HttpRequest, HttpResponse
     from azure.data.tables import TableClient
     from azure.storage.queue import QueueClient
-    from requests.adapters import BaseAdapter
 
 SETTING = "AzureWebJobsStorage"
-
-CONNECTIONS = 32
-"""The most worker threads that the Functions worker has."""
 
 RETRIED = frozenset({"GET", "PUT", "DELETE", "POST", "PATCH"})
 
@@ -33,7 +34,7 @@ class StoragePatience:
     which doubles. The SDK's own patience is minutes; a claim's lease is not."""
 
     connect_s: int = 5
-    read_s: int = 10
+    answer_s: int = 10
     retries: int = 3
     pause_s: int = 1
 
@@ -48,19 +49,19 @@ class StorageAccount:
     """Makes clients for the account that the app setting AzureWebJobsStorage names.
 
     A connection string, or, for a managed identity, the settings AzureWebJobsStorage__queueServiceUri and
-    __tableServiceUri (or __accountName), with __clientId for a user-assigned one. ``adapter`` carries the requests.
-    The ``clock`` hears what time it is there from every answer.
+    __tableServiceUri (or __accountName), with __clientId for a user-assigned one. The ``clock`` hears what time
+    it is there from every answer, unless another ``transport`` carries the requests.
     """
 
     def __init__(
         self,
         environment: Mapping[str, str],
         patience: StoragePatience = USUAL,
-        adapter: BaseAdapter | None = None,
+        transport: HttpTransport[HttpRequest, HttpResponse] | None = None,
         clock: SystemClock | None = None,
     ) -> None:
         self._patience = patience
-        self._adapter = adapter
+        self._own_transport = transport
         self._clock = clock
         self._connection_string = environment.get(SETTING, "")
         name = environment.get(f"{SETTING}__accountName")
@@ -77,19 +78,18 @@ class StorageAccount:
         from azure.storage.queue import QueueClient, TextBase64DecodePolicy, TextBase64EncodePolicy
 
         self._refuse_unresolved()
-        options = {
-            **self._retries(),
+        options: dict[str, Any] = {
+            **self._usual,
             "initial_backoff": self._patience.pause_s,
             "increment_base": 2 * self._patience.pause_s,
             "random_jitter_range": 3 * self._patience.pause_s,
-            "transport": self._transport(),
             "message_encode_policy": TextBase64EncodePolicy(),
             "message_decode_policy": TextBase64DecodePolicy(),
         }
         if self._connection_string:
             with _described():
                 return QueueClient.from_connection_string(self._connection_string, name, **options)
-        return QueueClient(self._uri("queue"), name, credential=self._credential(), **options)
+        return QueueClient(self._uri("queue"), name, credential=self._credential, **options)
 
     def table_client(self, name: str) -> TableClient:
         from azure.core.pipeline import PipelineRequest
@@ -105,16 +105,16 @@ class StorageAccount:
             def on_request(self, request: PipelineRequest[Any]) -> None:
                 request.context.options["retry_on_methods"] = RETRIED
 
-        options = {
-            **self._retries(),
+        options: dict[str, Any] = {
+            **self._usual,
             "retry_backoff_factor": self._patience.pause_s / 2,
-            "transport": self._transport(),
+            "auto_request_id": False,  # each takes the system's clock; the service has its own, and answers with it
             "per_call_policies": [RetriedWrites()],
         }
         if self._connection_string:
             with _described():
                 return TableClient.from_connection_string(self._connection_string, name, **options)
-        return TableClient(self._uri("table"), name, credential=self._credential(), **options)
+        return TableClient(self._uri("table"), name, credential=self._credential, **options)
 
     def tell_time(self) -> None:
         """Let the clock hear what time it is, unless it has. Any answer tells.
@@ -127,32 +127,26 @@ class StorageAccount:
             with translated("storage"), suppress(HttpResponseError):
                 self.queue_client("any").get_queue_properties()
 
-    def _hear(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        try:
-            said = parsedate_to_datetime(response.headers["Date"])
-        except (KeyError, ValueError):
-            return
-        if self._clock is not None and said.tzinfo is not None:
-            self._clock.hear(said, response.elapsed)
+    def _hear(self, date: str, took: timedelta) -> None:
+        with suppress(ValueError):
+            said = parsedate_to_datetime(date)
+            if self._clock is not None and said.tzinfo is not None:
+                self._clock.hear(said, took)
 
-    def _retries(self) -> Mapping[str, int]:
-        return {f"retry_{kind}": self._patience.retries for kind in ("total", "connect", "read", "status")}
+    @property
+    def _usual(self) -> Mapping[str, Any]:
+        retries = {f"retry_{kind}": self._patience.retries for kind in ("total", "connect", "read", "status")}
+        return {**retries, "permit_redirects": False, "transport": self._transport}
 
-    def _transport(self) -> Any:
-        """With room for every worker thread (beyond it, a connection is made and thrown away for each request), and
-        with time-outs: a client that is given a transport does not hand its own on."""
-        import requests
-        from azure.core.pipeline.transport import RequestsTransport
-        from requests.adapters import HTTPAdapter
+    @cached_property
+    def _transport(self) -> HttpTransport[HttpRequest, HttpResponse]:
+        """One for all clients."""
+        if self._own_transport is not None:
+            return self._own_transport
+        from cdr.edges.storage.transport import StorageTransport
 
-        session = requests.Session()
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, self._adapter or HTTPAdapter(pool_maxsize=CONNECTIONS))
-        session.hooks["response"] = [self._hear]
-        connect_s, read_s = self._patience.connect_s, self._patience.read_s
-        return RequestsTransport(
-            session=session, session_owner=False, connection_timeout=connect_s, read_timeout=read_s
-        )
+        patience = self._patience
+        return StorageTransport(connect_s=patience.connect_s, answer_s=patience.answer_s, hear=self._hear)
 
     def _refuse_unresolved(self) -> None:
         """Nothing is tried with what is no value."""
@@ -165,7 +159,9 @@ class StorageAccount:
             raise StorageUnavailable(f"the app setting {SETTING} is missing (or {SETTING}__{service}ServiceUri)")
         return uri
 
-    def _credential(self) -> Any:
+    @cached_property
+    def _credential(self) -> TokenCredential:
+        """One for all clients: it keeps its tokens."""
         from azure.identity import DefaultAzureCredential
 
         return DefaultAzureCredential(managed_identity_client_id=self._client_id)

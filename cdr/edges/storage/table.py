@@ -52,7 +52,7 @@ class Table:
 
         def create(table: TableClient) -> str | None:
             with suppress(ResourceExistsError):
-                return str(table.create_entity(dict(entity))["etag"])
+                return str(table.create_entity(dict(entity), response_preference="return-no-content")["etag"])
             return None
 
         return self._do(create)

@@ -93,6 +93,11 @@ def test_the_host_gives_up_late_and_leaves_decoding_and_routes_to_us() -> None:
     assert HOST["extensions"]["http"]["routePrefix"] == ""
 
 
+def test_an_idle_host_looks_for_messages_often_but_not_at_any_price() -> None:
+    """Each look is an operation that is paid for, millions a month."""
+    assert _seconds(QUEUES["maxPollingInterval"]) == timedelta(seconds=1)
+
+
 def test_every_message_that_the_host_fetches_has_a_thread() -> None:
     values = json.loads((ROOT / "local.settings.example.json").read_text())["Values"]
     threads = int(values["PYTHON_THREADPOOL_THREAD_COUNT"])

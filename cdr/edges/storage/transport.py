@@ -1,0 +1,120 @@
+"""What carries the Azure SDKs' requests to the storage account: a transport as azure-core lets one bring one's own.
+
+The one that azure-core has is built on requests, which costs more than the rest of a request does; this one uses the
+pools of urllib3 beneath it, and keeps to the deadline of each exchange like every HTTP edge.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from azure.core.exceptions import (
+    AzureError,
+    ServiceRequestError,
+    ServiceRequestTimeoutError,
+    ServiceResponseError,
+    ServiceResponseTimeoutError,
+)
+from azure.core.pipeline.transport import HttpTransport
+from azure.core.rest import HttpRequest, HttpResponse
+from urllib3 import BaseHTTPResponse
+
+from cdr.edges.http_connection import Progress, of_exchange
+from cdr.edges.http_errors import FOREIGN, reason_of, root_of
+from cdr.edges.http_line import Adapter, Line, Surroundings
+from cdr.edges.storage.answer import StorageAnswer
+
+Hear = Callable[[str, timedelta], None]
+"""Told the Date of an answer, and how long it took."""
+
+ERRORS: dict[tuple[bool, bool], type[AzureError]] = {
+    (False, False): ServiceRequestError,
+    (False, True): ServiceRequestTimeoutError,
+    (True, False): ServiceResponseError,
+    (True, True): ServiceResponseTimeoutError,
+}
+"""By whether the request went out, and whether it took too long: what the SDKs' retries go by."""
+
+
+class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
+    """Proxies, NO_PROXY and a bundle of certificates come from the environment, which is asked once for each host.
+
+    Redirections are answers like any other. Every answer is read whole before it is handed on, streamed ones too.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect_s: float,
+        answer_s: float,
+        hear: Hear = lambda *_: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """:param answer_s: from the look-up of the name to the last byte of the answer; ``connect_s`` of it at most
+            until there is a connection
+        :param monotonic: the clock that this is measured by, in seconds
+        """
+        self._connect_s = connect_s
+        self._answer_s = answer_s
+        self._hear = hear
+        self._monotonic = monotonic
+        self._adapter = Adapter()
+        self._lines: dict[str, Line] = {}
+
+    def send(self, request: HttpRequest, **options: Any) -> StorageAnswer:
+        """:raises ServiceRequestError: nobody has seen the request
+        :raises ServiceResponseError: it went out, in part at least, and no whole answer came
+        """
+        within_s = options.get("read_timeout", self._answer_s)
+        began = self._monotonic()
+        connect_s = options.get("connection_timeout", self._connect_s)
+        progress = Progress(self._monotonic, began + within_s, connect_s=connect_s)
+        try:
+            with of_exchange(progress):
+                wire = self._exchange(request, progress)
+        except FOREIGN as exc:
+            root = root_of(exc)
+            kind = ERRORS[progress.is_sent, isinstance(root, TimeoutError)]
+            raise kind(reason_of(root), error=exc) from exc
+        if (said := wire.headers.get("Date")) is not None:
+            self._hear(said, timedelta(seconds=self._monotonic() - began))
+        return StorageAnswer(request, wire.status, wire.reason or "", wire.headers, wire.data)
+
+    def _exchange(self, request: HttpRequest, progress: Progress) -> BaseHTTPResponse:
+        address = urlsplit(request.url)
+        line = self._line_to(f"{address.scheme}://{address.netloc}")
+        path = f"{address.path or '/'}?{address.query}" if address.query else address.path or "/"
+        body, headers = _body_of(request), dict(request.headers)
+        if isinstance(body, bytes):
+            headers["Content-Length"] = str(len(body))
+        return line.ask(request.method, path, body, headers, progress, decode_content=False)
+
+    def _line_to(self, origin: str) -> Line:
+        if (line := self._lines.get(origin)) is None:
+            line = self._lines[origin] = self._adapter.line_to(origin, Surroundings.of(origin))
+        return line
+
+    def open(self) -> None:
+        """Connections are made when they are needed."""
+
+    def close(self) -> None:
+        self._lines.clear()
+        self._adapter.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _body_of(request: HttpRequest) -> bytes | Iterable[bytes] | None:
+    """:raises ValueError: it is a form, of which the storage services take none"""
+    content = request.content
+    if isinstance(content, dict):
+        raise ValueError("a form")  # noqa: TRY004 - one of the errors that mean that nothing was sent
+    return content.encode() if isinstance(content, str) else content

@@ -1,0 +1,265 @@
+"""What carries the SDKs' requests to storage ends at its deadline, and says whether a request went out: retries go by
+that. That the SDKs work with it is shown by everything else that is tried on the emulator."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import socket
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from azure.core.exceptions import (
+    AzureError,
+    DecodeError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceRequestTimeoutError,
+    ServiceResponseError,
+    ServiceResponseTimeoutError,
+)
+from azure.core.rest import HttpRequest, HttpResponse
+
+from cdr.edges.http_connection import IDLE_S
+from cdr.edges.storage.account import SETTING, StorageAccount
+from cdr.edges.storage.transport import StorageTransport
+from tests.support.waiting import wait_until
+from tests.systems.conversation import Conversation, Part, answering, serving
+from tests.systems.storage import AT_ONCE
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: 7\r\n\r\n\xef\xbb\xbf<a/>"
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n"
+CREATED = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nETag: 1\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n\r\n"
+
+
+def transport(answer_s: float = 5, connect_s: float = 5, **more: Any) -> StorageTransport:
+    return StorageTransport(connect_s=connect_s, answer_s=answer_s, **more)
+
+
+def sent(over: StorageTransport, url: str, method: str = "PUT", **options: Any) -> HttpResponse:
+    return over.send(HttpRequest(method, f"{url}/secret?sig=secret", content="é"), **options)
+
+
+def failure_of(over: StorageTransport, url: str, **options: Any) -> type[AzureError]:
+    """What kind of error a request ends with: soon, and without the address in it, which may hold a signature."""
+    started = time.monotonic()
+    with pytest.raises(AzureError) as caught:
+        sent(over, url, **options)
+    assert time.monotonic() - started < 5
+    assert "secret" not in str(caught.value)
+    return type(caught.value)
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{unheard.getsockname()[1]}"
+
+
+# Whole answers
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_is_there_as_a_whole_streamed_or_not(*, stream: bool) -> None:
+    with answering(OK) as server:
+        answer = sent(transport(), server.url, stream=stream)
+        (request,) = server.requests
+    with answer:
+        assert (answer.status_code, answer.reason, answer.content_type) == (200, "OK", "application/xml")
+        assert answer.headers["content-TYPE"] == "application/xml"
+        assert [answer.read(), answer.content, *answer.iter_bytes(), *answer.iter_raw()] == [OK[-7:]] * 4
+        assert answer.text() == answer.text("utf-8") == "<a/>"
+    assert (answer.is_closed, answer.is_stream_consumed, answer.url) == (True, True, f"{server.url}/secret?sig=secret")
+    assert request.startswith(b"PUT /secret?sig=secret HTTP/1.1\r\n")
+    assert b"\r\nContent-Length: 2\r\n" in request
+    assert request.endswith(b"\r\n\r\n\xc3\xa9")
+
+
+@pytest.mark.parametrize(
+    ("declared", "chosen", "text"),
+    [(b"text/plain; charset=latin-1", None, "Ã©"), (b"application/json", None, "é"), (b"text/plain", "utf-8", "é")],
+)
+def test_a_text_is_read_by_what_it_says_of_itself_or_else_as_utf_8(
+    declared: bytes, chosen: str | None, text: str
+) -> None:
+    with answering(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: " + declared + b"\r\n\r\n\xc3\xa9"
+    ) as server:
+        answer = sent(transport(), server.url)
+    answer.encoding = chosen
+    assert answer.text() == text
+
+
+def test_an_error_of_the_service_is_an_answer_too() -> None:
+    with answering(b'HTTP/1.1 404 Not Found\r\nContent-Length: 8\r\n\r\n{"a": 1}') as server:
+        answer = sent(transport(), server.url)
+    assert answer.json() == {"a": 1}
+    with pytest.raises(HttpResponseError):
+        answer.raise_for_status()
+
+
+def compressed(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+def test_what_was_sent_compressed_is_read_and_what_is_broken_is_an_error() -> None:
+    body = gzip.compress(b"text")
+    with answering(compressed(body), compressed(b"no gzip")) as server:
+        over = transport()
+        answer = sent(over, server.url)
+        assert ([*answer.iter_bytes()], [*answer.iter_raw()]) == ([b"text"], [body])
+        with pytest.raises(DecodeError):
+            sent(over, server.url)
+
+
+@pytest.mark.parametrize("status", [b"301", b"307"])
+def test_a_redirection_is_an_answer_wherever_it_leads(status: bytes, nobody: str) -> None:
+    head = b"HTTP/1.1 " + status + b" Away\r\nContent-Length: 0\r\nLocation: " + nobody.encode() + b"\r\n\r\n"
+    with answering(head) as server:
+        assert sent(transport(), server.url).status_code == int(status)
+
+
+# Deadlines
+
+
+def dripping(said: bytes, dripped: bytes) -> Part:
+    def play(conversation: Conversation) -> None:
+        conversation.read_request()
+        conversation.say(said)
+        conversation.drip(dripped, 0.02)
+
+    return play
+
+
+def silent(conversation: Conversation) -> None:
+    conversation.over.wait(60)
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        pytest.param(silent, id="nothing at all"),
+        pytest.param(dripping(HEAD, b"X: y\r\n"), id="a header, byte by byte"),
+        pytest.param(dripping(HEAD + b"\r\n", b"x"), id="a body, byte by byte"),
+    ],
+)
+def test_whatever_comes_how_slowly_a_request_ends_at_its_deadline(play: Part) -> None:
+    with serving(play) as server:
+        assert failure_of(transport(answer_s=0.3), server.url) is ServiceResponseTimeoutError
+        assert failure_of(transport(answer_s=60), server.url, read_timeout=0.1) is ServiceResponseTimeoutError
+
+
+def test_a_connection_has_less_time_to_come_about() -> None:
+    with serving(silent) as server:
+        secure = server.url.replace("http", "https")
+        assert failure_of(transport(connect_s=0.1, answer_s=60), secure) is ServiceRequestTimeoutError
+        assert failure_of(transport(answer_s=60), secure, connection_timeout=0.1) is ServiceRequestTimeoutError
+
+
+# Never sent, or sent
+
+
+def test_what_nobody_has_seen_is_an_error_of_the_request(nobody: str) -> None:
+    for url in (nobody, "http://no-such-host.invalid", "http://[::1", "ftp://x", f"http://{'a' * 70}.example.com"):
+        assert failure_of(transport(), url) is ServiceRequestError, url
+
+
+def test_a_form_is_not_sent() -> None:
+    with pytest.raises(ServiceRequestError):
+        transport().send(HttpRequest("POST", "http://127.0.0.1", data={"a": "b"}))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"SSH-2.0-OpenSSH_9.2\r\n", HEAD, HEAD + b"\r\nhalf"],
+    ids=["nothing", "no HTTP", "half a head", "half"],
+)
+def test_what_breaks_off_after_the_request_is_an_error_of_the_answer(said: bytes) -> None:
+    def play(conversation: Conversation) -> None:
+        conversation.read_request()
+        conversation.say(said)
+
+    with serving(play) as server:
+        assert failure_of(transport(), server.url) is ServiceResponseError
+
+
+@pytest.mark.parametrize("said", [b"", HEAD + b"\r\nhalf"], ids=["nothing", "half"])
+def test_the_sdk_sends_a_write_again_that_had_no_answer(said: bytes) -> None:
+    """By its own rules, which go by the kind of the error."""
+    faults = [said]
+
+    def play(conversation: Conversation) -> None:
+        while conversation.read_request():
+            if faults:
+                return conversation.say(faults.pop())
+            conversation.say(CREATED)
+        return None
+
+    with serving(play) as server:
+        setting = f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5;TableEndpoint={server.url}/a;"
+        table = StorageAccount({SETTING: setting}, AT_ONCE).table_client("calls")
+        assert table.upsert_entity({"PartitionKey": "a", "RowKey": "b"})["etag"] == "1"
+        assert server.connections == 2
+
+
+# Connections
+
+
+def test_a_connection_is_used_again_but_not_after_a_long_rest() -> None:
+    now = [1_000.0]
+    with answering(OK) as server:
+        over = transport(monotonic=lambda: now[0])
+        used = []
+        for rest in (0, IDLE_S, IDLE_S + 0.1, 0):
+            now[0] += rest
+            sent(over, server.url)
+            used.append(server.connections)
+        over.close()
+        wait_until(lambda: server.closed == 2)
+    assert used == [1, 1, 2, 2]
+
+
+def test_a_connection_that_the_server_closed_is_replaced() -> None:
+    def play(conversation: Conversation) -> None:
+        conversation.read_request()
+        conversation.say(OK)
+
+    with serving(play) as server:
+        over = transport()
+        for n in (1, 2, 3):
+            assert sent(over, server.url).status_code == 200
+            wait_until(lambda n=n: server.closed == n)
+
+
+def test_proxies_are_looked_up_once_and_told_the_whole_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(OK) as proxy, answering(OK) as server:
+        before = transport()
+        sent(before, server.url)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("//", "//user:word@"))
+        sent(before, server.url)
+        assert (len(server.requests), proxy.requests) == (2, [])
+        sent(transport(), "http://calls.table.example.com")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        sent(transport(), server.url)
+    assert len(server.requests) == 3
+    (asked,) = proxy.requests
+    assert asked.startswith(b"PUT http://calls.table.example.com/secret?sig=secret HTTP/1.1\r\n")
+    assert b"\r\nProxy-Authorization: Basic " in asked
+
+
+def test_what_an_answer_says_of_the_time_is_handed_on_with_how_long_it_took() -> None:
+    heard: list[tuple[str, timedelta]] = []
+    now = itertools.count()
+    with answering(CREATED, OK) as server:
+        over = transport(answer_s=1_000, connect_s=1_000, hear=lambda *said: heard.append(said), monotonic=now.__next__)
+        sent(over, server.url)
+        sent(over, server.url)
+    ((said, took),) = heard
+    assert said == "Sun, 22 Nov 2026 12:00:00 GMT"
+    assert timedelta() < took < timedelta(seconds=next(now))
