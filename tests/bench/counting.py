@@ -71,8 +71,9 @@ def requests_of_a_call(lab: Lab) -> Iterator[Result]:
     def settle(rows: int) -> None:
         answer = host.ask("POST", "/trigger/poll")
         answer.raise_for_status()
-        wait_until(lambda: len(states := storage.states()) == rows and set(states) == {"submitted"})
-        wait_until(lambda: storage.depth() == 0)
+        wait_until(lambda: storage.depth() == 0, seconds=300)
+        if (states := storage.states()) != ["submitted"] * rows:
+            raise RuntimeError(f"{rows} calls were to be submitted: {len(states)} records, {set(states)}")
 
     with counted(lab, account) as (through, found):
         variables = lab.variables(through, system.settings())
