@@ -14,6 +14,9 @@ logging.getLogger("azure").setLevel(logging.WARNING)
 logging.getLogger("urllib3").setLevel(logging.WARNING)  # it writes down every URL, and that of a webhook is a secret
 
 STORAGE = "AzureWebJobsStorage"
+AS_BYTES = func.DataType.BINARY
+"""Of a message that is the text of a JSON object, the host would take the members for properties of the message: with a
+dequeueCount of "many" no function would ever be called, and such a message would come back for ever."""
 ANY_METHOD = tuple(func.HttpMethod)  # a wrong one gets a reason, not the host's bare 404
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
@@ -65,7 +68,7 @@ def reconcile_calls(timer: func.TimerRequest) -> None:
             reconcile_last_days(parts.timed_reconciler, days)
 
 
-@app.queue_trigger(arg_name="message", queue_name=CALL_QUEUE, connection=STORAGE)
+@app.queue_trigger(arg_name="message", queue_name=CALL_QUEUE, connection=STORAGE, data_type=AS_BYTES)
 def submit_call(message: func.QueueMessage) -> None:
     """Submit one message's calls. What it raises sends the message back to the queue, see host.json."""
     from cdr.calls.message import letter_of, text_of_body
@@ -78,7 +81,7 @@ def submit_call(message: func.QueueMessage) -> None:
         parts.queue.send_later(letter, parts.times.unconfigured_delay)
 
 
-@app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE)
+@app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE, data_type=AS_BYTES)
 def keep_poisoned(message: func.QueueMessage) -> None:
     """Record what the host gave up on."""
     from cdr.calls.message import letter_of, text_of_body

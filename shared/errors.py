@@ -21,6 +21,7 @@ PipelineError
             ApiFailed        the API itself answered that it failed at this call, and perhaps only at this one
         SubmissionUnknown    sent, but no answer: the claim is kept until its lease ends, because the API may still be
                              inserting, and two submissions of one call at the same moment can both get in
+        NoTimeLeft           not sent, because it might outlast the claim
         PartHeld             a worker has what turned out to be a part of this call: wait for him
         PhoneBookUnread      whose extension it is may stand in the phone system, which has never told so far
         TooManyRejections    something else than the calls must be wrong: stop rejecting, call a person
@@ -56,6 +57,10 @@ class InvalidConfig(ConfigError):
 
 class SourceMisconfigured(ConfigError):
     """The database refuses what the configuration asks of it."""
+
+
+class SourceVanished(SourceMisconfigured):
+    """The database has no such table, or no such column: it was renamed, moved or dropped, or never was there."""
 
 
 class PositionUnreadable(ConfigError):
@@ -132,6 +137,10 @@ class ApiUnreachable(ApiUnavailable):
 
 class SubmissionUnknown(TransientError):
     """The call was sent and no answer came: it may be in, or still on its way in."""
+
+
+class NoTimeLeft(TransientError):
+    """So little of the claim is left that the call was not sent: another delivery has all of it."""
 
 
 class PartHeld(TransientError):

@@ -26,6 +26,8 @@ EVENTS = {
     "source.ids_below_position": "the source's newest id is below what was read: calls that come now are not seen",
     "source.ends_went_back": "the source's newest call ended before one that was seen: an older state was put back",
     "source.emptied": "the source has no calls any more, although some were read",
+    "source.vanished": "the source's table, or a column of it, is not there any more: no calls are read",
+    "source.calls_named_anew": "calls.pbx_call_id was changed: calls that are read again would be entered once more",
     "source.stands_still": "there are no new calls, although there should be: a replica or a connector stands still",
     "source.recovered": "what was wrong with the source is over",
     "source.watch_failed": "whether the source stands still, or is another one, could not be looked at",

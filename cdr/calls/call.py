@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, Self
 
 COLUMNS = (
@@ -40,6 +41,9 @@ stay below the 48 KiB that a message may have before Base64."""
 
 UNDATED = "undated"
 """The ledger's day for what has no end time, or is shared by the rows of several days."""
+
+DIGEST = 32
+"""Hexadecimal digits."""
 
 INTEGERS_BELOW = 10**40
 """Longer than in any database, and short enough to be a name in the ledger."""
@@ -102,10 +106,16 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911 - a table of types
 
 @dataclass(frozen=True, slots=True)
 class CallKey:
-    """Where a call stands in the ledger: ``day`` groups calls for look-ups, ``name`` is unique within the day."""
+    """Where a call stands in the ledger: ``day`` groups calls for look-ups, ``name`` is unique within the day.
+
+    A name that is longer than a text may be on its way goes on as its beginning and a digest of the whole.
+    """
 
     day: str
     name: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", digested(self.name, MAX_TEXT))
 
     @property
     def around(self) -> Sequence[CallKey]:
@@ -114,6 +124,14 @@ class CallKey:
             return ()
         day = date.fromisoformat(self.day)
         return [CallKey((day + timedelta(days=away)).isoformat(), self.name) for away in (-1, 1)]
+
+
+def digested(text: str, longest: int) -> str:
+    """A text as it is, or as much of it as leaves room for a digest that tells it from others that begin alike."""
+    if len(text) <= longest:
+        return text
+    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
+    return f"{text[: longest - DIGEST - 1]}~{digest}"
 
 
 @dataclass(frozen=True, slots=True)

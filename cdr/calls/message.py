@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -55,7 +55,7 @@ class Message:
                 "since": self.first_tried_at.isoformat() if self.first_tried_at else None,
                 "replay_of": [self.replay_of.day, self.replay_of.name] if self.replay_of else None,
             }
-        return json.dumps(body, separators=(",", ":"))
+        return _text_of(body)
 
     def again(self, now: datetime) -> Self:
         """The same with one more try."""
@@ -86,9 +86,9 @@ Letter = Message | Unreadable
 """Whatever lies on the queue."""
 
 
-def pack(records: Iterable[CallRecord]) -> Iterator[Message]:
-    """Records on their way: each in a message of its own, so that all of them can be worked on side by side."""
-    return (Message((record,)) for record in records)
+def bytes_of(record: CallRecord) -> int:
+    """How much of a message it takes."""
+    return len(_text_of(_as_part(record))) + 1
 
 
 def letter_of(text: str) -> Letter:
@@ -106,6 +106,10 @@ def text_of_body(body: bytes) -> str:
         return b64decode(body, validate=True).decode("utf-8")
     except ValueError:
         return body.decode("utf-8", "replace")
+
+
+def _text_of(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, separators=(",", ":"))
 
 
 def _object_in(text: str) -> Mapping[str, Any]:

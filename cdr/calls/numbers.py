@@ -6,15 +6,18 @@ import re
 import unicodedata
 from urllib.parse import unquote
 
-_SCHEME = re.compile(r"(sips?|tel|callto):(//)?", re.IGNORECASE)
+_SCHEME = re.compile(r"(sips?|tel|callto|h323):(//)?", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"<([^<>]*)>")
 _DISPLAY_NAME = re.compile(r'^"(?:[^"\\]|\\.)*"\s*')
 _EXTENSION = re.compile(r"ext(?:ension)?(?:\.\s*|\s+|:\s*)([0-9]{1,20})", re.IGNORECASE)
+_REMARK = re.compile(r"(?:\s*\([^()]*[^\W\d_][^()]*\))+\s*$")
+_DIALLED_LATER = re.compile(r"(?<=[0-9)])\s*(?:,|(?:ext\.?|extension|x)\s*(?=[0-9]))[0-9,#*\s]*$", re.IGNORECASE)
 _LONGEST_VANITY = 20
 
 
 def plain(text: str) -> str:
-    """Without display name, scheme, host and parameters; 3CX's notation of an extension is the extension."""
+    """Without display name, scheme, host, parameters, a remark in brackets and what is dialled once somebody answered;
+    3CX's notation of an extension is the extension."""
     number = in_plain_digits(text).strip()
     if bracketed := _IN_BRACKETS.search(number):
         number = bracketed[1].strip()
@@ -27,7 +30,7 @@ def plain(text: str) -> str:
     user = user.partition(";")[0].partition("?")[0]
     if scheme:
         user = unquote(user).partition(":")[0] if at else unquote(re.sub(r":[0-9]{1,5}$", "", user))
-    return extension_in(user.strip())
+    return extension_in(_DIALLED_LATER.sub("", _REMARK.sub("", user)).strip())
 
 
 def extension_in(text: str) -> str:
@@ -38,7 +41,7 @@ def extension_in(text: str) -> str:
 
 def says_extension(text: str) -> bool:
     """Whether it is an extension by its notation, however many digits it has."""
-    return _EXTENSION.fullmatch(in_plain_digits(text).strip()) is not None
+    return _EXTENSION.fullmatch(_REMARK.sub("", in_plain_digits(text)).strip()) is not None
 
 
 def in_plain_digits(text: str) -> str:

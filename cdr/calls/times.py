@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from cdr.calls.call import INTEGERS_BELOW
 
-YEARS = range(1990, 9000)
+YEARS = range(1990, 2200)
 """What lies outside stands for "not yet": every engine and every writer of rows has a placeholder of its own, such as
 1900-01-01 or 9999-12-31."""
 
@@ -50,6 +50,8 @@ _WORDS = re.compile(
 
 def stands_for_no_time(value: Any) -> bool:
     """Whether a value of a column of times says that there is none yet. A text that makes no sense does not."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value == 0
     if not isinstance(value, str):
         return value is None
     text = value.strip().lower()

@@ -67,6 +67,7 @@ class FoldedCall:
     ``ended_at`` is None while a leg has no end. Where nobody talked ``owners`` is empty, and ``unanswered`` is the
     entry, unless nobody was addressed. As long as the call may not be logged there is neither. ``absent_flows`` are
     those that it was joined to and that have no legs here: perhaps on their way, though its legs miss nothing.
+    ``problem`` says what of it cannot be read; then nothing else is told of it.
     """
 
     id: str
@@ -78,6 +79,7 @@ class FoldedCall:
     owners: Mapping[OwnerPolicy, tuple[Entry, ...]] = field(default_factory=dict)
     unanswered: Entry | None = None
     absent_flows: frozenset[str] = frozenset()
+    problem: str | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -118,7 +120,10 @@ def records_of(
     if not (call.is_whole or after_wait or give_up):
         return []
     if not call.may_be_logged:
-        return [_record(call, {"problem": _problem(call.missing)})] if give_up else []
+        told = [_never_whole(call.missing), *([call.problem] if call.problem else [])]
+        return [_record(call, {"problem": "; ".join(told)})] if give_up else []
+    if call.problem:
+        return [_record(call, {"problem": call.problem})]
     entries = call.owners.get(options.owner, ())
     if entries and options.owner == "each":
         return [_record(call, _values(call, entry, options), f"{call.id}/{entry.extension or ''}") for entry in entries]
@@ -162,7 +167,7 @@ def _text(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def _problem(missing: Sequence[Missing]) -> str:
+def _never_whole(missing: Sequence[Missing]) -> str:
     """One sentence for people, with one leg of each kind as a way in."""
     kinds = {lack: [each.leg for each in missing if each.lack is lack] for lack in _MAY_STILL_BE_TALK}
     found = [

@@ -71,6 +71,10 @@ class RowPatience:
     look_for: timedelta = timedelta(seconds=12)
 
 
+FAR_AHEAD = timedelta(days=1)
+"""An end that is further ahead than time zones and clocks can be wrong stands for a call that is still on."""
+
+
 @dataclass(frozen=True, slots=True)
 class IdOrderReader:
     """A CallReader. ``timezone`` is that of the table's timestamps without an offset."""
@@ -123,23 +127,31 @@ class IdOrderReader:
             newest=newest,
             is_beyond=read.last is not None and newest is not None and newest < read.last,
             is_another=at_position is not None and not may_be_same(read.anchor, self.anchor_of(at_position)),
-            newest_at=self._moment_of(at_end) if at_end is not None else None,
+            newest_at=self._moment_of(at_end, "ended_at", "started_at") if at_end is not None else None,
         )
 
     def is_over(self, row: Row) -> bool:
-        if not row.ended or not self.patience.settle:
+        ended_at = self._moment_of(row, "ended_at") if row.ended else None
+        if ended_at is None:
             return row.ended
-        ended_at = self._moment_of(row)
-        return ended_at is None or self.clock.now() - ended_at >= self.patience.settle
+        return self.clock.now() - ended_at >= (self.patience.settle or -FAR_AHEAD)
+
+    def given_up(self, row: Row) -> Row:
+        """What is told of a row that does not end: also of one whose end is still to come."""
+        ended_at = self._moment_of(row, "ended_at") if row.ended else None
+        if ended_at is None or ended_at - self.clock.now() <= FAR_AHEAD:
+            return row
+        told = {"problem": "its end lies in the future"}
+        return replace(row, records=tuple(replace(each, values={**each.values, **told}) for each in row.records))
 
     @staticmethod
     def anchor_of(row: Row) -> Fingerprint:
         return fingerprint(row.records[0]) if row.records else ""
 
-    def _moment_of(self, row: Row) -> datetime | None:
-        """Of its end, or of its start while it has none, as far as it has such."""
+    def _moment_of(self, row: Row, *columns: str) -> datetime | None:
+        """In the first of the columns that has one."""
         for record in row.records[:1]:
-            for column in ("ended_at", "started_at"):
+            for column in columns:
                 with suppress(ValueError, OverflowError):
                     moment = datetime.fromisoformat(str(record.values.get(column)).strip())
                     return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
@@ -213,7 +225,8 @@ class _Reading:
                 return
             if not raw:
                 continue
-            page = [row for row in raw if id_position.is_looked_for(self.position, row.id)]
+            looked_for = (row for row in raw if id_position.is_looked_for(self.position, row.id))
+            page = [self.reader.given_up(row) if row.id in given_up else row for row in looked_for]
             seen = [Seen(row.id, self.reader.is_over(row) or row.id in given_up) for row in page]
             looked = id_position.look_again(self.position, seen, self.reader.clock.now())
             if is_all_there_is:

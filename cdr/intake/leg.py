@@ -89,6 +89,7 @@ class Leg:
     """Ids are lower-case text, times aware and in UTC. ``main_flow`` is the flow that this one was joined to, if any.
 
     ``base`` and ``originating`` name the legs that it came from, ``continued_in`` the one that it went on in.
+    ``problem`` is a sentence that says what of it cannot be read: its call cannot be told of.
     """
 
     id: str
@@ -107,6 +108,7 @@ class Leg:
     answered_at: datetime | None = None
     ended_at: datetime | None = None
     offload_id: int | None = None
+    problem: str | None = None
 
     @property
     def person(self) -> Side | None:
@@ -136,6 +138,7 @@ def leg_of(row: RawColumns) -> Leg:
         answered_at=time_in(row, "cdr_answered_at"),
         ended_at=time_in(row, "cdr_ended_at"),
         offload_id=whole_number_in(row, "offload_id"),
+        problem=text_in(row, "problem"),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from uuid import uuid4
 
 from cdr.calls.call_queue import CallQueue
-from cdr.calls.message import pack
+from cdr.calls.packing import ONE_EACH, Packing
 from cdr.intake.ports import (
     Batch,
     CallReader,
@@ -46,6 +46,7 @@ class Poller:
     lease: timedelta
     start_from: StartFrom = "beginning"
     watch: SourceWatch | None = None
+    packing: Packing = ONE_EACH
     seen_queue: CallQueue | None = None
     poison_queue: CallQueue | None = None
 
@@ -115,7 +116,7 @@ class _Poll:
     def _take(self, batch: Batch) -> None:
         """First the queue, then the position: the other way round, a crash in between would lose the calls."""
         self.poller.positions.check_size(batch.position)
-        self.poller.queue.send_all(pack(batch.records))
+        self.poller.queue.send_all(self.poller.packing.pack(batch.records))
         self.rows_read += batch.read
         self.queued += len(batch.records)
         began = self.lease.stored.began if self.lease.stored else None
@@ -123,6 +124,12 @@ class _Poll:
 
     def _save(self, stored: StoredPosition) -> None:
         self.lease = self.poller.positions.save(self.lease, stored, self.poller.clock.now(), self.poller.lease)
+
+    def note(self, failure: Exception) -> None:
+        """What a failure says of a source that was read before."""
+        watch = self.poller.watch
+        if watch is not None and self.lease.stored is not None and isinstance(failure, PipelineError):
+            self.memory = watch.failed(self.lease.memory, failure)
 
     def release(self, result: str, error: str | None = None) -> int:
         """:returns: how long the poll took, in milliseconds"""
@@ -163,6 +170,7 @@ def _poll(poller: Poller) -> PollOutcome:
         return PollOutcome("overtaken", run.rows_read, run.queued)
     except Exception as exc:
         # Also what should not be: a defect must not keep the lease, or hide behind a storage that failed as well.
+        run.note(exc)
         shown = str(exc) if isinstance(exc, PipelineError) else log.mask_numbers(str(exc))
         with suppress(StorageUnavailable):
             run.release("failed", f"{type(exc).__name__}: {shown}")

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Protocol
 
 from cdr.calls.call import CallRecord
+from shared.errors import PipelineError
 
 Position = str
 """How far a source has been read, as text that only this source understands."""
@@ -163,6 +164,9 @@ class SourceWatch(Protocol):
     def look(self, reader: CallReader, position: Position, memory: Memory, queued: int) -> Memory:
         """After a poll that began at a position and queued so many calls. Whatever fails here is no failure of the
         poll: nothing is raised."""
+
+    def failed(self, memory: Memory, error: PipelineError) -> Memory:
+        """After a poll that came to nothing, of a source that was read before. Nothing is raised."""
 
     def forget(self, memory: Memory) -> Memory:
         """Reading starts over, so what was found out about its position says nothing any more."""

@@ -201,7 +201,7 @@ class _Reading:
                 log.event("row.vanished", level=logging.WARNING, row_id=flow)
             self.position = time_position.vanished(self.position, set(some) - found)
             if records or self.position != before:
-                yield self._batch(records, len(some))
+                yield replace(self._batch(records, len(some)), is_news=False)
 
     def _take(self, flows: Sequence[str], found: set[str]) -> list[CallRecord]:
         """The records of the calls that these flows belong to, as far as their time has come; the others wait.

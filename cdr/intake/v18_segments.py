@@ -131,6 +131,20 @@ def calls_of(rows: Iterable[RawColumns]) -> list[FoldedCall]:
     return [call_of(own[0], [segment_of(row) for row in own if text_in(row, "seg_id")]) for own in by_call.values()]
 
 
+def unreadable_call(row: RawColumns) -> FoldedCall:
+    """A call of which some column cannot be read, as ``problem`` says: nothing is waited for, nor told of it."""
+    call_id = text_in(row, "call_id") or ""
+    return FoldedCall(
+        id=call_id,
+        flows=(call_id,),
+        legs=(),
+        missing=(),
+        started_at=_time_in(row, "call_started_at"),
+        ended_at=_time_in(row, "call_ended_at"),
+        problem=text_in(row, "problem") or "its segments cannot be read",
+    )
+
+
 def call_of(row: RawColumns, segments: Iterable[Segment]) -> FoldedCall:
     """A call out of its segments, in whatever order they come. ``row`` is any of its rows, for the call's own columns.
 

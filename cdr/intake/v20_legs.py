@@ -75,6 +75,7 @@ def _folded(legs: Mapping[str, Leg]) -> FoldedCall:
         missing=tuple(_missing(legs)),
         started_at=min(started, default=None),
         ended_at=max(ended) if len(ended) == len(legs) else None,
+        problem=next((leg.problem for leg in legs.values() if leg.problem), None),
         absent_flows=frozenset(leg.main_flow for leg in legs.values() if leg.main_flow is not None).difference(flows),
     )
     if not call.may_be_logged or call.ended_at is None:

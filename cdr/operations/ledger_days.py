@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from cdr.calls.call import UNDATED, CallKey, Job, State
 from cdr.calls.fingerprint import facts, fingerprint, may_be_same
-from cdr.calls.rules import row_key
+from cdr.calls.rules import CallRules, call_key, row_key
 from cdr.operations.ports import LedgerEntry, LedgerRecords
 
 DAYS_AT_ONCE = 5
@@ -38,7 +38,7 @@ class Standing(Enum):
 @dataclass
 class LedgerDays:
     """The ledger's records of some days (UTC, both included) and around them. A claim that ran out before
-    ``stalled_before`` has lost its message."""
+    ``stalled_before`` has lost its message. ``former`` are rules by which calls had other names, once."""
 
     records: LedgerRecords
     first: date
@@ -46,6 +46,7 @@ class LedgerDays:
     stalled_before: datetime
     again: str | None = None
     """A reason for which calls were skipped or rejected."""
+    former: CallRules | None = None
     claims: int = 0
     """How many calls workers have in hand, or have put back: their messages are somewhere."""
     _days: dict[str, Mapping[str, LedgerEntry]] = field(default_factory=dict)
@@ -81,11 +82,15 @@ class LedgerDays:
             yield from self._unseen[day].values()
 
     def _entry_of(self, job: Job) -> LedgerEntry | None:
+        former = call_key(job.record, self.former) if self.former is not None else None
+        found = self._own(job.key, job) or self._under_another_key(job)
+        return found or (self._own(former, job) if former is not None else None)
+
+    def _own(self, key: CallKey, job: Job) -> LedgerEntry | None:
         """The call's record, or its own where the call's is by another row."""
-        entry = self._at(job.key)
+        entry = self._at(key)
         is_by_it = entry is not None and entry.record_id in (None, job.record.id)
-        own = entry if is_by_it else self._at(row_key(job.key, job.record.id))
-        return own or self._under_another_key(job)
+        return entry if is_by_it else self._at(row_key(key, job.record.id))
 
     def _under_another_key(self, job: Job) -> LedgerEntry | None:
         """The same call of the same row, as a change of ``calls.pbx_call_id`` leaves it behind."""

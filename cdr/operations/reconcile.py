@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from cdr.calls.call import CallRecord, Job
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Message
+from cdr.calls.packing import ONE_EACH, Packing
 from cdr.calls.rules import CallRules, job_of
-from cdr.intake.ports import CallReader, CallSource, PositionStore, StoredPosition
+from cdr.intake.ports import CallReader, CallSource, Kept, PositionStore, StoredPosition
 from cdr.operations.ledger_days import LedgerDays, Standing
 from cdr.operations.ports import LedgerRecords
+from cdr.operations.watch_memory import Remembered
 from shared import log
 from shared.clock import Clock
 from shared.errors import DaysForgotten, PipelineError, PositionOfAnotherSource
@@ -40,6 +42,7 @@ class Reconciler:
     keep: timedelta
     time_budget: timedelta
     most_at_once: int = 10_000
+    packing: Packing = ONE_EACH
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +137,13 @@ class _Comparison:
         self._reconciler = reconciler
         self._span = tuple(datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
         self._deadline = reconciler.clock.now() + reconciler.time_budget
-        self._stored = _position(reconciler)
+        kept = reconciler.positions.read()
+        self._stored = _position(reconciler, kept)
         self._depth = reconciler.queue.depth()
         stalled_before = reconciler.clock.now() - reconciler.stalled_after
-        self._days = LedgerDays(reconciler.records, first, last, stalled_before, again)
+        self._days = LedgerDays(
+            reconciler.records, first, last, stalled_before, again, _former_rules(reconciler.rules, kept)
+        )
         self._rows = self._not_polled = self._before_start = 0
         self._recorded = self._changed_late = 0
         self._late_ids: list[str] = []
@@ -177,12 +183,11 @@ class _Comparison:
     def result(self, *, queue_missing: bool) -> Reconciliation:
         surplus = sorted(self._days.without_a_call(), key=_in_order) if self._is_complete else []
         absent = sorted(self._open[Standing.ABSENT], key=_end_of)
-        on_queue = min(len(absent), max(0, self._depth - self._days.claims))
+        on_queue = min(len(absent), self._most_on_queue())
         missing = [*self._open[Standing.LOST], *absent[: len(absent) - on_queue]]
         changed, again = self._open[Standing.CHANGED], self._open[Standing.AGAIN]
         if queue_missing:
-            places = [*((job, self._days.old_place(job)) for job in (*missing, *changed)), *((j, j.key) for j in again)]
-            self._reconciler.queue.send_all(Message((job.record,), replay_of=place) for job, place in places)
+            self._reconciler.queue.send_all(self._letters([*missing, *changed], again))
         return Reconciliation(
             rows=self._rows,
             recorded=self._recorded,
@@ -203,9 +208,26 @@ class _Comparison:
             complete=self._is_complete,
         )
 
+    def _most_on_queue(self) -> int:
+        """A message that a worker has looked at has claims; any other may be full."""
+        most = self._reconciler.packing.most_calls
+        return most * max(0, self._depth - -(-self._days.claims // most))
 
-def _position(reconciler: Reconciler) -> StoredPosition | None:
-    stored = reconciler.positions.read().stored
+    def _letters(self, open_jobs: Sequence[Job], again: Sequence[Job]) -> Iterator[Message]:
+        """One that has a record elsewhere takes along where, in a message of its own."""
+        places = [*((job, self._days.old_place(job)) for job in open_jobs), *((job, job.key) for job in again)]
+        yield from self._reconciler.packing.pack([job.record for job, place in places if place is None])
+        yield from (Message((job.record,), replay_of=place) for job, place in places if place is not None)
+
+
+def _former_rules(rules: CallRules, kept: Kept) -> CallRules | None:
+    """Those by which calls had their names before the template was changed."""
+    template = Remembered.from_text(kept.memory).named_before
+    return replace(rules, pbx_call_id=template or None) if template is not None else None
+
+
+def _position(reconciler: Reconciler, kept: Kept) -> StoredPosition | None:
+    stored = kept.stored
     if stored is not None and stored.source != reconciler.source.name:
         raise PositionOfAnotherSource(
             f"3cx.source is {reconciler.source.name}, but what was polled so far is of {stored.source}"

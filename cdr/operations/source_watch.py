@@ -17,11 +17,13 @@ from cdr.operations.call_hours import calls_expected
 from cdr.operations.watch_memory import Finding, Kind, Remembered
 from shared import log
 from shared.clock import Clock
-from shared.errors import PipelineError, SourceMisconfigured
+from shared.errors import PipelineError, SourceMisconfigured, SourceVanished
 
 TELL_EVERY = timedelta(hours=1)
 """While it lasts."""
 ASK_EVERY = timedelta(minutes=5)
+NAMED_ANEW_FOR = timedelta(days=7)
+"""So long it stands in the status: about as far back as anybody reads again."""
 
 WAY_OUT = "start over at a point of your choice (POST /trigger/start-over)"
 
@@ -36,12 +38,15 @@ class NewestCall(Protocol):
 @dataclass(frozen=True, slots=True)
 class SourceWatcher:
     """A SourceWatch. Calls may reach the source so much later than the phone system as ``delay`` says; without
-    ``newest_call`` there is only the usual course of a week to tell from whether it stands still."""
+    ``newest_call`` there is only the usual course of a week to tell from whether it stands still. ``named_by`` is the
+    template of pbxCallId, empty for the one that fits every source.
+    """
 
     clock: Clock
     hours: Hours
     delay: timedelta
     newest_call: NewestCall | None = None
+    named_by: str = ""
 
     def look(self, reader: CallReader, position: Position, memory: Memory, queued: int) -> Memory:
         known, now = Remembered.from_text(memory), self.clock.now()
@@ -57,7 +62,17 @@ class SourceWatcher:
         known = self._asked(known, bearings.newest_at, queued, now)
         if still := self._stands_still(known, now):
             found = {**found, Kind.STANDS_STILL: still}
+        found = {**found, **named_anew(self.named_by, known, now)}
+        if known.named_by != self.named_by:
+            known = replace(known, named_by=self.named_by, named_before=known.named_by)
         return replace(known, findings=_told(known, found, now)).to_text()
+
+    def failed(self, memory: Memory, error: PipelineError) -> Memory:
+        if not isinstance(error, SourceVanished):
+            return memory
+        known = Remembered.from_text(memory)
+        found = {each.kind: each.detail for each in known.findings} | {Kind.VANISHED: log.mask_numbers(str(error))}
+        return replace(known, findings=_told(known, found, self.clock.now())).to_text()
 
     def forget(self, memory: Memory) -> Memory:
         known = Remembered.from_text(memory)
@@ -109,6 +124,16 @@ def what_is_wrong(bearings: Bearings, known: Remembered) -> Mapping[Kind, str]:
     return _lasting(known)
 
 
+def named_anew(template: str, known: Remembered, now: datetime) -> Mapping[Kind, str]:
+    """Calls have other names than they had: who reads one again under its new name does not find its old record."""
+    before = known.finding(Kind.NAMED_ANEW)
+    if known.named_by is not None and template != known.named_by:
+        was, is_now = (f"{each!r}" if each else "the default" for each in (known.named_by, template))
+        sentence = f"calls.pbx_call_id was {was} and is {is_now}: do not start over at calls from before the change"
+        return {Kind.NAMED_ANEW: sentence}
+    return {Kind.NAMED_ANEW: before.detail} if before and now - before.since < NAMED_ANEW_FOR else {}
+
+
 def _lasting(known: Remembered) -> Mapping[Kind, str]:
     found = known.finding(Kind.STARTED_AGAIN)
     return {Kind.STARTED_AGAIN: found.detail} if found else {}
@@ -132,9 +157,15 @@ def _told(known: Remembered, wrong: Mapping[Kind, str], now: datetime) -> tuple[
 
 
 def _finding(kind: Kind, detail: str, before: Finding | None, now: datetime) -> Finding:
-    if before is not None and now - before.told_at < TELL_EVERY:
+    if kind.is_told_once:
+        is_news = before is None or before.detail != detail
+        since = now
+    else:
+        is_news = before is None or now - before.told_at >= TELL_EVERY
+        since = before.since if before else now
+    if before is not None and not is_news:
         return replace(before, detail=detail)
-    found = Finding(kind, detail, before.since if before else now, now)
+    found = Finding(kind, detail, since, now)
     _tell(found)
     return found
 
@@ -152,3 +183,7 @@ def _tell(found: Finding) -> None:
             log.event("source.emptied", level=logging.WARNING, detail=detail, since=since)
         case Kind.STANDS_STILL:
             log.event("source.stands_still", level=logging.WARNING, detail=detail, since=since)
+        case Kind.VANISHED:
+            log.event("source.vanished", level=logging.ERROR, detail=detail, since=since)
+        case Kind.NAMED_ANEW:
+            log.event("source.calls_named_anew", level=logging.WARNING, detail=detail, since=since)

@@ -21,11 +21,18 @@ class Kind(StrEnum):
     ENDS_GONE = "ends_went_back"
     EMPTIED = "emptied"
     STANDS_STILL = "stands_still"
+    VANISHED = "vanished"
+    NAMED_ANEW = "calls_named_anew"
 
     @property
     def hides_calls(self) -> bool:
         """Calls are surely not seen, or will not be, until a person acts."""
-        return self in (Kind.STARTED_AGAIN, Kind.BEYOND)
+        return self in (Kind.STARTED_AGAIN, Kind.BEYOND, Kind.VANISHED)
+
+    @property
+    def is_told_once(self) -> bool:
+        """It was a person's own doing."""
+        return self is Kind.NAMED_ANEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +48,17 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """``newest_at`` is of the latest call that was ever seen at the source's end. ``ahead_since``: since then the phone
-    system knows of a later call than the source has, as it said when it was asked, at ``asked_at``."""
+    system knows of a later call than the source has, as it said when it was asked, at ``asked_at``. ``named_by`` is the
+    template of pbxCallId, None before the first look, and ``named_before`` the one before the last change.
+    """
 
     findings: tuple[Finding, ...] = ()
     hours: CallHours = field(default_factory=CallHours)
     newest_at: datetime | None = None
     ahead_since: datetime | None = None
     asked_at: datetime | None = None
+    named_by: str | None = None
+    named_before: str | None = None
 
     def finding(self, kind: Kind) -> Finding | None:
         return next((found for found in self.findings if found.kind is kind), None)
@@ -58,9 +69,13 @@ class Remembered:
         try:
             kept = json.loads(text)
             return cls(
-                tuple(_finding(each) for each in kept["findings"]),
-                CallHours.from_text(kept["hours"]),
-                *(_moment(kept[name]) for name in ("newest_at", "ahead_since", "asked_at")),
+                findings=tuple(_finding(each) for each in kept["findings"]),
+                hours=CallHours.from_text(kept["hours"]),
+                newest_at=_moment(kept["newest_at"]),
+                ahead_since=_moment(kept["ahead_since"]),
+                asked_at=_moment(kept["asked_at"]),
+                named_by=kept.get("named_by"),
+                named_before=kept.get("named_before"),
             )
         except (ValueError, TypeError, KeyError, RecursionError):
             return cls()
@@ -75,6 +90,8 @@ class Remembered:
             "newest_at": self.newest_at,
             "ahead_since": self.ahead_since,
             "asked_at": self.asked_at,
+            "named_by": self.named_by,
+            "named_before": self.named_before,
         }
         return json.dumps(state, separators=(",", ":"), default=datetime.isoformat)
 

@@ -18,8 +18,8 @@ class ApiBreaker:
 
     It is down when it was not reached, refuses us, or failed at ``strangers`` different calls in a row: one call that
     always fails says nothing about the others. While it is down one message every ``probe_every`` may try; the first
-    that succeeds opens the way for all. A failure that nobody has seen again for ``forget_after`` says nothing more.
-    However long the API asks not to be asked, after ``longest_wait`` it is.
+    that succeeds opens the way for all. A failure that nobody has seen again for ``forget_after`` says nothing more,
+    be it of the API or at one call. However long the API asks not to be asked, after ``longest_wait`` it is.
     """
 
     probe_every: timedelta = timedelta(seconds=5)
@@ -29,7 +29,7 @@ class ApiBreaker:
     _lock: Lock = field(default_factory=Lock, repr=False)
     _next_probe: datetime = LONG_AGO
     _forget_at: datetime = LONG_AGO
-    _suspects: set[CallKey] = field(default_factory=set)
+    _suspects: dict[CallKey, datetime] = field(default_factory=dict)
     _last_failure: str = ""
 
     def may_try(self, now: datetime) -> bool:
@@ -54,7 +54,7 @@ class ApiBreaker:
     def failed_at(self, call: CallKey, now: datetime, why: str) -> None:
         """The API failed at one call, or never answered: which of the two is at fault, others will tell."""
         with self._lock:
-            self._suspects.add(call)
+            self._suspects = {c: at for c, at in self._suspects.items() if now - at < self.forget_after} | {call: now}
             if len(self._suspects) >= self.strangers:
                 self._fail(now, why, self.probe_every)
 

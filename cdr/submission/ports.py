@@ -73,13 +73,13 @@ class CallLedger(Protocol):
         since. If that record is another row's, it stays, under that row's own key.
         """
 
-    def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
-        """Record how the call ended. That the API has it is a fact, and recorded even if the claim was lost meanwhile;
-        anything else is left to whoever has the claim now. If that is another row, this one's record gets a key of its
-        own."""
+    def settle(self, ends: Sequence[tuple[Claim, Settlement]], now: datetime) -> None:
+        """Record how the calls ended. That the API has one is a fact, and recorded even if the claim was lost
+        meanwhile; anything else is left to whoever has the claim now. If that is another row, this one's record gets a
+        key of its own. When it raises, any number of them may be recorded."""
 
-    def give_back(self, claim: Claim, error: str, now: datetime) -> None:
-        """Let the next delivery of the message claim the call at once, and remember why. That it may have been sent
+    def give_back(self, claims: Sequence[tuple[Claim, str]], now: datetime) -> None:
+        """Let the next delivery of a message claim these calls at once, and remember why. That one may have been sent
         under an earlier claim is remembered too."""
 
     def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cdr.calls.message import Message
 from cdr.submission.ports import Held
-from shared.errors import ApiFailed, ApiUnavailable, PipelineError, StorageUnavailable, SubmissionUnknown
+from shared.errors import ApiFailed, ApiUnavailable, NoTimeLeft, PipelineError, StorageUnavailable, SubmissionUnknown
 
 Hindrance = PipelineError | Held
 """Why a call could not be settled now."""
@@ -30,47 +29,32 @@ class Patience:
     after_the_lease: timedelta = timedelta(seconds=5)
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
-    delay: timedelta
+def is_given_up(hindrance: Hindrance, message: Message, now: datetime, patience: Patience) -> bool:
+    """Whether a call that could not be settled is not tried any more."""
+    return _can_be_given_up(hindrance) and _age(message, now) >= patience.give_up_after
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    pass
-
-
-def decide(
+def delay_after(
     hindrance: Hindrance,
     message: Message,
     now: datetime,
-    random: Callable[[], float],
+    drawn: float,
     patience: Patience,
     *,
     alone: bool = False,
-) -> Again | GiveUp:
-    """What becomes of a call that could not be settled.
+    is_rest: bool = False,
+) -> timedelta:
+    """When a call that could not be settled is tried again.
 
-    ``random`` yields numbers from 0 up to 1. ``alone`` says that the API is not known to be down for others.
+    ``drawn`` is a random number from 0 up to 1. ``alone`` says that the API is not known to be down for others,
+    ``is_rest`` that others of the message had their turn: who only waited for his is next. Where nobody had one,
+    storage must be slow, and needs less to do.
     """
-    if _can_be_given_up(hindrance) and _age(message, now) >= patience.give_up_after:
-        return GiveUp()
-    return again(hindrance, message, now, random, patience, alone=alone)
-
-
-def again(
-    hindrance: Hindrance,
-    message: Message,
-    now: datetime,
-    random: Callable[[], float],
-    patience: Patience,
-    *,
-    alone: bool = False,
-) -> Again:
-    """The same for what is not given up, however old it is."""
+    if isinstance(hindrance, NoTimeLeft) and is_rest:
+        return timedelta()
     may_be_the_call = alone and isinstance(hindrance, ApiFailed | SubmissionUnknown)
     longest = patience.longest_delay_alone if may_be_the_call else patience.longest_delay
-    return Again(max(_delay(message.tries, longest, random, patience), _before_that_in_vain(hindrance, now, patience)))
+    return max(_delay(message.tries, longest, drawn, patience), _before_that_in_vain(hindrance, now, patience))
 
 
 def is_over(message: Message, unanswered_at: datetime, patience: Patience) -> bool:
@@ -81,17 +65,17 @@ def is_over(message: Message, unanswered_at: datetime, patience: Patience) -> bo
 
 def _can_be_given_up(hindrance: Hindrance) -> bool:
     """Not what is no fault of the call's, nor what may be on its way in: first its claim has to run out."""
-    return not isinstance(hindrance, StorageUnavailable | SubmissionUnknown | Held)
+    return not isinstance(hindrance, NoTimeLeft | StorageUnavailable | SubmissionUnknown | Held)
 
 
 def _age(message: Message, now: datetime) -> timedelta:
     return now - message.first_tried_at if message.first_tried_at else timedelta()
 
 
-def _delay(tries: int, longest: timedelta, random: Callable[[], float], patience: Patience) -> timedelta:
+def _delay(tries: int, longest: timedelta, drawn: float, patience: Patience) -> timedelta:
     """Less up to a fifth, so that not all messages come back at once."""
     doubled: timedelta = min(patience.first_delay * 2 ** min(tries, 10), longest)
-    return doubled * (1 - random() / 5)
+    return doubled * (1 - drawn / 5)
 
 
 def _before_that_in_vain(hindrance: Hindrance, now: datetime, patience: Patience) -> timedelta:

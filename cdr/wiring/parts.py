@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cdr import __version__
+from cdr.wiring.once import once
 from cdr.wiring.ports import (
     CALL_QUEUE,
     GROUPS_TABLE,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cdr.operations.retention import Cleaner
     from cdr.operations.status import Overview
     from cdr.submission.poison import PoisonKeeper
-    from cdr.submission.submit import Worker
+    from cdr.submission.worker import Worker
 
 __all__ = [
     "CALL_QUEUE",
@@ -89,27 +89,29 @@ class Parts(Ports):
             queue=self.queue,
             positions=self.positions,
             clock=self.clock,
-            time_budget=timedelta(seconds=three_cx.polling_interval_seconds) * self.times.poll_share_of_interval,
+            time_budget=self.times.poll_budget(timedelta(seconds=three_cx.polling_interval_seconds)),
             lease=self.times.poll_lease,
             start_from=plans.start_from(three_cx),
             watch=self.source_watch,
+            packing=self.times.packing,
             seen_queue=self.seen_queue,
             poison_queue=self.seen_poison_queue,
         )
 
-    @cached_property
+    @once
     def source_watch(self) -> SourceWatch:
         from cdr.operations.source_watch import SourceWatcher
         from cdr.wiring import plans
 
         settings = self.settings
         hours, delay = plans.make_hours(settings.business_hours), plans.leg_patience(settings.three_cx).overlap
-        return SourceWatcher(self.clock, hours, delay, self.newest_call)
+        return SourceWatcher(self.clock, hours, delay, self.newest_call, settings.calls.pbx_call_id or "")
 
-    @cached_property
+    @once
     def worker(self) -> Worker:
         from cdr.submission.breakers import RejectionBreaker
-        from cdr.submission.submit import Worker
+        from cdr.submission.hands import Hands
+        from cdr.submission.worker import Worker
         from cdr.wiring import plans
 
         settings = self.settings
@@ -127,6 +129,7 @@ class Parts(Ports):
             budget=self.times.submit_budget,
             longest_attempt=self.times.longest_attempt,
             rules=plans.call_rules(settings),
+            hands=Hands(self.times.calls_at_once),
             addresses=self.addresses,
         )
 
@@ -144,7 +147,7 @@ class Parts(Ports):
 
         return plans.watched_groups(self.settings)
 
-    @cached_property
+    @once
     def group_check(self) -> GroupCheck:
         from cdr.groups.check import GroupCheck
         from cdr.wiring import plans
@@ -182,7 +185,7 @@ class Parts(Ports):
             group_store=None if isinstance(groups.members, NoMembers) else self.seen_group_store,
         )
 
-    @cached_property
+    @once
     def health(self) -> HealthCheck:
         from cdr.operations.health import HealthCheck
 
@@ -241,6 +244,7 @@ class Parts(Ports):
             stalled_after=self.times.stalled_after,
             keep=timedelta(days=self.settings.ledger.keep_days),
             time_budget=budget,
+            packing=self.times.packing,
         )
 
     @property

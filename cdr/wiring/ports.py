@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cdr.wiring.once import once
 from cdr.wiring.times import Times
 from cdr.wiring.xapi_clients import XapiClients
 from shared import log
@@ -19,7 +20,7 @@ from shared.clock import Clock, SystemClock
 from shared.config.intervals import Intervals, Uncommon, intervals_in
 from shared.config.written import read_file
 from shared.config.yaml_text import Plain
-from shared.errors import InvalidConfig, SourceMisconfigured
+from shared.errors import InvalidConfig, SourceMisconfigured, StorageUnavailable
 
 if TYPE_CHECKING:
     from cdr.calls.call_queue import CallQueue
@@ -57,8 +58,8 @@ class Ports:
     ) -> None:
         self.environment = environment
         self.root = root
-        self._own_clock = SystemClock() if clock is None else None
-        self.clock: Clock = clock or self._own_clock or SystemClock()
+        self.clock: Clock = clock or SystemClock()
+        self._own_clock = self.clock if isinstance(self.clock, SystemClock) else None
         self.times = times or Times()
         self.page_size = page_size
         self.started_at = self.clock.now()
@@ -70,7 +71,7 @@ class Ports:
             self._written = exc
         self._replaced = frozenset(replacements)
         for name, part in replacements.items():
-            if not isinstance(getattr(type(self), name, None), cached_property):
+            if not isinstance(getattr(type(self), name, None), once):
                 raise TypeError(f"there is no part {name}")
             setattr(self, name, part)
 
@@ -105,7 +106,7 @@ class Ports:
         three_cx, groups = judged.three_cx, judged.call_groups
         return Intervals(three_cx.polling_interval_seconds, groups.alert_check_interval_minutes, judged.reconcile.every)
 
-    @cached_property
+    @once
     def _judged(self) -> Settings | InvalidConfig:
         if isinstance(self._written, InvalidConfig):
             return self._written
@@ -116,13 +117,13 @@ class Ports:
         except InvalidConfig as exc:
             return exc
 
-    @cached_property
+    @once
     def source(self) -> CallSource:
         from cdr.wiring.sources import make_source
 
         return make_source(self.settings, self.root, self.clock, self.page_size, self.xapi_clients)
 
-    @cached_property
+    @once
     def newest_call(self) -> NewestCall | None:
         """The REST API, where another source is read: it knows of calls that do not get there any more."""
         three_cx = self.settings.three_cx
@@ -132,7 +133,7 @@ class Ports:
 
         return XapiCallLog(self.xapi_clients.client_of(three_cx.xapi, "3cx.xapi", self.settings))
 
-    @cached_property
+    @once
     def api(self) -> CallApi:
         from cdr.edges.call_logger.auth import make_auth
         from cdr.edges.call_logger.calls import RestCallApi
@@ -147,7 +148,7 @@ class Ports:
             clock=self.clock,
         )
 
-    @cached_property
+    @once
     def alerts(self) -> AlertApi:
         from cdr.edges.call_logger.alerts import RestAlertApi
         from cdr.edges.call_logger.auth import make_auth
@@ -156,14 +157,14 @@ class Ports:
         timeout = timedelta(seconds=api.timeout_seconds)
         return RestAlertApi(api.base_url, timeout=timeout, auth=make_auth(api.auth), ca_file=api.ca_file)
 
-    @cached_property
+    @once
     def notifier(self) -> Notifier:
         from cdr.edges.alert_webhooks import Webhook, WebhookNotifier
 
         hooks = self.settings.call_groups.notify
         return WebhookNotifier([Webhook(hook.type, hook.url.get_secret_value()) for hook in hooks])
 
-    @cached_property
+    @once
     def members(self) -> MemberSource:
         from cdr.groups.members import StaticMemberSource, UnreadableMembers
         from shared.config.groups import DatabaseMembers, XapiMembers
@@ -184,67 +185,75 @@ class Ports:
             case _:
                 return StaticMemberSource({group.id: group.members or () for group in groups.monitored_groups})
 
-    @cached_property
+    @once
     def account(self) -> StorageAccount:
         from cdr.edges.storage.account import StorageAccount
 
         return StorageAccount(self.environment, clock=self._own_clock)
 
-    @cached_property
+    @once
     def queue(self) -> CallQueue:
         from cdr.edges.storage.queue import StorageCallQueue
 
         return StorageCallQueue(self.account, CALL_QUEUE)
 
-    @cached_property
+    @once
     def poison_queue(self) -> CallQueue:
         from cdr.edges.storage.queue import StorageCallQueue
 
         return StorageCallQueue(self.account, POISON_QUEUE)
 
-    @cached_property
+    @once
     def positions(self) -> PositionStore:
         from cdr.edges.storage.positions import TablePositionStore
 
+        self._agree_on_the_time()
         return TablePositionStore(self.account, STATE_TABLE)
 
-    @cached_property
+    @once
     def ledger(self) -> CallLedger:
         from cdr.edges.storage.ledger_claims import TableCallLedger
 
         return TableCallLedger(self.account, LEDGER_TABLE)
 
-    @cached_property
+    @once
     def records(self) -> LedgerRecords:
         from cdr.edges.storage.ledger_records import TableLedgerRecords
 
         return TableLedgerRecords(self.account, LEDGER_TABLE)
 
-    @cached_property
+    @once
     def group_store(self) -> GroupStore:
         from cdr.edges.storage.groups import TableGroupStore
 
+        self._agree_on_the_time()
         return TableGroupStore(self.account, GROUPS_TABLE)
 
-    @cached_property
+    def _agree_on_the_time(self) -> None:
+        """Leases are taken by a time that all share, the very first one too: one that a clock far ahead has taken would
+        keep the others out for as long. Where storage does not tell it, no lease is taken either."""
+        with suppress(StorageUnavailable):
+            self.account.tell_time()
+
+    @once
     def directory(self) -> Directory | None:
         from cdr.wiring.who_is_who import make_directory
 
         return make_directory(self.settings, self.root, self.xapi_clients)
 
-    @cached_property
+    @once
     def phone_books(self) -> PhoneBookStore:
         from cdr.edges.storage.phone_book import TablePhoneBookStore
 
         return TablePhoneBookStore(self.account, PHONE_BOOK_TABLE)
 
-    @cached_property
+    @once
     def looks(self) -> LookStore:
         from cdr.edges.storage.phone_book import TableLookStore
 
         return TableLookStore(self.account, PHONE_BOOK_TABLE)
 
-    @cached_property
+    @once
     def addresses(self) -> Addresses:
         from cdr.submission.addresses import Addresses
 
@@ -255,41 +264,41 @@ class Ports:
 
     # The same for people who look at it: they are told sooner that there is no answer. A replacement is so for all.
 
-    @cached_property
+    @once
     def seen_queue(self) -> CallQueue:
         from cdr.edges.storage.queue import StorageCallQueue
 
         return self.queue if "queue" in self._replaced else StorageCallQueue(self._hasty_account, CALL_QUEUE)
 
-    @cached_property
+    @once
     def seen_poison_queue(self) -> CallQueue:
         from cdr.edges.storage.queue import StorageCallQueue
 
         is_replaced = "poison_queue" in self._replaced
         return self.poison_queue if is_replaced else StorageCallQueue(self._hasty_account, POISON_QUEUE)
 
-    @cached_property
+    @once
     def seen_positions(self) -> PositionStore:
         from cdr.edges.storage.positions import TablePositionStore
 
         is_replaced = "positions" in self._replaced
         return self.positions if is_replaced else TablePositionStore(self._hasty_account, STATE_TABLE)
 
-    @cached_property
+    @once
     def seen_records(self) -> LedgerRecords:
         from cdr.edges.storage.ledger_records import TableLedgerRecords
 
         is_replaced = "records" in self._replaced
         return self.records if is_replaced else TableLedgerRecords(self._hasty_account, LEDGER_TABLE)
 
-    @cached_property
+    @once
     def seen_group_store(self) -> GroupStore:
         from cdr.edges.storage.groups import TableGroupStore
 
         is_replaced = "group_store" in self._replaced
         return self.group_store if is_replaced else TableGroupStore(self._hasty_account, GROUPS_TABLE)
 
-    @cached_property
+    @once
     def _hasty_account(self) -> StorageAccount:
         from cdr.edges.storage.account import HASTY, StorageAccount
 

@@ -46,6 +46,8 @@ class TimerTrigger:
 class QueueTrigger:
     queue: str
     connection_string: str = field(repr=False)
+    is_binary: bool = False
+    """It has messages as bytes. The members of a text that is JSON would hide the message's own properties in Azure."""
 
     def __str__(self) -> str:
         return f"queueTrigger {self.queue}"
@@ -187,7 +189,7 @@ def _queue(binding: Mapping[str, Any], environ: Mapping[str, str]) -> QueueTrigg
         QueueClient.from_connection_string(connection_string, queue).close()
     except ValueError as exc:
         raise FunctionError(f"its connection, the setting {setting}, holds no connection string") from exc
-    return QueueTrigger(queue, connection_string)
+    return QueueTrigger(queue, connection_string, str(binding.get("dataType", "")).lower() == "binary")
 
 
 def _http(binding: Mapping[str, Any], _: Mapping[str, str]) -> HttpTrigger:

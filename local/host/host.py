@@ -133,6 +133,7 @@ class FunctionHost:
             run=functools.partial(self._invoker.invoke, function),
             submit=self._invoker.submit,
             lease=self._times.queue_lease,
+            is_binary=trigger.is_binary,
         )
 
     def describe(self) -> str:

@@ -71,6 +71,7 @@ class QueueListener:
         run: Callable[[func.QueueMessage], object],
         submit: Callable[[Callable[[LeasedMessage], None], LeasedMessage], object],
         lease: timedelta,
+        is_binary: bool = False,
     ) -> None:
         connections = settings.batch_size + settings.new_batch_threshold + 1
         poison = poison_queue_of(queue)
@@ -80,6 +81,7 @@ class QueueListener:
         self._run = run
         self._submit = submit
         self._lease = lease
+        self._is_binary = is_binary
         self._pauses = Pauses(min(settings.max_polling_interval, LONGEST_PAUSE), random.Random())
         self._trouble: str | None = None
         self._leased: set[LeasedMessage] = set()
@@ -177,7 +179,7 @@ class QueueListener:
 
     def _run_and_settle(self, leased: LeasedMessage) -> None:
         deliveries = leased.message.dequeue_count or 1
-        message = _decoded(leased.message, is_base64=self._settings.is_base64)
+        message = _decoded(leased.message, is_base64=self._settings.is_base64, is_binary=self._is_binary)
         if self._is_stopping:
             leased.show_again_in(timedelta(0))
         elif message is None:
@@ -229,15 +231,16 @@ def function_message(**fields: Any) -> func.QueueMessage:
     return message
 
 
-def _decoded(message: QueueMessage, *, is_base64: bool) -> func.QueueMessage | None:
+def _decoded(message: QueueMessage, *, is_base64: bool, is_binary: bool) -> func.QueueMessage | None:
     """What the function gets, or None where the text is not in the encoding of host.json."""
     text: str = message.content or ""
     try:
         body = base64.b64decode("".join(text.split()), validate=True) if is_base64 else text.encode()
     except ValueError:
         return None
+    own_id = None if is_binary else _id_in(body)
     return function_message(
-        id=_id_in(body) or message.id,
+        id=own_id or message.id,
         body=body,
         dequeue_count=message.dequeue_count,
         expiration_time=message.expires_on,

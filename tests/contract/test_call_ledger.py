@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -79,7 +79,7 @@ def test_a_claim_that_ran_out_goes_to_the_next_who_knows_that_it_may_have_been_s
 
 def test_a_claim_given_back_lets_the_next_in_at_once_who_is_told_why(bench: Bench, ledger: CallLedger) -> None:
     assert ledger.last_error(KEY) is None
-    ledger.give_back(claimed(ledger), "ApiUnavailable: the API answered 503", LATER)
+    ledger.give_back([(claimed(ledger), "ApiUnavailable: the API answered 503")], LATER)
     assert bench.open().last_error(KEY) == "ApiUnavailable: the API answered 503"
     again = claimed(bench.open(), now=LATER)
     assert again.attempts == 2
@@ -90,7 +90,7 @@ def test_what_may_have_been_sent_is_remembered_beyond_a_claim_that_was_given_bac
     bench: Bench, ledger: CallLedger
 ) -> None:
     claimed(ledger)
-    ledger.give_back(claimed(ledger, now=EXPIRED), "ApiUnavailable", EXPIRED)
+    ledger.give_back([(claimed(ledger, now=EXPIRED), "ApiUnavailable")], EXPIRED)
     assert claimed(bench.open(), now=EXPIRED).unanswered_at == EXPIRED
 
 
@@ -105,7 +105,7 @@ def test_whoever_lost_the_claim_to_another_row_records_its_end_under_its_own_key
 ) -> None:
     lost = claimed(ledger)
     claimed(bench.open(), make_job(8, "call-7"), EXPIRED)
-    ledger.settle(lost, SKIPPED, LATER)
+    ledger.settle([(lost, SKIPPED)], LATER)
     own = bench.record(row_key(KEY, "7"))
     assert (own.state, own.row_id, bench.record().state) == (State.SKIPPED, "7", State.CLAIMED)
 
@@ -118,7 +118,7 @@ def test_whoever_lost_the_claim_to_another_row_records_its_end_under_its_own_key
 def test_a_call_that_the_api_has_cannot_be_claimed_and_says_which_row_brought_it(
     ledger: CallLedger, settlement: Settlement, answer: AlreadySubmitted
 ) -> None:
-    ledger.settle(claimed(ledger), settlement, NOW)
+    ledger.settle([(claimed(ledger), settlement)], NOW)
     assert ledger.claim([make_job(8, "call-7")], EXPIRED, LEASE) == [answer]
 
 
@@ -126,10 +126,10 @@ def test_a_call_that_the_api_has_cannot_be_claimed_and_says_which_row_brought_it
 def test_a_call_that_did_not_go_to_the_api_can_be_claimed_again_at_once(
     bench: Bench, ledger: CallLedger, settlement: Settlement
 ) -> None:
-    ledger.settle(claimed(ledger), settlement, NOW)
+    ledger.settle([(claimed(ledger), settlement)], NOW)
     again = claimed(bench.open())
     assert (again.attempts, again.unanswered_at) == (2, None)
-    ledger.settle(again, SUBMITTED, LATER)
+    ledger.settle([(again, SUBMITTED)], LATER)
     record = bench.record()
     assert (record.state, record.reason, record.detail, record.entry_id) == (State.SUBMITTED, "created", "", "a1b2")
 
@@ -140,7 +140,7 @@ def test_another_rows_reason_stays_under_its_own_key(
     bench: Bench, ledger: CallLedger, settlement: Settlement, way: str
 ) -> None:
     """Two rows may share a pbxCallId; that the first is not logged must still be found once the second one is."""
-    ledger.settle(claimed(ledger), settlement, NOW)
+    ledger.settle([(claimed(ledger), settlement)], NOW)
     before, other = bench.record(), make_job(8, "call-7")
     if way == "claimed":
         claimed(ledger, other)
@@ -165,7 +165,7 @@ def test_of_two_that_claim_at_the_same_moment_one_gets_it(bench: Bench) -> None:
 
                 claims = [answer for answer in pool.map(ask, ledgers) if isinstance(answer, Claim)]
                 assert len(claims) == 1
-            ledgers[0].settle(claims[0], SKIPPED, now)
+            ledgers[0].settle([(claims[0], SKIPPED)], now)
             assert bench.record(job.key).state is State.SKIPPED
 
 
@@ -178,14 +178,14 @@ def test_a_call_of_any_name_has_a_place_of_its_own(bench: Bench, ledger: CallLed
     for job in jobs:
         assert claimed(ledger, job).attempts == 1
     assert [bench.record(job.key).row_id for job in jobs] == [job.record.id for job in jobs]
-    ledger.settle(claimed(ledger, jobs[0], EXPIRED), REJECTED, EXPIRED)
+    ledger.settle([(claimed(ledger, jobs[0], EXPIRED), REJECTED)], EXPIRED)
     assert [rejected.key for rejected in bench.records.rejected()] == [jobs[0].key]
 
 
 @pytest.mark.parametrize("character", ["x", "漢", "😀", "\x00"])
 def test_a_row_of_any_length_that_can_travel_is_kept_whole(bench: Bench, ledger: CallLedger, character: str) -> None:
     job = make_job(**dict.fromkeys(COLUMNS[1:], character * 255))
-    ledger.settle(claimed(ledger, job), REJECTED, NOW)
+    ledger.settle([(claimed(ledger, job), REJECTED)], NOW)
     assert bench.records.letter(KEY) == message_of(job)
 
 
@@ -198,7 +198,7 @@ def test_a_call_whose_day_has_changed_is_still_the_same(bench: Bench, ledger: Ca
     (answer,) = bench.open().claim([moved], LATER, LEASE)
     assert isinstance(answer, Held)
     assert answer.until == NOW + LEASE
-    ledger.settle(claim, SUBMITTED, LATER)
+    ledger.settle([(claim, SUBMITTED)], LATER)
     assert bench.open().claim([moved], EXPIRED, LEASE) == [AlreadySubmitted("7")]
     record = bench.record(moved.key)
     assert record is not None
@@ -222,23 +222,60 @@ def test_of_two_who_claim_a_call_under_two_days_at_once_not_both_get_it(bench: B
 # Several at once
 
 
-def test_several_new_calls_are_claimed_together_and_settled_each_by_itself(bench: Bench, ledger: CallLedger) -> None:
-    jobs = [make_job(n) for n in range(5)]
-    first, *others = ledger.claim(jobs, NOW, LEASE)
-    assert [answer.key for answer in (first, *others)] == [job.key for job in jobs]
-    assert {answer.attempts for answer in (first, *others)} == {1}
-    ledger.settle(first, SUBMITTED, NOW)
-    ledger.settle(others[0], REJECTED, NOW)
-    ledger.give_back(others[1], "why", NOW)
-    states = [bench.record(job.key).state for job in jobs]
-    assert states == [State.SUBMITTED, State.REJECTED, State.CLAIMED, State.CLAIMED, State.CLAIMED]
-    assert [bench.record(job.key).claimed_until for job in jobs[2:]] == [NOW, EXPIRED, EXPIRED]
+def several_claimed(ledger: CallLedger, jobs: Sequence[Job], now: datetime = NOW) -> list[Claim]:
+    claims = [answer for answer in ledger.claim(jobs, now, LEASE) if isinstance(answer, Claim)]
+    assert [claim.key for claim in claims] == [job.key for job in jobs]
+    return claims
+
+
+def test_several_are_claimed_settled_and_given_back_together(bench: Bench, ledger: CallLedger) -> None:
+    jobs = [make_job(n, day=DAY if n < 4 else "2026-11-21") for n in range(6)]
+    claims = several_claimed(ledger, jobs)
+    assert {claim.attempts for claim in claims} == {1}
+    ledger.settle(list(zip(claims[:4], (SUBMITTED, REJECTED, SKIPPED, SUBMITTED), strict=True)), NOW)
+    ledger.give_back([(claim, f"why {claim.key.name}") for claim in claims[4:]], LATER)
+    found = [bench.record(job.key) for job in jobs]
+    assert [record.state.value for record in found[:4]] == ["submitted", "rejected", "skipped", "submitted"]
+    assert [record.row_id for record in found] == ["0", "1", "2", "3", "4", "5"]
+    assert [(record.claimed_until, record.last_error) for record in found[4:]] == [
+        (LATER, "why call-4"),
+        (LATER, "why call-5"),
+    ]
+
+
+def test_several_that_are_known_are_claimed_together_each_with_what_came_before(
+    bench: Bench, ledger: CallLedger
+) -> None:
+    jobs = [make_job(n) for n in range(4)]
+    ledger.give_back([(claimed(ledger, jobs[0]), "why")], NOW)
+    claimed(ledger, jobs[1])
+    ledger.settle([(claimed(ledger, make_job(9, "call-2")), REJECTED)], NOW)
+    claims = several_claimed(bench.open(), jobs, EXPIRED)
+    came_before = [(claim.attempts, claim.last_error, claim.unanswered_at) for claim in claims]
+    assert came_before == [(2, "why", None), (2, None, NOW), (2, None, None), (1, None, None)]
+    assert bench.record(row_key(jobs[2].key, "9")).state is State.REJECTED
+    ledger.settle([(claim, SKIPPED) for claim in claims], EXPIRED)
+    assert {bench.record(job.key).state for job in jobs} == {State.SKIPPED}
+
+
+def test_of_two_who_claim_the_same_calls_at_once_each_call_has_one(bench: Bench) -> None:
+    jobs = [make_job(n) for n in range(20)]
+    for now in (NOW, EXPIRED):  # new, then known
+        start = threading.Barrier(2)
+
+        def ask(ledger: CallLedger, now: datetime = now, start: threading.Barrier = start) -> Any:
+            start.wait(10)
+            return ledger.claim(jobs, now, LEASE)
+
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(ask, [bench.open(), bench.open()]))
+        assert [sum(isinstance(a, Claim) for a in both) for both in zip(*answers, strict=True)] == [1] * len(jobs)
 
 
 TAKEN: dict[str, tuple[Callable[[CallLedger], object], type, int]] = {
     "in hand": (claimed, Held, 1),
-    "submitted": (lambda ledger: ledger.settle(claimed(ledger), SUBMITTED, NOW), AlreadySubmitted, 1),
-    "rejected": (lambda ledger: ledger.settle(claimed(ledger), REJECTED, NOW), Claim, 2),
+    "submitted": (lambda ledger: ledger.settle([(claimed(ledger), SUBMITTED)], NOW), AlreadySubmitted, 1),
+    "rejected": (lambda ledger: ledger.settle([(claimed(ledger), REJECTED)], NOW), Claim, 2),
     "run out": (lambda ledger: claimed(ledger, now=NOW - LEASE), Claim, 2),
 }
 
@@ -252,7 +289,7 @@ def test_where_one_of_several_is_taken_each_gets_its_own_answer(
     answers = bench.open().claim(jobs, NOW, LEASE)
     assert [type(found) for found in answers] == [Claim, answer, Claim, Claim, Claim]
     assert [bench.record(job.key).attempts for job in jobs] == [1, attempts, 1, 1, 1]
-    ledger.settle(answers[2], SKIPPED, NOW)
+    ledger.settle([(answers[2], SKIPPED)], NOW)
     assert bench.record(jobs[2].key).state is State.SKIPPED
 
 
@@ -276,6 +313,7 @@ class Intrusion:
     def __init__(self, bench: Bench) -> None:
         self.bench, self.ledger = bench, bench.open()
         self.stale = claimed(self.ledger, now=NOW - LEASE)
+        self.other = claimed(self.ledger, make_job(5))
         self.live = claimed(bench.open())
 
 
@@ -285,9 +323,11 @@ INTRUSIONS: dict[str, Callable[[Intrusion], object]] = {
     "a claim for another row": lambda i: i.ledger.claim([make_job(8, "call-7")], LATER, LEASE),
     "what the host gave up on": lambda i: i.ledger.record(KEY, message_of(make_job()), REJECTED, LATER),
     "a replay that went elsewhere": lambda i: i.ledger.record(KEY, None, SKIPPED, LATER),
-    "a late rejection": lambda i: i.ledger.settle(i.stale, REJECTED, LATER),
-    "a late skip": lambda i: i.ledger.settle(i.stale, SKIPPED, LATER),
-    "a late give-back": lambda i: i.ledger.give_back(i.stale, "too late", LATER),
+    "a late rejection": lambda i: i.ledger.settle([(i.stale, REJECTED)], LATER),
+    "a late skip": lambda i: i.ledger.settle([(i.stale, SKIPPED)], LATER),
+    "a late give-back": lambda i: i.ledger.give_back([(i.stale, "too late")], LATER),
+    "late rejections": lambda i: i.ledger.settle([(i.stale, REJECTED), (i.other, REJECTED)], LATER),
+    "late give-backs": lambda i: i.ledger.give_back([(i.other, "why"), (i.stale, "too late")], LATER),
     "a replay's mark": lambda i: i.bench.records.mark_replayed(KEY, LATER),
     "the cleaning": lambda i: list(i.bench.records.remove_settled(EXPIRED, EXPIRED)),
 }
@@ -299,15 +339,16 @@ def test_a_claim_in_hand_is_left_alone_whoever_comes_by(bench: Bench, intrude: C
     before = bench.record()
     intrude(intrusion)
     assert bench.record() == before
-    intrusion.ledger.settle(intrusion.live, REJECTED, LATER)
+    assert bench.record(intrusion.other.key).claimed_until in (EXPIRED, LATER), "the others get what they came for"
+    intrusion.ledger.settle([(intrusion.live, REJECTED)], LATER)
     assert bench.record().state is State.REJECTED
 
 
 def test_that_the_api_has_a_call_is_recorded_even_by_a_worker_that_lost_its_claim(bench: Bench) -> None:
     intrusion = Intrusion(bench)
-    intrusion.ledger.settle(intrusion.stale, SUBMITTED, LATER)
+    intrusion.ledger.settle([(intrusion.stale, SUBMITTED)], LATER)
     assert bench.record().state is State.SUBMITTED
-    bench.open().settle(intrusion.live, REJECTED, LATER)
+    bench.open().settle([(intrusion.live, REJECTED)], LATER)
     assert bench.record().state is State.SUBMITTED
 
 
@@ -323,7 +364,7 @@ def test_who_has_a_call_is_told_to_whoever_wants_to_record_it(bench: Bench) -> N
 def test_a_settled_call_keeps_why_and_its_row_only_for_a_replay(
     bench: Bench, ledger: CallLedger, settlement: Settlement
 ) -> None:
-    ledger.settle(claimed(ledger), settlement, LATER)
+    ledger.settle([(claimed(ledger), settlement)], LATER)
     record = bench.record()
     assert (record.state, record.reason, record.detail) == (settlement.state, settlement.reason, settlement.detail)
     assert (record.row_id, record.entry_id, record.settled_at) == ("7", settlement.entry_id, LATER)
@@ -331,13 +372,13 @@ def test_a_settled_call_keeps_why_and_its_row_only_for_a_replay(
 
 
 def test_of_an_endless_detail_or_error_the_beginning_is_kept(bench: Bench, ledger: CallLedger) -> None:
-    ledger.give_back(claimed(ledger), "e" * 100_000, NOW)
-    ledger.settle(claimed(ledger), replace(REJECTED, detail="d" * 100_000), NOW)
+    ledger.give_back([(claimed(ledger), "e" * 100_000)], NOW)
+    ledger.settle([(claimed(ledger), replace(REJECTED, detail="d" * 100_000))], NOW)
     assert (bench.record().detail, bench.record().last_error) == ("d" * 2_000, "e" * 2_000)
 
 
 def test_a_claim_that_ran_out_while_nobody_came_can_still_be_settled(bench: Bench, ledger: CallLedger) -> None:
-    ledger.settle(claimed(ledger), REJECTED, EXPIRED + LEASE)
+    ledger.settle([(claimed(ledger), REJECTED)], EXPIRED + LEASE)
     assert bench.record().state is State.REJECTED
 
 
@@ -364,9 +405,9 @@ def test_a_call_that_nobody_has_is_recorded_and_can_be_claimed_again(
 ) -> None:
     claim = claimed(ledger, now=NOW - LEASE)
     if settlement:
-        ledger.settle(claim, settlement, NOW)
+        ledger.settle([(claim, settlement)], NOW)
     assert ledger.record(KEY, message_of(make_job()), REJECTED, NOW) == Recorded()
-    ledger.give_back(claim, "too late", NOW)
+    ledger.give_back([(claim, "too late")], NOW)
     assert (bench.record().state, bench.record().attempts, bench.record().last_error) == (State.REJECTED, 1, None)
     assert bench.records.letter(KEY) == message_of(make_job())
     assert ledger.record(KEY, None, SKIPPED, LATER) == Recorded()
@@ -378,7 +419,7 @@ def test_a_call_that_nobody_has_is_recorded_and_can_be_claimed_again(
 def test_what_the_api_has_is_not_recorded_as_anything_else(
     bench: Bench, ledger: CallLedger, settlement: Settlement
 ) -> None:
-    ledger.settle(claimed(ledger), settlement, NOW)
+    ledger.settle([(claimed(ledger), settlement)], NOW)
     before = bench.record()
     answer = ledger.record(KEY, message_of(make_job(8, "call-7")), REJECTED, LATER)
     assert answer == AlreadySubmitted("7", as_part=settlement is MERGED)
@@ -408,11 +449,11 @@ def test_a_claim_that_was_carried_out_although_its_answer_was_lost_is_ones_own(
     claim = claimed(table, now=EXPIRED)
     assert claim.attempts == 2
     line.fail_next("PATCH", fault)
-    table.give_back(claim, "why", EXPIRED)
+    table.give_back([(claim, "why")], EXPIRED)
     line.fail_next("POST", fault)
     answers = table.claim([make_job(1), make_job(2)], NOW, LEASE)
     for answer in answers:
-        table.settle(answer, REJECTED, EXPIRED)
+        table.settle([(answer, REJECTED)], EXPIRED)
     assert line.is_sound
     assert [azurite_bench.record(make_job(n).key).state for n in (1, 2)] == [State.REJECTED] * 2
     assert claimed(table, now=EXPIRED).attempts == 3
@@ -425,7 +466,7 @@ def test_a_settlement_or_record_whose_answer_was_lost_is_there_once(
 ) -> None:
     claim = claimed(table)
     line.fail_next("PATCH", fault)
-    table.settle(claim, settlement, NOW)
+    table.settle([(claim, settlement)], NOW)
     assert azurite_bench.record().state is settlement.state
     line.fail_next("POST", fault)
     own = CallKey(UNDATED, "row-7")
@@ -447,14 +488,14 @@ def test_a_lost_answer_does_not_hide_that_another_worker_has_the_call(table: Cal
 
 
 class Meddler(StorageTransport):
-    """A line on which somebody is always quicker: he acts before requests of one method, so often."""
+    """A line on which somebody is always quicker: he acts before requests of a method (None: of any), so often."""
 
-    def __init__(self, method: str, times: int, act: Callable[[], object]) -> None:
+    def __init__(self, method: str | None, times: int, act: Callable[[], object]) -> None:
         super().__init__(connect_s=USUAL.connect_s, answer_s=USUAL.answer_s)
         self.method, self.times, self.act = method, times, act
 
     def send(self, request: HttpRequest, **options: Any) -> HttpResponse:
-        if request.method == self.method and self.times:
+        if self.method in (None, request.method) and self.times:
             self.times -= 1
             self.act()
         return super().send(request, **options)
@@ -465,13 +506,45 @@ def meddled_with(storage: Storage, bench: AzuriteBench, meddler: Meddler) -> Cal
     return TableCallLedger(account, bench.name)
 
 
-def test_new_calls_of_one_day_are_claimed_in_one_request(storage: Storage, azurite_bench: AzuriteBench) -> None:
+@each_fault
+def test_what_is_claimed_and_settled_together_although_an_answer_was_lost_is_ones_own(
+    azurite_bench: AzuriteBench, table: CallLedger, line: Line, fault: Fault
+) -> None:
+    jobs = [make_job(n) for n in range(3)]
+    line.fail_next("POST", fault)
+    several_claimed(table, jobs)
+    line.fail_next("POST", "sound", fault)  # the inserts are refused, the updates get lost
+    claims = several_claimed(table, jobs, EXPIRED)
+    assert {(claim.attempts, claim.unanswered_at) for claim in claims} == {(2, NOW)}
+    line.fail_next("POST", fault)
+    table.give_back([(claim, "why") for claim in claims], EXPIRED)
+    claims = several_claimed(table, jobs, EXPIRED)
+    assert {(claim.attempts, claim.last_error, claim.unanswered_at) for claim in claims} == {(3, "why", EXPIRED)}
+    line.fail_next("POST", fault)
+    table.settle(list(zip(claims, (SUBMITTED, SKIPPED, REJECTED), strict=True)), EXPIRED)
+    assert line.is_sound
+    assert [azurite_bench.record(job.key).state.value for job in jobs] == ["submitted", "skipped", "rejected"]
+
+
+def test_many_cost_few_requests(storage: Storage, azurite_bench: AzuriteBench) -> None:
     requests: list[int] = []
-    ledger = meddled_with(storage, azurite_bench, Meddler("POST", 99, lambda: requests.append(1)))
+    counting = Meddler(None, 999, lambda: requests.append(1))
+    ledger, jobs = meddled_with(storage, azurite_bench, counting), [make_job(n) for n in range(24)]
+
+    def cost(of: Callable[[], Any]) -> int:
+        requests.clear()
+        of()
+        return len(requests)
+
     ledger.last_error(KEY)
-    requests.clear()
-    ledger.claim([make_job(n) for n in range(5)], NOW, LEASE)
-    assert len(requests) == 1
+    around = 2 * 2  # twelve names at a time
+    assert cost(lambda: ledger.claim([make_job(99)], NOW, LEASE)) == 1 + 2
+    assert cost(lambda: ledger.claim(jobs, NOW, LEASE)) == 1 + around
+    assert cost(lambda: ledger.claim(jobs, NOW, LEASE)) == 1 + 2, "all are in hand"
+    assert cost(lambda: ledger.claim(jobs, EXPIRED, LEASE)) == 1 + 2 + 1 + around, "they are known"
+    claims = several_claimed(ledger, jobs, EXPIRED + LEASE)
+    assert cost(lambda: ledger.settle([(claim, SUBMITTED) for claim in claims], NOW)) == 1
+    assert cost(lambda: ledger.give_back([(claim, "why") for claim in claims], NOW)) > len(jobs), "too late: one by one"
 
 
 @pytest.mark.parametrize(("times", "is_recorded"), [(1, True), (4, True), (5, False)])
@@ -498,7 +571,7 @@ def test_a_claim_is_settled_though_its_record_changes_meanwhile_but_not_for_ever
     touched = {"PartitionKey": DAY, "RowKey": KEY.name, "last_error": "touched"}
     ledger = meddled_with(storage, azurite_bench, Meddler("PATCH", times, lambda: entities.update_entity(touched)))
     with nullcontext() if is_settled else pytest.raises(StorageUnavailable, match="kept changing under us"):
-        ledger.settle(claim, REJECTED, NOW)
+        ledger.settle([(claim, REJECTED)], NOW)
     assert azurite_bench.record().state is (State.REJECTED if is_settled else State.CLAIMED)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from cdr.edges.storage.account import SETTING, StorageAccount
 from cdr.edges.storage.ledger_claims import TableCallLedger
 from cdr.submission.submit import Outcome, Worker, submit
+from cdr.wiring.parts import Parts
 from shared.clock import SystemClock
 from shared.errors import StorageUnavailable
 from tests.fakes.call_api import InMemoryCallApi
@@ -54,6 +56,18 @@ def test_one_message_twice_is_one_submission(storage: Storage, minutes: int, com
 def test_every_answer_tells_the_time_a_refusal_too(storage: Storage) -> None:
     clock = SystemClock(lambda: datetime.now(UTC) - timedelta(days=1))
     StorageAccount({SETTING: storage.connection_string}, clock=clock).tell_time()  # of a queue that is not there
+    assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=3)
+
+
+@pytest.mark.parametrize("whose", ["positions", "group_store"])
+def test_before_the_first_lease_is_taken_storage_has_told_the_time(
+    storage: Storage, tmp_path: Path, whose: str
+) -> None:
+    """One that is taken by a clock two hours ahead would keep everybody else out for as long."""
+    clock = SystemClock(lambda: datetime.now(UTC) + timedelta(hours=2))
+    parts = Parts({SETTING: storage.connection_string}, tmp_path, clock=clock)
+    assert not clock.has_heard
+    getattr(parts, whose)
     assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=3)
 
 

@@ -174,10 +174,10 @@ def test_a_write_whose_answer_was_lost_is_ones_own(table: TableGroupStore, line:
     line.fail_next("POST", fault)
     table.lease("first", NOW, LEASE)
     assert line.is_sound
-    line.fail_next("PUT", fault)
+    line.fail_next("PATCH", fault)
     table.release("first")
     assert line.is_sound
-    line.fail_next("PUT", fault)
+    line.fail_next("PATCH", fault)
     table.lease("second", NOW, LEASE)
     assert line.is_sound
     line.fail_next("PATCH", fault)
@@ -195,7 +195,7 @@ def test_a_write_whose_answer_was_lost_is_ones_own(table: TableGroupStore, line:
 def test_a_lost_answer_does_not_hide_that_another_check_was_first(line: Line, table: TableGroupStore) -> None:
     table.lease("first", NOW, LEASE)
     table.release("first")
-    line.interrupt_next("PUT", lambda: table.lease("second", NOW, LEASE))
+    line.interrupt_next("PATCH", lambda: table.lease("second", NOW, LEASE))
     with pytest.raises(LeaseHeld, match="same moment"):
         table.lease("third", NOW, LEASE)
     assert line.is_sound

@@ -43,7 +43,7 @@ def records(bench: Bench) -> LedgerRecords:
 def test_calls_are_counted_by_state_over_all_days(ledger: CallLedger, records: LedgerRecords) -> None:
     for number, day in enumerate(("2019-01-01", f"{datetime.now(UTC):%Y-%m-%d}", "2099-12-31", UNDATED)):
         for settlement in (SUBMITTED, SKIPPED, REJECTED)[: number or 3]:
-            ledger.settle(claimed(ledger, make_job(1, settlement.reason, day)), settlement, NOW)
+            ledger.settle([(claimed(ledger, make_job(1, settlement.reason, day)), settlement)], NOW)
         claimed(ledger, make_job(1, "under way", day))
     counted = records.count_states()
     assert counted.complete
@@ -69,18 +69,18 @@ def test_a_rejected_call_tells_the_extension_that_has_no_address_until_it_is_set
     bench: Bench, ledger: CallLedger, records: LedgerRecords
 ) -> None:
     unmapped = Settlement(State.REJECTED, Reason.UNMAPPED_EXTENSION, "no address", extension="0102")
-    ledger.settle(claimed(ledger), unmapped, NOW)
+    ledger.settle([(claimed(ledger), unmapped)], NOW)
     assert [rejected.extension for rejected in records.rejected()] == ["0102"]
-    ledger.settle(claimed(ledger, now=LATER), REJECTED, NOW)
+    ledger.settle([(claimed(ledger, now=LATER), REJECTED)], NOW)
     assert [rejected.extension for rejected in records.rejected()] == [None]
     assert bench.record().reason == REJECTED.reason
 
 
 def test_rejected_calls_are_listed_with_their_reasons_and_messages(ledger: CallLedger, records: LedgerRecords) -> None:
     other = CallKey(UNDATED, "message-1/2")
-    ledger.settle(claimed(ledger), REJECTED, NOW)
+    ledger.settle([(claimed(ledger), REJECTED)], NOW)
     ledger.record(other, GARBAGE, Settlement(State.REJECTED, Reason.INVALID_MESSAGE), LATER)
-    ledger.settle(claimed(ledger, make_job(8)), SKIPPED, NOW)
+    ledger.settle([(claimed(ledger, make_job(8)), SKIPPED)], NOW)
     assert sorted(records.rejected(), key=lambda rejected: rejected.settled_at) == [
         RejectedCall(KEY, "invalid_row", "ended_at: missing", NOW, None),
         RejectedCall(other, "invalid_message", "", LATER, None),
@@ -97,8 +97,8 @@ def test_what_is_known_of_a_days_calls_is_found_by_the_day_and_by_the_call(
     elsewhere = [make_job(5, day="2026-11-19"), make_job(6, day=UNDATED)]
     for job in (*jobs[:3], *elsewhere):
         claimed(ledger, job)
-    ledger.give_back(claimed(ledger, jobs[0], EXPIRED), "why", LATER)
-    ledger.settle(claimed(ledger, jobs[1], EXPIRED), SUBMITTED, LATER)
+    ledger.give_back([(claimed(ledger, jobs[0], EXPIRED), "why")], LATER)
+    ledger.settle([(claimed(ledger, jobs[1], EXPIRED), SUBMITTED)], LATER)
     ledger.record(jobs[3].key, Message((jobs[3].record,)), REJECTED, LATER)
     ledger.record(CallKey(UNDATED, "garbage"), GARBAGE, REJECTED, NOW)
 
@@ -121,7 +121,7 @@ def test_what_is_known_of_a_days_calls_is_found_by_the_day_and_by_the_call(
 def test_a_call_that_is_claimed_once_more_is_known_by_its_newest_record(
     ledger: CallLedger, records: LedgerRecords
 ) -> None:
-    ledger.settle(claimed(ledger, make_job(answered=False)), SKIPPED, NOW)
+    ledger.settle([(claimed(ledger, make_job(answered=False)), SKIPPED)], NOW)
     before = records.entry(KEY)
     claimed(ledger, make_job())
     after = records.entry(KEY)
@@ -134,7 +134,7 @@ def test_a_call_that_is_claimed_once_more_is_known_by_its_newest_record(
 
 
 def test_a_rejected_call_that_is_replayed_says_when_and_stays_rejected(bench: Bench, ledger: CallLedger) -> None:
-    ledger.settle(claimed(ledger), REJECTED, NOW)
+    ledger.settle([(claimed(ledger), REJECTED)], NOW)
     before = bench.record()
     bench.records.mark_replayed(KEY, LATER)
     assert bench.record() == replace(before, replayed_at=LATER)
@@ -154,7 +154,7 @@ def test_records_that_were_settled_long_ago_are_removed_and_claims_never(bench: 
         job = make_job(number, day=day or f"{then:%Y-%m-%d}")
         claim = claimed(ledger, job, then)
         if settlement:
-            ledger.settle(claim, settlement, then)
+            ledger.settle([(claim, settlement)], then)
         return job.key
 
     old = {
@@ -179,7 +179,7 @@ def test_hundreds_of_records_of_one_day_are_removed_in_steps(ledger: CallLedger,
     for n in range(0, 230, 100):
         jobs = [make_job(i, day="2026-01-01") for i in range(n, min(n + 100, 230))]
         for claim in ledger.claim(jobs, NOW - timedelta(days=300), LEASE):
-            ledger.settle(claim, SKIPPED, NOW - timedelta(days=300))
+            ledger.settle([(claim, SKIPPED)], NOW - timedelta(days=300))
     steps = records.remove_settled(NOW, NOW)
     assert 0 < next(steps) < 230
     assert records.count_states().counts[State.SKIPPED] > 0
@@ -199,5 +199,5 @@ def test_a_batch_of_which_one_record_is_claimed_meanwhile_waits_for_the_next_tim
     claim = claimed(ledger, next(job for job in jobs if azurite_bench.record(job.key)))
     assert list(steps) == [0]
     assert events.only("ledger.kept").items() >= {"level": "WARNING", "day": "2026-01-01", "records": 10}.items()
-    ledger.settle(claim, SKIPPED, NOW)
+    ledger.settle([(claim, SKIPPED)], NOW)
     assert azurite_bench.record(claim.key).state is State.SKIPPED

@@ -152,7 +152,37 @@ def test_times_that_are_none_are_of_no_leg_that_has_ended(sqlite: LegTable, even
         assert [one.ended_at for one in legs.ended_from(NINE, 10)] == [NINE + SECOND / 2]
         (unreadable,) = legs.legs_of([id_of("flow-3")], 10)
     assert (unreadable.id, unreadable.ended_at) == (id_of("leg-3"), None)
+    assert "cdr_ended_at" in (unreadable.problem or "")
     assert "cdr_ended_at" in events.only("row.unreadable")["reason"]
+
+
+FAILING: Mapping[str, str] = {
+    "sqlite": "json_extract('{', '$')",
+    "mariadb": "9223372036854775807 * LENGTH(cdr_id)",
+    "postgresql itself": "CAST(CAST(cdr_id AS text) AS integer)::text",
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_leg_over_which_the_database_fails_is_one_with_a_problem_and_holds_up_no_other(
+    name: str, copies: int, make_phone_system: MakePhoneSystem
+) -> None:
+    columns = COLUMNS_OF[name]
+    table = LegTable(_database(make_phone_system, columns), columns)
+    numbers = [1, 2, *[3] * copies, 4, 5]
+    table.insert(leg(number, f"flow-{number // 3}") | {"destination_dn_number": "200"} for number in numbers)
+    failing = f"CASE WHEN cdr_id = '{id_of('leg-3')}' THEN {FAILING[name]} ELSE destination_dn_number END"
+    select = f"SELECT {', '.join(table.names)} FROM cdroutput".replace(
+        "destination_dn_number", f"{failing} AS destination_dn_number"
+    )
+    with table.source(SystemClock(), LegPatience(), FoldOptions(), sql=select).connect() as reader:
+        found = {one.id: one for one in reader.table.legs_of([id_of("flow-0"), id_of("flow-1")], 10)}
+    broken = found.pop(id_of("leg-3"))
+    assert found.keys() == {id_of(f"leg-{number}") for number in (1, 2, 4, 5)}
+    assert {(one.problem, one.destination.number) for one in found.values()} == {(None, "200")}
+    assert (broken.ended_at, broken.flow, broken.destination.number) == (NINE, id_of("flow-1"), None)
+    assert "destination_dn_number cannot be read from the database" in (broken.problem or "")
 
 
 @pytest.mark.parametrize("written", ["2026-11-22 09:00:00", "2026-11-22 09:00:00.0", "2026-11-22T09:00:00Z"])

@@ -105,6 +105,26 @@ def test_the_cases_of_v18_give_their_right_answers(
         assert list(told.values()) == [[" ".join(_but_its_begin(entry)) for entry in entries] for entries in right]
 
 
+def test_a_call_over_whose_segments_the_database_fails_is_a_record_that_says_so_and_holds_up_no_other(
+    make_phone_system: MakePhoneSystem, clock: HandMovedClock
+) -> None:
+    system = make_phone_system("sqlite")
+    assert isinstance(system, SqlPhoneSystem)
+    tables = SegmentTables(system, "sqlite")
+    segments = v18_cases.CASES[0]["segments"]
+    tables.insert(row for number in (1, 2, 3) for row in v18_cases.rows_of(segments, call_id=number))
+    system.sql("ALTER TABLE cl_segments RENAME TO written")
+    columns = "id, call_id, seq_order, src_part_id, dst_part_id, start_time, end_time, type"
+    failing = "CASE call_id WHEN 2 THEN json_extract('{', '$') ELSE action_id END AS action_id"
+    system.sql(f"CREATE VIEW cl_segments AS SELECT {columns}, {failing} FROM written")
+    records = list(read_all(tables.source(clock, FoldOptions())))
+    assert [record.id for record in records] == ["1", "2", "3"]
+    problems = [record.values.get("problem") for record in records]
+    assert (problems[0], problems[2]) == (None, None)
+    assert "seg_action cannot be read from the database" in problems[1]
+    assert records[1].values["ended_at"].startswith("2026-11-22T10:")
+
+
 def _but_its_begin(written: str) -> Iterator[str]:
     """Of an entry as the cases write it; a record has the seconds whole, and does not tell when a talk began."""
     for word in written.split():

@@ -222,6 +222,18 @@ def test_what_1_0_0_stored_is_read_and_goes_on(storage: Storage) -> None:
         assert json.loads(entity["report"]) == json.loads(OF_1_0_0["report"])
 
 
+@pytest.mark.parametrize("until", ["2026-11-20T09:00:00Z", "", 5, True])
+def test_a_lease_that_cannot_be_read_is_held_for_as_long_as_ours_would_be(storage: Storage, until: str | int) -> None:
+    name = storage.new_name()
+    store = TablePositionStore(storage.account, name)
+    store.read()
+    plain, now = storage.plain_table(name), datetime.now(UTC)
+    plain.create_entity(OF_1_0_0 | {"leased_until": until, "state_0": SEVEN.text})
+    with pytest.raises(LeaseHeld):
+        store.lease("another", now + MINUTE / 2, MINUTE)
+    assert store.lease("another", now + 2 * MINUTE, MINUTE).stored == SEVEN
+
+
 @pytest.mark.parametrize("report", ["", "{", "5", "null", '{"at": "yesterday"}', '{"result": "finished"}'])
 def test_a_report_that_is_damaged_is_none(storage: Storage, report: str) -> None:
     name = storage.new_name()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -42,9 +43,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "ledger.claim of several": lambda account, name: TableCallLedger(account, name).claim(
         [make_job(1), make_job(2)], NOW, LEASE
     ),
-    "ledger.settle submitted": lambda account, name: TableCallLedger(account, name).settle(CLAIM, SUBMITTED, NOW),
-    "ledger.settle skipped": lambda account, name: TableCallLedger(account, name).settle(CLAIM, SKIPPED, NOW),
-    "ledger.give_back": lambda account, name: TableCallLedger(account, name).give_back(CLAIM, "why", NOW),
+    "ledger.settle submitted": lambda account, name: TableCallLedger(account, name).settle([(CLAIM, SUBMITTED)], NOW),
+    "ledger.settle skipped": lambda account, name: TableCallLedger(account, name).settle([(CLAIM, SKIPPED)], NOW),
+    "ledger.settle several": lambda account, name: TableCallLedger(account, name).settle(
+        [(CLAIM, SUBMITTED), (replace(CLAIM, key=make_job(8).key), SUBMITTED)], NOW
+    ),
+    "ledger.give_back": lambda account, name: TableCallLedger(account, name).give_back([(CLAIM, "why")], NOW),
     "ledger.record": lambda account, name: TableCallLedger(account, name).record(KEY, None, SKIPPED, NOW),
     "ledger.last_error": lambda account, name: TableCallLedger(account, name).last_error(KEY),
     "records.count_states": lambda account, name: TableLedgerRecords(account, name).count_states(),
@@ -91,6 +95,12 @@ def test_a_setting_that_is_missing_or_no_connection_string_is_named(operation: O
     assert SETTING in unavailable(operation, {SETTING: value})
 
 
+@pytest.mark.parametrize("name", ["acct..", "x" * 70])
+def test_an_account_whose_name_no_host_can_have_is_not_reached(operation: Operation, name: str) -> None:
+    value = f"DefaultEndpointsProtocol=https;AccountName={name};AccountKey=a2V5;EndpointSuffix=core.windows.net"
+    assert "storage was not reached" in unavailable(operation, {SETTING: value})
+
+
 @pytest.mark.parametrize("name", [SETTING, f"{SETTING}__queueServiceUri", f"{SETTING}__clientId"])
 def test_with_a_reference_to_a_vault_that_was_not_resolved_nothing_is_tried(operation: Operation, name: str) -> None:
     settings = {f"{SETTING}__accountName": "calls", name: "@Microsoft.KeyVault(SecretUri=https://vault.example/x)"}
@@ -109,8 +119,8 @@ def test_a_short_failure_is_sat_out(name: str, fault: Fault, storage: Storage, l
 GONE = {
     "claim": lambda ledger, claim: claimed(ledger).attempts == 1,
     "claim of several": lambda ledger, claim: len(ledger.claim([make_job(1), make_job(2)], NOW, LEASE)) == 2,
-    "settle": lambda ledger, claim: ledger.settle(claim, SUBMITTED, NOW) is None,
-    "give_back": lambda ledger, claim: ledger.give_back(claim, "why", NOW) is None,
+    "settle": lambda ledger, claim: ledger.settle([(claim, SUBMITTED)], NOW) is None,
+    "give_back": lambda ledger, claim: ledger.give_back([(claim, "why")], NOW) is None,
     "record": lambda ledger, claim: bool(ledger.record(KEY, None, SKIPPED, NOW)),
     "last_error": lambda ledger, claim: ledger.last_error(KEY) is None,
 }

@@ -18,6 +18,7 @@ from local.host.host import main
 
 HASTY = Times(
     longest_attempt=timedelta(seconds=2),
+    slow_attempt=timedelta(seconds=0.1),
     submit_budget=timedelta(seconds=3),
     claim_lease=timedelta(seconds=4),
     redelivery=timedelta(seconds=5),

@@ -85,6 +85,9 @@ def test_rolling_forward_and_back_in_mid_flow_loses_nothing_and_doubles_nothing(
     call_logger.faults.clear()
     again = start_host(sqlite_system, adapt=lambda config: config + LATER_MAPPED)
     wait_until(lambda: storage.depth() == 0 and "claimed" not in storage.states())
+    packed = again.ask("POST", "/trigger/replay", json={"reason": "invalid_message"}).json()
+    assert packed["queued"] > 0, "1.0.0 cannot read messages of several calls, and has kept them"
+    wait_until(lambda: storage.depth() == 0 and "claimed" not in storage.states())
     replayed = again.ask("POST", "/trigger/replay", json={"reason": "unmapped_extension"}).json()
     assert replayed["queued"] + sum(1 for name in call_logger.call_ids if name.endswith("5")) >= 13
     wait_until(lambda: storage.depth() == 0 and {"submitted", "skipped"} == set(storage.states()))

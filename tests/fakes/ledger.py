@@ -75,10 +75,10 @@ class InMemoryLedger(Fake):
             if not may_be_same(found.call, fingerprint(job.record)):
                 continue
             if found.final is not None:
-                self.settle(answer, Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID), now)
+                self._settle(answer, Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID), now)
                 return found.final
             if (held := found.held(now)) is not None:
-                self.give_back(answer, held.why, now)
+                self._give_back(answer, held.why, now)
                 return held
         return answer
 
@@ -97,7 +97,11 @@ class InMemoryLedger(Fake):
             version = self._write(key, replace(mine, claimed_until=until, in_hand=True, claimed_at=now))
             return Claim(key, row_id, version, until, attempts, found.last_error, found.unanswered_at)
 
-    def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
+    def settle(self, ends: Sequence[tuple[Claim, Settlement]], now: datetime) -> None:
+        for claim, settlement in ends:
+            self._settle(claim, settlement, now)
+
+    def _settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
         with self.operation("settle"):
             if settlement.state is State.SUBMITTED or self._is_current(claim):
                 found = self.records.get(claim.key) or LedgerRecord(State.CLAIMED, None, "")
@@ -106,7 +110,11 @@ class InMemoryLedger(Fake):
                 own = LedgerRecord(settlement.state, claim.record_id, "", claim.attempts)
                 self._write(row_key(claim.key, claim.record_id), _settled(own, settlement, now))
 
-    def give_back(self, claim: Claim, error: str, now: datetime) -> None:
+    def give_back(self, claims: Sequence[tuple[Claim, str]], now: datetime) -> None:
+        for claim, error in claims:
+            self._give_back(claim, error, now)
+
+    def _give_back(self, claim: Claim, error: str, now: datetime) -> None:
         with self.operation("give_back"):
             if self._is_current(claim):
                 found = self.records[claim.key]

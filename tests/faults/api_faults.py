@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Mapping
 
@@ -15,7 +14,6 @@ from tests.faults.verdict import Verdict
 ROWS = 7
 CLIENT_PATIENCE_S = 1.0
 """api.timeout_seconds of the workers."""
-GATEWAY_PATIENCE_S = 0.05
 
 
 def is_submission(request: Request) -> bool:
@@ -127,25 +125,6 @@ def goes_down(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
         site.pause(rng.uniform(0.5, 4))
         for worker in site.workers:
             worker.proxies["api"].port.open()
-        return site.settle(), site.faults.injected
-
-
-def gateway_gives_up(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
-    """The API takes a while between looking a call up and inserting it; a gateway before it has less patience, and says
-    so in one of the ways that gateways have. Who sends the call again meanwhile has it entered twice."""
-    at_work: set[asyncio.Task[Answer]] = set()
-
-    async def act(request: Request, forward: Forward) -> Answer:
-        task = asyncio.ensure_future(forward())
-        at_work.add(task)
-        task.add_done_callback(at_work.discard)
-        await asyncio.sleep(GATEWAY_PATIENCE_S)
-        return await refuse(rng.choice([408, 500, 502, 503, 504]), body=b"<html>no</html>")(request, forward)
-
-    with Site(lab, rng, workers=2) as site:
-        site.api.call_logger.race_window_s = CLIENT_PATIENCE_S * 0.7
-        site.faults.add(is_submission, site.faults.at_most(rng.randint(2, 4), act))
-        site.add_mixed(ROWS)
         return site.settle(), site.faults.injected
 
 

@@ -17,7 +17,7 @@ from tests.support.sections import SECTIONS
 from tests.systems import mariadb
 
 SEED = 20_261_122
-SAMPLE = 3
+SAMPLE = 2
 """Of the places that a kind of kill can hit, so many are tried here; the long run tries all of them."""
 
 WAIT_SECONDS = 170

@@ -37,7 +37,7 @@ def killed_mid_page(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
 
         late = site.add("good", ended=False)
         site.add_mixed(ROWS)
-        site.faults.add(lambda r: "SELECT cdr" in r.target, site.faults.at(rng.randint(1, 3), kill))
+        site.faults.add(lambda r: "SELECT cdr" in r.target, site.faults.at({rng.randint(1, 3)}, kill))
         site.start()
         site.wait_for(lambda: site.faults.injected > 0)
         site.pause(rng.uniform(0, 0.5))
@@ -59,7 +59,7 @@ def connection_dropped(lab: Lab, rng: random.Random, *, n: int) -> tuple[Verdict
     with Site(lab, rng, engine="mysql") as site:
         late = site.add("good", ended=False)
         site.add_mixed(ROWS)
-        site.faults.add(is_command, site.faults.at(n, cut))
+        site.faults.add(is_command, site.faults.at({n, n + rng.randint(2, 9)}, cut))
         site.start()
         site.wait_for(lambda: late[0] in site.books.position_or_empty().open_rows)
         site.phone_system.end_call(late[0])
@@ -108,7 +108,7 @@ def commits_out_of_order(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
                     for _ in range(rng.randint(1, 3)):
                         sort = rng.choice(list(SORTS))
                         site.phone_system.insert_with(cursor, next_id, sort)
-                        site.books.expected[next_id] = SORTS[sort][0]
+                        site.expect(next_id, sort)
                         next_id += 1
                 rng.shuffle(cursors)
                 for cursor in cursors:

@@ -22,9 +22,11 @@ def _is_step(kind: str) -> Wanted:
 def kill_at(
     lab: Lab, rng: random.Random, *, kind: str, after: bool, n: int, source: str = "calllog"
 ) -> tuple[Verdict, int]:
-    """Kill the worker at its n-th request of a kind; another takes its place."""
+    """Kill the worker at its n-th request of a kind, and the one that takes its place a few requests later."""
     with Site(lab, rng, engine="mysql" if kind == "database" else "sqlite", source=source) as site:
-        site.faults.add(_is_step(kind), site.faults.at(n, kill_after if after else kill_before))
+        site.faults.add(
+            _is_step(kind), site.faults.at((n, n + rng.randint(2, 9)), kill_after if after else kill_before)
+        )
         if kind == "api":
             site.add("good", "good", "good", "good")  # as many submissions as there are steps, whatever the lot brings
         return _mixed_run(site)

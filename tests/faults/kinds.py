@@ -7,7 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from tests.faults import api_faults, database_faults, kills, leg_faults, poison, storage_faults
+from tests.faults import (
+    api_faults,
+    bad_calls,
+    database_faults,
+    frozen,
+    gateway_faults,
+    kills,
+    leg_faults,
+    packed,
+    poison,
+    storage_faults,
+    table_faults,
+)
 from tests.faults.lab import Lab
 from tests.faults.verdict import Verdict
 
@@ -23,6 +35,8 @@ class Kind:
     experiment: Callable[[int], Experiment]
     steps: int = 1
     needs_mariadb: bool = False
+    only_long: bool = False
+    """Left to the long run: the short one has tried nearly the same."""
 
 
 def _kills() -> list[Kind]:
@@ -58,6 +72,14 @@ def _plain(name: str, experiment: Experiment, *, needs_mariadb: bool = False) ->
     return Kind(name, lambda _: experiment, needs_mariadb=needs_mariadb)
 
 
+def _of_tables(name: str, experiment: Callable[..., tuple[Verdict, int]]) -> list[Kind]:
+    """In a file, and on a server."""
+    return [
+        _plain(name, partial(experiment, engine="sqlite")),
+        Kind(f"{name} (MariaDB)", lambda _: partial(experiment, engine="mysql"), needs_mariadb=True, only_long=True),
+    ]
+
+
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -65,8 +87,20 @@ KINDS: Mapping[str, Kind] = {
         *(_plain(f"API: {fault}", partial(api_faults.misbehaves, fault=fault)) for fault in api_faults.FAULTS),
         _plain("API: 10 % resets", partial(api_faults.resets_by_lot, share=0.1)),
         _plain("API: down", api_faults.goes_down),
-        _plain("API: a gateway gives up, the API goes on", api_faults.gateway_gives_up),
         _plain("API: rejects everything", api_faults.everything_is_rejected),
+        _plain("gateway: gives up, the API goes on", gateway_faults.gives_up),
+        _plain("gateway: pages of its own", gateway_faults.speaks_for_itself),
+        _plain("gateway: drips", gateway_faults.drips),
+        _plain("gateway: breaks", gateway_faults.breaks),
+        _plain("gateway: nobody behind it", gateway_faults.loses_the_api),
+        *(
+            _plain(f"bad calls among good ones: {kind}", partial(bad_calls.among_good_ones, kind=kind))
+            for kind in bad_calls.ANSWERS
+        ),
+        _plain("bad calls among good ones: unmapped extensions", bad_calls.unmapped_among_good_ones),
+        _plain("frozen between claim and submission", frozen.between_claim_and_submission),
+        _plain("frozen at random moments", frozen.at_random),
+        _plain("clocks minutes and hours apart", frozen.skewed_clocks),
         *(
             _plain(f"storage: {fault}", partial(storage_faults.misbehaves, fault=fault))
             for fault in storage_faults.FAULTS
@@ -89,6 +123,12 @@ KINDS: Mapping[str, Kind] = {
         _plain("database: commits out of order", database_faults.commits_out_of_order, needs_mariadb=True),
         _plain("database: ids jump", database_faults.gaps_are_forgotten, needs_mariadb=True),
         _plain("database: rows that never end", database_faults.rows_given_up),
+        *_of_tables("table: ids start again", table_faults.ids_start_again),
+        *_of_tables("table: emptied", table_faults.emptied),
+        *_of_tables("table: rows rewritten after they were read", table_faults.rewritten),
+        *_of_tables("table: rows that end later", table_faults.ends_later),
+        *_of_tables("table: values that cannot be read", table_faults.cannot_be_read),
+        _plain("table: values that make no sense", table_faults.odd_values),
         _plain(
             "v20: late, doubled and joined legs, kills",
             partial(leg_faults.arrive_anyhow, engine="sqlite", kills=True),
@@ -98,6 +138,9 @@ KINDS: Mapping[str, Kind] = {
             partial(leg_faults.arrive_anyhow, engine="mysql", kills=False),
             needs_mariadb=True,
         ),
+        _plain("packed: killed at requests by lot", packed.killed_by_lot),
+        _plain("packed: the API is slow and breaks", packed.slow_and_broken),
+        _plain("packed: one call kills the worker", packed.one_kills_the_worker),
         _plain("poison: kills the worker", poison.kills_the_worker),
         _plain("poison: garbage", poison.garbage),
     )

@@ -37,7 +37,7 @@ def arrive_anyhow(lab: Lab, rng: random.Random, *, engine: str, kills: bool) -> 
 
 def _writings(site: Site, rng: random.Random, number: int, sort: str) -> list[tuple[Row, bool]]:
     """A call's rows in the order in which they come, and whether each takes the place of what there is of its leg."""
-    site.books.expected[number] = site.phone_system.sorts[sort][0]
+    site.expect(number, sort)
     legs = site.phone_system.legs(number, sort)
     rng.shuffle(legs)
     apart = [(row | {"main_call_history_id": None}, True) for row in legs if row.get("main_call_history_id")]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cdr.calls.call import CallRecord
 from cdr.intake import time_position
 from cdr.intake.leg import COLUMNS as LEG_COLUMNS
 from tests.faults.phone_system import MariaDbPhoneSystem, SqlitePhoneSystem
@@ -47,8 +48,14 @@ class LegSystem:
     def pbx_call_id(self, number: int) -> str:
         return f"call-{number}"
 
-    def number_of(self, row_id: str) -> int:
-        return int(row_id.removeprefix("call-"))
+    def pbx_call_id_of(self, record: CallRecord) -> str:
+        return record.id
+
+    def number_of(self, record: Mapping[str, Any]) -> int:
+        return int(record["row_id"].removeprefix("call-"))
+
+    def first_number(self) -> int:
+        return 1
 
     def insert(self, number: int, sort: str = "good", *, ended: bool = True) -> None:
         """What has not ended has a last leg without an end, or none yet."""

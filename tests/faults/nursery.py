@@ -49,9 +49,19 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """SIGKILL: nothing in the process gets to run any more."""
+        self._signal(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """SIGSTOP: it stands still, wherever it is, until it is thawed; its connections stay."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
         self.wait()
         with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(self.pid, number)
 
     def log_tail(self, lines: int = 30) -> str:
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -82,7 +92,9 @@ class Nursery:
         self._reader = threading.Thread(target=self._read, name="nursery", daemon=True)
         self._reader.start()
 
-    def start(self, worker: WorkerProcess, environment: Mapping[str, str], *, speed: float, origin: datetime) -> None:
+    def start(
+        self, worker: WorkerProcess, environment: Mapping[str, str], *, speed: float, origin: datetime, skew_s: float
+    ) -> None:
         """Returns when the process has begun its work."""
         with self._lock:
             number = next(self._orders)
@@ -91,6 +103,7 @@ class Nursery:
                 "environment": dict(environment),
                 "log": str(worker.log),
                 "speed": speed,
+                "skew_s": skew_s,
                 "origin": origin.isoformat(),
             }
             assert self._process.stdin

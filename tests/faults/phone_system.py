@@ -6,14 +6,23 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from cdr.calls.call import CallRecord
 from cdr.intake import id_position
 from tests.systems.mariadb import PASSWORD, READER, MariaDb
 
-START = datetime(2026, 11, 22, 10, 0)  # noqa: DTZ001 - as the table has it, without a zone
+START = datetime.now(UTC).replace(hour=10, minute=0, second=0, microsecond=0, tzinfo=None) - timedelta(days=1)
+"""As the table has it, without a zone. Lately, since what is older than the ledger's memory cannot be compared."""
+
+NUMBERS = 1_000_000
+"""A table has so many ids. The number of a call goes on where they start again."""
+
+NOT_YET = ("0000-00-00 00:00:00", "9999-12-31 23:59:59", "1900-01-01 00:00:00")
+"""What stands for the end of a call that goes on, beside NULL."""
+
 COLUMNS = (
     "Id, CallId, StartTime, EndTime, Duration, CallerNumber, DestNumber, Extension, CallType, Answered, HangupCause"
 )
@@ -35,22 +44,31 @@ SORTS: Mapping[str, tuple[str, dict[str, Any]]] = {
 """Each sort of row, with how its call must end and how it differs from the plain one."""
 
 
-def call_id(row_id: int) -> str:
-    return f"call-{row_id}"
+def row_id_of(number: int) -> int:
+    return number % NUMBERS
 
 
-def pbx_call_id(row_id: int) -> str:
-    return f"{call_id(row_id)}-{row_id}"
+def call_id(number: int) -> str:
+    return f"call-{number}"
 
 
-def values(row_id: int, sort: str = "good", *, ended: bool = True) -> tuple[Any, ...]:
-    """A row's values, in the order of COLUMNS."""
+def pbx_call_id(number: int) -> str:
+    return f"{call_id(number)}-{row_id_of(number)}"
+
+
+def started_at(number: int) -> datetime:
+    """Later, where ids have started again."""
+    return START + timedelta(hours=number // NUMBERS, seconds=number % NUMBERS % 3600)
+
+
+def values(number: int, sort: str = "good", *, end: str | None = None) -> tuple[Any, ...]:
+    """A call's row, in the order of COLUMNS; with another ``end`` than its own where one is given."""
     changed = {"caller": "+1 907 555 0142", "answered": 1, "extension": "101", "duration": 90, "length": 90}
     changed |= SORTS[sort][1]
-    started = START + timedelta(seconds=row_id % 3600)
-    end = started + timedelta(seconds=changed["length"]) if ended else None
+    started = started_at(number)
+    own_end = str(started + timedelta(seconds=changed["length"]))
     return (
-        *(row_id, call_id(row_id), str(started), str(end) if end else None, changed["duration"], changed["caller"]),
+        *(row_id_of(number), call_id(number), str(started), end or own_end, changed["duration"], changed["caller"]),
         *("101", changed["extension"], 0, changed["answered"], "NormalClearing"),
     )
 
@@ -80,22 +98,35 @@ class _Table:
     sorts = SORTS
     three_cx: Mapping[str, Any] = {}
     """What this kind of phone system needs in that section of the configuration."""
+    broken = ""
+    """An expression that fails for a row, and so whatever asks for it."""
 
-    def pbx_call_id(self, row_id: int) -> str:
-        return pbx_call_id(row_id)
+    def __init__(self) -> None:
+        self.table = "CallLog"
+        self.not_yet: str | None = None
+        self.generation = 0
+        self._gone: dict[int, bool] = {}
 
-    def number_of(self, row_id: str) -> int:
-        """What the ledger calls a row, as the number that the books have it under."""
-        return int(row_id)
+    def pbx_call_id(self, number: int) -> str:
+        return pbx_call_id(number)
 
-    def waits_for(self, position: str, row_id: int) -> bool:
-        return row_id in id_position.from_text(position).open_rows
+    def pbx_call_id_of(self, record: CallRecord) -> str:
+        """Of a record on the queue, whatever there is of it."""
+        return f"{record.values.get('call_id')}-{record.id}"
+
+    def number_of(self, record: Mapping[str, Any]) -> int:
+        """The call that a record of the ledger is of, as the number that the books have it under."""
+        return int(record["RowKey"].split("-")[1])
+
+    def waits_for(self, position: str, number: int) -> bool:
+        return row_id_of(number) in id_position.from_text(position).open_rows
 
     def misplaced(self, position: str, rows: Mapping[int, bool], *, missing_ids_are_kept: bool) -> Iterator[str]:
         """What is wrong with a position: it is at the newest row, and remembers just the rows that have not ended and
         the ids that are missing."""
+        rows = {row_id_of(number): ended for number, ended in rows.items() if number // NUMBERS == self.generation}
         read, newest = id_position.from_text(position), max(rows, default=None)
-        if read.last != newest:
+        if read.last != newest and rows:
             yield f"the position is at {read.last}, the newest row is {newest}"
         still_open = {row_id for row_id, has_ended in rows.items() if not has_ended}
         if set(read.open_rows) != still_open:
@@ -115,26 +146,58 @@ class _Table:
         with self.transaction() as cursor:
             self.insert_with(cursor, row_id, sort, ended=ended)
 
-    def insert_with(self, cursor: Any, row_id: int, sort: str = "good", *, ended: bool = True) -> None:
+    def insert_with(self, cursor: Any, number: int, sort: str = "good", *, ended: bool = True) -> None:
         """Insert within a transaction that goes on."""
         marks = ", ".join([self.mark] * len(COLUMNS.split(",")))
-        cursor.execute(f"INSERT INTO CallLog ({COLUMNS}) VALUES ({marks})", values(row_id, sort, ended=ended))
+        row = values(number, sort, end=None if ended else self.not_yet)
+        if not ended and self.not_yet is None:
+            row = (*row[:3], None, *row[4:])
+        cursor.execute(f"INSERT INTO {self.table} ({COLUMNS}) VALUES ({marks})", row)
 
-    def end_call(self, row_id: int) -> None:
+    def end_call(self, number: int) -> None:
+        self.change(number, EndTime=str(started_at(number) + timedelta(seconds=90)))
+
+    def change(self, number: int, **columns: Any) -> None:
+        """Write to a row that is there."""
         with self.transaction() as cursor:
-            end = str(START + timedelta(seconds=row_id % 3600 + 90))
-            cursor.execute(f"UPDATE CallLog SET EndTime = {self.mark} WHERE Id = {self.mark}", (end, row_id))
+            for name, value in columns.items():
+                wanted = f"UPDATE {self.table} SET {name} = {self.mark} WHERE Id = {self.mark}"
+                cursor.execute(wanted, (value, row_id_of(number)))
+
+    def break_values(self) -> None:
+        """From now on, whoever reads the column Duration of a row with the cause 'broken' has an error instead."""
+        self.table = "Written"
+        columns = COLUMNS.replace(
+            "Duration", f"CASE HangupCause WHEN 'broken' THEN {self.broken} ELSE Duration END Duration"
+        )
+        with self.transaction() as cursor:
+            cursor.execute("ALTER TABLE CallLog RENAME TO Written")
+            cursor.execute(f"CREATE VIEW CallLog AS SELECT {columns} FROM Written")
+
+    def empty(self, *, start_again: bool) -> None:
+        """Remove every row; what comes then may have ids from 1 again."""
+        self._gone |= self.rows()
+        with self.transaction() as cursor:
+            cursor.execute(f"DELETE FROM {self.table}")
+        self.generation += start_again
+
+    def first_number(self) -> int:
+        """Of the calls since ids started again."""
+        return self.generation * NUMBERS + 1
 
     def rows(self) -> dict[int, bool]:
         with self.transaction() as cursor:
-            cursor.execute("SELECT Id, EndTime IS NOT NULL FROM CallLog")
-            return {row[0]: bool(row[1]) for row in cursor.fetchall()}
+            cursor.execute(f"SELECT CallId, EndTime FROM {self.table}")
+            found = {int(call.removeprefix("call-")): end for call, end in cursor.fetchall()}
+        return self._gone | {number: end is not None and str(end) not in NOT_YET for number, end in found.items()}
 
 
 class SqlitePhoneSystem(_Table):
     engine = "sqlite"
+    broken = "json_extract('{', '$')"
 
     def __init__(self, file: Path) -> None:
+        super().__init__()
         self._file = file
         self._lock = threading.Lock()
         with self.transaction() as cursor:
@@ -154,8 +217,10 @@ class SqlitePhoneSystem(_Table):
 class MariaDbPhoneSystem(_Table):
     engine = "mysql"
     mark = "%s"
+    broken = "Duration * 9223372036854775807"
 
     def __init__(self, server: MariaDb, name: str) -> None:
+        super().__init__()
         self._server = server
         self._name = name
         server.sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4", database=None)

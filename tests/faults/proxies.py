@@ -9,9 +9,10 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 HOST = "127.0.0.1"
+DRIP_EVERY_S = 0.05
 Result = TypeVar("Result")
 
 
@@ -33,12 +34,16 @@ class Request:
 
 @dataclass
 class Answer:
-    """``cut`` is how many bytes of the body are passed on before the connection is closed; None: all, and it stays."""
+    """``cut`` is how many bytes of the body are passed on before the connection is closed; None: all, and it stays.
+    ``drip`` is where it begins to come byte by byte; ``head_cut``, how many bytes of the head come before the end.
+    """
 
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
     cut: int | None = None
+    drip: Literal["head", "body"] | None = None
+    head_cut: int | None = None
 
 
 Forward = Callable[[], Awaitable[Answer]]
@@ -202,5 +207,15 @@ async def _write_answer(writer: asyncio.StreamWriter, request: Request, answer: 
     if answer.status not in (204, 304):
         lines.append(f"content-length: {len(answer.body)}")
     body = answer.body if request.method != "HEAD" else b""
-    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body[: answer.cut])
+    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+    if answer.head_cut is not None:
+        writer.write(head[: answer.head_cut])
+        raise Dropped("cut off within the head")
+    whole = head + body[: answer.cut]
+    at_once = {"head": 0, "body": len(head)}.get(answer.drip or "", len(whole))
+    writer.write(whole[:at_once])
     await writer.drain()
+    for byte in whole[at_once:]:
+        await asyncio.sleep(DRIP_EVERY_S)
+        writer.write(bytes([byte]))
+        await writer.drain()

@@ -17,7 +17,7 @@ from tests.systems import mariadb
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if not kind.only_long])
 def test_nothing_is_lost_and_nothing_is_twice(name: str, experiments: Callable[[str], Outcomes]) -> None:
     if KINDS[name].needs_mariadb:
         need(mariadb.is_installed())

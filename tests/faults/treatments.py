@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from tests.faults.proxies import Answer, Dropped, Forward, Request, Treatment
@@ -53,14 +53,14 @@ class Faults:
 
         return treat
 
-    def at(self, n: int, act: Treatment) -> Treatment:
-        """Only the n-th request is treated, once."""
+    def at(self, wanted: Collection[int], act: Treatment) -> Treatment:
+        """Only the requests with these numbers are treated."""
         seen = 0
 
         async def treat(request: Request, forward: Forward) -> Answer:
             nonlocal seen
             seen += 1
-            return await (self.counted(act)(request, forward) if seen == n else forward())
+            return await (self.counted(act)(request, forward) if seen in wanted else forward())
 
         return treat
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -20,14 +21,19 @@ from cdr.wiring.parts import CALL_QUEUE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
 from local.call_logger import CallLogger
 from shared.errors import StorageUnavailable
 
+MOVED = "replayed"
+"""The reason of a record that says where the call stands now."""
+
 
 @dataclass
 class Verdict:
-    """What an experiment came to. ``calls`` are the rows that ended; ``report`` is for people, where it went wrong."""
+    """What an experiment came to. ``calls`` are the rows that ended; ``delays_s`` are those of good calls, from being
+    read to being entered; ``report`` is for people, where it went wrong."""
 
     calls: int = 0
     lost: int = 0
     duplicated: int = 0
+    delays_s: Sequence[float] = ()
     problems: list[str] = field(default_factory=list)
     report: str = ""
 
@@ -95,7 +101,7 @@ class Books:
         return stored.text if stored else None
 
     def _number_of(self, record: dict[str, Any]) -> int:
-        number: int = self._phone_system.number_of(record["row_id"])
+        number: int = self._phone_system.number_of(record)
         return number
 
     def position_or_empty(self) -> IdPosition:
@@ -122,7 +128,7 @@ class Books:
             row_id = self._number_of(record) if record.get("row_id") else None
             if record["state"] == "claimed":
                 verdict.problems.append(f"row {row_id}: its claim was never settled")
-            elif record["state"] != "submitted" and row_id in places:
+            elif record["state"] != "submitted" and record.get("reason") != MOVED and row_id in places:
                 places[row_id].append(record["state"])
         for row_id, found in places.items():
             self._judge(row_id, found, verdict)

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 ROWS_A_PAGE = 4
 """Instead of 500: a handful of rows makes several pages, and so several places to fail in between."""
 
-
-class FastClock:
-    """Runs ``speed`` times as fast as the real time since ``origin``, the same in every process that is told so."""
-
-    def __init__(self, speed: float, origin: datetime) -> None:
-        self._speed = speed
-        self._origin = origin
-
-    def now(self) -> datetime:
-        return self._origin + (datetime.now(UTC) - self._origin) * self._speed
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds / self._speed)
+MESSAGES_A_PAGE = 3
+"""Instead of 16: of a full page two calls each share a message, and fewer have one of their own."""
 
 
 def main() -> None:
@@ -81,7 +70,7 @@ def _be_a_worker(order: dict[str, Any]) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     os.chdir(PROJECT)
     try:
-        host = _make_host(order["speed"], datetime.fromisoformat(order["origin"]))
+        host = _make_host(order)
     except BaseException:
         logging.getLogger(__name__).exception("the worker did not start")
         os._exit(1)
@@ -93,14 +82,35 @@ def _be_a_worker(order: dict[str, Any]) -> None:
     os._exit(0)
 
 
-def _make_host(speed: float, origin: datetime) -> Any:
+def _make_host(order: dict[str, Any]) -> Any:
     from cdr.wiring.parts import Parts
+    from cdr.wiring.times import Times
     from local.host.host import FunctionHost
 
     host = FunctionHost(PROJECT)
     functions: Any = sys.modules["function_app"]
-    functions.parts = Parts(os.environ, PROJECT, clock=FastClock(speed, origin), page_size=ROWS_A_PAGE)
+    times = Times(messages_at_once=MESSAGES_A_PAGE)
+    functions.parts = Parts(os.environ, PROJECT, clock=_fast_clock(order), times=times, page_size=ROWS_A_PAGE)
     return host
+
+
+def fast_time(speed: float, origin: datetime) -> datetime:
+    """What time it is where ``speed`` times as much of it has passed since ``origin``."""
+    return origin + (datetime.now(UTC) - origin) * speed
+
+
+def _fast_clock(order: dict[str, Any]) -> Any:
+    """The clock of a system that is fast, and wrong by ``skew_s``; it hears the storage's, which the proxies make fast
+    as well."""
+    from shared.clock import SystemClock, ticks
+
+    speed, origin, skew = order["speed"], datetime.fromisoformat(order["origin"]), timedelta(seconds=order["skew_s"])
+
+    class FastClock(SystemClock):
+        def sleep(self, seconds: float) -> None:
+            time.sleep(seconds / speed)
+
+    return FastClock(lambda: fast_time(speed, origin) + skew, lambda: ticks() * speed)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ def timer(schedule: str) -> dict[str, Any]:
 
 
 def queue(name: str) -> dict[str, Any]:
-    return {"type": "queueTrigger", "queueName": name, "connection": "AzureWebJobsStorage"}
+    """As bytes, so that the host does not look for properties of the message in a text that is JSON."""
+    return {"type": "queueTrigger", "queueName": name, "connection": "AzureWebJobsStorage", "dataType": "BINARY"}
 
 
 def http(route: str, level: str = "FUNCTION") -> dict[str, Any]:

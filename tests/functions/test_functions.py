@@ -68,7 +68,8 @@ def test_poll_cdr_queues_calls_that_ended_and_says_in_one_line_how_it_failed(
     phone_system.sql("UPDATE CallLog SET EndTime = '2026-11-22 10:05:00' WHERE Id = 2")
     app.tick("poll_cdr")
     assert [json.loads(text)["row"]["id"] for text in storage.take()] == [2]
-    assert names(events) == ["poll.finished", "poll.failed", "poll.finished"]
+    failed, mended = ["source.vanished", "poll.failed"], ["source.recovered", "poll.finished"]
+    assert names(events) == ["poll.finished", *failed, *mended]
     assert events("poll.failed")[0]["reason"].startswith("check 3cx.schema: ")
     waiting = [(line["queue_depth"], line["poison_depth"], line["lag_s"]) for line in events("poll.finished")]
     assert waiting == [(2, 0, 0), (1, 0, 0)]

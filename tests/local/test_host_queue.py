@@ -46,7 +46,7 @@ def fail(_message):
     raise RuntimeError("told to fail")
 
 
-def listener_of(storage, name, run, submit, *, lease_s=600, **changes):
+def listener_of(storage, name, run, submit, *, lease_s=600, is_binary=False, **changes):
     values = {
         "batch_size": 4,
         "new_batch_threshold": 2,
@@ -56,7 +56,8 @@ def listener_of(storage, name, run, submit, *, lease_s=600, **changes):
         "is_base64": True,
     }
     settings, lease = QueueSettings(**(values | changes)), timedelta(seconds=lease_s)
-    return QueueListener(name, storage.connection_string, settings, run=run, submit=submit, lease=lease)
+    options = {"run": run, "submit": submit, "lease": lease, "is_binary": is_binary}
+    return QueueListener(name, storage.connection_string, settings, **options)
 
 
 @contextmanager
@@ -89,6 +90,15 @@ def poison_message(storage, queue):
         wait_until(lambda: stored(poison))
         (message,) = poison.receive_messages()
         return message
+
+
+def test_of_a_function_that_takes_bytes_no_body_hides_the_messages_own_id(storage, queue):
+    sent = queue.send_message('{"ID": 42, "dequeueCount": "many"}')
+    deliveries = Deliveries()
+    with listening(storage, queue.queue_name, deliveries, is_base64=False, is_binary=True):
+        wait_until(lambda: not stored(queue))
+    (message,) = deliveries.messages
+    assert (message.id, message.dequeue_count) == (sent.id, 1)
 
 
 @pytest.mark.parametrize(

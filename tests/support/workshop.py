@@ -10,7 +10,9 @@ from typing import Any
 from cdr.calls.call import CallKey
 from cdr.calls.message import Letter
 from cdr.submission.breakers import RejectionBreaker
-from cdr.submission.submit import Outcome, Worker, submit
+from cdr.submission.hands import Hands
+from cdr.submission.submit import Outcome, submit
+from cdr.submission.worker import Worker
 from cdr.wiring.times import Times
 from shared.clock import HandMovedClock
 from shared.errors import PipelineError
@@ -34,16 +36,17 @@ class Workshop:
         self,
         clock: HandMovedClock | None = None,
         *,
-        ledger: InMemoryLedger | None = None,
+        ledger: Any = None,
         api: Any = None,
         queue: Any = None,
         rejections: int = 60,
         give_up_after: timedelta = GIVE_UP_AFTER,
         random: Callable[[], float] = lambda: 0.0,
+        hands: int = 1,
         **rules: Any,
     ) -> None:
         self.clock = clock or HandMovedClock(NOON)
-        self.ledger = ledger or InMemoryLedger()
+        self.ledger: InMemoryLedger = ledger or InMemoryLedger()
         self.api: InMemoryCallApi = api or InMemoryCallApi()
         self.queue: InMemoryCallQueue = queue or InMemoryCallQueue(self.clock)
         self.worker = Worker(
@@ -58,6 +61,7 @@ class Workshop:
             budget=TIMES.submit_budget,
             longest_attempt=TIMES.longest_attempt,
             rules=make_rules(**rules),
+            hands=Hands(hands),
         )
 
     def go_by(self, **rules: Any) -> None:

@@ -1,7 +1,7 @@
 """What an answer to a submission means for the call. Pure, and total: whatever comes has one meaning.
 
 Certain is only what the Call Logger says itself: 201 with the entry, 409 with nothing, 400 with JSON, and 500 (the work
-was rolled back) with nothing or with its framework's report, which has ``timestamp``, ``status``, ``error``, ``path``.
+was rolled back) with nothing or with JSON: its framework's report has ``timestamp``, ``status``, ``error``, ``path``.
 All else was said by something in between, which does not know what the Call Logger did, or is doing still.
 
     never sent    NOT_IN: nobody has seen the call
@@ -13,7 +13,7 @@ All else was said by something in between, which does not know what the Call Log
     400 422       ELSEWHERE  REFUSED     REFUSED        ELSEWHERE     as HTML: TLS is spoken on that port, and the like
     401 403       DENIED     DENIED      DENIED         DENIED        whoever says so, no call is to blame
     429           BUSY       BUSY        BUSY           BUSY          turned away at a door before the Call Logger's
-    500           NOT_IN     NOT_IN      MAYBE_IN       MAYBE_IN      gateways say 500 too, and some say it in JSON
+    500           NOT_IN     NOT_IN      NOT_YET_IN     MAYBE_IN      gateways say 500 too, and a few say it in JSON
     408 425       MAYBE_IN   MAYBE_IN    MAYBE_IN       MAYBE_IN      never its own; whose patience ended, not the work
     501-999       MAYBE_IN   MAYBE_IN    MAYBE_IN       MAYBE_IN      the same
     the rest      ELSEWHERE  ELSEWHERE   ELSEWHERE      ELSEWHERE     wrong path, method or host: redirections, 404, 200
@@ -48,6 +48,8 @@ class Meaning(StrEnum):
     IN_BEFORE = "in before"
     NOT_IN = "not in"
     """Certainly, so that it may be sent again at once."""
+    NOT_YET_IN = "not yet in"
+    """Not in, if the Call Logger said so: it may be sent again, but not at once, in case it was a gateway."""
     BUSY = "busy"
     """Not in, and not to be sent again before the time that was asked for."""
     MAYBE_IN = "maybe in"
@@ -73,11 +75,15 @@ def meaning_of(outcome: Answer | HttpFailure) -> Meaning:  # noqa: PLR0911 - a t
             return Meaning.DENIED
         case 429:
             return Meaning.BUSY
-        case 500 if not outcome.body or (said is not None and said.keys() >= OWN_REPORT):
-            return Meaning.NOT_IN
+        case 500 if not outcome.body or said is not None:
+            return Meaning.NOT_IN if not outcome.body or _is_own_report(said) else Meaning.NOT_YET_IN
         case 408 | 425:
             return Meaning.MAYBE_IN
     return Meaning.MAYBE_IN if outcome.status >= 500 else Meaning.ELSEWHERE  # noqa: PLR2004 - HTTP's own number
+
+
+def _is_own_report(said: Mapping[str, object] | None) -> bool:
+    return said is not None and said.keys() >= OWN_REPORT
 
 
 def error_of(outcome: Answer | HttpFailure, now: datetime) -> PipelineError:  # noqa: PLR0911 - a table
@@ -94,7 +100,7 @@ def error_of(outcome: Answer | HttpFailure, now: datetime) -> PipelineError:  # 
             return ApiDenied(f"{said}: check api.auth")
         case Meaning.BUSY:
             return ApiUnreachable(f"{said}: too many requests", wait_asked_for(outcome, now))
-        case Meaning.NOT_IN:
+        case Meaning.NOT_IN | Meaning.NOT_YET_IN:
             return ApiFailed(said)
         case Meaning.MAYBE_IN:
             return SubmissionUnknown(f"{said}, or something before it did: it may be on its way in")

@@ -10,7 +10,7 @@ from sqlalchemy import exc as sa
 
 from cdr.edges.sql import hints
 from shared import log
-from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable
+from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable, SourceVanished
 
 _CERTIFICATE = re.compile(r"certificate|self[- ]signed|hostname mismatch", re.IGNORECASE)
 _OTHER_VERSION = re.compile(
@@ -70,7 +70,9 @@ def translate(
     said = f"{hint.format(database=database, select=select)} ({text})"
     if hint in hints.MAY_PASS:
         return SourceUnavailable(f"{database} cannot be read now: {said}")
-    return Unconvertible(said, text) if hint in hints.CONVERSIONS else SourceMisconfigured(said)
+    if hint in hints.CONVERSIONS:
+        return Unconvertible(said, text)
+    return SourceVanished(said) if hint == hints.SCHEMA else SourceMisconfigured(said)
 
 
 def _hint(error: BaseException, text: str) -> str | None:

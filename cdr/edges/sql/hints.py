@@ -17,6 +17,7 @@ RIGHTS = "the login may not read what {select} asks for; grant it SELECT"
 WRITES = "check {select}: its SELECT would write, and nothing is ever written here"
 SYNTAX = "check {select}: the database does not understand the SELECT"
 CONVERSION = "check {select}: its SELECT makes a value of a type that it cannot have"
+SUBQUERY = "check {select}: a subquery of its SELECT finds several rows for one"
 CERTIFICATE = "the server's certificate cannot be verified: check {database}.trust_server_certificate and encrypt"
 ENCRYPTION = "check {database}.encrypt: the server offers no encryption, or wants nothing else"
 DRIVER = "the ODBC driver for SQL Server cannot be loaded; install Microsoft's ODBC driver or FreeTDS"
@@ -41,7 +42,8 @@ FILE = "check {database}.database: the file cannot be opened as an SQLite databa
 LOCKED = "another transaction holds locks on what is read, and the next poll tries again"
 
 MAY_PASS = frozenset({LOCKED})
-CONVERSIONS = frozenset({CONVERSION})
+CONVERSIONS = frozenset({CONVERSION, SUBQUERY})
+"""It may be one row alone of which this is true."""
 
 
 def _of(*groups: tuple[str, Iterable[int]]) -> Mapping[int, str]:
@@ -58,6 +60,7 @@ SQLSERVER_NUMBERS = _of(
     (RIGHTS, (229, 230, 297, 300)),
     (SYNTAX, (102, 105, 156, 170, 195, 319, 1033)),
     (CONVERSION, (220, 232, 235, 241, 242, 244, 245, 248, 293, 295, 296, 517, 8114, 8115, 8134, 8152, 8169, 9807)),
+    (SUBQUERY, (512,)),
     (LOCKED, (1222,)),
 )
 # fmt: off
@@ -87,7 +90,8 @@ MYSQL_NUMBERS = _of(
     (DATABASE, (1044, 1049)),
     (SCHEMA, (1052, 1054, 1109, 1146, 1051)),
     (RIGHTS, (1142, 1143, 1227, 1370)),
-    (SYNTAX, (1055, 1056, 1060, 1064, 1066, 1111, 1115, 1140, 1166, 1222, 1235, 1241, 1242, 1248, 1267, 1270, 1271)),
+    (SYNTAX, (1055, 1056, 1060, 1064, 1066, 1111, 1115, 1140, 1166, 1222, 1235, 1241, 1248, 1267, 1270, 1271)),
+    (SUBQUERY, (1242,)),
     (SYNTAX, (1273, 1305, 1318, 1582, 1583, 1584, 1630)),
     (
         CONVERSION,
@@ -108,7 +112,7 @@ POSTGRESQL_STATES: Mapping[str, str] = {
     "25006": WRITES,
     "55P03": LOCKED,
     "0A000": SYNTAX,
-    "21000": SYNTAX,
+    "21000": SUBQUERY,
 }
 POSTGRESQL_CLASSES: Mapping[str, str] = {"42": SYNTAX, "22": CONVERSION, "28": LOGIN}
 POSTGRESQL_WORDS: Mapping[str, str] = {

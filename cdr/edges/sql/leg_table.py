@@ -22,7 +22,9 @@ from sqlalchemy import (
 from sqlalchemy.types import NullType
 
 from cdr.edges.sql.connections import Connections, Session
+from cdr.edges.sql.errors import Unconvertible
 from cdr.edges.sql.moments import moment_in_utc
+from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.tables import facts_of, server_time
 from cdr.intake.columns import id_in, time_in
@@ -122,12 +124,42 @@ class SqlLegTable:
         return found
 
     def _legs_where(self, wanted: ColumnElement[bool], limit: int) -> Iterator[Leg]:
+        try:
+            rows = self._read(wanted, limit)
+        except Unconvertible:
+            rows = self._readable(wanted, limit)
+        return (leg for row in rows if (leg := _leg(row)) is not None)
+
+    def _read(self, wanted: ColumnElement[bool], limit: int) -> list[RawRow]:
         query: Any = select(literal_column("legs.*")).select_from(self._legs).where(wanted)
         result = self._connection.execute(query.limit(limit))
         names = [name.lower() for name in result.keys()]  # noqa: SIM118 - a result is no dict
         if missing := sorted(NEEDED - set(names)):
             raise SourceMisconfigured(f"3cx.schema: the SELECT of legs yields no column {', '.join(missing)}")
-        return (leg for row in result if (leg := _leg(dict(zip(names, row, strict=True)))) is not None)
+        return [dict(zip(names, row, strict=True)) for row in result]
+
+    def _readable(self, wanted: ColumnElement[bool], limit: int) -> list[RawRow]:
+        """Of copies of a leg that cannot be read there is one.
+
+        :raises Unconvertible: what cannot be converted decides which legs there are
+        """
+        own = self._legs.c.cdr_id
+        nothing: Any = select(literal_column("legs.*")).select_from(self._legs).where(literal_column("1 = 0"))
+        named = {name.lower(): name for name in self._connection.execute(nothing).keys()}  # noqa: SIM118 - as above
+        names = {name: named[name] for name in COLUMNS if name in named}
+
+        def are(some: Sequence[Any]) -> ColumnElement[bool]:
+            return own.in_(bindparam(None, list(some), expanding=True, unique=True, type_=NullType()))
+
+        def read_columns(leg: Any) -> RawRow:
+            def value(name: str) -> Any:
+                return self._connection.execute(select(column(name)).select_from(self._legs).where(are([leg]))).scalar()
+
+            return column_by_column(leg, names, value, key="cdr_id")
+
+        query = select(own).distinct().where(wanted, own.is_not(None)).order_by(own).limit(limit)
+        ids = [leg for (leg,) in self._connection.execute(query)]
+        return readable_parts(ids, lambda some: self._read(and_(wanted, are(some)), limit), read_columns)
 
     def _ended(self, since: datetime) -> tuple[ColumnElement[bool], ...]:
         """From a moment on, without the placeholders that stand for a time far ahead."""
@@ -153,11 +185,12 @@ def _touched(row: Mapping[Any, Any]) -> Touched:
 
 
 def _leg(row: Mapping[str, Any]) -> Leg | None:
-    """A leg that cannot be read is one without an end: its call waits, and tells in the end that it never became whole.
-    Without a call that it belongs to, there is nothing to wait for."""
+    """A leg that makes no sense is one without an end: its call waits, and tells in the end what was wrong. Without a
+    call that it belongs to, there is nothing to wait for."""
     try:
         return leg_of(row)
     except InvalidRow as exc:
-        log.event("row.unreadable", level=logging.WARNING, reason=log.mask_numbers(str(exc)))
+        problem = str(exc)
+    log.event("row.unreadable", level=logging.WARNING, reason=log.mask_numbers(problem))
     leg, flow = id_in(row, "cdr_id"), id_in(row, "call_history_id")
-    return Leg(leg or f"unreadable-{flow}", flow) if flow is not None else None
+    return Leg(leg or f"unreadable-{flow}", flow, problem=problem) if flow is not None else None

@@ -7,30 +7,33 @@ for, then halves of it until the row stands alone, then each of its columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from cdr.edges.sql.errors import Unconvertible
 
 RawRow = Mapping[str, Any]
+
+Id = TypeVar("Id")
+Found = TypeVar("Found")
 
 UNUSED = frozenset({"hangup_cause"})
 """Columns that no rule looks at."""
 
 
 def readable_parts(
-    ids: Sequence[int],
-    read: Callable[[int, int], list[RawRow]],
-    read_columns: Callable[[int], RawRow],
-) -> list[RawRow]:
+    ids: Sequence[Id],
+    read: Callable[[Sequence[Id]], list[Found]],
+    read_columns: Callable[[Id], Found],
+) -> list[Found]:
     """Of the rows with these ids, which are in order.
 
-    :param read: the rows from one id to another; raises Unconvertible
+    :param read: the rows with some of the ids, which are neighbours; raises Unconvertible
     :param read_columns: what can be read of one row, as column_by_column has it
     """
     if not ids:
         return []
     try:
-        return read(ids[0], ids[-1])
+        return read(ids)
     except Unconvertible:
         if ids[0] == ids[-1]:
             return [read_columns(ids[0])]
@@ -38,12 +41,13 @@ def readable_parts(
     return [row for half in (ids[:middle], ids[middle:]) for row in readable_parts(half, read, read_columns)]
 
 
-def column_by_column(row_id: int, names: Mapping[str, str], read: Callable[[str], Any]) -> RawRow:
+def column_by_column(row_id: Any, names: Mapping[str, str], read: Callable[[str], Any], *, key: str = "id") -> RawRow:
     """One row. What cannot be read of it is NULL, and where it matters the row's ``problem``.
 
-    :param names: canonical columns, with their names in the table
+    :param names: the columns as they are called here, with their names in the table
+    :param key: the column of ``row_id``
     """
-    row: dict[str, Any] = {"id": row_id}
+    row: dict[str, Any] = {key: row_id}
     problems: list[str] = []
     for name in names.keys() - row.keys():
         try:

@@ -130,8 +130,8 @@ class SqlRowTable:
         _refuse_twins(ids)
         names = self._names()
 
-        def read(first: int, last: int) -> list[RawRow]:
-            return self._read(*conditions, self._cdr.c.id.between(first, last), limit=limit)
+        def read(some: Sequence[int]) -> list[RawRow]:
+            return self._read(*conditions, self._cdr.c.id.between(some[0], some[-1]), limit=limit)
 
         def read_columns(row_id: int) -> RawRow:
             return column_by_column(row_id, names, partial(self._value, row_id))

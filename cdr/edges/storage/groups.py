@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from cdr.edges.storage.account import StorageAccount, translated
-from cdr.edges.storage.table import escape_key, unescape_key
+from cdr.edges.storage.account import StorageAccount
+from cdr.edges.storage.table import Table, escape_key, unescape_key, version_of
 from cdr.groups.alerts import AlertType, GroupRecord, GroupState, OpenAlert
 from shared.errors import LeaseHeld
-
-if TYPE_CHECKING:
-    from azure.data.tables import TableClient
 
 GROUPS = "group"
 LEASE = {"PartitionKey": "lease", "RowKey": "check"}
@@ -31,69 +26,37 @@ class TableGroupStore:
     """A GroupStore on a table, which is created if it is missing."""
 
     def __init__(self, account: StorageAccount, table: str) -> None:
-        self._account = account
-        self._name = table
+        self._table = Table(account, table)
 
     def lease(self, owner: str, now: datetime, duration: timedelta) -> None:
-        from azure.core import MatchConditions
-        from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-        from azure.data.tables import UpdateMode
-
         mine = {**LEASE, "owner": owner, "leased_until": now + duration}
-        with translated(f"table {self._name}"):
-            try:
-                held: Any = self._table.get_entity(LEASE["PartitionKey"], LEASE["RowKey"])
-            except ResourceNotFoundError:
-                held = None
-            until = held.get("leased_until") if held is not None and held.get("owner") != owner else None
-            if isinstance(until, datetime) and until > now:
-                raise LeaseHeld(f"another check is at work until {until:%H:%M:%S} UTC")
-            try:
-                if held is None:
-                    self._table.create_entity(mine)
-                else:
-                    etag, unchanged = held.metadata["etag"], MatchConditions.IfNotModified
-                    self._table.update_entity(mine, UpdateMode.REPLACE, etag=etag, match_condition=unchanged)
-            except (ResourceExistsError, ResourceModifiedError):
-                # A write whose answer was lost is refused when it is sent again, although it was the first.
-                if self._table.get_entity(LEASE["PartitionKey"], LEASE["RowKey"]).get("owner") != owner:
-                    raise LeaseHeld("another check began at the same moment") from None
+        held = self._table.read(*LEASE.values())
+        until = held.get("leased_until") if held is not None and held.get("owner") != owner else None
+        if isinstance(until, datetime) and until > now:
+            raise LeaseHeld(f"another check is at work until {until:%H:%M:%S} UTC")
+        version = self._table.insert(mine) if held is None else self._table.merge(mine, version_of(held))
+        if version is None and not self._is_held_by(owner):  # perhaps only the answer was lost
+            raise LeaseHeld("another check began at the same moment")
+
+    def _is_held_by(self, owner: str) -> bool:
+        held = self._table.read(*LEASE.values())
+        return held is not None and held.get("owner") == owner
 
     def release(self, owner: str) -> None:
-        from azure.core import MatchConditions
-        from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
-        from azure.data.tables import UpdateMode
-
-        with translated(f"table {self._name}"), suppress(ResourceNotFoundError, ResourceModifiedError):
-            held: Any = self._table.get_entity(LEASE["PartitionKey"], LEASE["RowKey"])
-            if held.get("owner") == owner:
-                free = {**LEASE, "owner": "", "leased_until": _NOBODY}
-                etag, unchanged = held.metadata["etag"], MatchConditions.IfNotModified
-                self._table.update_entity(free, UpdateMode.REPLACE, etag=etag, match_condition=unchanged)
+        held = self._table.read(*LEASE.values())
+        if held is not None and held.get("owner") == owner:
+            self._table.merge({**LEASE, "owner": "", "leased_until": _NOBODY}, version_of(held))
 
     def load(self) -> Mapping[str, GroupRecord]:
-        with translated(f"table {self._name}"):
-            found = list(self._table.query_entities(f"PartitionKey eq '{GROUPS}'"))
+        found = self._table.query(f"PartitionKey eq '{GROUPS}'")
         return {unescape_key(entity["RowKey"]): record_in(entity.get("record")) for entity in found}
 
     def save(self, group_id: str, record: GroupRecord) -> None:
         key = {"PartitionKey": GROUPS, "RowKey": escape_key(group_id)}
-        entity = {**key, "state": record.state.value, "record": text_of(record)}
-        with translated(f"table {self._name}"):
-            self._table.upsert_entity(entity)
+        self._table.put({**key, "state": record.state.value, "record": text_of(record)})
 
     def remove(self, group_id: str) -> None:
-        with translated(f"table {self._name}"):
-            self._table.delete_entity(GROUPS, escape_key(group_id))
-
-    @cached_property
-    def _table(self) -> TableClient:
-        from azure.core.exceptions import ResourceExistsError
-
-        table = self._account.table_client(self._name)
-        with suppress(ResourceExistsError):
-            table.create_table()
-        return table
+        self._table.remove(GROUPS, escape_key(group_id))
 
 
 def text_of(record: GroupRecord) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import groupby
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from cdr.calls.call import CallKey, Job, Reason, Settlement, State
@@ -14,116 +15,195 @@ from cdr.calls.fingerprint import facts, fingerprint, may_be_same
 from cdr.calls.message import Letter, Message
 from cdr.calls.rules import row_key
 from cdr.edges.storage.account import StorageAccount
-from cdr.edges.storage.table import PIECE, Table, escape_key, in_pieces, version_of
-from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held, RecordAnswer, Recorded
+from cdr.edges.storage.ledger_entities import (
+    JUDGED_BY,
+    ROW_PIECES,
+    Wish,
+    address,
+    final_answer,
+    freeing,
+    held_answer,
+    is_set_aside,
+    is_unanswered,
+    settled_fields,
+    settling,
+)
+from cdr.edges.storage.table import ONE_TRANSACTION, PIECE, Insert, Table, Write, escape_key, in_pieces, version_of
+from cdr.submission.ports import Claim, ClaimAnswer, Held, RecordAnswer, Recorded
 from shared.errors import StorageUnavailable
 
-ROW_PIECES = 2
 TRIES_AGAINST_OTHERS = 5
-MAX_DETAIL = 2_000
-ONE_TRANSACTION = 100
+
+Item = TypeVar("Item")
 
 
 class TableCallLedger:
-    """A CallLedger on a table, which is created if it is missing."""
+    """A CallLedger on a table, which is created if it is missing.
+
+    Many are done in one transaction for each day. Where it is refused, because one of them is not as it was reckoned to
+    be, they are done one by one.
+    """
 
     def __init__(self, account: StorageAccount, table: str) -> None:
         self._table = Table(account, table)
 
     def claim(self, jobs: Sequence[Job], now: datetime, lease: timedelta) -> Sequence[ClaimAnswer]:
-        """In one request where all are new and of one day; one by one where that is refused."""
-        wishes = [_Wish(job, now, now + lease) for job in jobs]
-        answers: list[ClaimAnswer] = []
-        for _, together in groupby(wishes, key=lambda wish: wish.job.key.day):
-            answers += self._claim_together(list(together))
-        return [self._unless_elsewhere(wish, answer) for wish, answer in zip(wishes, answers, strict=True)]
+        wishes = [Wish(job, now, now + lease) for job in jobs]
+        answers: dict[str, ClaimAnswer] = {}
+        for together in _by_day(wishes, lambda wish: wish.job.key):
+            answers |= self._claim_together(together)
+        return [answers[wish.owner] for wish in wishes]
 
-    def _unless_elsewhere(self, wish: _Wish, answer: ClaimAnswer) -> ClaimAnswer:
-        """A call may stand under another day too, where its end was corrected over midnight, or by a worker that goes
-        by another time zone. Asked after the claim is made, so that of two who do so at once one sees the other."""
-        if not isinstance(answer, Claim):
-            return answer
-        for key in answer.key.around:
-            found = self._table.read(*_address(key).values())
-            if found is None or not may_be_same(found.get("call") or "", fingerprint(wish.job.record)):
-                continue
-            if (final := _final(found)) is not None:
-                moved = Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID, f"submitted before, as a call of {key.day}")
-                self.settle(answer, moved, wish.now)
-                return final
-            if (held := _held(found, wish.now)) is not None:
-                self.give_back(answer, f"{held.why}, as one of {key.day}", wish.now)
-                return held
-        return answer
+    def _claim_together(self, wishes: Sequence[Wish]) -> dict[str, ClaimAnswer]:
+        """By owner. Of two rows of one call the first one gets it."""
+        if len(wishes) == 1 or len({wish.job.key for wish in wishes}) < len(wishes):
+            answers = {wish.owner: self._claim_one(wish) for wish in wishes}
+        else:
+            answers = self._claim_new(wishes) or self._claim_known(wishes)
+        return answers | self._found_elsewhere([(wish, answers[wish.owner]) for wish in wishes])
 
-    def _claim_together(self, wishes: Sequence[_Wish]) -> Sequence[ClaimAnswer]:
-        if 1 < len({wish.job.key for wish in wishes}) == len(wishes) <= ONE_TRANSACTION:
-            versions = self._table.insert_all([wish.as_new for wish in wishes])
-            if versions is not None:
-                return [wish.granted(version, 1) for wish, version in zip(wishes, versions, strict=True)]
-        return [self._claim_one(wish) for wish in wishes]
+    def _claim_new(self, wishes: Sequence[Wish]) -> dict[str, ClaimAnswer] | None:
+        versions = self._table.write([Insert(wish.as_new) for wish in wishes])
+        if versions is None:
+            return None
+        return {wish.owner: wish.granted(version, 1) for wish, version in zip(wishes, versions, strict=True)}
 
-    def _claim_one(self, wish: _Wish) -> ClaimAnswer:
+    def _claim_known(self, wishes: Sequence[Wish]) -> dict[str, ClaimAnswer]:
+        """Some of them are in the ledger: a look tells which are to be had, and those are claimed together."""
+        found = self._named(wishes[0].job.key.day, [wish.job.key.name for wish in wishes])
+        answers: dict[str, ClaimAnswer] = {}
+        asked: list[tuple[Wish, Write]] = []
+        for wish in wishes:
+            known = found.get(wish.job.key.name)
+            answer = wish.answer_to(known) if known is not None else None
+            if answer is not None:
+                answers[wish.owner] = answer
+            elif known is not None and is_set_aside(known, wish.job.record.id):
+                answers[wish.owner] = self._claim_one(wish)
+            else:
+                asked.append((wish, wish.over(known)))
+        versions = self._table.write([write for _, write in asked]) if asked else ()
+        if versions is None:
+            for wish, _ in asked:
+                known = found.get(wish.job.key.name)
+                answers[wish.owner] = self._claim_one(wish) if known is None else self._claim_over(wish, known)
+            return answers
+        for (wish, _), version in zip(asked, versions, strict=True):
+            answers[wish.owner] = wish.granted_over(found.get(wish.job.key.name), version)
+        return answers
+
+    def _claim_one(self, wish: Wish) -> ClaimAnswer:
         version = self._table.insert(wish.as_new)
-        return wish.granted(version, 1) if version is not None else self._claim_again(wish)
-
-    def _claim_again(self, wish: _Wish) -> ClaimAnswer:
-        found: Any = self._table.read(*_address(wish.job.key).values())
+        if version is not None:
+            return wish.granted(version, 1)
+        found = self._read(wish.job.key)
         if found is None:
             return Held("the ledger's record vanished between two looks at it")
-        if found.get("owner") == wish.owner:  # our own write, whose first answer was lost
-            return wish.granted(version_of(found), found["attempts"])
-        if (final := _final(found)) is not None:
-            return final
-        if (held := _held(found, wish.now)) is not None:
-            return held
+        if (answer := wish.answer_to(found)) is not None:
+            return answer
         self._set_aside(wish.job.key, wish.job.record.id, found)
-        attempts = found.get("attempts", 0) + 1
-        version = self._table.merge({**wish.fields, "attempts": attempts}, version_of(found))
+        return self._claim_over(wish, found)
+
+    def _claim_over(self, wish: Wish, found: Any) -> ClaimAnswer:
+        version = self._table.merge(wish.over(found).entity, version_of(found))
         if version is None:
             return Held("another worker claimed the call at the same moment")
-        unanswered_at = found.get("claimed_at") if _is_unanswered(found) else None
-        return wish.granted(version, attempts, found.get("last_error"), unanswered_at)
+        return wish.granted_over(found, version)
+
+    def _found_elsewhere(self, answers: Sequence[tuple[Wish, ClaimAnswer]]) -> dict[str, ClaimAnswer]:
+        """A call may stand under another day too, where its end was corrected over midnight, or by a worker that goes
+        by another time zone. Asked after the claims are made, so that of two who do so at once one sees the other.
+
+        :returns: by owner, what became of claims that were of no use
+        """
+        claims = {wish.owner: (wish, answer) for wish, answer in answers if isinstance(answer, Claim)}
+        found = self._around([claim.key for _, claim in claims.values()])
+        lost: dict[str, ClaimAnswer] = {}
+        for owner, (wish, claim) in claims.items():
+            for key in claim.key.around:
+                other = found.get(key)
+                if other is None or not may_be_same(other.get("call") or "", fingerprint(wish.job.record)):
+                    continue
+                if (final := final_answer(other)) is not None:
+                    where = f"submitted before, as a call of {key.day}"
+                    self.settle([(claim, Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID, where))], wish.now)
+                    lost[owner] = final
+                elif (held := held_answer(other, wish.now)) is not None:
+                    self.give_back([(claim, f"{held.why}, as one of {key.day}")], wish.now)
+                    lost[owner] = held
+                if owner in lost:
+                    break
+        return lost
+
+    def _around(self, keys: Sequence[CallKey]) -> Mapping[CallKey, Mapping[str, Any]]:
+        """What there is under the days before and after."""
+        names = defaultdict[str, list[str]](list)
+        for key in keys:
+            for other in key.around:
+                names[other.day].append(other.name)
+        return {
+            CallKey(day, name): entity for day, some in names.items() for name, entity in self._named(day, some).items()
+        }
+
+    def _named(self, day: str, names: Sequence[str]) -> Mapping[str, Any]:
+        by_row = {escape_key(name): name for name in names}
+        return {by_row[row]: found for row, found in self._table.named(day, by_row, JUDGED_BY).items()}
+
+    def _read(self, key: CallKey) -> Any:
+        return self._table.read(*address(key).values())
 
     def _set_aside(self, key: CallKey, record_id: str | None, found: Mapping[str, Any]) -> None:
         """Another row's record of this call, if it says why that row is not logged, goes on under the row's own key."""
-        other = found.get("row_id")
-        is_others = record_id is not None and other not in (None, "", record_id)
-        if is_others and found["state"] in (State.SKIPPED, State.REJECTED):
-            self._table.put({**found, **_address(row_key(key, str(other)))})
+        if is_set_aside(found, record_id):
+            self._table.put({**found, **address(row_key(key, str(found["row_id"])))})
 
-    def settle(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
-        fields = {**_address(claim.key), **_settled(settlement, now)}
-        if settlement.state is State.SUBMITTED:
-            self._table.put({**fields, "row_id": claim.record_id})
-        elif self._merge_while_ours(claim, fields) not in (None, "", claim.record_id):
+    def settle(self, ends: Sequence[tuple[Claim, Settlement]], now: datetime) -> None:
+        for together in _by_day(ends, lambda end: end[0].key):
+            writes = [settling(claim, settlement, now) for claim, settlement in together]
+            if not self._write_together(writes):
+                for claim, settlement in together:
+                    self._settle_one(claim, settlement, now)
+
+    def _settle_one(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
+        of_row = self._write_while_ours(claim, partial(settling, settlement=settlement, now=now))
+        if of_row not in (None, "", claim.record_id):
             # Another row of the same call has it now, and speaks for itself only.
-            own = _address(row_key(claim.key, claim.record_id))
-            self._table.put({**fields, **own, "row_id": claim.record_id, "attempts": claim.attempts})
+            own = {**address(row_key(claim.key, claim.record_id)), **settled_fields(settlement, now)}
+            self._table.put({**own, "row_id": claim.record_id, "attempts": claim.attempts})
 
-    def give_back(self, claim: Claim, error: str, now: datetime) -> None:
-        freed = {"owner": "", "claimed_until": now, "maybe_sent": claim.unanswered_at is not None}
-        self._merge_while_ours(claim, {**_address(claim.key), **freed, "last_error": error[:MAX_DETAIL]})
+    def give_back(self, claims: Sequence[tuple[Claim, str]], now: datetime) -> None:
+        for together in _by_day(claims, lambda given: given[0].key):
+            if not self._write_together([freeing(claim, error, now) for claim, error in together]):
+                for claim, error in together:
+                    self._write_while_ours(claim, partial(freeing, error=error, now=now))
 
-    def _merge_while_ours(self, claim: Claim, fields: Mapping[str, Any]) -> str | None:
+    def _write_together(self, writes: Sequence[Sequence[Write]]) -> bool:
+        """False: do them one by one, as what is one cannot be done together either, or because this was refused."""
+        every = [write for some in writes for write in some]
+        return len(writes) > 1 and len(every) <= ONE_TRANSACTION and self._table.write(every) is not None
+
+    def _write_while_ours(self, claim: Claim, writes: Callable[[Claim], Sequence[Write]]) -> str | None:
         """A write that is refused does not say yet that the claim is lost: storage may refuse what nobody has changed.
         Each claim has its own number of attempts, so a look at the record tells.
 
         :returns: where the claim is lost, the id of the row that the record is of now
         """
-        version = claim.version
         for _ in range(TRIES_AGAINST_OTHERS):
-            if self._table.merge(fields, version) is not None:
+            wanted = writes(claim)
+            if self._table.write(wanted) is not None:
                 return None
-            found = self._table.read(*_address(claim.key).values())
+            found = self._read(claim.key)
+            fields = wanted[0].entity
             if found is None:  # removed under us, perhaps with the whole table: then this is all that is known
                 known = {**fields, "attempts": claim.attempts, "row_id": claim.record_id}
                 if "state" not in fields or self._table.insert(known) is not None:
                     return None
                 continue
+            if all(found.get(name) == value for name, value in fields.items()):
+                return None  # it was this very write, and its first answer was lost
             if found["state"] != State.CLAIMED or found.get("attempts") != claim.attempts:
                 return str(found.get("row_id") or "")  # somebody else has it by now, and sees to it
-            version = version_of(found)
+            claim = replace(claim, version=version_of(found))
         raise StorageUnavailable(f"table {self._table.name}: the record of {claim.key.name} kept changing under us")
 
     def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
@@ -131,23 +211,23 @@ class TableCallLedger:
         told = {"row_id": record.id, "call": fingerprint(record), "facts": facts(record)} if record else {}
         text = letter.to_text()[: ROW_PIECES * PIECE] if letter is not None else ""
         fields = {
-            **_address(key),
+            **address(key),
             **in_pieces("row", text, ROW_PIECES),
-            **_settled(settlement, now),
+            **settled_fields(settlement, now),
             "owner": uuid4().hex,
             **told,
         }
         for _ in range(TRIES_AGAINST_OTHERS):
-            found = self._table.read(*_address(key).values())
+            found = self._table.read(*address(key).values())
             if found is None:
                 if self._table.insert({**fields, "attempts": 0}) is not None:
                     return Recorded()
                 continue
-            if (final := _final(found)) is not None:
+            if (final := final_answer(found)) is not None:
                 return final
-            if (held := _held(found, now)) is not None:
+            if (held := held_answer(found, now)) is not None:
                 return held
-            if letter is None and _is_unanswered(found):
+            if letter is None and is_unanswered(found):
                 return Held("it was sent without an answer, and only its own message finds out whether it is in")
             self._set_aside(key, fields.get("row_id"), found)
             if self._table.merge(fields, version_of(found)) is not None:
@@ -155,78 +235,15 @@ class TableCallLedger:
         raise StorageUnavailable(f"table {self._table.name}: the record of {key.name} kept changing under us")
 
     def last_error(self, key: CallKey) -> str | None:
-        found = self._table.read(*_address(key).values())
+        found = self._table.read(*address(key).values())
         return found.get("last_error") if found is not None else None
 
 
-@dataclass(frozen=True)
-class _Wish:
-    """A claim that is asked for; its owner is named by chance, so that it knows its own trace."""
-
-    job: Job
-    now: datetime
-    until: datetime
-    owner: str = field(default_factory=lambda: uuid4().hex)
-
-    @property
-    def fields(self) -> Mapping[str, Any]:
-        return {
-            **_address(self.job.key),
-            "state": State.CLAIMED.value,
-            "owner": self.owner,
-            "row_id": self.job.record.id,
-            "call": fingerprint(self.job.record),
-            "facts": facts(self.job.record),
-            "claimed_at": self.now,
-            "claimed_until": self.until,
-            **in_pieces("row", Message((self.job.record,)).to_text(), ROW_PIECES),
-        }
-
-    @property
-    def as_new(self) -> Mapping[str, Any]:
-        return {**self.fields, "first_claimed_at": self.now, "attempts": 1}
-
-    def granted(
-        self, version: str, attempts: int, last_error: str | None = None, unanswered_at: datetime | None = None
-    ) -> Claim:
-        job = self.job
-        return Claim(job.key, job.record.id, version, self.until, attempts, last_error, unanswered_at)
-
-
-def _final(found: Mapping[str, Any]) -> AlreadySubmitted | None:
-    """Whether the call is at the API, as itself or as a part of another one: nothing can change about it any more."""
-    is_part = found["state"] == State.SKIPPED and found.get("reason") == Reason.MERGED
-    if found["state"] != State.SUBMITTED and not is_part:
-        return None
-    return AlreadySubmitted(found.get("row_id") or None, as_part=is_part)
-
-
-def _is_unanswered(found: Mapping[str, Any]) -> bool:
-    """Whether it may have been sent: a claim that was neither settled nor given back, or one that was given back after
-    such a one."""
-    return found["state"] == State.CLAIMED and bool(found.get("owner") or found.get("maybe_sent"))
-
-
-def _held(found: Mapping[str, Any], now: datetime) -> Held | None:
-    """Whether a worker has the call: nobody else writes to its record until that is over."""
-    if found["state"] != State.CLAIMED or found["claimed_until"] <= now:
-        return None
-    until = found["claimed_until"]
-    return Held(f"another worker has the call until {until:%H:%M:%S} UTC", until)
-
-
-def _address(key: CallKey) -> dict[str, str]:
-    return {"PartitionKey": key.day, "RowKey": escape_key(key.name)}
-
-
-def _settled(settlement: Settlement, now: datetime) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "state": settlement.state.value,
-        "reason": settlement.reason.value,
-        "detail": settlement.detail[:MAX_DETAIL],
-        "settled_at": now,
-        "entry_id": settlement.entry_id or "",
-        "extension": settlement.extension or "",
-    }
-    # Only a rejected call's row can still be needed, for a replay.
-    return fields if settlement.state is State.REJECTED else {**fields, **in_pieces("row", "", ROW_PIECES)}
+def _by_day(items: Iterable[Item], key: Callable[[Item], CallKey]) -> Iterator[Sequence[Item]]:
+    """What one transaction takes at a time."""
+    days = defaultdict[str, list[Item]](list)
+    for item in items:
+        days[key(item).day].append(item)
+    for some in days.values():
+        for start in range(0, len(some), ONE_TRANSACTION):
+            yield some[start : start + ONE_TRANSACTION]

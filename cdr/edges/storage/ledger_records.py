@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any
 from cdr.calls.call import UNDATED, CallKey, State
 from cdr.calls.message import Letter, letter_of
 from cdr.edges.storage.account import StorageAccount
-from cdr.edges.storage.ledger_claims import ROW_PIECES
-from cdr.edges.storage.table import Table, escape_key, from_pieces, unescape_key, version_of
+from cdr.edges.storage.ledger_entities import ROW_PIECES
+from cdr.edges.storage.table import ONE_TRANSACTION, Table, escape_key, from_pieces, unescape_key, version_of
 from cdr.operations.ports import LedgerEntry, RejectedCall, StateCounts
 from shared import log
 
 if TYPE_CHECKING:
     from azure.data.tables import TableEntity
 
-ONE_TRANSACTION = 100
 ENTRY = ["PartitionKey", "RowKey", "row_id", "state", "reason", "call", "facts", "claimed_until"]
 
 

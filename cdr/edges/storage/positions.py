@@ -7,12 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.table import PIECE, Table, from_pieces, in_pieces, version_of
 from cdr.intake.ports import Kept, Memory, PollReport, Position, PositionLease, StoredPosition
 from shared.errors import LeaseHeld, LeaseLost, PositionFull
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableEntity
 
 KEY = {"PartitionKey": "checkpoint", "RowKey": "cdr"}
 PIECES = 14
@@ -37,8 +40,10 @@ class TablePositionStore:
             version = self._table.insert(mine)
             if version is not None:
                 return PositionLease(owner, version, None)
-            entity = self._read() or {}
-        until = entity.get("leased_until", _NOBODY)
+            entity = self._read()
+            if entity is None:
+                raise LeaseHeld("the record of the position vanished between two looks at it")
+        until = _leased_until(entity, duration)
         if entity.get("owner") != owner and until > now:
             raise LeaseHeld(f"another poll holds the lease until {until:%H:%M:%S} UTC", until)
         version = self._table.merge(mine, version_of(entity))
@@ -74,6 +79,14 @@ class TablePositionStore:
 
     def _read(self) -> Any:
         return self._table.read(KEY["PartitionKey"], KEY["RowKey"])
+
+
+def _leased_until(entity: TableEntity, duration: timedelta) -> datetime:
+    """Where that cannot be read, whoever wrote it may be at work for as long as we would be."""
+    until, written = entity.get("leased_until", _NOBODY), entity.metadata.get("timestamp")
+    if isinstance(until, datetime):
+        return until
+    return written + duration if isinstance(written, datetime) else _NOBODY
 
 
 def _stored(entity: Mapping[str, Any]) -> StoredPosition | None:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cdr.calls.call import DIGEST
 from cdr.edges.storage.account import StorageAccount, translated
 from shared import log
 
@@ -21,9 +24,45 @@ if TYPE_CHECKING:
 PIECE = 30_000
 """Characters in one property; the service takes 32 Ki."""
 
+LONGEST_KEY = 512
+"""In units of UTF-16: a key may have 1 KiB."""
+
+ONE_TRANSACTION = 100
+"""Writes to one partition; so many of ours are far below the 4 MiB that the service takes with them."""
+
+NAMES_IN_A_QUERY = 12
+"""With the partition and both ends of the range the 15 comparisons that the service takes."""
+
+SHORT_NAME = 100
+
 Result = TypeVar("Result")
 
 _FORBIDDEN = re.compile(r"[/\\#?%!\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A new entity; refused where there is one."""
+
+    entity: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Some properties of an entity; refused where it has not the version any more, or is gone."""
+
+    entity: Mapping[str, Any]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Some properties of an entity, or a new one, whatever is there."""
+
+    entity: Mapping[str, Any]
+
+
+Write = Insert | Merge | Put
 
 
 class Table:
@@ -90,21 +129,52 @@ class Table:
         """Insert it, or change these properties of it, whatever else happened to it."""
         self._do(lambda table: table.upsert_entity(dict(entity)))
 
-    def remove(self, partition: str, row: str) -> None:
-        self._do(lambda table: table.delete_entity(partition, row))
-
     def query(self, wanted: str, select: Sequence[str] | None = None) -> Iterator[TableEntity]:
         """Page by page, as it is iterated."""
         pages = self._do(lambda table: table.query_entities(wanted, select=list(select) if select else None))
         while (entity := self._do(lambda _: next(pages, None))) is not None:
             yield entity
 
-    def insert_all(self, entities: Sequence[Mapping[str, Any]]) -> Sequence[str] | None:
-        """All of them, of one partition, or none.
+    def remove(self, partition: str, row: str) -> None:
+        """Whether or not it is there."""
+        self._do(lambda table: table.delete_entity(partition, row))
 
-        :returns: the versions; None where one of them exists already
+    def write(self, writes: Sequence[Write]) -> Sequence[str] | None:
+        """All of them, of different entities in one partition, or none. At most ONE_TRANSACTION.
+
+        :returns: the versions, in their order (of what was put alone: an empty text); None where one is refused
         """
-        return self._transact([("create", dict(entity)) for entity in entities])
+        if len(writes) > 1:
+            return self._transact([_operation(write) for write in writes])
+        (write,) = writes
+        match write:
+            case Insert(entity):
+                version = self.insert(entity)
+            case Merge(entity):
+                version = self.merge(entity, write.version)
+            case Put(entity):
+                self.put(entity)
+                version = ""
+        return None if version is None else (version,)
+
+    def named(self, partition: str, rows: Collection[str], select: Sequence[str]) -> Mapping[str, TableEntity]:
+        """Those of these entities that there are, by their row keys.
+
+        In few requests. The range lets the service look at no more of the partition than lies between the names, since
+        names in an "or" are no use to it. A query is a part of a URL, which has its limits, so names that are long or
+        not ASCII are asked for one by one.
+        """
+        found: dict[str, TableEntity] = {}
+        ordered = sorted(rows)
+        at_once = NAMES_IN_A_QUERY if all(row.isascii() and len(row) <= SHORT_NAME for row in ordered) else 1
+        for start in range(0, len(ordered), at_once):
+            some = ordered[start : start + at_once]
+            if len(some) == 1:
+                entity = self.read(partition, some[0])
+                found |= {some[0]: entity} if entity is not None else {}
+            else:
+                found |= {entity["RowKey"]: entity for entity in self.query(_naming(partition, some), select)}
+        return found
 
     def remove_unchanged(self, entities: Sequence[TableEntity]) -> bool:
         """Remove all of them, of one partition, or none where one was changed since it was read."""
@@ -155,6 +225,18 @@ class Table:
             client.create_table()
 
 
+def _operation(write: Write) -> tuple[Any, ...]:
+    from azure.core import MatchConditions
+
+    match write:
+        case Insert(entity):
+            return "create", dict(entity)
+        case Merge(entity, version):
+            return "update", dict(entity), {"etag": version, "match_condition": MatchConditions.IfNotModified}
+        case Put(entity):
+            return "upsert", dict(entity)
+
+
 def version_of(entity: TableEntity) -> str:
     return str(entity.metadata["etag"])
 
@@ -163,9 +245,37 @@ def _is_table_gone(error: Exception) -> bool:
     return "TableNotFound" in str(getattr(error, "error_code", "")) or "TableNotFound" in str(error)
 
 
+def _naming(partition: str, rows: Sequence[str]) -> str:
+    names = [quoted(row) for row in rows]
+    within = f"PartitionKey eq {quoted(partition)} and RowKey ge {names[0]} and RowKey le {names[-1]}"
+    return f"{within} and ({' or '.join(f'RowKey eq {name}' for name in names)})"
+
+
+def quoted(text: str) -> str:
+    """As a value in a query."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def escape_key(name: str) -> str:
-    """A partition or row key for any name: what the table service forbids becomes ``!`` and two hexadecimal digits."""
+    """A partition or row key for any name: what the table service forbids becomes ``!`` and two hexadecimal digits.
+
+    One that would be longer than a key may be ends in a digest; what it is unescaped to has the same key.
+    """
+    key = _escaped(name)
+    if _units(key) <= LONGEST_KEY:
+        return key
+    digest = f"~{sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:DIGEST]}"
+    begins = (_escaped(name[:length]) for length in range(LONGEST_KEY, 0, -1))
+    return next(begin for begin in begins if _units(begin + digest) <= LONGEST_KEY) + digest
+
+
+def _escaped(name: str) -> str:
     return _FORBIDDEN.sub(lambda found: f"!{ord(found.group()):02x}", name)
+
+
+def _units(key: str) -> int:
+    """Characters as the service counts them."""
+    return len(key.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def unescape_key(key: str) -> str:

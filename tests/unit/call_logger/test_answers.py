@@ -48,6 +48,7 @@ BODIES: dict[str, list[tuple[str, str]]] = {
 
 ERRORS: dict[Meaning, type[PipelineError]] = {
     Meaning.NOT_IN: ApiUnavailable,
+    Meaning.NOT_YET_IN: ApiUnavailable,
     Meaning.BUSY: ApiUnreachable,
     Meaning.MAYBE_IN: SubmissionUnknown,
     Meaning.REFUSED: ApiRejected,
@@ -114,7 +115,7 @@ def test_only_what_the_call_logger_says_itself_settles_rejects_or_lets_a_call_be
     if meaning is Meaning.REFUSED:
         assert outcome.status in (400, 422)
         assert is_object
-    if meaning is Meaning.NOT_IN:
+    if meaning in (Meaning.NOT_IN, Meaning.NOT_YET_IN):
         assert outcome.status == 500
         assert not outcome.body or is_object
 

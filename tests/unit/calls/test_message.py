@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cdr.calls.call import COLUMNS, UNDATED, CallKey, CallRecord
-from cdr.calls.message import Message, Unreadable, letter_of, pack, text_of_body
+from cdr.calls.message import Message, Unreadable, letter_of, text_of_body
 from shared.errors import InvalidMessage
 from tests.support.factories import make_message, make_raw_row, make_record
 from tests.support.raw_rows import MERGED, OTHER_COLUMNS, RECORDS, WELL_FORMED
@@ -79,11 +79,6 @@ def test_what_1_0_0_wrote_is_read_and_the_same_is_written_today() -> None:
 
 
 # What becomes of a message
-
-
-def test_records_travel_each_in_a_message_of_its_own() -> None:
-    records = [make_record(id=1), make_record(id=2)]
-    assert list(pack(records)) == [Message((record,)) for record in records]
 
 
 def test_another_try_counts_from_the_first_and_takes_along_what_is_still_to_do() -> None:

@@ -35,6 +35,12 @@ WRITTEN = {
     "\uff0b\uff14\uff19 \uff13\uff10": "+49 30",
     "٠١٢٣": "0123",
     "(907) 555-0142": "(907) 555-0142",
+    "030111222 (Office 24)": "030111222",
+    "Ext.101 (Alice)": "101",
+    "Alice (101)": "Alice (101)",
+    "030111222,,22#": "030111222",
+    "+49 30 111222 ext. 22": "+49 30 111222",
+    "h323:+4930111222@host": "+4930111222",
     "": "",
 }
 
@@ -77,3 +83,4 @@ def test_letters_count_where_they_make_a_valid_number(number: str, region: str |
 
 def test_only_its_own_notation_says_that_a_number_is_an_extension() -> None:
     assert [says_extension(text) for text in ("Ext.1234567", "1234567", "sip:101@x", "Ext.")] == [True, *[False] * 3]
+    assert says_extension("Ext.101 (Alice)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -65,6 +66,18 @@ def test_a_record_has_all_that_is_known_of_its_owner() -> None:
 def test_kind_and_sides_tell_the_direction(name: str, told: tuple[str, ...]) -> None:
     record = _only(name)
     assert tuple(record[column] for column in ("call_type", "caller_number", "dest_number", "hangup_cause")) == told
+
+
+def test_a_call_of_which_something_cannot_be_read_tells_just_that_once_it_is_there() -> None:
+    legs = [leg_of(row) for row in CASES["dialled-straight-to-a-phone"].rows]
+    broken = calls_of([*legs[:-1], replace(legs[-1], problem="a column cannot be read")])[0]
+    (record,) = records_of(broken, FoldOptions("each"))
+    assert (record.id, record.values["problem"]) == (broken.id, "a column cannot be read")
+    assert "extension" not in record.values
+    unended = calls_of([*legs[:-1], replace(legs[-1], problem="no time", ended_at=None)])[0]
+    assert records_of(unended, FoldOptions()) == []
+    (record,) = records_of(unended, FoldOptions(), give_up=True)
+    assert record.values["problem"].endswith(f"leg {legs[-1].id} has not ended; no time")
 
 
 def test_everybody_who_talked_has_a_record_of_their_own() -> None:

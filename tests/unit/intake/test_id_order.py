@@ -148,6 +148,14 @@ def test_several_people_may_get_an_entry_of_one_row(clock: HandMovedClock) -> No
     assert ([record.id for record in batch.records], batch.read) == (["7/1", "7/2"], 1)
 
 
+def is_far_ahead(end: Any) -> bool:
+    try:
+        moment = datetime.fromisoformat(str(end).strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) > NOON + timedelta(days=1)
+    except ValueError:
+        return False
+
+
 @given(st.lists(st.fixed_dictionaries({column: values() for column in OTHER_COLUMNS}), max_size=5))
 def test_strange_rows_hold_up_nobody(rows: list[dict[str, Any]]) -> None:
     site = Site()
@@ -155,7 +163,7 @@ def test_strange_rows_hold_up_nobody(rows: list[dict[str, Any]]) -> None:
     site.add(len(rows) + 1)
     site.look()
     ends = {n: CallRecord.from_row(row).values["ended_at"] for n, row in site.table.rows.items()}
-    assert site.read == [n for n, end in ends.items() if not stands_for_no_time(end)]
+    assert site.read == [n for n, end in ends.items() if not (stands_for_no_time(end) or is_far_ahead(end))]
     assert len(site.position.open_rows) == len(rows) + 1 - len(site.read)
 
 
@@ -220,11 +228,23 @@ def test_a_row_that_ended_a_moment_ago_is_left_alone_until_it_has_settled() -> N
     assert [record.values["answered"] for record in batch.records] == [True]
 
 
-def test_a_row_whose_end_lies_in_the_future_is_given_up_as_what_it_is() -> None:
-    site = Site(patience=replace(PATIENCE, settle=timedelta(seconds=30)))
-    site.add(1, ended_at="2026-12-24 12:00:00")
-    site.look()
+@pytest.mark.parametrize("settle", [timedelta(), timedelta(seconds=30)])
+@pytest.mark.parametrize("end", ["2026-12-24 12:00:00", "2079-06-06", "2099-12-31 23:59:59"])
+def test_a_row_whose_end_lies_in_the_future_is_still_on_and_given_up_with_that_reason(
+    settle: timedelta, end: str
+) -> None:
+    site = Site(patience=replace(PATIENCE, settle=settle))
+    site.add(1, 2, ended_at=end)
+    assert [batch.records for batch in site.look()] == [[]]
+    site.add(2)
     site.clock.move(PATIENCE.open_row_wait)
+    (batch,) = site.look()
+    assert [record.values.get("problem") for record in batch.records] == ["its end lies in the future", None]
+
+
+def test_an_end_ahead_by_a_wrong_time_zone_or_clock_is_one() -> None:
+    site = Site()
+    site.add(1, ended_at="2026-11-23 11:59:00")
     site.look()
     assert site.read == [1]
 

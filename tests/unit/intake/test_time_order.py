@@ -392,6 +392,19 @@ def test_whoever_stops_after_any_batch_goes_on_from_there(site: Site, most: int)
     assert sorted(record.id for record in site.told) == flows
 
 
+def test_a_look_at_what_waited_is_no_news_so_who_runs_out_of_time_reads_a_page_after_it(site: Site) -> None:
+    site.page_size = 1
+    site.begun("a", NOON - HOUR)
+    site.answered("b")
+    site.look()
+    site.finished("a", NOON - HOUR)
+    for number in (1, 2):
+        site.answered(f"flow-{number}", NOON + number * MINUTE)
+    with site.source.connect() as reader:
+        told = [(batch.is_news, [record.id for record in batch.records]) for batch in reader.batches(site.text or "")]
+    assert [each for each in told if each[1]] == [(True, ["flow-1"]), (False, ["a"]), (True, ["flow-2"])]
+
+
 def test_a_long_history_is_read_page_by_page_with_little_to_remember(site: Site) -> None:
     site.page_size = 100
     for number in range(1_000):

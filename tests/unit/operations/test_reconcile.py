@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
+from cdr.calls.message import Message
+from cdr.calls.packing import Packing
 from cdr.intake.id_position import IdPosition, to_text
 from cdr.intake.ports import StoredPosition
 from cdr.operations.reconcile import Reconciler, Reconciliation, reconcile, reconcile_last_days
+from cdr.operations.watch_memory import Remembered
 from cdr.submission.submit import Outcome
 from shared.errors import DaysForgotten, PositionOfAnotherSource, SourceUnavailable, StorageUnavailable
 from tests.fakes.positions import InMemoryPositionStore
@@ -126,6 +129,22 @@ def test_a_changed_template_makes_no_call_a_missing_one(site: Site, template: st
     assert site.reconcile().missing_ids == ["1"]
 
 
+@pytest.mark.parametrize("template", [None, "{id}:{call_id}", "{id}"])
+def test_a_template_that_keeps_rows_apart_since_lately_makes_no_call_a_missing_one(
+    site: Site, template: str | None
+) -> None:
+    """Those that stood under their call's name alone have no day in the ledger."""
+    site.shop.go_by(pbx_call_id="{call_id}")
+    for row_id, call_id in enumerate("aab", start=1):
+        site.row(row_id, call_id=call_id)
+    site.row(4, call_id="c", answered=False)
+    site.positions.remembered = Remembered(named_by=template or "", named_before="{call_id}").to_text()
+    site.shop.go_by(pbx_call_id=template)
+    assert site.reconcile() == replace(ALL_WELL, rows=4, recorded=4)
+    site.row(5, call_id="d", recorded=False)
+    assert site.reconcile().missing_ids == ["5"]
+
+
 def test_only_rows_that_ended_within_the_days_count_both_included(site: Site) -> None:
     ends = ["2026-11-20 23:59:59", "2026-11-21 00:00:00", "2026-11-22 23:59:59", "2026-11-23 00:00:00"]
     for row_id, ended_at in enumerate(ends, start=1):
@@ -218,6 +237,28 @@ def test_messages_of_calls_that_workers_have_in_hand_are_no_others(site: Site) -
     site.queue.send_all([make_message(id=2)])
     found = site.reconcile()
     assert (found.missing_ids, found.may_be_queued, found.recorded) == (["1"], 0, 1)
+
+
+def test_a_message_that_nobody_has_looked_at_may_be_full(site: Site) -> None:
+    for row_id in (1, 2, 3, 4):
+        site.row(row_id, f"2026-11-22 1{row_id}:00", recorded=False)
+    site.ledger.claim([make_job(id=4, started_at=None)], NOON, TIMES.claim_lease)
+    packed = replace(site.reconciler(), packing=Packing(1, 2))
+    for waiting, missing in ((1, ["1", "2", "3"]), (2, ["1"])):
+        site.queue.messages.clear()
+        site.queue.send_all([make_message(id=9)] * waiting)
+        assert reconcile(packed, DAY, DAY).missing_ids == missing
+
+
+def test_what_is_missing_is_queued_packed_but_what_has_a_record_elsewhere_by_itself(site: Site) -> None:
+    for row_id in (1, 2, 3, 4):
+        site.row(row_id, recorded=row_id == 4, answered=row_id != 4)
+    site.row(4, recorded=False)
+    packed = replace(site.reconciler(), packing=Packing(1, 2))
+    reconcile(packed, DAY, DAY, queue_missing=True, again="unanswered")
+    letters = [letter for letter in site.queue.letters if isinstance(letter, Message)]
+    sent = [([record.id for record in letter.records], letter.replay_of is None) for letter in letters]
+    assert sent == [(["1", "2"], True), (["3"], True), (["4"], False)]
 
 
 # What is recorded, and yet not right

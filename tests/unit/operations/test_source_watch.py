@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from cdr.intake.poll import Poller, poll
-from cdr.intake.ports import Bearings
+from cdr.intake.ports import Bearings, PollReport
 from cdr.intake.start_over import start_over
 from cdr.operations.source_watch import ASK_EVERY, TELL_EVERY, SourceWatcher, check_source, what_is_wrong
 from cdr.operations.watch_memory import Finding, Kind, Remembered
 from cdr.wiring.plans import make_hours
 from shared.clock import HandMovedClock
-from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable
+from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable, SourceVanished
 from tests.fakes.call_queue import InMemoryCallQueue
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
@@ -53,10 +53,12 @@ class Site:
     table: InMemoryRowTable = field(default_factory=InMemoryRowTable)
     store: InMemoryPositionStore = field(default_factory=InMemoryPositionStore)
     newest_call: OtherWay | None = None
+    named_by: str = ""
 
     @property
     def poller(self) -> Poller:
-        watch = SourceWatcher(self.clock, make_hours(make_settings(SUNDAYS).business_hours), DELAY, self.newest_call)
+        hours = make_hours(make_settings(SUNDAYS).business_hours)
+        watch = SourceWatcher(self.clock, hours, DELAY, self.newest_call, self.named_by)
         source, queue = InMemoryCallLog(self.table, self.clock), InMemoryCallQueue(self.clock)
         return Poller(source, queue, self.store, self.clock, LEASE, LEASE, start_from=0, watch=watch)
 
@@ -210,6 +212,56 @@ def test_a_look_that_fails_is_no_failure_of_the_poll(site: Site, events: Events)
     site.table.fail_at(3, SourceUnavailable("reset"))
     assert site.poll() == [Kind.EMPTIED], "what was found stays"
     assert events.only("source.watch_failed")["reason"] == "reset"
+
+
+def test_a_table_that_is_not_there_any_more_is_said_until_it_is_back(site: Site, events: Events) -> None:
+    for _ in range(2):
+        site.table.fail_at(1, SourceVanished("no such table"))
+        with pytest.raises(SourceVanished):
+            poll(site.poller)
+        assert [(found.kind, found.detail) for found in site.findings] == [(Kind.VANISHED, "no such table")]
+        assert not site.is_healthy
+    assert events.only("source.vanished")["level"] == "ERROR"
+    site.table.fail_at(1, SourceUnavailable("reset"))
+    with pytest.raises(SourceUnavailable):
+        poll(site.poller)
+    assert [found.kind for found in site.findings] == [Kind.VANISHED], "that it is out of reach now is no news of it"
+    assert (site.poll(), site.is_healthy) == ([], True)
+    assert events.only("source.recovered")["kind"] == "vanished"
+
+
+def test_a_table_that_never_was_there_has_not_vanished(events: Events) -> None:
+    site = Site()
+    site.table.fail_at(1, SourceVanished("no such table"))
+    with pytest.raises(SourceVanished):
+        poll(site.poller)
+    assert (site.findings, "source.vanished" in events.names) == ((), False)
+
+
+def test_another_template_of_names_is_told_once_and_stands_in_the_status_for_a_week(site: Site, events: Events) -> None:
+    site.named_by = "{call_id}"
+    assert (site.poll(), site.is_healthy) == ([Kind.NAMED_ANEW], True)
+    assert "was the default and is '{call_id}'" in events.only("source.calls_named_anew")["detail"]
+    for _ in range(7):
+        assert site.poll() == [Kind.NAMED_ANEW]
+        site.clock.move(timedelta(days=1))
+    assert site.poll() == []
+    assert len(events.named("source.calls_named_anew")) == 1
+    assert Remembered.from_text(site.store.read().memory).named_before == ""
+    site.named_by = ""
+    site.poll()
+    site.named_by = "{id}"
+    assert site.poll() == [Kind.NAMED_ANEW]
+    assert len(events.named("source.calls_named_anew")) == 3
+
+
+def test_a_memory_of_before_names_were_noted_knows_of_no_change(site: Site) -> None:
+    kept = json.loads(site.store.read().memory)
+    del kept["named_by"]
+    lease = site.store.lease("old", site.clock.now(), LEASE)
+    site.store.release(lease, PollReport(NOON, "finished"), json.dumps(kept))
+    site.named_by = "{call_id}"
+    assert site.poll() == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"findings": [{}]}', json.dumps({"findings": [], "hours": "x"})])

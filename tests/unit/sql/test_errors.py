@@ -23,7 +23,7 @@ from cdr.edges.sql import hints
 from cdr.edges.sql.connections import Connections
 from cdr.edges.sql.errors import Unconvertible, translate, translated, translated_connecting
 from shared.config.phone_system import CdrDatabase, Engine
-from shared.errors import SourceMisconfigured, SourceUnavailable
+from shared.errors import SourceMisconfigured, SourceUnavailable, SourceVanished
 
 SQL_SERVER = "[Microsoft][ODBC Driver 18 for SQL Server][SQL Server]"
 FREETDS = "[FreeTDS][SQL Server]"
@@ -107,13 +107,13 @@ REFUSALS: dict[str, tuple[Exception, str]] = {
 @pytest.mark.parametrize(("error", "hint"), REFUSALS.values(), ids=REFUSALS)
 def test_a_refusal_names_the_setting_to_look_at(error: Exception, hint: str) -> None:
     refusal = translate(error)
-    assert type(refusal) is SourceMisconfigured
+    assert type(refusal) is (SourceVanished if hint == hints.SCHEMA else SourceMisconfigured)
     assert str(refusal).startswith(hint.format(database="3cx.cdr_database", select="3cx.schema"))
 
 
 def test_every_hint_has_an_error_that_leads_to_it() -> None:
     known = {value for name, value in vars(hints).items() if name.isupper() and isinstance(value, str)}
-    assert {hint for _, hint in REFUSALS.values()} | {hints.LOCKED, hints.CONVERSION} == known
+    assert {hint for _, hint in REFUSALS.values()} | {hints.LOCKED, *hints.CONVERSIONS} == known
 
 
 CONVERSIONS: dict[str, Exception] = {
@@ -124,6 +124,9 @@ CONVERSIONS: dict[str, Exception] = {
     "postgresql": _psycopg("22007"),
     "psycopg's own": psycopg.DataError("timestamp too large (after year 10K): 'infinity'"),
     "sqlite": sqlite3.OperationalError("malformed JSON"),
+    "sqlserver subquery": _odbc("21000", f"{SQL_SERVER}Subquery returned more than 1 value. (512)"),
+    "mysql subquery": _mysql(1242),
+    "postgresql subquery": _psycopg("21000"),
 }
 
 

@@ -13,9 +13,8 @@ from cdr.edges.storage.table import PIECE, escape_key, from_pieces, in_pieces, u
 FORBIDDEN = re.compile(r"[/\\#?%\x00-\x1f\x7f-\x9f]")
 """By the service; and the percent sign, which breaks URLs."""
 
-LONGEST_KEY = 1_024
-LONGEST_NAME = 200
-"""More than a call's key of 100 characters with the id of a row behind it."""
+LONGEST_KEY = 512
+"""1 KiB of UTF-16."""
 
 NAMES = st.text(max_size=60) | st.text("/\\#?%!\x00\x1f\x7f\x9fa0", max_size=60)
 
@@ -42,9 +41,16 @@ def test_every_name_has_a_key_of_its_own_that_leads_back_to_it(name: str, other:
     assert (key == escape_key(other)) is (name == other)
 
 
-@pytest.mark.parametrize("character", ["/", "\x00", "!", "\U0001f600"])
-def test_the_longest_name_fits_into_a_key(character: str) -> None:
-    assert len(escape_key(character * LONGEST_NAME).encode("utf-16-le")) // 2 <= LONGEST_KEY
+@pytest.mark.parametrize("character", ["a", "/", "\x00", "!", "\U0001f600"])
+@pytest.mark.parametrize("length", [100, 170, 171, 256, 257, 512, 513, 2_000])
+def test_a_name_of_any_length_fits_into_a_key_of_its_own_and_what_is_shown_of_it_leads_there(
+    character: str, length: int
+) -> None:
+    key = escape_key(character * length)
+    assert len(key.encode("utf-16-le")) // 2 <= LONGEST_KEY
+    assert key != escape_key(character * (length + 1))
+    assert key.startswith(escape_key(character))
+    assert escape_key(unescape_key(key)) == key
 
 
 @given(st.integers(0, 2 * PIECE))

@@ -66,6 +66,16 @@ def test_the_first_success_opens_the_way_for_all(breaker: ApiBreaker, fail: Call
     assert not breaker.is_down(NOON), "whom it failed before does not count any more"
 
 
+def test_calls_at_which_it_failed_long_ago_are_no_row_of_failures(breaker: ApiBreaker) -> None:
+    for call in CALLS[:-1]:
+        breaker.failed_at(call, NOON, "500")
+    breaker.failed_at(CALLS[-1], NOON + breaker.forget_after, "500")
+    assert not breaker.is_down(NOON + breaker.forget_after)
+    for call in CALLS[:-1]:
+        breaker.failed_at(call, NOON + 2 * breaker.forget_after - MOMENT, "500")
+    assert breaker.is_down(NOON + 2 * breaker.forget_after)
+
+
 def test_a_failure_that_nobody_has_seen_again_for_longer_than_any_delay_is_forgotten(breaker: ApiBreaker) -> None:
     breaker.failed(NOON, "503")
     assert breaker.is_down(NOON + 6 * MINUTE - MOMENT)

@@ -50,7 +50,7 @@ def test_while_a_worker_has_a_part_the_call_waits_and_its_claim_is_free(shop: Wo
     assert shop.api.asked == []
     assert shop.record(make_job(id=3, call_id="whole").key).claimed_until == NOON
     assert "as part-2, which is a part of it" in events.only("call.put_back")["reason"]
-    shop.ledger.give_back(claim, "not sent", shop.clock.now())
+    shop.ledger.give_back([(claim, "not sent")], shop.clock.now())
     shop.clock.move(TIMES.claim_lease)
     assert shop.deliver_visible() == [Outcome.SUBMITTED]
 

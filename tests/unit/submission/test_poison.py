@@ -36,7 +36,7 @@ def keep(letter: Letter, shop: Workshop, **changed: object) -> None:
 
 def test_a_call_is_recorded_as_given_up_with_its_last_error_and_its_row(shop: Workshop, events: Events) -> None:
     (claim,) = shop.ledger.claim([make_job()], NOON, LEASE)
-    shop.ledger.give_back(claim, f"ApiUnavailable: the API answered 503 for {OUTSIDE}", NOON)
+    shop.ledger.give_back([(claim, f"ApiUnavailable: the API answered 503 for {OUTSIDE}")], NOON)
     keep(make_message(), shop)
     record = shop.record()
     assert (record.state, record.reason, record.row_id) == (State.REJECTED, "gave_up", "7")
@@ -66,7 +66,7 @@ def test_nothing_is_recorded_of_a_call_that_a_worker_has_in_hand(shop: Workshop,
     (back,) = shop.queue.messages
     assert (back.text, back.visible_at) == (make_message().to_text(), NOON + 5 * MINUTE)
     assert events.names == ["poison.returned"]
-    shop.ledger.settle(claim, SUBMITTED, NOON + MINUTE)
+    shop.ledger.settle([(claim, SUBMITTED)], NOON + MINUTE)
     shop.clock.move(5 * MINUTE)
     keep(shop.queue.take(), shop)
     assert (shop.record().state, shop.queue.texts) == (State.SUBMITTED, [])

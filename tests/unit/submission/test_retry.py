@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from cdr.calls.message import Message
 from cdr.submission.ports import Held
-from cdr.submission.retry import Again, GiveUp, Hindrance, Patience, again, decide, is_over
+from cdr.submission.retry import Hindrance, Patience, delay_after, is_given_up, is_over
 from shared.errors import (
     ApiDenied,
     ApiFailed,
     ApiUnavailable,
+    NoTimeLeft,
     PartHeld,
     StorageUnavailable,
     SubmissionUnknown,
@@ -35,6 +36,7 @@ HINDRANCES: dict[str, Hindrance] = {
     "too many": TooManyRejections("60 a minute"),
     "a part is held": PartHeld("another worker has it"),
     "storage": STORAGE,
+    "no time left": NoTimeLeft("not sent"),
     "held": HELD,
     "held, nobody knows until when": Held("claimed at the same moment"),
 }
@@ -47,7 +49,7 @@ def message(age: timedelta | None = None, tries: int = 0) -> Message:
 
 
 def delay_s(hindrance: Hindrance, tries: int = 0, *, alone: bool = False) -> float:
-    return again(hindrance, message(tries=tries), NOON, lambda: 0.0, PATIENCE, alone=alone).delay.total_seconds()
+    return delay_after(hindrance, message(tries=tries), NOON, 0.0, PATIENCE, alone=alone).total_seconds()
 
 
 @pytest.mark.parametrize(
@@ -59,13 +61,14 @@ def delay_s(hindrance: Hindrance, tries: int = 0, *, alone: bool = False) -> flo
 def test_a_call_is_given_up_after_its_time_unless_it_is_no_fault_of_its_own_or_may_be_on_its_way_in(
     name: str, age: timedelta | None, *, is_old: bool
 ) -> None:
-    verdict = decide(HINDRANCES[name], message(age, tries=40), NOON, lambda: 0.0, PATIENCE)
-    assert isinstance(verdict, GiveUp) == (is_old and name in GIVEN_UP)
+    given_up = is_given_up(HINDRANCES[name], message(age, tries=40), NOON, PATIENCE)
+    assert given_up == (is_old and name in GIVEN_UP)
 
 
 @pytest.mark.parametrize(
     ("hindrance", "alone", "delays_s"),
     [
+        (NoTimeLeft("not sent"), True, [30, 60, 120, 240, 300, 300, 300]),
         (UNAVAILABLE, True, [30, 60, 120, 240, 300, 300, 300]),
         (FAILED, False, [30, 60, 120, 240, 300, 300, 300]),
         (FAILED, True, [30, 60, 120, 240, 480, 960, 1800]),
@@ -78,6 +81,7 @@ def test_a_call_is_given_up_after_its_time_unless_it_is_no_fault_of_its_own_or_m
         (ApiUnavailable("429", timedelta(days=-1)), False, [30, 60, 120, 240, 300, 300, 300]),
     ],
     ids=[
+        "nobody had a turn",
         "not reached",
         "failed as others do",
         "failed alone",
@@ -96,6 +100,13 @@ def test_the_delay_doubles_to_its_longest_and_is_not_shorter_than_what_would_be_
     assert [delay_s(hindrance, tries, alone=alone) for tries in (0, 1, 2, 3, 4, 5, 10_000)] == delays_s
 
 
+def test_whose_turn_did_not_come_while_others_had_theirs_is_next() -> None:
+    delays = [
+        delay_after(why, message(tries=9), NOON, 0.0, PATIENCE, is_rest=True) for why in (NoTimeLeft("?"), UNAVAILABLE)
+    ]
+    assert delays == [timedelta(), timedelta(minutes=5)]
+
+
 @given(
     hindrance=st.sampled_from(list(HINDRANCES.values())),
     tries=st.integers(0, 10**9),
@@ -107,16 +118,12 @@ def test_whatever_hinders_a_call_it_waits_at_most_half_an_hour_and_jitter_takes_
     hindrance: Hindrance, tries: int, age: timedelta, drawn: float, *, alone: bool
 ) -> None:
     of_all = {"now": NOON, "patience": PATIENCE, "alone": alone}
-    longest, drawn_now = (
-        again(hindrance, message(age, tries), random=draw, **of_all) for draw in (lambda: 0.0, lambda: drawn)
-    )
-    assert longest.delay * 0.8 - SECOND / 1000 <= drawn_now.delay <= longest.delay <= timedelta(minutes=30)
-    assert decide(hindrance, message(age, tries), random=lambda: drawn, **of_all) in (GiveUp(), drawn_now)
+    longest, delay = (delay_after(hindrance, message(age, tries), drawn=draw, **of_all) for draw in (0.0, drawn))
+    assert longest * 0.8 - SECOND / 1000 <= delay <= longest <= timedelta(minutes=30)
     if isinstance(hindrance, SubmissionUnknown):
-        assert drawn_now.delay > LEASE, "not before its lease has ended"
+        assert delay > LEASE, "not before its lease has ended"
 
 
 def test_a_call_without_an_answer_is_over_once_it_was_tried_in_vain_past_its_time() -> None:
     ages_when_sent = [None, WEEK - SECOND, WEEK]
     assert [is_over(message(age), NOON, PATIENCE) for age in ages_when_sent] == [False, False, True]
-    assert isinstance(decide(UNKNOWN, message(10 * WEEK), NOON, lambda: 0.0, PATIENCE), Again)

@@ -144,7 +144,7 @@ def test_a_row_whose_own_record_cannot_be_written_comes_again(shop: Workshop) ->
 def test_a_call_at_the_api_of_which_no_row_is_known_is_taken_for_this_one(shop: Workshop) -> None:
     (claim,) = shop.ledger.claim([make_job()], NOON, LEASE)
     shop.ledger.records.clear()
-    shop.ledger.settle(claim, Settlement(State.SUBMITTED, Reason.CREATED), NOON)
+    shop.ledger.settle([(claim, Settlement(State.SUBMITTED, Reason.CREATED))], NOON)
     assert shop.submit_row() is Outcome.REPEATED
     assert list(shop.ledger.records) == [KEY]
 
@@ -269,6 +269,7 @@ def test_a_call_whose_claim_took_too_long_is_put_back_instead_of_submitted(takes
     if outcome is Outcome.PUT_BACK:
         assert shop.record().claimed_until <= shop.clock.now(), "given back, for whoever gets the message next"
         assert not shop.worker.api_breaker.is_down(shop.clock.now()), "the API has nothing to do with it"
+        assert shop.queue.messages[0].visible_at - shop.clock.now() == 30 * SECOND, "storage gets a rest"
 
 
 # While nobody knows whose extension it is
@@ -387,7 +388,7 @@ def test_a_call_is_given_up_when_its_time_is_over_with_the_last_error(shop: Work
 def test_a_call_that_certainly_was_not_sent_is_tried_however_old_it_is(shop: Workshop, way: str) -> None:
     if way == "given back":
         (claim,) = shop.ledger.claim([make_job()], NOON, LEASE)
-        shop.ledger.give_back(claim, "ApiUnavailable: 503", NOON)
+        shop.ledger.give_back([(claim, "ApiUnavailable: 503")], NOON)
     assert shop.submit(old_message(10 * GIVE_UP_AFTER)) is Outcome.SUBMITTED
 
 

@@ -31,6 +31,7 @@ BROKEN = {
     "delays grow, also alone": {"longest_delay_alone": TIMES.longest_delay - MOMENT},
     "the breaker remembers for longer than a message waits": {"api_forget_after": TIMES.longest_delay},
     "a message comes back before its claim counts as stalled": {"stalled_after": TIMES.longest_delay_alone},
+    "a poll is over before the host ends it": {"longest_poll": TIMES.longest_run - TIMES.poll_lease},
     "a group's turn fits into the lease": {"groups_longest_step": TIMES.groups_lease},
     "who did not know of an extension is done by the second look": {
         "look_again_after": TIMES.addresses_fresh_for + TIMES.claim_lease
@@ -62,6 +63,11 @@ def test_patience_and_breaker_have_these_times() -> None:
     assert breaker.longest_wait == TIMES.longest_delay_alone
 
 
+def test_a_poll_has_most_of_its_interval_and_five_minutes_at_most() -> None:
+    budgets = {seconds: TIMES.poll_budget(timedelta(seconds=seconds)) for seconds in (5, 30, 375, 376, 3600)}
+    assert [budget.total_seconds() for budget in budgets.values()] == [4, 24, 300, 300, 300]
+
+
 def _seconds(text: str) -> timedelta:
     hours, minutes, seconds = map(int, text.split(":"))
     return timedelta(hours=hours, minutes=minutes, seconds=seconds)
@@ -84,7 +90,8 @@ def test_no_configured_time_out_outlasts_what_it_is_part_of() -> None:
 
 def test_no_function_outlasts_what_the_platform_allows() -> None:
     assert TIMES.http_budget < LONGEST_HTTP_ANSWER
-    assert max(TIMES.cleaning_budget, TIMES.submit_budget, TIMES.http_budget) < _seconds(HOST["functionTimeout"])
+    assert _seconds(HOST["functionTimeout"]) == TIMES.longest_run
+    assert max(TIMES.cleaning_budget, TIMES.submit_budget, TIMES.http_budget) < TIMES.longest_run
 
 
 def test_the_host_gives_up_late_and_leaves_decoding_and_routes_to_us() -> None:
@@ -96,6 +103,15 @@ def test_the_host_gives_up_late_and_leaves_decoding_and_routes_to_us() -> None:
 def test_an_idle_host_looks_for_messages_often_but_not_at_any_price() -> None:
     """Each look is an operation that is paid for, millions a month."""
     assert _seconds(QUEUES["maxPollingInterval"]) == timedelta(seconds=1)
+
+
+def test_the_calls_of_a_message_are_begun_in_time_by_as_many_as_the_host_lets_in() -> None:
+    packing = TIMES.packing
+    in_hand = QUEUES["batchSize"] + QUEUES["newBatchThreshold"]
+    assert packing.side_by_side == TIMES.messages_at_once == TIMES.calls_at_once == in_hand
+    assert packing.most_calls * TIMES.slow_attempt <= TIMES.submit_budget - TIMES.longest_attempt
+    assert packing.most_calls == 42
+    assert replace(TIMES, slow_attempt=TIMES.submit_budget).packing.most_calls == 1
 
 
 def test_every_message_that_the_host_fetches_has_a_thread() -> None:

@@ -1,0 +1,153 @@
+"""A call's record as an entity of the ledger's table: what is written when, and what one that is there says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from cdr.calls.call import CallKey, Job, Reason, Settlement, State
+from cdr.calls.fingerprint import facts, fingerprint
+from cdr.calls.message import Message
+from cdr.edges.storage.table import Insert, Merge, Put, Write, escape_key, in_pieces, version_of
+from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held
+
+ROW_PIECES = 2
+MAX_DETAIL = 2_000
+JUDGED_BY = (
+    "PartitionKey",
+    "RowKey",
+    "state",
+    "reason",
+    "row_id",
+    "owner",
+    "call",
+    "attempts",
+    "claimed_at",
+    "claimed_until",
+    "maybe_sent",
+    "last_error",
+)
+"""What a claim looks at."""
+
+Found = Mapping[str, Any]
+"""An entity of the ledger's, as the table yields it."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A claim that is asked for; its owner is named by chance, so that it knows its own trace."""
+
+    job: Job
+    now: datetime
+    until: datetime
+    owner: str = field(default_factory=lambda: uuid4().hex)
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        return {
+            **address(self.job.key),
+            "state": State.CLAIMED.value,
+            "owner": self.owner,
+            "row_id": self.job.record.id,
+            "call": fingerprint(self.job.record),
+            "facts": facts(self.job.record),
+            "claimed_at": self.now,
+            "claimed_until": self.until,
+            **in_pieces("row", Message((self.job.record,)).to_text(), ROW_PIECES),
+        }
+
+    @property
+    def as_new(self) -> Mapping[str, Any]:
+        return {**self.fields, "first_claimed_at": self.now, "attempts": 1}
+
+    def over(self, found: Any) -> Write:
+        """What claims the call, whose record was found to be this (None: there is none)."""
+        if found is None:
+            return Insert(self.as_new)
+        return Merge({**self.fields, "attempts": _attempts(found) + 1}, version_of(found))
+
+    def answer_to(self, found: Any) -> ClaimAnswer | None:
+        """What the record says by itself; None: it can be claimed."""
+        if found.get("owner") == self.owner:  # our own write, whose first answer was lost
+            return self.granted(version_of(found), _attempts(found))
+        return final_answer(found) or held_answer(found, self.now)
+
+    def granted_over(self, found: Any, version: str) -> Claim:
+        """Claimed; the record was this before (None: there was none)."""
+        if found is None:
+            return self.granted(version, 1)
+        unanswered_at = found.get("claimed_at") if is_unanswered(found) else None
+        return self.granted(version, _attempts(found) + 1, found.get("last_error"), unanswered_at)
+
+    def granted(
+        self, version: str, attempts: int, last_error: str | None = None, unanswered_at: datetime | None = None
+    ) -> Claim:
+        job = self.job
+        return Claim(job.key, job.record.id, version, self.until, attempts, last_error, unanswered_at)
+
+
+def settling(claim: Claim, settlement: Settlement, now: datetime) -> Sequence[Write]:
+    """Everything that is written when a call has ended, in one transaction: its own record first.
+
+    That the API has the call is a fact, whoever has the claim.
+    """
+    fields = {**address(claim.key), **settled_fields(settlement, now)}
+    if settlement.state is State.SUBMITTED:
+        return [Put({**fields, "row_id": claim.record_id})]
+    return [Merge(fields, claim.version)]
+
+
+def freeing(claim: Claim, error: str, now: datetime) -> Sequence[Write]:
+    freed = {"owner": "", "claimed_until": now, "maybe_sent": claim.unanswered_at is not None}
+    return [Merge({**address(claim.key), **freed, "last_error": error[:MAX_DETAIL]}, claim.version)]
+
+
+def _attempts(found: Mapping[str, Any]) -> int:
+    return int(found.get("attempts") or 0)
+
+
+def is_set_aside(found: Mapping[str, Any], record_id: str | None) -> bool:
+    is_others = record_id is not None and found.get("row_id") not in (None, "", record_id)
+    return is_others and found["state"] in (State.SKIPPED, State.REJECTED)
+
+
+def final_answer(found: Mapping[str, Any]) -> AlreadySubmitted | None:
+    """Whether the call is at the API, as itself or as a part of another one: nothing can change about it any more."""
+    is_part = found["state"] == State.SKIPPED and found.get("reason") == Reason.MERGED
+    if found["state"] != State.SUBMITTED and not is_part:
+        return None
+    return AlreadySubmitted(found.get("row_id") or None, as_part=is_part)
+
+
+def is_unanswered(found: Mapping[str, Any]) -> bool:
+    """Whether it may have been sent: a claim that was neither settled nor given back, or one that was given back after
+    such a one."""
+    return found["state"] == State.CLAIMED and bool(found.get("owner") or found.get("maybe_sent"))
+
+
+def held_answer(found: Mapping[str, Any], now: datetime) -> Held | None:
+    """Whether a worker has the call: nobody else writes to its record until that is over."""
+    if found["state"] != State.CLAIMED or found["claimed_until"] <= now:
+        return None
+    until = found["claimed_until"]
+    return Held(f"another worker has the call until {until:%H:%M:%S} UTC", until)
+
+
+def address(key: CallKey) -> dict[str, str]:
+    return {"PartitionKey": key.day, "RowKey": escape_key(key.name)}
+
+
+def settled_fields(settlement: Settlement, now: datetime) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "state": settlement.state.value,
+        "reason": settlement.reason.value,
+        "detail": settlement.detail[:MAX_DETAIL],
+        "settled_at": now,
+        "entry_id": settlement.entry_id or "",
+        "extension": settlement.extension or "",
+    }
+    # Only a rejected call's row can still be needed, for a replay.
+    return fields if settlement.state is State.REJECTED else {**fields, **in_pieces("row", "", ROW_PIECES)}

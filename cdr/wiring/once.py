@@ -1,0 +1,33 @@
+"""Parts that are made when they are first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from threading import RLock
+from typing import Any, Self, TypeVar, overload
+
+Part = TypeVar("Part")
+
+
+class once(cached_property[Part]):  # noqa: N801 - it reads as what it is derived from
+    """Made once, whichever threads ask at the same time: from Python 3.12 on a cached_property makes one for each of
+    them, and two clocks or two breakers know half as much. A lock for each part cannot come to a standstill, since no
+    part needs one that needs it."""
+
+    def __init__(self, make: Callable[[Any], Part]) -> None:
+        super().__init__(make)
+        self._one_at_a_time = RLock()
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Part: ...
+
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Self | Part:
+        if instance is None:
+            return self
+        with self._one_at_a_time:
+            made: dict[str, Part] = vars(instance)
+            return made[self.attrname] if self.attrname in made else super().__get__(instance, owner)
