@@ -5,6 +5,7 @@
     python dev.py preview        your phone system's newest calls as they would be submitted, or why not; sends nothing
     python dev.py test           every test; further arguments are pytest's
     python dev.py faults         the long run of the fault suite: --minutes 30, and a table at the end
+    python dev.py bench          how fast it is, beside what the same parts can do at best: --only NAME, --markdown
     python dev.py check          format, lint and type-check; with CI set, the format is only checked
     python dev.py package        the packages that are published with the functions, for the app's Python and Linux
     python dev.py lock           after a change of the lists of requirements: pins every package that they lead to
@@ -109,6 +110,7 @@ def main(arguments: list[str], machine: Machine | None = None) -> int:
             "check-config": lambda: look(options, machine),
             "test": lambda: test(["-m", "pytest", *IN_PARALLEL, *rest], machine),
             "faults": lambda: test(["-m", "tests.faults", *rest], machine),
+            "bench": lambda: test(["-m", "tests.bench", *rest], machine),
             "check": lambda: check(machine),
             "package": lambda: without_node(["-m", "local.package"], machine),
             "lock": lambda: lock(machine),
@@ -131,7 +133,7 @@ def refuse_old_python(version: tuple[int, ...]) -> None:
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options, and what is for pytest or the fault suite."""
+    """The options, and what is for pytest, the fault suite or the benchmark."""
     from local.look.options import add_look_commands
     from local.run.options import add_run_options
 
@@ -141,11 +143,12 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     add_look_commands(commands)
     commands.add_parser("test", help="every test; further arguments are pytest's", usage="dev.py test [pytest's ...]")
     commands.add_parser("faults", help="the long run of the fault suite", usage="dev.py faults [--minutes 30] [...]")
+    commands.add_parser("bench", help="how fast it is", usage="dev.py bench [--only NAME] [--markdown] [--json FILE]")
     commands.add_parser("check", help="format, lint and type-check")
     commands.add_parser("package", help="the packages that are published with the functions")
     commands.add_parser("lock", help="pin every package that the lists of requirements lead to")
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command not in ("test", "faults"):
+    if rest and options.command not in ("test", "faults", "bench"):
         parser.error("unknown arguments: " + " ".join(rest))
     return options, rest
 

@@ -1,4 +1,4 @@
-"""The functions: what triggers each, and the one use case it runs."""
+"""The functions: what triggers each, and the one use case it runs, which is loaded when it first runs."""
 
 import logging
 import os
@@ -7,15 +7,6 @@ from pathlib import Path
 
 import azure.functions as func
 
-from cdr.calls.message import letter_of, text_of_body
-from cdr.groups.check import check
-from cdr.intake.poll import poll
-from cdr.operations import learn, retention
-from cdr.operations import reconcile as reconciliation
-from cdr.operations import take_in as bookkeeping
-from cdr.submission import poison
-from cdr.submission.submit import submit
-from cdr.web import routes
 from cdr.wiring.parts import CALL_QUEUE, POISON_QUEUE, Parts
 from shared.errors import InvalidConfig, PipelineError
 
@@ -35,6 +26,8 @@ parts = Parts(os.environ, Path(__file__).parent)
 @app.timer_trigger(arg_name="timer", schedule=parts.poll_schedule, run_on_startup=False, use_monitor=False)
 def poll_cdr(timer: func.TimerRequest) -> None:
     """Queue the calls that ended since the last poll. A failed poll has logged why; the next tick tries again."""
+    from cdr.intake.poll import poll
+
     with suppress(PipelineError):
         poll(parts.poller)
 
@@ -42,6 +35,8 @@ def poll_cdr(timer: func.TimerRequest) -> None:
 @app.timer_trigger(arg_name="timer", schedule=parts.check_schedule, run_on_startup=False, use_monitor=False)
 def check_call_groups(timer: func.TimerRequest) -> None:
     """Raise and resolve the alerts of call groups. A failed check has logged why; the next one tries again."""
+    from cdr.groups.check import check
+
     with suppress(PipelineError):
         check(parts.watched_groups, parts.group_check)
 
@@ -49,34 +44,45 @@ def check_call_groups(timer: func.TimerRequest) -> None:
 @app.timer_trigger(arg_name="timer", schedule="0 17 3 * * *", run_on_startup=False)
 def clean_ledger(timer: func.TimerRequest) -> None:
     """Once a day, remove old records from the ledger. What it raises is a failed run; the next day tries again."""
-    retention.clean_ledger(parts.cleaner)
+    from cdr.operations.retention import clean_ledger
+
+    clean_ledger(parts.cleaner)
 
 
 @app.timer_trigger(arg_name="timer", schedule="20 * * * * *", run_on_startup=False, use_monitor=False)
 def learn_extensions(timer: func.TimerRequest) -> None:
     """Read the phone system's phone book when it is time, and replay the calls that it explains."""
+    from cdr.operations.learn import learn
+
     with suppress(PipelineError):
-        learn.learn(parts.learner)
+        learn(parts.learner)
 
 
 @app.timer_trigger(arg_name="timer", schedule="40 */5 * * * *", run_on_startup=False, use_monitor=False)
 def take_in_calls(timer: func.TimerRequest) -> None:
     """Sum up what was counted, and count what earlier versions left. A failed run has logged why; the next goes on."""
+    from cdr.operations.take_in import take_in
+
     with suppress(PipelineError):
-        bookkeeping.take_in(parts.bookkeeper)
+        take_in(parts.bookkeeper)
 
 
 @app.timer_trigger(arg_name="timer", schedule=parts.reconcile_schedule, run_on_startup=False)
 def reconcile_calls(timer: func.TimerRequest) -> None:
     """Bring in what is missing of the last days. A failed run has logged why; the next one tries again."""
+    from cdr.operations.reconcile import reconcile_last_days
+
     with suppress(PipelineError):
         if (days := parts.days_to_reconcile) is not None:
-            reconciliation.reconcile_last_days(parts.timed_reconciler, days)
+            reconcile_last_days(parts.timed_reconciler, days)
 
 
 @app.queue_trigger(arg_name="message", queue_name=CALL_QUEUE, connection=STORAGE, data_type=AS_BYTES)
 def submit_call(message: func.QueueMessage) -> None:
     """Submit one message's calls. What it raises sends the message back to the queue, see host.json."""
+    from cdr.calls.message import letter_of, text_of_body
+    from cdr.submission.submit import submit
+
     letter = letter_of(text_of_body(message.get_body()))
     try:
         submit(letter, parts.worker, deliveries=message.dequeue_count or 1)
@@ -87,69 +93,98 @@ def submit_call(message: func.QueueMessage) -> None:
 @app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE, data_type=AS_BYTES)
 def keep_poisoned(message: func.QueueMessage) -> None:
     """Record what the host gave up on."""
-    poison.keep_poisoned(letter_of(text_of_body(message.get_body())), parts.poison_keeper)
+    from cdr.calls.message import letter_of, text_of_body
+    from cdr.submission.poison import keep_poisoned
+
+    keep_poisoned(letter_of(text_of_body(message.get_body())), parts.poison_keeper)
 
 
 @app.route(route="health", methods=ANY_METHOD, auth_level=func.AuthLevel.ANONYMOUS)
 def health(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
     return routes.health(req, parts)
 
 
 @app.route(route="page", methods=ANY_METHOD, auth_level=func.AuthLevel.ANONYMOUS)
 def page(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
     return routes.page(req, parts)
 
 
 @app.route(route="status", methods=ANY_METHOD)
 def status(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
     return routes.status(req, parts)
 
 
 @app.route(route="openapi.json", methods=ANY_METHOD)
 def openapi(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
     return routes.openapi(req, parts)
 
 
 @app.route(route="trigger/poll", methods=ANY_METHOD)
 def trigger_poll(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
     return routes.trigger_poll(req, parts)
 
 
 @app.route(route="trigger/start-over", methods=ANY_METHOD)
 def trigger_start_over(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
     return routes.trigger_start_over(req, parts)
 
 
 @app.route(route="trigger/alerts", methods=ANY_METHOD)
 def trigger_alerts(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
     return routes.trigger_alerts(req, parts)
 
 
 @app.route(route="rejected", methods=ANY_METHOD)
 def rejected(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
     return routes.rejected(req, parts)
 
 
 @app.route(route="calls", methods=ANY_METHOD)
 def calls(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
     return routes.calls(req, parts)
 
 
 @app.route(route="trigger/replay", methods=ANY_METHOD)
 def trigger_replay(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
     return routes.trigger_replay(req, parts)
 
 
 @app.route(route="preview", methods=ANY_METHOD)
 def preview(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
     return routes.preview(req, parts)
 
 
 @app.route(route="reconcile", methods=ANY_METHOD)
 def reconcile(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
     return routes.reconcile(req, parts)
 
 
 @app.route(route="trigger/reconcile", methods=ANY_METHOD)
 def trigger_reconcile(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
     return routes.trigger_reconcile(req, parts)

@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 from shared.clock import HandMovedClock
-from shared.config.file import ENVIRONMENT
+from shared.config.written import ENVIRONMENT
 from tests.support.sections import SECTIONS
 
 pytest_plugins = ("tests.support.events", "tests.systems.plugin")

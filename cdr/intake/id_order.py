@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -44,6 +45,10 @@ class RowTable(Protocol):
 
     def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
         """Up to ``limit`` rows whose id lies in one of the ranges (ascending) and beyond ``after``, in order of id."""
+
+    def ended_among(self, ids: Sequence[int], after: int | None, limit: int) -> list[Row]:
+        """Up to ``limit`` of the rows with these ids (ascending) and beyond ``after``, in order of id. Those without an
+        end may be left out."""
 
     def newest_id(self) -> int | None:
         """The highest id in the table; None if it is empty."""
@@ -219,15 +224,17 @@ class _Reading:
         patience, began = self.reader.patience, self.reader.clock.now()
         given_up = id_position.overdue(self.position, began, patience.open_row_wait)
         was_there = self.position
-        for raw in self._pages(id_position.to_look_at_again(self.position, began, patience.gap_wait)):
+        for raw, is_all_there_is in self._looks(began, given_up):
             # Only once there was something: else the next look, which begins with the same, would come no further.
             if self.position != was_there and self.reader.clock.now() - began > patience.look_for:
                 return
+            if not raw:
+                continue
             looked_for = (row for row in raw if id_position.is_looked_for(self.position, row.id))
             page = [self.reader.given_up(row) if row.id in given_up else row for row in looked_for]
             seen = [Seen(row.id, self.reader.is_over(row) or row.id in given_up) for row in page]
             looked = id_position.look_again(self.position, seen, self.reader.clock.now())
-            if raw:
+            if is_all_there_is:
                 looked = id_position.come_by(looked, raw[-1].id, began, patience.gap_wait)
             if looked != self.position:
                 yield self._batch(page, seen, looked, is_news=False)
@@ -237,10 +244,21 @@ class _Reading:
         if kept != self.position:
             yield self._batch((), (), kept, is_news=False)
 
-    def _pages(self, ranges: Sequence[Range]) -> Iterator[list[Row]]:
+    def _looks(self, began: datetime, given_up: Collection[int]) -> Iterator[tuple[list[Row], bool]]:
+        """Pages, each with whether it holds every row there is up to its last one. Of calls that go on nothing is read:
+        there may be thousands of them at each poll."""
+        table, position = self.reader.table, self.position
+        if going_on := sorted(position.open_rows.keys() - set(given_up)):
+            for page in self._pages(partial(table.ended_among, going_on)):
+                yield page, False
+        if ranges := id_position.to_look_at_again(position, began, self.reader.patience.gap_wait, given_up):
+            for page in self._pages(partial(table.rows_in, ranges)):
+                yield page, True
+
+    def _pages(self, ask: Callable[[int | None, int], list[Row]]) -> Iterator[list[Row]]:
         size, after = self.reader.page_size, None
-        while ranges:
-            page = self.reader.table.rows_in(ranges, after, size)
+        while True:
+            page = ask(after, size)
             yield page
             if len(page) < size:
                 return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -106,15 +106,18 @@ def _add(gaps: list[Gap], gap: Gap) -> None:
     gaps.append(gap)
 
 
-def to_look_at_again(position: IdPosition, now: datetime, gap_wait: timedelta) -> list[Range]:
-    """The ids behind the position that the next poll must ask for, ascending, neighbours joined.
+def to_look_at_again(
+    position: IdPosition, now: datetime, gap_wait: timedelta, given_up: Collection[int] = ()
+) -> list[Range]:
+    """The ids behind the position of which the next poll must know whether there is a row, ascending, neighbours
+    joined: missing ones, and open rows that are given up.
 
     Between even steps there are as many rows that were read before. Where these are many, they are come by a single
     time, when the wait for what is between them is over.
     """
     are_few = sum(gap.there for gap in position.gaps) <= FEW
     gaps = [gap for gap in position.gaps if not gap.step or are_few or now - gap.missed_at >= gap_wait]
-    ranges = sorted([(row_id, row_id) for row_id in position.open_rows] + [(g.first, g.last) for g in gaps])
+    ranges = sorted([(row_id, row_id) for row_id in given_up] + [(g.first, g.last) for g in gaps])
     joined: list[Range] = []
     for first, last in ranges:
         if joined and first <= joined[-1][1] + 1:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cdr import __version__
-from cdr.wiring import plans
 from cdr.wiring.once import once
 from cdr.wiring.ports import (
     CALL_QUEUE,
@@ -21,7 +20,7 @@ from cdr.wiring.ports import (
     Ports,
 )
 from cdr.wiring.schedule import ncrontab, of_hours
-from shared.config.groups import NoMembers
+from shared.config.intervals import CHECK_MINUTES, POLL_SECONDS, RECONCILE_EVERY
 from shared.errors import InvalidConfig, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -59,17 +58,20 @@ class Parts(Ports):
 
     @property
     def check_schedule(self) -> str:
-        return ncrontab(60 * (self._settings.call_groups.alert_check_interval_minutes if self._settings else 5))
+        chosen = self.intervals
+        return ncrontab(60 * (chosen.check_minutes if chosen else CHECK_MINUTES.usual))
 
     @property
     def poll_schedule(self) -> str:
-        return ncrontab(self._settings.three_cx.polling_interval_seconds if self._settings else 30)
+        chosen = self.intervals
+        return ncrontab(chosen.poll_seconds if chosen else POLL_SECONDS.usual)
 
     @property
     def reconcile_schedule(self) -> str:
         """Also where it is switched off: then the function has nothing to do."""
-        every = self._settings.reconcile.every if self._settings else "never"
-        return of_hours(timedelta(days=1) if every == "never" else every)
+        chosen = self.intervals
+        every = chosen.reconcile_every if chosen else RECONCILE_EVERY
+        return of_hours(RECONCILE_EVERY if every == "never" else every)
 
     @property
     def days_to_reconcile(self) -> int | None:
@@ -82,6 +84,7 @@ class Parts(Ports):
     @property
     def poller(self) -> Poller:
         from cdr.intake.poll import Poller
+        from cdr.wiring import plans
 
         three_cx = self.settings.three_cx
         return Poller(
@@ -101,6 +104,7 @@ class Parts(Ports):
     @once
     def source_watch(self) -> SourceWatch:
         from cdr.operations.source_watch import SourceWatcher
+        from cdr.wiring import plans
 
         settings = self.settings
         hours, delay = plans.make_hours(settings.business_hours), plans.leg_patience(settings.three_cx).overlap
@@ -111,6 +115,7 @@ class Parts(Ports):
         from cdr.submission.breakers import RejectionBreaker
         from cdr.submission.hands import Hands
         from cdr.submission.worker import Worker
+        from cdr.wiring import plans
 
         settings = self.settings
         if "ledger" not in self._replaced:
@@ -134,17 +139,21 @@ class Parts(Ports):
     @property
     def poison_keeper(self) -> PoisonKeeper:
         from cdr.submission.poison import PoisonKeeper
+        from cdr.wiring import plans
 
-        rules = plans.call_rules(self._settings) if self._settings else None
+        rules = plans.call_rules(self.settings) if self.is_configured else None
         return PoisonKeeper(self.ledger, self.poison_queue, self.clock, rules)
 
     @property
     def watched_groups(self) -> Sequence[WatchedGroup]:
+        from cdr.wiring import plans
+
         return plans.watched_groups(self.settings)
 
     @once
     def group_check(self) -> GroupCheck:
         from cdr.groups.check import GroupCheck
+        from cdr.wiring import plans
 
         return GroupCheck(
             members=self.members,
@@ -160,6 +169,8 @@ class Parts(Ports):
     @property
     def overview(self) -> Overview:
         from cdr.operations.status import Overview
+        from cdr.wiring import plans
+        from shared.config.groups import NoMembers
 
         groups = self.settings.call_groups
         return Overview(
@@ -223,6 +234,7 @@ class Parts(Ports):
     @property
     def previewer(self) -> Previewer:
         from cdr.operations.preview import Previewer
+        from cdr.wiring import plans
 
         rules, owner = plans.call_rules(self.settings), self.settings.calls.owner
         return Previewer(self.source, rules, self.addresses.known, owner)
@@ -238,6 +250,7 @@ class Parts(Ports):
 
     def _reconciler(self, budget: timedelta) -> Reconciler:
         from cdr.operations.reconcile import Reconciler
+        from cdr.wiring import plans
 
         return Reconciler(
             source=self.source,
@@ -267,7 +280,7 @@ class Parts(Ports):
 
     def _checks(self) -> Mapping[str, Check]:
         always: dict[str, Check] = {"configuration": self._check_configuration, "storage": self._check_storage}
-        if self._settings is None:
+        if not self.is_configured:
             return always
         watched = {"database": self._check_source, "source": self._check_watch}
         return {**always, **watched, "api": self._check_api}

@@ -17,9 +17,9 @@ from cdr.wiring.times import Times
 from cdr.wiring.xapi_clients import XapiClients
 from shared import log
 from shared.clock import Clock, SystemClock
-from shared.config.file import load_settings
-from shared.config.groups import DatabaseMembers, XapiMembers
-from shared.config.settings import Settings
+from shared.config.intervals import Intervals, Uncommon, intervals_in
+from shared.config.written import read_file
+from shared.config.yaml_text import Plain
 from shared.errors import InvalidConfig, SourceMisconfigured, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cdr.operations.source_watch import NewestCall
     from cdr.submission.addresses import Addresses
     from cdr.submission.ports import CallApi, CallLedger, Directory, PhoneBookStore
+    from shared.config.settings import Settings
 
 CALL_QUEUE = "cdr-calls"
 POISON_QUEUE = f"{CALL_QUEUE}-poison"
@@ -42,7 +43,8 @@ CONFIG_FILE = "config/3cx-config.yml"
 
 
 class Ports:
-    """Making it reads the configuration and never fails. What is cached is replaced by handing it in under its name."""
+    """Making it reads the configuration, which is judged when a setting is first asked for, and never fails. What is
+    cached is replaced by handing it in under its name."""
 
     def __init__(
         self,
@@ -62,12 +64,11 @@ class Ports:
         self.page_size = page_size
         self.started_at = self.clock.now()
         self.xapi_clients = XapiClients(self.clock)
-        self.mistakes: Sequence[str] = ()
-        self._settings: Settings | None = None
+        self._written: Plain | InvalidConfig
         try:
-            self._settings = load_settings(root / environment.get("CONFIG_FILE", CONFIG_FILE), environment, root)
+            self._written = read_file(root / environment.get("CONFIG_FILE", CONFIG_FILE))
         except InvalidConfig as exc:
-            self.mistakes = exc.mistakes
+            self._written = exc
         self._replaced = frozenset(replacements)
         for name, part in replacements.items():
             if not isinstance(getattr(type(self), name, None), once):
@@ -77,14 +78,44 @@ class Ports:
     @property
     def settings(self) -> Settings:
         """:raises InvalidConfig: after writing every mistake to the log"""
-        if self._settings is None:
-            log.event("config.invalid", level=logging.ERROR, count=len(self.mistakes), mistakes=self.mistakes)
-            raise InvalidConfig(self.mistakes)
-        return self._settings
+        judged = self._judged
+        if isinstance(judged, InvalidConfig):
+            log.event("config.invalid", level=logging.ERROR, count=len(judged.mistakes), mistakes=judged.mistakes)
+            raise InvalidConfig(judged.mistakes)
+        return judged
+
+    @property
+    def mistakes(self) -> Sequence[str]:
+        return self._judged.mistakes if isinstance(self._judged, InvalidConfig) else ()
 
     @property
     def is_configured(self) -> bool:
-        return self._settings is not None
+        return not isinstance(self._judged, InvalidConfig)
+
+    @property
+    def intervals(self) -> Intervals | None:
+        """None: the configuration does not say, it holds mistakes."""
+        if isinstance(self._written, InvalidConfig):
+            return None
+        try:
+            return intervals_in(self._written, self.environment)
+        except Uncommon:
+            judged = self._judged
+        if isinstance(judged, InvalidConfig):
+            return None
+        three_cx, groups = judged.three_cx, judged.call_groups
+        return Intervals(three_cx.polling_interval_seconds, groups.alert_check_interval_minutes, judged.reconcile.every)
+
+    @once
+    def _judged(self) -> Settings | InvalidConfig:
+        if isinstance(self._written, InvalidConfig):
+            return self._written
+        from shared.config.file import settings_of
+
+        try:
+            return settings_of(self._written, self.environment, self.root)
+        except InvalidConfig as exc:
+            return exc
 
     @once
     def source(self) -> CallSource:
@@ -136,6 +167,7 @@ class Ports:
     @once
     def members(self) -> MemberSource:
         from cdr.groups.members import StaticMemberSource, UnreadableMembers
+        from shared.config.groups import DatabaseMembers, XapiMembers
 
         groups = self.settings.call_groups
         match groups.members:

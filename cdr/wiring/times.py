@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from cdr.calls.packing import Packing
-from cdr.submission.breakers import ApiBreaker
-from cdr.submission.retry import Patience
+if TYPE_CHECKING:
+    from cdr.calls.packing import Packing
+    from cdr.submission.breakers import ApiBreaker
+    from cdr.submission.retry import Patience
 
 LONGEST_ATTEMPT = timedelta(seconds=65)
 """Of one request to the API: the longest time-out that can be configured, and the connection before it."""
@@ -80,10 +82,14 @@ class Times:
     def packing(self) -> Packing:
         """So many calls in a message that with an API that needs ``slow_attempt`` for each the last one is begun in
         time: 42."""
+        from cdr.calls.packing import Packing
+
         most = (self.submit_budget - self.longest_attempt) // self.slow_attempt
         return Packing(self.messages_at_once, max(1, most))
 
     def patience(self, give_up_after: timedelta) -> Patience:
+        from cdr.submission.retry import Patience
+
         return Patience(
             give_up_after=give_up_after,
             claim_lease=self.claim_lease,
@@ -94,6 +100,8 @@ class Times:
         )
 
     def api_breaker(self) -> ApiBreaker:
+        from cdr.submission.breakers import ApiBreaker
+
         return ApiBreaker(
             probe_every=self.api_probe_every,
             forget_after=self.api_forget_after,

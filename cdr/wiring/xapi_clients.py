@@ -6,11 +6,11 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from shared.clock import Clock
-from shared.config.phone_system import Xapi
-from shared.config.settings import Settings
 
 if TYPE_CHECKING:
     from cdr.edges.xapi.client import XapiClient
+    from shared.config.phone_system import Xapi
+    from shared.config.settings import Settings
 
 
 class XapiClients:

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, ValidationInfo, field_validator
 
-from shared.config.types import Section, duration
+from shared.config.intervals import RECONCILE_EVERY, Every, every_of
+from shared.config.types import Section
 
 LONGEST_KEY = 100
 LONGEST_PART = {"{call_id}": 40, "{id}": 19}
@@ -130,23 +131,18 @@ class Ledger(Section):
 EVERY = "^(never|[1-9][0-9]{0,5} *(s|m|h|d|seconds?|minutes?|hours?|days?))$"
 
 
-def _every(value: Any) -> Literal["never"] | timedelta:
-    if value == "never":
-        return "never"
-    span = duration(value)
-    if not timedelta(hours=1) <= span <= timedelta(days=1):
-        raise ValueError("is not within 1 hour and 1 day")
-    return span
+def _every(value: Any) -> Every:
+    return value if isinstance(value, timedelta) else every_of(str(value))
 
 
 class Reconcile(Section):
     """How often the calls of the last days are compared with the ledger."""
 
     every: Annotated[
-        Literal["never"] | timedelta,
+        Every,
         PlainValidator(_every, json_schema_input_type=Annotated[str, Field(pattern=EVERY)]),
     ] = Field(
-        timedelta(days=1),
+        RECONCILE_EVERY,
         description="from 1 hour to 1 day, at the next shorter interval of hours that divides a day; or never",
     )
     days: int = Field(3, ge=1, le=31, description="1 to 31 days before the present one; never more than are kept")

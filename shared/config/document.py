@@ -13,10 +13,10 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from shared.config.chapters import CHAPTERS, Chapter
-from shared.config.file import ENVIRONMENT
 from shared.config.phone_system import Database
 from shared.config.schema import span_as_written
 from shared.config.types import Section
+from shared.config.written import ENVIRONMENT
 
 HEADING = """\
 # Configuration

@@ -10,28 +10,9 @@ from pydantic import ValidationError
 from shared.config.mistakes import may_be_secret, mistakes_in, name_of
 from shared.config.settings import Settings
 from shared.config.variables import UNRESOLVED, fill_in, is_unresolved, unresolved
+from shared.config.written import ENVIRONMENT, read_file
 from shared.config.yaml_text import Plain, read_yaml
 from shared.errors import InvalidConfig
-
-MAX_FILE_BYTES = 256_000
-
-# Read for a setting that the file does not name.
-ENVIRONMENT: Mapping[tuple[str, ...], str] = {
-    ("3cx", "source"): "CDR_SOURCE",
-    ("3cx", "cdr_database", "engine"): "CDR_DB_ENGINE",
-    ("3cx", "cdr_database", "host"): "CDR_DB_HOST",
-    ("3cx", "cdr_database", "port"): "CDR_DB_PORT",
-    ("3cx", "cdr_database", "database"): "CDR_DB_NAME",
-    ("3cx", "cdr_database", "username"): "CDR_DB_USER",
-    ("3cx", "cdr_database", "password"): "CDR_DB_PASSWORD",
-    ("3cx", "polling_interval_seconds"): "POLLING_INTERVAL_SECONDS",
-    ("3cx", "start_from"): "CDR_START_FROM",
-    ("api", "base_url"): "API_BASE_URL",
-    ("api", "timeout_seconds"): "API_TIMEOUT_MS",
-    ("api", "retry_attempts"): "API_RETRY_ATTEMPTS",
-    ("business_hours", "timezone"): "TIMEZONE",
-    ("call_groups", "alert_check_interval_minutes"): "ALERT_CHECK_INTERVAL_MINUTES",
-}
 
 READ_BESIDE_THE_FILE = ("AzureWebJobsStorage", "AZURE_CLIENT_ID")
 """How variables begin that the clients of Azure read themselves."""
@@ -42,12 +23,17 @@ def load_settings(path: Path, environment: Mapping[str, str], root: Path) -> Set
 
     :raises InvalidConfig: with a line for every mistake in it
     """
-    return parse_settings(_read(path), environment, root)
+    return settings_of(read_file(path), environment, root)
 
 
 def parse_settings(text: str, environment: Mapping[str, str], root: Path = Path()) -> Settings:
     """The settings of a file's text, paths in it relative to ``root``; raises as load_settings does."""
-    filled = fill_in(read_yaml(text), environment, may_be_secret)
+    return settings_of(read_yaml(text), environment, root)
+
+
+def settings_of(written: Plain, environment: Mapping[str, str], root: Path = Path()) -> Settings:
+    """The settings of what was read, which stays as it is; raises as load_settings does."""
+    filled = fill_in(written, environment, may_be_secret)
     data = filled.data
     if not isinstance(data, dict):
         raise InvalidConfig(["the configuration file is empty or no mapping; it needs the sections 3cx and api"])
@@ -64,21 +50,6 @@ def parse_settings(text: str, environment: Mapping[str, str], root: Path = Path(
     if mistakes:
         raise InvalidConfig(mistakes)
     return settings
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as exc:  # the latter: a name that cannot be one
-        problem = exc.strerror if isinstance(exc, OSError) else exc
-        raise InvalidConfig([f"{path.name}: the configuration file cannot be read: {problem}"]) from exc
-    if len(raw) > MAX_FILE_BYTES:
-        raise InvalidConfig([f"{path.name}: more than the {MAX_FILE_BYTES} bytes that are allowed"])
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InvalidConfig([f"{path.name}: is not UTF-8 text"]) from None
 
 
 def _fill_from_environment(data: dict[str, Plain], environment: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from shared.config.hours import GroupHours
+from shared.config.intervals import CHECK_MINUTES
 from shared.config.phone_system import Database, Engine, Xapi
 from shared.config.types import Duration, Section, http_url
 
@@ -81,7 +82,10 @@ class MonitoredGroup(Section):
 
 class CallGroups(Section):
     alert_check_interval_minutes: int = Field(
-        5, ge=1, le=60, description="1 to 60 minutes from one look at the groups to the next"
+        CHECK_MINUTES.usual,
+        ge=CHECK_MINUTES.least,
+        le=CHECK_MINUTES.most,
+        description="1 to 60 minutes from one look at the groups to the next",
     )
     grace_minutes: int = Field(
         0, ge=0, le=1440, description="0 to 1440: how long a group may be empty before its alert"

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, PlainValidator, SecretStr, ValidationInfo, field_validator
 
+from shared.config.intervals import POLL_SECONDS
 from shared.config.types import Duration, ExistingFile, Host, HttpUrl, Section, Zone
 
 Engine = Literal["sqlserver", "mysql", "postgresql", "sqlite"]
@@ -143,9 +144,9 @@ class ThreeCx(Section):
 
     integration_method: Literal["cdr_polling"] = Field("cdr_polling", description="cdr_polling, the only one")
     polling_interval_seconds: int = Field(
-        30,
-        ge=5,
-        le=3600,
+        POLL_SECONDS.usual,
+        ge=POLL_SECONDS.least,
+        le=POLL_SECONDS.most,
         description="5 to 3600 seconds; polled at the next shorter interval that divides a minute or an hour",
     )
     start_from: StartFrom = Field(

@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from shared.config.file import ENVIRONMENT
 from shared.config.settings import Settings
 from shared.config.types import Section
+from shared.config.written import ENVIRONMENT
 
 Schema = dict[str, Any]
 

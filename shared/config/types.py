@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, model_validator
 
+from shared.config.spans import SPAN, span_of
+
 LONGEST_LABEL, LONGEST_HOST = 63, 253  # of DNS
 HIGHEST_PORT = 65_535
 
@@ -109,17 +111,9 @@ def email_address(address: str) -> str:
     return address
 
 
-_DURATION = "^([1-9][0-9]{0,5}) *(s|m|h|d|seconds?|minutes?|hours?|days?)$"
-
-
 def duration(value: Any) -> timedelta:
     """:raises ValueError: it is none"""
-    if isinstance(value, timedelta):
-        return value
-    found = re.fullmatch(_DURATION, str(value).strip())
-    if found is None:
-        raise ValueError("is no number above 0 with a unit")
-    return int(found[1]) * timedelta(**{_UNITS[found[2][0]]: 1})
+    return value if isinstance(value, timedelta) else span_of(str(value))
 
 
 def _existing_file(path: str, info: ValidationInfo) -> str:
@@ -133,11 +127,7 @@ def _existing_file(path: str, info: ValidationInfo) -> str:
     raise ValueError("is no file that can be read")
 
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-Duration = Annotated[
-    timedelta, PlainValidator(duration, json_schema_input_type=Annotated[str, Field(pattern=_DURATION)])
-]
+Duration = Annotated[timedelta, PlainValidator(duration, json_schema_input_type=Annotated[str, Field(pattern=SPAN)])]
 ExistingFile = Annotated[str, AfterValidator(_existing_file)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Host = Annotated[

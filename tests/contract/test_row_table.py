@@ -99,6 +99,19 @@ def test_the_limit_holds_where_most_of_many_ranges_are_empty(system: PhoneSystem
         assert ids(table.rows_in(ranges, 700, 100)) == [800, 900, 1_000, 1_100, 1_200]
 
 
+def test_of_many_ids_the_rows_that_ended_are_found_a_page_at_a_time(system: PhoneSystem) -> None:
+    system.insert(*(row(row_id, ended_at=None if row_id % 3 else FIVE_PAST) for row_id in range(1, 2_101)))
+    asked = range(2, 2_400, 2)
+    wanted = [row_id for row_id in asked if row_id % 3 == 0 and row_id <= 2_100]
+    found: list[int] = []
+    with system.connect() as table:
+        while page := table.ended_among(asked, found[-1] if found else None, 100):
+            found += ids(page)
+        assert ids(table.ended_among([1, 2, 3, 4, 6, 9], 3, 1)) == [6]
+        assert table.ended_among([], None, 10) == []
+    assert found == wanted
+
+
 # Times
 
 

@@ -103,6 +103,11 @@ class InMemoryRows:
             each_once = (row_id for row_id, _ in groupby(ids))
             return _page(rows, (row_id for row_id in each_once if after is None or row_id > after), limit)
 
+    def ended_among(self, ids: Sequence[int], after: int | None, limit: int) -> list[Row]:
+        with self._look("ended_among") as rows:
+            there = [_row(rows[row_id]) for row_id in ids if row_id in rows and (after is None or row_id > after)]
+            return [row for row in there if row.ended][:limit]
+
     def newest_id(self) -> int | None:
         with self._look("newest_id") as rows:
             return rows.peekitem()[0] if rows else None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cdr.web.endpoints import ENDPOINTS
-from tests.functions.loaded_app import LoadedApp
+from tests.functions.loaded_app import ROOT, LoadedApp
 
 EVERY_METHOD = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 
@@ -51,6 +51,10 @@ FUNCTIONS = {
 }
 
 
+OFTEN = ("poll_cdr", "check_call_groups", "learn_extensions", "submit_call")
+"""Functions that run so often that the host's own lines on each run would be most of the log."""
+
+
 def bindings(app: LoadedApp, name: str) -> list[dict[str, Any]]:
     return [json.loads(text) for text in app.declared[name].get_raw_bindings()]
 
@@ -65,6 +69,15 @@ def test_every_http_function_is_described_as_it_is():
 
 def test_there_are_these_functions_and_no_others():
     assert LoadedApp().declared.keys() == FUNCTIONS.keys()
+
+
+def test_the_log_has_what_a_frequent_function_says_and_of_the_host_only_what_went_wrong():
+    levels = json.loads((ROOT / "host.json").read_text("utf-8"))["logging"]["logLevel"]
+    chosen = {name: level for name, level in levels.items() if name.startswith("Function.")}
+    assert chosen == dict.fromkeys((f"Function.{name}" for name in OFTEN), "Warning") | dict.fromkeys(
+        (f"Function.{name}.User" for name in OFTEN), "Information"
+    )
+    assert levels["Host.Results"] == "Information", "every run is a request, whatever the host says of it"
 
 
 @pytest.mark.parametrize(("name", "wanted"), FUNCTIONS.items(), ids=FUNCTIONS)

@@ -25,7 +25,7 @@ import azure.functions as func
 
 HEAVY = {
     "sqlalchemy", "pyodbc", "pymysql", "psycopg", "azure.storage.queue", "azure.data.tables", "azure.identity",
-    "requests", "phonenumbers", "holidays",
+    "requests", "phonenumbers", "holidays", "pydantic", "cdr.intake", "cdr.submission", "cdr.operations", "cdr.groups",
 }
 
 

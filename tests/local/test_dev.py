@@ -300,11 +300,12 @@ def test_an_installer_without_a_network_is_understood(tmp_path, command):
         ),
         ("test tests/unit -k poll --maxfail=1", "-m pytest -n 4 --dist loadfile tests/unit -k poll --maxfail=1"),
         ("faults --minutes 3", "-m tests.faults --minutes 3"),
+        ("bench --only submit", "-m tests.bench --only submit"),
         ("preview --limit 5 --reveal", "-m local.look preview --limit 5 --reveal"),
         ("preview", "-m local.look preview --limit 20"),
         ("check-config", "-m local.look check-config"),
     ],
-    ids=["run", "test", "faults", "preview", "preview by default", "check-config"],
+    ids=["run", "test", "faults", "bench", "preview", "preview by default", "check-config"],
 )
 def test_it_goes_on_as_the_environments_python(machine, program, venv, tmp_path, *, arguments, handed_over):
     """With an Azurite of one's own, which is taken as it is."""

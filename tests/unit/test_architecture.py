@@ -13,6 +13,7 @@ PROJECT = Path(__file__).parents[2]
 OURS = ("cdr", "shared", "function_app", "local", "tests", "dev")
 HEAVY = (
     "jinja2",
+    "pydantic",
     "pyodbc",
     "pymysql",
     "psycopg",
@@ -176,3 +177,10 @@ def test_importing_the_app_loads_nothing_heavy() -> None:
     loaded = _loaded_by("function_app")
     assert "cdr.wiring.parts" in loaded
     assert {name: by for name, by in loaded.items() if name.startswith((*HEAVY, *HEAVY_AZURE))} == {}
+
+
+def test_importing_the_app_loads_no_use_case_and_no_types_of_settings() -> None:
+    """A new instance has its first function running the sooner, and what that one needs is loaded with it."""
+    ours = {name for name in _loaded_by("function_app") if _is_ours(name)}
+    assert {_room(name) for name in ours} <= {"wiring", "shared", "calls"}
+    assert {name for name in ours if name.startswith("cdr.calls.")} == set()

@@ -16,8 +16,8 @@ import yaml
 from lark.exceptions import LarkError
 from pycep import BicepParser
 
-from shared.config.file import ENVIRONMENT
 from shared.config.phone_system import DEFAULT_PORTS, Engine, ThreeCx
+from shared.config.written import ENVIRONMENT
 
 INFRA = Path(__file__).parents[2] / "infra"
 FILES = sorted(path.name for path in INFRA.glob("*.bicep"))

@@ -19,6 +19,9 @@ _ENGINES: Mapping[str, tuple[str, Callable[[Database, Timeouts], Any]]] = {
     "sqlite": ("sqlite", sqlite.connect),
 }
 
+STATEMENTS_KEPT = 50
+"""Compiled. A poll has a dozen; those with lists of ids are long, and others each time that a list changes."""
+
 
 def make_engine(database: Database, timeouts: Timeouts = USUAL) -> Engine:
     """An engine that has not connected yet.
@@ -33,6 +36,7 @@ def make_engine(database: Database, timeouts: Timeouts = USUAL) -> Engine:
         poolclass=NullPool,
         pool_reset_on_return=None,
         isolation_level="AUTOCOMMIT",
+        query_cache_size=STATEMENTS_KEPT,
     )
     if database.engine == "sqlite":
         sqlite.limit_statements(engine, database)

@@ -15,12 +15,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, column, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, column, func, literal_column, select
 
 from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
 from cdr.calls.times import stands_for_no_time
 from cdr.edges.sql.connections import Connections, Session
 from cdr.edges.sql.errors import Unconvertible
+from cdr.edges.sql.ids import rows_among
 from cdr.edges.sql.moments import TimeColumn
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
@@ -34,8 +35,6 @@ from shared import log
 from shared.clock import Clock
 from shared.config.phone_system import CdrDatabase
 from shared.errors import SourceMisconfigured
-
-RANGES_A_STATEMENT = 200
 
 EXACT_FLOATS = 2**53
 
@@ -98,15 +97,13 @@ class SqlRowTable:
         return self._rows(*beyond, limit=limit)
 
     def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
-        rows: list[Row] = []
-        left = [(first if after is None else max(first, after + 1), last) for first, last in ranges]
-        left = [(first, last) for first, last in left if first <= last]
-        for start in range(0, len(left), RANGES_A_STATEMENT):
-            within = or_(*(self._within(*span) for span in left[start : start + RANGES_A_STATEMENT]))
-            rows += self._rows(within, limit=limit - len(rows))
-            if len(rows) >= limit:
-                break
-        return rows
+        return rows_among(self._cdr.c.id, ranges, after, limit, lambda among, most: self._rows(among, limit=most))
+
+    def ended_among(self, ids: Sequence[int], after: int | None, limit: int) -> list[Row]:
+        def read(among: ColumnElement[bool], most: int) -> list[Row]:
+            return self._rows(among, self._cdr.c.ended_at.is_not(None), limit=most)
+
+        return rows_among(self._cdr.c.id, [(row_id, row_id) for row_id in ids], after, limit, read)
 
     def newest_id(self) -> int | None:
         """From the end of the key: to look for the highest one, engines read a JOIN through."""
@@ -120,9 +117,6 @@ class SqlRowTable:
         beyond = [] if within.after is None else [self._cdr.c.id > within.after]
         up_to = [] if within.last is None else [self._cdr.c.id <= within.last]
         return self._rows(self._ended.is_from(start), self._ended.is_before(end), *beyond, *up_to, limit=limit)
-
-    def _within(self, first: int, last: int) -> ColumnElement[bool]:
-        return self._cdr.c.id == first if first == last else self._cdr.c.id.between(first, last)
 
     def _rows(self, *conditions: ColumnElement[bool], limit: int) -> list[Row]:
         """One row more is read, to see whether it has the id of the last."""
@@ -141,7 +135,7 @@ class SqlRowTable:
         names = self._names()
 
         def read(some: Sequence[int]) -> list[RawRow]:
-            return self._read(*conditions, self._within(some[0], some[-1]), limit=limit)
+            return self._read(*conditions, self._cdr.c.id.between(some[0], some[-1]), limit=limit)
 
         def read_columns(row_id: int) -> RawRow:
             return column_by_column(row_id, names, partial(self._value, row_id))

@@ -8,9 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, column, func, literal_column, or_, select, table
+from sqlalchemy import ColumnElement, Select, column, func, literal_column, select, table
 
 from cdr.edges.sql.connections import Connections, Session
+from cdr.edges.sql.ids import rows_among
 from cdr.edges.sql.moments import moment_in_utc
 from cdr.edges.sql.row_by_row import column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
@@ -23,8 +24,6 @@ from cdr.intake.ports import Position, Progress, SourceFacts
 from cdr.intake.v18_segments import calls_of, unreadable_call
 from shared.clock import Clock
 from shared.config.phone_system import Database
-
-RANGES_A_STATEMENT = 200
 
 _CALLS = table("cl_calls", column("id"), column("start_time"), column("end_time"))
 
@@ -84,15 +83,11 @@ class SqlSegmentTable:
         return self._rows(_CALLS.c.id > position if position is not None else None, limit=limit)
 
     def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
-        rows: list[Row] = []
-        left = [(first if after is None else max(first, after + 1), last) for first, last in ranges]
-        left = [(first, last) for first, last in left if first <= last]
-        for start in range(0, len(left), RANGES_A_STATEMENT):
-            some = left[start : start + RANGES_A_STATEMENT]
-            rows += self._rows(or_(*(_CALLS.c.id.between(*span) for span in some)), limit=limit - len(rows))
-            if len(rows) >= limit:
-                break
-        return rows
+        return rows_among(_CALLS.c.id, ranges, after, limit, lambda among, most: self._rows(among, limit=most))
+
+    def ended_among(self, ids: Sequence[int], after: int | None, limit: int) -> list[Row]:
+        """Here only its segments say whether a call is whole."""
+        return self.rows_in([(row_id, row_id) for row_id in ids], after, limit)
 
     def newest_id(self) -> int | None:
         return self._one_id(select(_CALLS.c.id).order_by(_CALLS.c.id.desc()).limit(1))

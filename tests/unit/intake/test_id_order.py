@@ -113,6 +113,19 @@ def test_an_id_that_comes_more_than_once_is_a_mistake_in_the_schema(clock: HandM
         list(reader.batches(reader.begin(0)))
 
 
+def test_of_calls_that_go_on_nothing_is_read_until_they_end_or_are_given_up(site: Site) -> None:
+    site.begin(1, 2, 3)
+    site.add(4)
+    site.look()
+    site.table.operations.clear()
+    site.add(2)
+    site.look()
+    assert (site.read, site.table.operations) == ([4, 2], ["connect", "ended_among", "rows_after"])
+    site.clock.move(PATIENCE.open_row_wait)
+    site.look()
+    assert (site.read, site.position.open_rows) == ([4, 2, 1, 3], {})
+
+
 @pytest.mark.parametrize("jump", [1_000, 10**12])
 def test_a_jump_of_ids_costs_one_look_more(site: Site, jump: int) -> None:
     site.add(1, jump)

@@ -128,12 +128,12 @@ def test_exactly_what_is_remembered_is_looked_for_in_few_ranges_until_it_is_foun
     position, opened, missing = history
     looked_for = sorted([*opened, *missing])
     assert position.missing == len(missing)
-    ranges = to_look_at_again(position, LATER, GAP_WAIT)
+    ranges = to_look_at_again(position, LATER, GAP_WAIT, position.open_rows)
     assert all(first[1] + 1 < second[0] for first, second in pairwise(ranges))
     everything = range(-2, (position.last or 0) + 3)
     for _ in range(3):
         assert [n for n in everything if is_looked_for(position, n)] == looked_for
-        assert set(looked_for) <= set(_ids(to_look_at_again(position, LATER, GAP_WAIT)))
+        assert set(looked_for) <= set(_ids(to_look_at_again(position, LATER, GAP_WAIT, position.open_rows)))
         assert [n for n in everything if not has_passed(position, n)] == sorted({*looked_for, *everything[-2:]})
         found = data.draw(st.sets(st.sampled_from([*looked_for, 99])))
         position = look_again(position, _ended(*found), LATER)
@@ -151,8 +151,8 @@ def test_a_long_last_look_can_be_gone_on_with_where_it_was_broken_off(history: H
         kept = {n for n in missing if is_looked_for(left, n)} - set(opened)
         assert {n for n in missing if n > seen} <= kept
         assert is_last or left == position
-        asked = _ids(to_look_at_again(left, now, GAP_WAIT))
-        assert len(asked) <= len(_ids(to_look_at_again(position, now, GAP_WAIT)))
+        asked = _ids(to_look_at_again(left, now, GAP_WAIT, left.open_rows))
+        assert len(asked) <= len(_ids(to_look_at_again(position, now, GAP_WAIT, position.open_rows)))
 
 
 # What is not worth another look

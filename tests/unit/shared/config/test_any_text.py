@@ -6,12 +6,15 @@ import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.config.file import parse_settings
+from shared.config.yaml_text import read_yaml
 from shared.errors import InvalidConfig
 
 EXAMPLE = Path(__file__).parents[4] / "config" / "3cx-config.yml"
@@ -46,6 +49,29 @@ SPACES = ["\n", "\n  ", "\n    ", " ", ": ", "- ", "\ud800", "\x00"]
 @example('3cx: {cdr_database: {database: "\\uD800"}}')
 def test_any_text(text: str) -> None:
     assert can_be_written_down(mistakes(text))
+
+
+def same_for_null(value: Any) -> Any:
+    """With null for whatever may be a way to write it: the plain parser below does not tell."""
+    match value:
+        case dict():
+            return {key: same_for_null(one) for key, one in value.items()}
+        case list():
+            return [same_for_null(one) for one in value]
+    return None if value in ("", "~", "null", "Null", "NULL") else value
+
+
+@given(st.lists(st.sampled_from(YAML_PIECES + SPACES), max_size=30).map("".join))
+@example("- ! \n- a")
+@example("a\n\ufeffb")
+@example(EXAMPLE.read_text(encoding="utf-8"))
+def test_what_is_read_is_what_the_plain_parser_reads(text: str) -> None:
+    """The quick parser is another program, which must not make anything else of a file that both take."""
+    try:
+        found, plain = read_yaml(text), yaml.load(text, Loader=yaml.BaseLoader)
+    except (InvalidConfig, yaml.YAMLError, ValueError, OverflowError):
+        return
+    assert same_for_null(found) == same_for_null(plain)
 
 
 ODD = r"""

@@ -1,0 +1,77 @@
+"""Many ids in few statements: single ones in lists, wide ranges as ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, literal_column
+
+from cdr.intake.id_order import Row
+from cdr.intake.id_position import Range
+
+WIDE = 8
+"""From so many ids on a range is asked for as one; a shorter one as its ids."""
+
+IDS_A_STATEMENT = 900
+"""MariaDB makes a table of its own of lists from 1,000 on, and reads ours without an index."""
+
+RANGES_A_STATEMENT = 200
+"""Every one is a branch of its own to a planner."""
+
+
+def rows_among(
+    column: ColumnElement[Any],
+    ranges: Sequence[Range],
+    after: int | None,
+    limit: int,
+    read: Callable[[ColumnElement[bool], int], list[Row]],
+) -> list[Row]:
+    """Up to ``limit`` rows whose id lies in one of the ranges (ascending) and beyond ``after``, in order of id."""
+    rows: list[Row] = []
+    for some in _statements_of(ranges, after):
+        left = limit - len(rows)
+        found = [row for condition in _is_in(column, some) for row in read(condition, left)]
+        rows += sorted(found, key=lambda row: row.id)[:left]
+        if len(rows) >= limit:
+            break
+    return rows
+
+
+def _statements_of(ranges: Sequence[Range], after: int | None) -> Iterator[list[Range]]:
+    """What is left of the ranges (ascending) beyond an id, in the order of ids, as much at a time as one statement may
+    ask for."""
+    some: list[Range] = []
+    single = wide = 0
+    for first, last in ranges:
+        span = (first if after is None else max(first, after + 1), last)
+        if span[0] > last:
+            continue
+        some.append(span)
+        if _is_wide(span):
+            wide += 1
+        else:
+            single += 1 + last - span[0]
+        if single >= IDS_A_STATEMENT or wide == RANGES_A_STATEMENT:
+            yield some
+            some, single, wide = [], 0, 0
+    if some:
+        yield some
+
+
+def _is_wide(span: Range) -> bool:
+    return span[1] - span[0] >= WIDE
+
+
+def _is_in(column: ColumnElement[Any], ranges: Sequence[Range]) -> list[ColumnElement[bool]]:
+    """Whether an id is in one of them: a condition for the single ones and one for the others, each for a statement of
+    its own, because a planner that meets both in one may prefer to read the whole table.
+
+    The numbers stand in the statement itself: of parameters some engines take 2,100, and making a thousand of them
+    takes longer than the query.
+    """
+    name = str(column)
+    single = ", ".join(str(one) for span in ranges if not _is_wide(span) for one in range(span[0], span[1] + 1))
+    wide = " OR ".join(f"{name} BETWEEN {first} AND {last}" for first, last in filter(_is_wide, ranges))
+    conditions = (f"{name} IN ({single})" if single else "", f"({wide})" if wide else "")
+    return [literal_column(condition) for condition in conditions if condition]

@@ -1,0 +1,80 @@
+"""What a process costs: to start, and when it has worked on a long backlog.
+
+python -m tests.bench.processes     as a child: works on the backlog of its environment, and tells its memory
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from statistics import median
+
+from tests.bench.lab import Lab
+from tests.bench.results import Goal, Result, in_turns
+from tests.functions.loaded_app import ROOT
+
+WORKERS_OWN = "azure.functions"
+"""Imported by the worker itself before it looks for functions."""
+
+PROBE = """
+import {module}, time
+cpu = time.process_time()
+from tests.bench.backlog_worker import resident_mib
+print(cpu * 1e3, resident_mib())
+"""
+
+
+def start(lab: Lab) -> Iterator[Result]:
+    system = lab.backlog(0)
+    variables = lab.variables(lab.new_account(), system.settings())
+    memory: dict[str, list[float]] = {"bare": [], "ours": []}
+
+    def cpu_of(name: str, module: str) -> float:
+        cpu_ms, resident_mib = map(float, _child(["-c", PROBE.format(module=module)], variables).split())
+        memory[name].append(resident_mib)
+        return cpu_ms
+
+    cpu_of("bare", "function_app")  # once more, so that it is compiled
+    memory["bare"].clear()
+    cpu = in_turns(
+        lab.sizes.rounds,
+        bare=lambda: cpu_of("bare", WORKERS_OWN),
+        ours=lambda: cpu_of("ours", "function_app"),
+    )
+    resident = {name: median(values) for name, values in memory.items()}
+    for what, unit, found, most in (("CPU", "ms", cpu, 1.9), ("memory", "MiB", resident, 1.4)):
+        behind = {unit: found["ours"], f"{WORKERS_OWN}, {unit}": found["bare"]}
+        name = f"import of the functions over bare {WORKERS_OWN}, {what}"
+        yield Result(name, found["ours"] / found["bare"], "", Goal("most", most), behind)
+
+
+def memory(lab: Lab) -> Iterator[Result]:
+    rows = lab.sizes.remembered
+    account, system = lab.new_account(), lab.backlog(rows)
+    before, after = _child(["-m", "tests.bench.backlog_worker"], lab.variables(account, system.settings())).split()
+    storage = account.storage
+    submitted = storage.states().count("submitted")
+    storage.close()
+    if submitted != rows:
+        raise RuntimeError(f"{rows} calls were to be submitted: {submitted}")
+    yield Result(
+        f"memory after a backlog of {rows:,} calls",
+        float(after),
+        "MiB",
+        Goal("most", 110),
+        {"MiB before the first poll": float(before)},
+    )
+
+
+def _child(arguments: list[str], variables: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout
