@@ -34,6 +34,7 @@ from pathlib import Path
 OLDEST_PYTHON = (3, 11)
 OLDEST_NODE = 18
 AZURITE = "azurite@3.35.0"  # the newest for Node.js 18 and 20
+AXE = "axe-core@4.14.1"
 
 ROOT = Path(__file__).resolve().parent
 LISTS = ("requirements.txt", "local/requirements.txt", "tests/requirements.txt")
@@ -45,8 +46,9 @@ LOCK_OPTIONS = (
 )
 TYPE_CHECKED = ("function_app.py", "cdr", "shared", "local", "infra", "dev.py")
 
-# The servers of MariaDB and PostgreSQL, the drivers for SQL Server (FreeTDS), and what Microsoft's driver from PyPI
-# wants of the system.
+# The servers of MariaDB and PostgreSQL, the drivers for SQL Server (FreeTDS), what Microsoft's driver from PyPI wants
+# of the system, and the browser that the page is looked at with, which Ubuntu has under no such name.
+BROWSER = "chromium"
 DEBIAN_PACKAGES = (
     "mariadb-server",
     "postgresql",
@@ -55,6 +57,7 @@ DEBIAN_PACKAGES = (
     "libltdl7",
     "libkrb5-3",
     "libgssapi-krb5-2",
+    BROWSER,
 )
 
 # Tests mostly wait, so that two cores have work for four. A file's tests stay together, since they share its servers.
@@ -178,6 +181,7 @@ def without_node(command: list[str], machine: Machine) -> int:
 def test(command: list[str], machine: Machine) -> int:
     refuse_missing_node()
     azurite = provide_azurite(machine)
+    provide_axe(azurite, machine)
     provide_requirements(FOR_TESTING, machine)
     provide_debian_packages(machine)
     return hand_over(command, machine, azurite)
@@ -242,15 +246,29 @@ def provide_azurite(machine: Machine) -> Path:
     is_settled = "AZURITE_DIR" in os.environ or (record.is_file() and record.read_text(encoding="utf-8") == AZURITE)
     if is_settled and find_entry(folder):
         return folder
-    npm = shutil.which("npm")
-    if npm is None:
-        raise Refusal(f"npm is missing (it comes with Node.js): it installs {AZURITE}, the storage emulator")
-    say(f"Installing {AZURITE}, the storage emulator, into {folder} (once; half a minute)")
-    folder.mkdir(parents=True, exist_ok=True)
-    patience = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]
-    execute("npm", [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", *patience, AZURITE], machine)
+    install_from_npm(AZURITE, "the storage emulator", folder, machine)
     record.write_text(AZURITE, encoding="utf-8")
     return folder
+
+
+def provide_axe(folder: Path, machine: Machine) -> None:
+    """What looks for barriers in the page, beside Azurite; without it the page is not looked at for them."""
+    if (folder / "node_modules" / "axe-core" / "axe.min.js").is_file():
+        return
+    try:
+        install_from_npm(AXE, "which looks for barriers in the page", folder, machine)
+    except Refusal as refusal:
+        say(f"{refusal}; the tests that need axe-core are skipped")
+
+
+def install_from_npm(package: str, what: str, folder: Path, machine: Machine) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise Refusal(f"npm is missing (it comes with Node.js): it installs {package}, {what}")
+    say(f"Installing {package}, {what}, into {folder} (once; half a minute)")
+    folder.mkdir(parents=True, exist_ok=True)
+    patience = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]
+    execute("npm", [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", *patience, package], machine)
 
 
 def provide_requirements(files: tuple[str, ...], machine: Machine) -> None:
@@ -292,20 +310,22 @@ def provide_debian_venv(machine: Machine) -> None:
 
 
 def provide_debian_packages(machine: Machine) -> None:
-    """Install what tests of the databases need where that is allowed, else say what will be skipped and why."""
+    """Install what tests need of the system where that is allowed, else say what will be skipped and why."""
     if not machine.is_debian:
-        say("Tests that need MariaDB, PostgreSQL or FreeTDS's ODBC driver are skipped where these are not installed")
+        say(
+            "Tests that need MariaDB, PostgreSQL, FreeTDS's ODBC driver or Chromium are skipped where these are missing"
+        )
         return
     missing = missing_packages()
-    if not missing:
-        return
-    if machine.is_root:
-        try:
-            apt_install(missing, machine)
-        except Refusal as refusal:
-            say(f"{refusal}; the tests that need {', '.join(missing)} are skipped")
-    else:
+    if missing and not machine.is_root:
         say(f"Tests are skipped, because {', '.join(missing)} are missing: `sudo apt-get install {' '.join(missing)}`")
+        return
+    for packages in ([name for name in missing if name != BROWSER], [name for name in missing if name == BROWSER]):
+        try:
+            if packages:
+                apt_install(packages, machine)
+        except Refusal as refusal:
+            say(f"{refusal}; the tests that need {', '.join(packages)} are skipped")
 
 
 def missing_packages() -> list[str]:

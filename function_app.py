@@ -58,6 +58,15 @@ def learn_extensions(timer: func.TimerRequest) -> None:
         learn(parts.learner)
 
 
+@app.timer_trigger(arg_name="timer", schedule="40 */5 * * * *", run_on_startup=False, use_monitor=False)
+def take_in_calls(timer: func.TimerRequest) -> None:
+    """Sum up what was counted, and count what earlier versions left. A failed run has logged why; the next goes on."""
+    from cdr.operations.take_in import take_in
+
+    with suppress(PipelineError):
+        take_in(parts.bookkeeper)
+
+
 @app.timer_trigger(arg_name="timer", schedule=parts.reconcile_schedule, run_on_startup=False)
 def reconcile_calls(timer: func.TimerRequest) -> None:
     """Bring in what is missing of the last days. A failed run has logged why; the next one tries again."""
@@ -97,11 +106,25 @@ def health(req: func.HttpRequest) -> func.HttpResponse:
     return routes.health(req, parts)
 
 
+@app.route(route="page", methods=ANY_METHOD, auth_level=func.AuthLevel.ANONYMOUS)
+def page(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
+    return routes.page(req, parts)
+
+
 @app.route(route="status", methods=ANY_METHOD)
 def status(req: func.HttpRequest) -> func.HttpResponse:
     from cdr.web import routes
 
     return routes.status(req, parts)
+
+
+@app.route(route="openapi.json", methods=ANY_METHOD)
+def openapi(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
+    return routes.openapi(req, parts)
 
 
 @app.route(route="trigger/poll", methods=ANY_METHOD)
@@ -130,6 +153,13 @@ def rejected(req: func.HttpRequest) -> func.HttpResponse:
     from cdr.web import routes
 
     return routes.rejected(req, parts)
+
+
+@app.route(route="calls", methods=ANY_METHOD)
+def calls(req: func.HttpRequest) -> func.HttpResponse:
+    from cdr.web import routes
+
+    return routes.calls(req, parts)
 
 
 @app.route(route="trigger/replay", methods=ANY_METHOD)

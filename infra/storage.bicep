@@ -25,6 +25,7 @@ var queueNames = [
 
 var tableNames = [
   'CdrCalls'
+  'CdrCallsIndex'
   'CdrState'
   'CallGroups'
   'PhoneBook'

@@ -109,10 +109,13 @@ class CallKey:
     """Where a call stands in the ledger: ``day`` groups calls for look-ups, ``name`` is unique within the day.
 
     A name that is longer than a text may be on its way goes on as its beginning and a digest of the whole.
+
+    ``ended_at`` (aware, UTC) is a note for who counts calls by the hour of their end, where it is known.
     """
 
     day: str
     name: str
+    ended_at: datetime | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", digested(self.name, MAX_TEXT))

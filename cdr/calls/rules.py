@@ -81,9 +81,14 @@ def job_of(record: CallRecord, rules: CallRules) -> Job:
     return Job(record, call_key(record, rules), outline_of(record, rules))
 
 
+def extension_of(record: CallRecord) -> str | None:
+    """Whose call it is, as far as the row says so."""
+    return _if_any(lambda: _text(record, "extension", MAX_EXTENSION))
+
+
 def outline_of(record: CallRecord, rules: CallRules) -> Outline:
     """What can be told of a record, each part of it by itself. Total."""
-    extension = _if_any(lambda: _text(record, "extension", MAX_EXTENSION))
+    extension = extension_of(record)
     destination = _if_any(lambda: _number(record, "dest_number")) or ""
 
     def direction() -> Direction:
@@ -155,12 +160,13 @@ def call_key(record: CallRecord, rules: CallRules) -> CallKey:
         ended_at = end_time(record, rules.timezone)
     except InvalidRow:
         return CallKey(UNDATED, name)
-    return CallKey(ended_at.date().isoformat() if "{id}" in rules.template_of(record) else UNDATED, name)
+    day = ended_at.date().isoformat() if "{id}" in rules.template_of(record) else UNDATED
+    return CallKey(day, name, ended_at)
 
 
 def row_key(key: CallKey, record_id: str) -> CallKey:
     """The place of a row's own record, where another row of the same call has the call's."""
-    return CallKey(key.day, f"{key.name} row-{record_id}")
+    return CallKey(key.day, f"{key.name} row-{record_id}", key.ended_at)
 
 
 def same_call(other_id: str) -> Settlement:

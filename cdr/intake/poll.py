@@ -11,13 +11,13 @@ from uuid import uuid4
 
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.packing import ONE_EACH, Packing
+from cdr.intake.poll_history import PollReport
 from cdr.intake.ports import (
     Batch,
     CallReader,
     CallSource,
     Lag,
     Memory,
-    PollReport,
     Position,
     PositionLease,
     PositionStore,

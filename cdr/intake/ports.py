@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Protocol
 
 from cdr.calls.call import CallRecord
+from cdr.intake.poll_history import NO_POLLS, PollHistory, PollReport
 from shared.errors import PipelineError
 
 Position = str
@@ -102,8 +103,8 @@ class CallReader(Protocol):
     def again(self, record: CallRecord) -> Sequence[CallRecord]:
         """The records of a call that is over as they are now; none if the source does not say."""
 
-    def check(self) -> None:
-        """Read as little as shows that it can be read."""
+    def check(self, position: Position | None = None) -> None:
+        """Read as little as shows that it can be read, beyond the position where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +144,6 @@ class StoredPosition:
     began: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PollReport:
-    """How a poll went, for ``status``. Times are aware and in UTC."""
-
-    at: datetime
-    result: str
-    queued: int = 0
-    duration_ms: int = 0
-    error: str | None = None
-
-
 Memory = str
 """What the watch over the source remembers from one poll to the next, as text that only it understands."""
 
@@ -181,14 +171,18 @@ class PositionLease:
     version: str
     stored: StoredPosition | None
     memory: Memory = ""
+    history: PollHistory = NO_POLLS
 
 
 class Kept(NamedTuple):
-    """What is kept of a source, for people: ``memory`` is empty before the first poll."""
+    """What is kept of a source, for people: ``memory`` is empty before the first poll. ``older_at`` is when a poll of
+    an earlier version was last found to have been there (aware, UTC)."""
 
     stored: StoredPosition | None = None
     report: PollReport | None = None
     memory: Memory = ""
+    older_at: datetime | None = None
+    history: PollHistory = NO_POLLS
 
 
 class PositionStore(Protocol):

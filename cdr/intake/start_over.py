@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from cdr.intake.poll import Poller
-from cdr.intake.ports import CallReader, CallSource, PollReport, Position, StartFrom, StoredPosition
+from cdr.intake.poll_history import PollReport
+from cdr.intake.ports import CallReader, CallSource, Position, StartFrom, StoredPosition
 from shared import log
 from shared.errors import NoSuchStart, PipelineError, StorageUnavailable
 

@@ -157,7 +157,7 @@ class TimeOrderReader:
         is_beyond = read is not None and newest is not None and newest < read
         return Bearings(read, newest, is_beyond=is_beyond, newest_at=newest)
 
-    def check(self) -> None:
+    def check(self, position: Position | None = None) -> None:  # noqa: ARG002 - its newest end is as cheap
         self.table.newest_end()
 
 

@@ -140,7 +140,7 @@ class WindowOrderReader:
             until, span = until - span, span * 2
         return sorted(found.values(), key=_end_of, reverse=True)[:limit]
 
-    def check(self) -> None:
+    def check(self, position: Position | None = None) -> None:  # noqa: ARG002 - a second is as cheap
         now = self.clock.now()
         next(iter(self.log.windows(now - timedelta(seconds=1), now)), None)
 

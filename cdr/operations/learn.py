@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from cdr.calls.call import Reason
 from cdr.operations.ports import LedgerLook, LookStore, RejectedCall
-from cdr.operations.replay import Replayer, ReplayOutcome, send_again
+from cdr.operations.replay import Replayer, ReplayOutcome, send_again, still_rejected
 from cdr.submission.addresses import Addresses
 from cdr.submission.phone_book import PhoneBookReader, read_phone_book
 from shared import log
@@ -58,8 +58,9 @@ def _look_through(extensions: Collection[str], learner: Learner) -> ReplayOutcom
     is_first = last is None or last.extensions != known
     if last is not None and not is_first and (last.is_last or now < last.at + learner.look_again_after):
         return None
-    outcome = send_again(_now_mapped(extensions, learner.replayer), learner.replayer)
-    if outcome.complete:
+    known_now = _now_mapped(extensions, learner.replayer)
+    outcome = send_again(still_rejected(known_now, learner.replayer.records), learner.replayer)
+    if outcome.complete and learner.replayer.records.are_all_noted():
         learner.looks.save(LedgerLook(known, now, is_last=not is_first))
     if outcome.queued:
         log.event("extensions.learned", queued=outcome.queued, complete=outcome.complete)
@@ -67,8 +68,8 @@ def _look_through(extensions: Collection[str], learner: Learner) -> ReplayOutcom
 
 
 def _now_mapped(extensions: Collection[str], replayer: Replayer) -> Iterator[RejectedCall]:
-    for rejected in replayer.records.rejected():
-        if rejected.reason == Reason.UNMAPPED_EXTENSION and _extension_of(rejected) in extensions:
+    for rejected in replayer.records.rejected(Reason.UNMAPPED_EXTENSION):
+        if _extension_of(rejected) in extensions:
             yield rejected
 
 

@@ -78,7 +78,8 @@ class LedgerDays:
         """The ids of records of these days that no call has been asked for."""
         for n in range((self.last - self.first) // DAY + 1):
             day = (self.first + n * DAY).isoformat()
-            self._day(day)
+            if day not in self._unseen:
+                self._day(day)
             yield from self._unseen[day].values()
 
     def _entry_of(self, job: Job) -> LedgerEntry | None:

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from cdr.calls.message import Letter
-from cdr.operations.ports import LedgerRecords, RejectedCall
+from cdr.operations.ports import LedgerRecords, RejectedRecord
 
-
-@dataclass(frozen=True, slots=True)
-class RejectedEntry:
-    """A rejected call with its message; None: it was settled since."""
-
-    call: RejectedCall
-    letter: Letter | None
+LOOKED_AT = 3
+"""So many notes a call that fits on the page are looked at: some may be out of date."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedPage:
-    """``next`` is where the next page starts; None on the last one."""
+    """``next`` is where the next page starts; None on the last one. ``complete`` is False while calls that an earlier
+    version rejected may be missing."""
 
-    calls: Sequence[RejectedEntry]
+    calls: Sequence[RejectedRecord]
     next: str | None
+    complete: bool = True
 
 
-def list_rejected(records: LedgerRecords, *, after: str | None, limit: int) -> RejectedPage:
-    """Rejected calls, the newest rejection first."""
-    ordered = sorted(records.rejected(), key=_place, reverse=True)
-    left = [rejected for rejected in ordered if after is None or _place(rejected) < after]
-    page = left[:limit]
-    more = _place(page[-1]) if len(left) > limit else None
-    return RejectedPage([RejectedEntry(rejected, records.letter(rejected.key)) for rejected in page], more)
-
-
-def _place(rejected: RejectedCall) -> str:
-    return f"{rejected.settled_at:%Y-%m-%dT%H:%M:%S.%fZ} {rejected.key.day} {rejected.key.name}"
+def list_rejected(records: LedgerRecords, *, after: str | None, limit: int, reason: str | None = None) -> RejectedPage:
+    """Rejected calls, or those for a reason, the newest rejection first. A page may have fewer than its limit, even if
+    there is a next one."""
+    noted = records.rejected(reason, after)
+    found: list[RejectedRecord] = []
+    last = None
+    for call in islice(noted, LOOKED_AT * limit):
+        last = call.place
+        if (still := records.still_rejected(call)) is not None:
+            found.append(still)
+        if len(found) == limit:
+            break
+    return RejectedPage(found, last if next(noted, None) is not None else None, records.are_all_noted())

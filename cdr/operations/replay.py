@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +12,8 @@ from cdr.calls.call import Reason
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message
 from cdr.intake.ports import CallReader, CallSource
-from cdr.operations.ports import LedgerRecords, RejectedCall
+from cdr.operations.ports import LedgerRecords, RejectedCall, RejectedRecord
+from cdr.operations.take_in import Bookkeeper, take_in
 from shared import log
 from shared.clock import Clock
 from shared.errors import NoSuchCalls, PipelineError
@@ -26,19 +26,21 @@ LONGEST_NAME = 120
 
 @dataclass(frozen=True, slots=True)
 class Replayer:
-    """What calls are replayed with. From the ``source`` is read once more what its row made impossible."""
+    """What calls are replayed with. From the ``source`` is read once more what its row made impossible. The ``keeper``
+    sees to it that what earlier versions rejected is among the rejected calls; None: somebody else does."""
 
     records: LedgerRecords
     queue: CallQueue
     clock: Clock
     time_budget: timedelta
     source: CallSource | None = None
+    keeper: Bookkeeper | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayOutcome:
-    """What a replay did: calls put on the queue, calls of an earlier replay still on their way, and whether the time
-    ran out before all were looked at (then ask again)."""
+    """What a replay did: calls put on the queue, calls of an earlier replay still on their way, and whether all were
+    looked at: the time may have run out, or not all that an earlier version rejected be known yet (then ask again)."""
 
     queued: int
     under_way: int
@@ -53,12 +55,14 @@ def replay(replayer: Replayer, *, reason: str | None = None, call: str | None = 
     :raises NoSuchCalls: nothing was rejected under this name, or for a reason that is none of ours
     :raises StorageUnavailable: what was queued until then is on its way
     """
-    outcome = send_again(_chosen(replayer.records, reason, call), replayer)
+    is_whole = replayer.keeper is None or take_in(replayer.keeper)
+    outcome = send_again(_chosen(replayer, reason, call), replayer)
+    outcome = replace(outcome, complete=outcome.complete and is_whole)
     log.event("replay.finished", **asdict(outcome), reason=reason, call=call)
     return outcome
 
 
-def send_again(calls: Iterable[RejectedCall], replayer: Replayer) -> ReplayOutcome:
+def send_again(calls: Iterable[RejectedRecord], replayer: Replayer) -> ReplayOutcome:
     """Put these calls on the queue, but for those that are on their way; raises as replay does."""
     records, clock = replayer.records, replayer.clock
     deadline = clock.now() + replayer.time_budget
@@ -66,13 +70,14 @@ def send_again(calls: Iterable[RejectedCall], replayer: Replayer) -> ReplayOutco
     complete = True
     with ExitStack() as stack:
         rows = _Rows(replayer.source, stack)
-        for rejected in calls:
+        for found in calls:
+            rejected, letter = found.call, found.letter
             if clock.now() >= deadline:
                 complete = False
                 break
             if _is_under_way(rejected, clock.now()):
                 under_way += 1
-            elif letter := records.letter(rejected.key):  # none: it was settled since we were told of it
+            elif letter is not None:
                 replayer.queue.send_all([_as_replay(rows.as_they_are(letter, rejected), rejected)])
                 records.mark_replayed(rejected.key, clock.now())
                 queued += 1
@@ -100,19 +105,26 @@ class _Rows:
         return letter.only([now.get(letter.records[0].id, letter.records[0])])
 
 
-def _chosen(records: LedgerRecords, reason: str | None, call: str | None) -> Iterator[RejectedCall]:
+def still_rejected(calls: Iterable[RejectedCall], records: LedgerRecords) -> Iterator[RejectedRecord]:
+    for call in calls:
+        if (found := records.still_rejected(call)) is not None:
+            yield found
+
+
+def _chosen(replayer: Replayer, reason: str | None, call: str | None) -> Iterator[RejectedRecord]:
     """As they are found; if there are none, that is known when all were looked at."""
-    there: Counter[str] = Counter()
-    chosen = 0
-    for rejected in records.rejected():
-        there[rejected.reason] += 1
-        if reason in (None, rejected.reason) and call in (None, rejected.key.name):
-            chosen += 1
-            yield rejected
-    if not chosen and call is not None:
+    records = replayer.records
+    noted = records.rejected(reason) if call is None else records.rejected_as(call)
+    is_any = False
+    for found in still_rejected(noted, records):
+        is_any = True
+        yield found
+    if is_any or (call is None and (reason is None or reason in set(Reason))):
+        return
+    there = records.counts(replayer.clock.now()).rejected
+    if call is not None:
         raise NoSuchCalls(f"no call {call[:LONGEST_NAME]!r} was rejected", there)
-    if not chosen and reason is not None and reason not in set(Reason):
-        raise NoSuchCalls(f"no call was rejected with the reason {reason[:LONGEST_NAME]!r}", there)
+    raise NoSuchCalls(f"no call was rejected with the reason {str(reason)[:LONGEST_NAME]!r}", there)
 
 
 def _is_under_way(rejected: RejectedCall, now: datetime) -> bool:

@@ -29,7 +29,7 @@ def clean_ledger(cleaner: Cleaner) -> int:
     """
     started = cleaner.clock.now()
     removed = 0
-    for batch in cleaner.records.remove_settled(started - cleaner.keep, started - cleaner.keep_rejected):
+    for batch in cleaner.records.remove_settled(started - cleaner.keep, started - cleaner.keep_rejected, started):
         removed += batch
         if cleaner.clock.now() - started >= cleaner.time_budget:
             break

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from threading import Thread
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from threading import Lock, Thread
 from typing import Generic, TypeVar
 
 from shared.errors import PipelineError
@@ -15,9 +16,10 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why something is not known."""
+    """Why something is not known, and since when this process has seen it so (aware, UTC; see Troubles)."""
 
     error: str
+    since: datetime | None = field(default=None, compare=False)
 
 
 class Later(Generic[Found]):
@@ -58,3 +60,28 @@ class SideBySide:
 
     def begin(self, look: Callable[[], Found]) -> Later[Found]:
         return Later(look, self._ends, self._within_s)
+
+
+class Troubles:
+    """Remembers, while the process lives, since when each look has found a Problem, or the same."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, datetime] = {}
+        self._values: dict[str, tuple[object, datetime]] = {}
+        self._lock = Lock()
+
+    def dated(self, name: str, found: Found | Problem, now: datetime) -> Found | Problem:
+        """What was found; a Problem with the time of the first one in a row."""
+        with self._lock:
+            if isinstance(found, Problem):
+                return replace(found, since=self._since.setdefault(name, now))
+            self._since.pop(name, None)
+            return found
+
+    def unchanged_since(self, name: str, value: object, now: datetime) -> datetime:
+        """Since when each look has found this value."""
+        with self._lock:
+            known, since = self._values.get(name, (None, now))
+            since = since if known == value else now
+            self._values[name] = (value, since)
+            return since

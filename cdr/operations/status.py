@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
 
 from cdr.calls.call_queue import CallQueue
 from cdr.groups.alerts import GroupView, view_of
 from cdr.groups.hours import Hours
 from cdr.groups.ports import GroupStore
-from cdr.intake.ports import CallSource, Kept, Lag, PollReport, PositionStore, Progress
-from cdr.operations.ports import LedgerRecords, StateCounts
-from cdr.operations.side_by_side import Problem, SideBySide
+from cdr.intake.poll_history import PollHistory, PollReport
+from cdr.intake.ports import CallSource, Kept, Lag, PositionStore, Progress
+from cdr.operations.ports import LedgerCounts, LedgerRecords
+from cdr.operations.side_by_side import Problem, SideBySide, Troubles
 from cdr.operations.watch_memory import Finding, Remembered
 from cdr.submission.addresses import Addresses
 from cdr.submission.directory import KeptPhoneBook
+from shared import log
 from shared.clock import Clock
+from shared.errors import PipelineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +69,30 @@ class Lagging:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All that an operator sees at a glance."""
+    """All that an operator sees at a glance. ``stands_since``: messages wait and no call was settled, as far as this
+    process has seen it; None: that is not so."""
 
     version: str
     uptime_s: int
     source: str | Problem
     progress: Progress | Problem
     last_poll: PollReport | Problem | None
+    polls: PollHistory | Problem
     source_watch: Sequence[Finding] | Problem
     lag: Lagging | Problem
     queue: Depths | Problem
-    ledger: StateCounts | Problem
+    api: Literal["ok"] | Problem
+    ledger: LedgerCounts | Problem
     extensions: ExtensionsNow | Problem
     hours: HoursNow
     groups: Sequence[GroupNow] | Problem
+    stands_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
     """What a status is put together from, which takes no longer than a look may. ``groups`` are the monitored ones, by
-    number, with their names."""
+    number, with their names. ``check_api`` returns if the Call Logger is usable, else raises a PipelineError."""
 
     version: str
     started_at: datetime
@@ -92,13 +100,16 @@ class Overview:
     positions: PositionStore
     queue: CallQueue
     poison_queue: CallQueue
+    check_api: Callable[[], None]
     records: LedgerRecords
     addresses: Addresses
     clock: Clock
     hours: Hours
     groups: Mapping[str, str]
     group_store: GroupStore | None
+    poll_interval: timedelta
     longest_look_s: float = 2.5
+    troubles: Troubles = field(default_factory=Troubles)
 
 
 def status(overview: Overview) -> Status:
@@ -109,23 +120,28 @@ def status(overview: Overview) -> Status:
     progress = looks.begin(lambda: _progress(overview.source, kept.result()))
     lag = looks.begin(lambda: _lagging(overview, kept.result(), now))
     queue = looks.begin(lambda: Depths(overview.queue.depth(), overview.poison_queue.depth()))
-    ledger = looks.begin(overview.records.count_states)
+    api = looks.begin(lambda: _api(overview))
+    ledger = looks.begin(lambda: overview.records.counts(now))
     extensions = looks.begin(lambda: _extensions(overview.addresses, now))
     groups = looks.begin(lambda: _groups_now(overview))
-    known = kept.result()
+    known, dated = kept.result(), overview.troubles.dated
+    depths, counts = queue.result(), ledger.result()
     return Status(
         version=overview.version,
         uptime_s=int((now - overview.started_at).total_seconds()),
         source=source.result(),
         progress=progress.result(),
         last_poll=known if isinstance(known, Problem) else known.report,
+        polls=dated("positions", known if isinstance(known, Problem) else known.history, now),
         source_watch=known if isinstance(known, Problem) else Remembered.from_text(known.memory).findings,
-        lag=lag.result(),
-        queue=queue.result(),
-        ledger=ledger.result(),
+        lag=dated("lag", lag.result(), now),
+        queue=dated("queue", depths, now),
+        api=dated("api", api.result(), now),
+        ledger=counts,
         extensions=extensions.result(),
         hours=_hours_now(overview.hours, now),
         groups=groups.result(),
+        stands_since=_stands_since(overview, depths, counts, now),
     )
 
 
@@ -148,6 +164,25 @@ def _lagging(overview: Overview, kept: Kept | Problem, now: datetime) -> Lagging
         lag = reader.lag(stored.text if stored and is_ours else None)
     since = lag.waiting_since
     return Lagging(lag, max(0, int((now - since).total_seconds())) if since else 0)
+
+
+def _api(overview: Overview) -> Literal["ok"] | Problem:
+    """What the Call Logger says of itself may repeat what it was sent."""
+    try:
+        overview.check_api()
+    except PipelineError as exc:
+        return Problem(f"{type(exc).__name__}: {log.mask_numbers(str(exc))}")
+    return "ok"
+
+
+def _stands_since(
+    overview: Overview, depths: Depths | Problem, counts: LedgerCounts | Problem, now: datetime
+) -> datetime | None:
+    if isinstance(depths, Problem) or isinstance(counts, Problem):
+        return None
+    settled = dict(counts.states) if depths.waiting else None
+    since = overview.troubles.unchanged_since("settled", settled, now)
+    return since if depths.waiting and since < now else None
 
 
 def _extensions(addresses: Addresses, now: datetime) -> ExtensionsNow:

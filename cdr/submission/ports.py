@@ -18,7 +18,8 @@ class Claim:
 
     ``record_id`` is the row that it is claimed for. ``attempts`` counts this one too; ``last_error`` is what an attempt
     before it failed of. ``unanswered_at`` is when the claim before was made (aware, UTC), if that one ended without a
-    word: then the call may have been sent.
+    word: then the call may have been sent. ``counted`` and ``settled_before`` are what the ledger has to know of the
+    call's record as it was before, to count it once.
     """
 
     key: CallKey
@@ -28,6 +29,8 @@ class Claim:
     attempts: int
     last_error: str | None = None
     unanswered_at: datetime | None = None
+    counted: str = ""
+    settled_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

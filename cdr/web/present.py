@@ -11,11 +11,15 @@ from typing import Any
 from cdr.calls.message import Letter, Message
 from cdr.calls.rules import body_of
 from cdr.intake.poll import PollOutcome
+from cdr.intake.poll_history import PollReport
+from cdr.operations.find_call import FoundCalls
+from cdr.operations.ports import KeptCall, LedgerCounts, RejectedRecord
 from cdr.operations.preview import Preview, Previewed
 from cdr.operations.reconcile import Reconciliation
-from cdr.operations.rejected import RejectedEntry, RejectedPage
+from cdr.operations.rejected import RejectedPage
 from cdr.operations.side_by_side import Problem
 from cdr.operations.status import ExtensionsNow, GroupNow, HoursNow, Lagging, Status
+from cdr.operations.verdict import Verdict
 from cdr.operations.watch_memory import Finding
 from shared import log
 
@@ -28,13 +32,17 @@ NEVER_NUMBERS = ("id", "call_id", "started_at", "ended_at")
 SHOWN_PROBLEMS = 20
 
 
-def status_json(status: Status) -> Json:
+def status_json(status: Status, found: Verdict) -> Json:
     return {
+        "flow": {"state": found.flow, "part": found.part, "since": _seconds(found.since), "why": found.why},
         "version": status.version,
         "uptime_seconds": status.uptime_s,
         "source": _problem(status.source) if isinstance(status.source, Problem) else status.source,
         **_progress(status),
         "last_poll": _last_poll(status),
+        "recent_polls": _problem(status.polls)
+        if isinstance(status.polls, Problem)
+        else [_poll(poll) for poll in status.polls.polls],
         "source_watch": _problem(status.source_watch)
         if isinstance(status.source_watch, Problem)
         else [_finding(found) for found in status.source_watch],
@@ -42,9 +50,8 @@ def status_json(status: Status) -> Json:
         "queue": _problem(status.queue)
         if isinstance(status.queue, Problem)
         else {"waiting": status.queue.waiting, "poison": status.queue.poison},
-        "ledger": _problem(status.ledger)
-        if isinstance(status.ledger, Problem)
-        else {**{state.value: n for state, n in status.ledger.counts.items()}, "complete": status.ledger.complete},
+        "api": _problem(status.api) if isinstance(status.api, Problem) else status.api,
+        **_ledger(status.ledger),
         "extensions": _problem(status.extensions)
         if isinstance(status.extensions, Problem)
         else _extensions(status.extensions),
@@ -74,6 +81,10 @@ def _last_poll(status: Status) -> Json | None:
     report = status.last_poll
     if report is None or isinstance(report, Problem):
         return _problem(report) if report else None
+    return _poll(report)
+
+
+def _poll(report: PollReport) -> Json:
     return {
         "at": _seconds(report.at),
         "result": report.result,
@@ -92,6 +103,16 @@ def _lag(lagging: Lagging) -> Json:
         "newest_cdr_id": lagging.lag.newest,
         "ids_behind": lagging.lag.behind,
         "seconds_behind": lagging.seconds,
+    }
+
+
+def _ledger(counts: LedgerCounts | Problem) -> Json:
+    if isinstance(counts, Problem):
+        return dict.fromkeys(("ledger", "rejected_by_reason", "hours"), _problem(counts))
+    return {
+        "ledger": {**{state.value: n for state, n in counts.states.items()}, "complete": counts.complete},
+        "rejected_by_reason": dict(counts.rejected),
+        "hours": [{**asdict(each), "hour": _seconds(each.hour)} for each in counts.hours],
     }
 
 
@@ -159,10 +180,11 @@ def _as_id(text: str) -> int | str:
 
 
 def rejected_json(page: RejectedPage, *, reveal: bool) -> Json:
-    return {"calls": [_rejected(entry, reveal=reveal) for entry in page.calls], "next": page.next}
+    calls = [_rejected(entry, reveal=reveal) for entry in page.calls]
+    return {"calls": calls, "next": page.next, "complete": page.complete}
 
 
-def _rejected(entry: RejectedEntry, *, reveal: bool) -> Json:
+def _rejected(entry: RejectedRecord, *, reveal: bool) -> Json:
     call = entry.call
     return {
         "call": call.key.name,
@@ -171,6 +193,34 @@ def _rejected(entry: RejectedEntry, *, reveal: bool) -> Json:
         "rejected_at": _seconds(call.settled_at),
         "replayed_at": _seconds(call.replayed_at),
         "row": _row(entry.letter, reveal=reveal),
+    }
+
+
+def found_json(found: FoundCalls, *, reveal: bool) -> Json:
+    calls = [_kept(each, reveal=reveal) for each in found.calls]
+    return {"calls": calls, "days": found.days, "complete": found.complete}
+
+
+def _kept(kept: KeptCall, *, reveal: bool) -> Json:
+    def shown(text: str | None) -> str | None:
+        return text if reveal or text is None else log.mask_numbers(text)
+
+    return {
+        "call": kept.key.name,
+        "day": kept.key.day,
+        "row_id": kept.record_id,
+        "state": kept.state,
+        "reason": kept.reason or None,
+        "detail": shown(kept.detail) or None,
+        "extension": shown(kept.extension),
+        "attempts": kept.attempts,
+        "first_claimed_at": _seconds(kept.first_claimed_at),
+        "claimed_until": _seconds(kept.claimed_until),
+        "settled_at": _seconds(kept.settled_at),
+        "replayed_at": _seconds(kept.replayed_at),
+        "entry_id": kept.entry_id,
+        "last_error": shown(kept.last_error),
+        "row": _row(kept.letter, reveal=reveal) if kept.letter else None,
     }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import azure.functions as func
 
@@ -34,21 +35,42 @@ def refusal(exc: BadRequest, method: str) -> func.HttpResponse:
     return answer({"error": str(exc)}, exc.status, headers)
 
 
-def check_request(request: func.HttpRequest, method: str, parameters: Collection[str] = ()) -> dict[str, Any]:
+def wants_html(request: func.HttpRequest) -> bool:
+    """Browsers ask for it by name, programs for anything."""
+    return "text/html" in request.headers.get("Accept", "").lower()
+
+
+def check_request(
+    request: func.HttpRequest, method: str, parameters: Collection[str] = (), *, others_are_ignored: bool = False
+) -> dict[str, Any]:
     """The parameters of a request: those of its query and the members of the JSON object in its body.
 
-    :raises BadRequest: another method, a body that is no JSON object, or an unknown parameter
+    Monitors put a number of their own into the query, so that no cache answers them: where a function takes no
+    parameters that change anything, others are ignored.
+
+    :raises BadRequest: another method, a body that is no JSON object, an unknown parameter, or an action that a page of
+        another site asks for
     """
     if request.method.upper() != method and not (method == "GET" and request.method.upper() == "HEAD"):
         raise BadRequest(405, f"{request.method} is not allowed here, use {method}")
+    if method != "GET" and _is_of_another_site(request.headers):
+        raise BadRequest(403, "this was asked for by a page of another site")
     body = _object_in(request.get_body() or b"")
     given = {*body, *request.params} - {KEY_PARAMETER}
-    if unknown := sorted(given - set(parameters)):
+    if not others_are_ignored and (unknown := sorted(given - set(parameters))):
         known = f"known: {', '.join(sorted(parameters))}" if parameters else "this function takes none"
         raise BadRequest(400, f"unknown parameter {', '.join(unknown)[:200]}; {known}")
     if nested := [name for name, value in body.items() if isinstance(value, list | dict)]:
         raise BadRequest(400, f"{nested[0]} must be text, a number, true or false")
     return {**body, **{name: value for name, value in request.params.items() if name != KEY_PARAMETER}}
+
+
+def _is_of_another_site(headers: Mapping[str, str]) -> bool:
+    """As browsers say it, and nobody else does: a site that a person looks at must not act here, key or not."""
+    if site := headers.get("Sec-Fetch-Site"):
+        return site not in ("same-origin", "none")
+    origin = headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("Host")
 
 
 def _object_in(raw: bytes) -> dict[str, Any]:

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cdr.calls.call import Reason
 from cdr.groups.check import check
 from cdr.intake.poll import poll
 from cdr.intake.start_over import start_over
+from cdr.operations.find_call import Wanted, find_calls
 from cdr.operations.preview import preview as newest_calls
 from cdr.operations.reconcile import reconcile as compare_days
 from cdr.operations.rejected import list_rejected
 from cdr.operations.replay import replay
 from cdr.operations.side_by_side import Problem, SideBySide
 from cdr.operations.status import status as overall_status
-from cdr.web.present import outcome_json, preview_json, reconciliation_json, rejected_json, status_json, until_json
-from cdr.web.requests import BadRequest, answer, check_request, refusal
+from cdr.operations.verdict import verdict
+from cdr.web import endpoints
+from cdr.web.endpoints import LONGEST_PAGE, LONGEST_PREVIEW, Endpoint
+from cdr.web.present import (
+    found_json,
+    outcome_json,
+    preview_json,
+    reconciliation_json,
+    rejected_json,
+    status_json,
+    until_json,
+)
+from cdr.web.requests import BadRequest, answer, check_request, refusal, wants_html
 from shared.config.phone_system import start_in, start_moment
 from shared.errors import DaysForgotten, InvalidConfig, LeaseHeld, NoSuchCalls, NoSuchStart, PipelineError
 
@@ -30,10 +43,12 @@ if TYPE_CHECKING:
     from cdr.wiring.parts import Parts
 
 LONGEST_RANGE = timedelta(days=31)
-LONGEST_PAGE = 500
-LONGEST_PREVIEW = 200
+LONGEST_TEXT = 1_000
+"""Nothing in the ledger has a longer name."""
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2999, 12, 31)
 """Beyond these no call ended, and databases have no dates of their own any more."""
+
+Found = TypeVar("Found")
 
 Parameters = Mapping[str, Any]
 """Of the query and the JSON body together."""
@@ -53,11 +68,53 @@ def health(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
             body["configuration_mistakes"] = len(parts.mistakes)
         return answer(body, 200 if usable else 503)
 
-    return _answered(request, "GET", (), look)
+    return _answered(request, endpoints.HEALTH, look)
 
 
 def status(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
-    return _answered(request, "GET", (), lambda _: answer(status_json(overall_status(parts.overview))))
+    """For a browser a page, for a program JSON."""
+
+    def look(_: Parameters) -> func.HttpResponse:
+        overview = parts.overview
+        found, now = overall_status(overview), overview.clock.now()
+        judged = verdict(found, now, overview.poll_interval)
+        return answer(status_json(found, judged), headers={"Vary": "Accept"})
+
+    def show(_: Parameters) -> func.HttpResponse:
+        from cdr.web.html import html_answer
+        from cdr.web.page import page_of, page_of_mistakes
+
+        try:
+            overview = parts.overview
+        except InvalidConfig as exc:
+            return html_answer(page_of_mistakes(exc.mistakes), token_urlsafe(), 503)
+        found, now = overall_status(overview), overview.clock.now()
+        judged = verdict(found, now, overview.poll_interval)
+        return html_answer(page_of(found, judged, now), token_urlsafe())
+
+    return _answered(request, endpoints.STATUS, show if wants_html(request) else look)
+
+
+def page(request: func.HttpRequest, _: Parts) -> func.HttpResponse:
+    """The page before anybody has shown a key: nothing stands on it. Anybody may ask."""
+
+    def show(_: Parameters) -> func.HttpResponse:
+        from cdr.web.html import html_answer
+
+        return html_answer(None, token_urlsafe())
+
+    return _answered(request, endpoints.PAGE, show)
+
+
+def openapi(request: func.HttpRequest, _: Parts) -> func.HttpResponse:
+    """What all of them take and answer, for programs."""
+
+    def describe(_: Parameters) -> func.HttpResponse:
+        from cdr.web.openapi import openapi
+
+        return answer(openapi())
+
+    return _answered(request, endpoints.OPENAPI, describe)
 
 
 def trigger_poll(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -67,7 +124,7 @@ def trigger_poll(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
         outcome = poll(parts.poller)
         return answer(outcome_json(outcome), 200 if outcome.result == "finished" else 409)
 
-    return _answered(request, "POST", (), act)
+    return _answered(request, endpoints.POLL, act)
 
 
 def trigger_start_over(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -76,7 +133,7 @@ def trigger_start_over(request: func.HttpRequest, parts: Parts) -> func.HttpResp
     def act(given: Parameters) -> func.HttpResponse:
         return answer(asdict(start_over(parts.poller, _start(given, parts.settings.three_cx.timezone))))
 
-    return _answered(request, "POST", ("from",), act)
+    return _answered(request, endpoints.START_OVER, act)
 
 
 def trigger_alerts(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -86,21 +143,40 @@ def trigger_alerts(request: func.HttpRequest, parts: Parts) -> func.HttpResponse
         outcome = check(parts.watched_groups, parts.group_check)
         return answer(asdict(outcome), 200 if outcome.result == "finished" else 409)
 
-    return _answered(request, "POST", (), act)
+    return _answered(request, endpoints.ALERTS, act)
 
 
 def rejected(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
-    """A page of rejected calls, the newest first: ``limit`` (100), ``after`` from the page before, ``reveal``."""
+    """A page of rejected calls, the newest first: ``limit`` (100), ``after`` from the page before, ``reason``,
+    ``reveal``."""
 
     def look(given: Parameters) -> func.HttpResponse:
         reveal, limit = _flag(given, "reveal"), _number(given, "limit", 100, LONGEST_PAGE)
-        after, looks = _text(given, "after"), SideBySide(parts.times.longest_look.total_seconds())
-        page = looks.begin(lambda: list_rejected(parts.seen_records, after=after, limit=limit)).result()
+        after, reason = _text(given, "after"), _text(given, "reason")
+        records = parts.seen_records
+        page = _in_time(parts, lambda: list_rejected(records, after=after, limit=limit, reason=reason))
         if isinstance(page, Problem):
             return answer({"error": page.error}, 503)
         return answer(rejected_json(page, reveal=reveal))
 
-    return _answered(request, "GET", ("after", "limit", "reveal"), look)
+    return _answered(request, endpoints.REJECTED, look)
+
+
+def calls(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
+    """What the ledger knows of a call: ``call``, ``row`` or ``extension``, with or without its ``day``; ``reveal``."""
+
+    def look(given: Parameters) -> func.HttpResponse:
+        reveal, wanted = _flag(given, "reveal"), _wanted(given)
+        found = _in_time(parts, lambda: find_calls(parts.seen_records, wanted, parts.clock.now()))
+        if isinstance(found, Problem):
+            return answer({"error": found.error}, 503)
+        return answer(found_json(found, reveal=reveal))
+
+    return _answered(request, endpoints.CALLS, look)
+
+
+def _in_time(parts: Parts, look: Callable[[], Found]) -> Found | Problem:
+    return SideBySide(parts.times.longest_look.total_seconds()).begin(look).result()
 
 
 def trigger_replay(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -112,7 +188,7 @@ def trigger_replay(request: func.HttpRequest, parts: Parts) -> func.HttpResponse
             raise BadRequest(400, 'say which calls: {"all": true}, {"reason": "..."} or {"call": "..."}')
         return answer(asdict(replay(parts.replayer, reason=_text(given, "reason"), call=_text(given, "call"))))
 
-    return _answered(request, "POST", ("all", "reason", "call"), act)
+    return _answered(request, endpoints.REPLAY, act)
 
 
 def preview(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -122,7 +198,7 @@ def preview(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
         reveal, limit = _flag(given, "reveal"), _number(given, "limit", 20, LONGEST_PREVIEW)
         return answer(preview_json(newest_calls(parts.previewer, limit), reveal=reveal))
 
-    return _answered(request, "GET", ("limit", "reveal"), look)
+    return _answered(request, endpoints.PREVIEW, look)
 
 
 def reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -131,7 +207,7 @@ def reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     def compare(given: Parameters) -> func.HttpResponse:
         return answer(reconciliation_json(compare_days(parts.reconciler, *_days(given), again=_reason(given))))
 
-    return _answered(request, "GET", ("from", "to", "again"), compare)
+    return _answered(request, endpoints.RECONCILE, compare)
 
 
 def trigger_reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -141,17 +217,20 @@ def trigger_reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpRespo
         days, again = _days(given), _reason(given)
         return answer(reconciliation_json(compare_days(parts.reconciler, *days, queue_missing=True, again=again)))
 
-    return _answered(request, "POST", ("from", "to", "again"), compare)
+    return _answered(request, endpoints.RECONCILE_NOW, compare)
 
 
 def _answered(
-    request: func.HttpRequest, method: str, known: Collection[str], act: Callable[[Parameters], func.HttpResponse]
+    request: func.HttpRequest, endpoint: Endpoint, act: Callable[[Parameters], func.HttpResponse]
 ) -> func.HttpResponse:
     """What every function has in common: a reason for each refusal, and 503 for what may work later."""
     try:
-        return act(check_request(request, method, known))
+        given = check_request(
+            request, endpoint.method, endpoint.parameters, others_are_ignored=endpoint.others_are_ignored
+        )
+        return act(given)
     except BadRequest as exc:
-        return refusal(exc, method)
+        return refusal(exc, endpoint.method)
     except PipelineError as exc:
         return answer(*_failure(exc))
 
@@ -178,6 +257,18 @@ def _start(given: Parameters, zone: str) -> StartFrom:
     except ValueError as exc:
         raise BadRequest(400, f"from {exc}") from exc
     return start_moment(start, zone) if isinstance(start, datetime) else start
+
+
+def _wanted(given: Parameters) -> Wanted:
+    chosen = {
+        name: _short(name, text) for name in ("call", "row", "extension") if (text := str(given.get(name, "")).strip())
+    }
+    if len(chosen) != 1:
+        raise BadRequest(400, "say which calls: call, row or extension, and if you know it the day")
+    day = _day(given, "day") if "day" in given else None
+    if day is not None and not FIRST_DAY <= day <= LAST_DAY:
+        raise BadRequest(400, f"day must be within {FIRST_DAY} and {LAST_DAY}")
+    return Wanted(**chosen, day=day)
 
 
 def _days(given: Parameters) -> tuple[date, date]:
@@ -223,4 +314,10 @@ def _text(given: Parameters, name: str) -> str | None:
     value = given.get(name)
     if value is not None and not isinstance(value, str):
         raise BadRequest(400, f"{name} must be text")
-    return value
+    return None if value is None else _short(name, value)
+
+
+def _short(name: str, text: str) -> str:
+    if len(text) > LONGEST_TEXT:
+        raise BadRequest(400, f"{name} has {len(text)} characters, at most {LONGEST_TEXT} are taken")
+    return text

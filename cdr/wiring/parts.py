@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from cdr.wiring.ports import (
 )
 from cdr.wiring.schedule import ncrontab, of_hours
 from shared.config.intervals import CHECK_MINUTES, POLL_SECONDS, RECONCILE_EVERY
-from shared.errors import InvalidConfig
+from shared.errors import InvalidConfig, StorageUnavailable
 
 if TYPE_CHECKING:
     from cdr.groups.check import GroupCheck
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from cdr.operations.reconcile import Reconciler
     from cdr.operations.replay import Replayer
     from cdr.operations.retention import Cleaner
+    from cdr.operations.side_by_side import Troubles
     from cdr.operations.status import Overview
+    from cdr.operations.take_in import Bookkeeper
     from cdr.submission.poison import PoisonKeeper
     from cdr.submission.worker import Worker
 
@@ -177,13 +180,22 @@ class Parts(Ports):
             positions=self.seen_positions,
             queue=self.seen_queue,
             poison_queue=self.seen_poison_queue,
+            check_api=self._check_api,
             records=self.seen_records,
             addresses=self.addresses,
             clock=self.clock,
             hours=plans.make_hours(self.settings.business_hours),
             groups={group.id: group.name for group in groups.monitored_groups},
             group_store=None if isinstance(groups.members, NoMembers) else self.seen_group_store,
+            poll_interval=timedelta(seconds=self.settings.three_cx.polling_interval_seconds),
+            troubles=self._troubles,
         )
+
+    @once
+    def _troubles(self) -> Troubles:
+        from cdr.operations.side_by_side import Troubles
+
+        return Troubles()
 
     @once
     def health(self) -> HealthCheck:
@@ -196,7 +208,13 @@ class Parts(Ports):
         from cdr.operations.replay import Replayer
 
         source = self.source if self.is_configured else None
-        return Replayer(self.records, self.queue, self.clock, self.times.http_budget, source)
+        return Replayer(self.records, self.queue, self.clock, self.times.http_budget, source, self.bookkeeper)
+
+    @property
+    def bookkeeper(self) -> Bookkeeper:
+        from cdr.operations.take_in import Bookkeeper
+
+        return Bookkeeper(self.records, self.positions, self.clock, self.times.bookkeeping_budget)
 
     @property
     def learner(self) -> Learner:
@@ -279,8 +297,11 @@ class Parts(Ports):
         self.api.check_health()
 
     def _check_source(self) -> None:
+        stored = None
+        with suppress(StorageUnavailable):  # which is looked at for itself
+            stored = self.seen_positions.read().stored
         with self.source.connect() as reader:
-            reader.check()
+            reader.check(stored.text if stored is not None and stored.source == self.source.name else None)
 
     def _check_watch(self) -> None:
         from cdr.operations.source_watch import check_source

@@ -54,6 +54,7 @@ class Times:
     look_again_after: timedelta = timedelta(minutes=5)
     learning_budget: timedelta = timedelta(seconds=45)
     http_budget: timedelta = timedelta(seconds=120)
+    bookkeeping_budget: timedelta = timedelta(seconds=60)
     cleaning_budget: timedelta = timedelta(minutes=5)
     reconciling_budget: timedelta = timedelta(minutes=5)
 

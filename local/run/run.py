@@ -177,8 +177,8 @@ def host_in_words(*, is_core_tools: bool) -> str:
 def links(port: int) -> list[tuple[str, str]]:
     url = f"http://127.0.0.1:{port}"
     return [
+        ("the page", f"{url}/page"),
         ("health", f"{url}/health"),
-        ("status", f"{url}/status"),
         ("poll now", f"curl -X POST {url}/trigger/poll"),
         ("check groups", f"curl -X POST {url}/trigger/alerts"),
     ]

@@ -9,6 +9,7 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 
 from cdr.calls.call import CallKey, Job, Reason, Settlement, State
+from cdr.calls.message import Letter
 from cdr.edges.storage.ledger_claims import TableCallLedger
 from cdr.edges.storage.ledger_records import TableLedgerRecords
 from cdr.edges.storage.table import escape_key, from_pieces
@@ -57,6 +58,11 @@ class Bench(ABC):
     @abstractmethod
     def record(self, key: CallKey = KEY) -> LedgerRecord | None: ...
 
+    def letter(self, key: CallKey) -> Letter | None:
+        """Of a call that is rejected."""
+        (found,) = filter(None, map(self.records.still_rejected, self.records.rejected_as(key.name)))
+        return found.letter
+
 
 class FakeBench(Bench):
     def __init__(self) -> None:
@@ -84,10 +90,7 @@ class AzuriteBench(Bench):
 
     @property
     def records(self) -> LedgerRecords:
-        return self.records_that_count_for(5.0)
-
-    def records_that_count_for(self, seconds: float) -> LedgerRecords:
-        return TableLedgerRecords(self._account, self.name, seconds)
+        return TableLedgerRecords(self._account, self.name)
 
     def record(self, key: CallKey = KEY) -> LedgerRecord | None:
         try:

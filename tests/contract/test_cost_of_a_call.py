@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
-from azure.core.rest import HttpRequest, HttpResponse
 
 from cdr.calls.call import CallRecord, State
-from cdr.edges.storage.account import SETTING, USUAL, StorageAccount
-from cdr.edges.storage.ledger_claims import TableCallLedger
 from cdr.edges.storage.queue import StorageCallQueue
-from cdr.edges.storage.transport import StorageTransport
 from cdr.submission.submit import Outcome, submit
-from tests.contract.ledgers import KEY, AzuriteBench
-from tests.support.factories import make_record
-from tests.support.workshop import TIMES, Workshop
-from tests.systems.storage import AT_ONCE, Storage
-
-
-class Meter(StorageTransport):
-    """Counts the requests that go through it."""
-
-    def __init__(self) -> None:
-        super().__init__(connect_s=USUAL.connect_s, answer_s=USUAL.answer_s)
-        self.requests = 0
-
-    def send(self, request: HttpRequest, **options: Any) -> HttpResponse:
-        self.requests += 1
-        return super().send(request, **options)
+from tests.contract.ledgers import AzuriteBench
+from tests.support.factories import make_message, make_record
+from tests.support.workshop import NOON, TIMES, Workshop
+from tests.systems.storage import Storage
 
 
 @pytest.mark.parametrize(
@@ -38,17 +21,18 @@ class Meter(StorageTransport):
 def test_a_call_costs_storage_few_requests(
     storage: Storage, azurite_bench: AzuriteBench, calls: int, at_most: float
 ) -> None:
-    meter = Meter()
-    account = StorageAccount({SETTING: storage.connection_string}, AT_ONCE, meter)
-    ledger, queue = TableCallLedger(account, azurite_bench.name), StorageCallQueue(account, azurite_bench.name)
+    requests: list[int] = []
+    storage.line.hear(lambda: requests.append(1))
+    ledger, queue = azurite_bench.open(), StorageCallQueue(storage.account, azurite_bench.name)
     shop = Workshop(ledger=ledger, queue=queue)
-    ledger.last_error(KEY)
+    submit(make_message(id=999, call_id="the first one of a process in an hour"), shop.worker)
     queue.depth()
-    meter.requests = 0
+    requests.clear()
     records: Sequence[CallRecord] = [make_record(id=n, call_id=f"00000{n:03X}") for n in range(calls)]
     messages = list(TIMES.packing.pack(records))
     queue.send_all(messages)
     outcomes = [outcome for message in messages for outcome in submit(message, shop.worker)]
     assert outcomes == [Outcome.SUBMITTED] * calls
-    assert meter.requests / calls <= at_most
-    assert azurite_bench.records.count_states().counts == {State.SUBMITTED: calls}
+    assert len(requests) / calls <= at_most
+    storage.line.hear(None)
+    assert azurite_bench.records.counts(NOON).states == {State.SUBMITTED: calls + 1}

@@ -10,7 +10,16 @@ import pytest
 from cdr.calls.call import UNDATED, CallKey, Job, Reason, Settlement, State
 from cdr.calls.fingerprint import facts, fingerprint
 from cdr.calls.message import Message, Unreadable
-from cdr.operations.ports import LedgerEntry, LedgerRecords, RejectedCall
+from cdr.operations.ports import (
+    HourCount,
+    KeptCall,
+    LedgerCounts,
+    LedgerEntry,
+    LedgerRecords,
+    RejectedCall,
+    RejectedRecord,
+    hours_until,
+)
 from cdr.submission.ports import CallLedger
 from tests.contract.ledgers import (
     DAY,
@@ -40,29 +49,22 @@ def records(bench: Bench) -> LedgerRecords:
 # Counting and finding
 
 
-def test_calls_are_counted_by_state_over_all_days(ledger: CallLedger, records: LedgerRecords) -> None:
+def test_calls_are_counted_by_state_and_by_reason_over_all_days(ledger: CallLedger, records: LedgerRecords) -> None:
     for number, day in enumerate(("2019-01-01", f"{datetime.now(UTC):%Y-%m-%d}", "2099-12-31", UNDATED)):
         for settlement in (SUBMITTED, SKIPPED, REJECTED)[: number or 3]:
             ledger.settle([(claimed(ledger, make_job(1, settlement.reason, day)), settlement)], NOW)
         claimed(ledger, make_job(1, "under way", day))
-    counted = records.count_states()
+    counted = records.counts(NOW)
     assert counted.complete
-    assert counted.counts == {State.CLAIMED: 4, State.SUBMITTED: 4, State.SKIPPED: 3, State.REJECTED: 2}
-
-
-def test_counting_that_takes_too_long_says_so(azurite_bench: AzuriteBench) -> None:
-    ledger = azurite_bench.open()
-    ledger.claim([make_job(n) for n in range(3)], NOW, LEASE)
-    counted = azurite_bench.records_that_count_for(0.0).count_states()
-    assert (counted.complete, counted.counts) == (False, {State.CLAIMED: 1})
+    assert counted.states == {State.SUBMITTED: 4, State.SKIPPED: 3, State.REJECTED: 2}
+    assert counted.rejected == {"invalid_row": 2}
 
 
 def test_an_empty_ledger_has_nothing_to_tell(records: LedgerRecords) -> None:
-    counted = records.count_states()
-    assert (dict(counted.counts), counted.complete) == ({}, True)
-    assert list(records.rejected()) == []
+    assert records.counts(NOW) == LedgerCounts({}, {}, [HourCount(hour) for hour in hours_until(NOW)])
+    assert [*records.rejected(), *records.rejected_as("call-7")] == []
     assert (list(records.entries(DAY)), records.entry(KEY)) == ([], None)
-    assert records.letter(KEY) is None
+    assert [*records.named(DAY, "call-7"), *records.of_row(DAY, "7"), *records.of_extension(DAY, "101")] == []
 
 
 def test_a_rejected_call_tells_the_extension_that_has_no_address_until_it_is_settled_otherwise(
@@ -76,18 +78,56 @@ def test_a_rejected_call_tells_the_extension_that_has_no_address_until_it_is_set
     assert bench.record().reason == REJECTED.reason
 
 
-def test_rejected_calls_are_listed_with_their_reasons_and_messages(ledger: CallLedger, records: LedgerRecords) -> None:
+def test_rejected_calls_are_listed_with_their_reasons_and_messages_the_newest_first(
+    ledger: CallLedger, records: LedgerRecords
+) -> None:
     other = CallKey(UNDATED, "message-1/2")
     ledger.settle([(claimed(ledger), REJECTED)], NOW)
     ledger.record(other, GARBAGE, Settlement(State.REJECTED, Reason.INVALID_MESSAGE), LATER)
     ledger.settle([(claimed(ledger, make_job(8)), SKIPPED)], NOW)
-    assert sorted(records.rejected(), key=lambda rejected: rejected.settled_at) == [
-        RejectedCall(KEY, "invalid_row", "ended_at: missing", NOW, None),
+    newest, oldest = (
         RejectedCall(other, "invalid_message", "", LATER, None),
-    ]
-    assert records.letter(KEY) == Message((make_job().record,))
-    assert records.letter(other) == GARBAGE
-    assert records.letter(make_job(8).key) is None
+        RejectedCall(KEY, "invalid_row", "ended_at: missing", NOW, None),
+    )
+    assert list(records.rejected()) == [newest, oldest]
+    assert list(records.rejected("invalid_row")) == [oldest]
+    assert list(records.rejected(after=newest.place)) == [oldest]
+    assert list(records.rejected_as("message-1/2")) == [newest]
+    assert records.still_rejected(oldest) == RejectedRecord(oldest, Message((make_job().record,)))
+    assert records.still_rejected(newest) == RejectedRecord(newest, GARBAGE)
+
+
+def test_a_call_that_was_settled_otherwise_since_is_not_rejected_any_more(
+    ledger: CallLedger, records: LedgerRecords
+) -> None:
+    ledger.settle([(claimed(ledger), REJECTED)], NOW)
+    (noted,) = records.rejected()
+    again = claimed(ledger, now=LATER)
+    assert records.still_rejected(noted) is None
+    ledger.settle([(again, REJECTED)], EXPIRED)
+    assert records.still_rejected(noted) is None
+    assert [call.settled_at for call in records.rejected() if records.still_rejected(call)] == [EXPIRED]
+
+
+def test_a_call_is_found_by_its_name_its_row_and_its_extension_with_all_that_is_kept_of_it(
+    ledger: CallLedger, records: LedgerRecords
+) -> None:
+    first, second, other = make_job(7, "a/b's"), make_job(8, "a/b's"), make_job(9, "a/b's friend", extension="102")
+    claim = claimed(ledger, first)
+    ledger.settle([(claimed(ledger, second, EXPIRED), SUBMITTED)], EXPIRED)
+    ledger.settle([(claim, SKIPPED)], EXPIRED)
+    ledger.give_back([(claimed(ledger, other), "ApiUnavailable: 503")], LATER)
+    mine = KeptCall(second.key, "8", "submitted", "created", "", "101", 2, NOW, settled_at=EXPIRED, entry_id="a1b2")
+    own = CallKey(DAY, "a/b's row-7")
+    kept = {call.key: call for call in records.named(DAY, "a/b's")}
+    assert kept.keys() == {mine.key, own}
+    assert kept[mine.key] == mine
+    assert (kept[own].record_id, kept[own].state, kept[own].reason) == ("7", "skipped", "unanswered")
+    (waits,) = records.of_row(DAY, "9")
+    assert (waits.key, waits.claimed_until, waits.last_error) == (other.key, LATER, "ApiUnavailable: 503")
+    assert waits.letter == Message((other.record,))
+    assert list(records.of_extension(DAY, "102")) == [waits]
+    assert list(records.of_extension("2026-11-21", "102")) == []
 
 
 def test_what_is_known_of_a_days_calls_is_found_by_the_day_and_by_the_call(
@@ -170,9 +210,9 @@ def test_records_that_were_settled_long_ago_are_removed_and_claims_never(bench: 
         settled(8, None, 400),
     }
     before, rejected_before = NOW - timedelta(days=90), NOW - timedelta(days=365)
-    assert sum(bench.records.remove_settled(before, rejected_before)) == len(old)
+    assert sum(bench.records.remove_settled(before, rejected_before, NOW)) == len(old)
     assert {key for key in old | young if bench.record(key)} == young
-    assert sum(bench.records.remove_settled(before, rejected_before)) == 0
+    assert sum(bench.records.remove_settled(before, rejected_before, NOW)) == 0
 
 
 def test_hundreds_of_records_of_one_day_are_removed_in_steps(ledger: CallLedger, records: LedgerRecords) -> None:
@@ -180,11 +220,11 @@ def test_hundreds_of_records_of_one_day_are_removed_in_steps(ledger: CallLedger,
         jobs = [make_job(i, day="2026-01-01") for i in range(n, min(n + 100, 230))]
         for claim in ledger.claim(jobs, NOW - timedelta(days=300), LEASE):
             ledger.settle([(claim, SKIPPED)], NOW - timedelta(days=300))
-    steps = records.remove_settled(NOW, NOW)
+    steps = records.remove_settled(NOW, NOW, NOW)
     assert 0 < next(steps) < 230
-    assert records.count_states().counts[State.SKIPPED] > 0
+    assert records.counts(NOW).states[State.SKIPPED] > 0
     sum(steps)
-    assert records.count_states().counts.get(State.SKIPPED, 0) == 0
+    assert records.counts(NOW).states.get(State.SKIPPED, 0) == 0
 
 
 def test_a_batch_of_which_one_record_is_claimed_meanwhile_waits_for_the_next_time(
@@ -194,10 +234,10 @@ def test_a_batch_of_which_one_record_is_claimed_meanwhile_waits_for_the_next_tim
     jobs = [make_job(n, day="2026-01-01") for n in range(100, 210)]
     for job in jobs:
         ledger.record(job.key, None, REJECTED, then)
-    steps = azurite_bench.records.remove_settled(NOW, NOW)
-    assert next(steps) == 100
+    steps = azurite_bench.records.remove_settled(NOW, NOW, NOW)
+    assert next(steps) == 99
     claim = claimed(ledger, next(job for job in jobs if azurite_bench.record(job.key)))
     assert list(steps) == [0]
-    assert events.only("ledger.kept").items() >= {"level": "WARNING", "day": "2026-01-01", "records": 10}.items()
+    assert events.only("ledger.kept").items() >= {"level": "WARNING", "day": "2026-01-01", "records": 11}.items()
     ledger.settle([(claim, SKIPPED)], NOW)
     assert azurite_bench.record(claim.key).state is State.SKIPPED

@@ -11,6 +11,7 @@ import pytest
 
 from cdr.calls.call import CallRecord
 from cdr.calls.rules import CallRules, end_time, to_call
+from cdr.intake.id_span import ALL, IdSpan
 from shared.errors import InvalidRow, SourceMisconfigured, SourceUnavailable
 from tests.support.factories import make_raw_row
 from tests.systems import stalling_line
@@ -104,7 +105,7 @@ def test_a_value_that_the_server_cannot_make_costs_its_row_alone(system: Any, ro
     with system.connect(CALLLOG.replace("Duration ", f"{expression} ")) as table:
         found = table.rows_after(None, 500)
         again = table.rows_in([(2, 2)], None, 10)
-        between = table.rows_ended_between(NINE.replace(tzinfo=UTC), NINE.replace(tzinfo=UTC) + HOUR, 1, 10)
+        between = table.rows_ended_between(NINE.replace(tzinfo=UTC), NINE.replace(tzinfo=UTC) + HOUR, IdSpan(1), 10)
     assert [row.id for row in found] == list(range(1, rows + 1))
     problems = [row.id for row in found if row.records[0].values.get("problem")]
     assert (problems, again[0].records, between[0].records) == ([2], found[1].records, found[1].records)
@@ -263,7 +264,7 @@ def test_columns_of_moments_are_compared_and_read_as_such(system: Any, timezone:
     with altered(system, zone), system.connect(timezone=timezone) as table:
         assert (table.first_id_since(nine), table.first_id_since(nine + timedelta(seconds=1))) == (1, None)
         minute = timedelta(minutes=1)
-        between = table.rows_ended_between(nine + minute, nine + 3 * minute, None, 10)
+        between = table.rows_ended_between(nine + minute, nine + 3 * minute, ALL, 10)
         assert [row.id for row in between] == [1, 2]
         ends = [end_time(row.records[0], timezone) for row in table.rows_after(None, 10)]
     assert ends == [nine + n * minute for n in (1, 2, 3)]
@@ -275,8 +276,8 @@ def test_texts_of_sqlite_are_compared_however_they_are_written(system: Any) -> N
     system.insert(*({"id": n, "started_at": text, "ended_at": text} for n, text in enumerate(texts, start=1)))
     nine = NINE.replace(tzinfo=UTC)
     with system.connect(timezone="America/Anchorage") as table:
-        assert [row.id for row in table.rows_ended_between(nine, nine + HOUR, None, 10)] == [1, 2, 3, 4]
-        assert table.rows_ended_between(nine - HOUR, nine, None, 10) == []
+        assert [row.id for row in table.rows_ended_between(nine, nine + HOUR, ALL, 10)] == [1, 2, 3, 4]
+        assert table.rows_ended_between(nine - HOUR, nine, ALL, 10) == []
 
 
 # Lines that fall silent in the middle of a page

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from cdr.edges.storage.positions import TablePositionStore
-from cdr.intake.ports import Kept, PollReport, PositionLease, PositionStore, StoredPosition
+from cdr.intake.poll_history import NO_POLLS, PollReport
+from cdr.intake.ports import Kept, PositionLease, PositionStore, StoredPosition
 from shared.errors import LeaseHeld, LeaseLost, PositionFull
 from tests.fakes.positions import InMemoryPositionStore
 from tests.support.events import Events
@@ -61,7 +62,10 @@ def test_before_anything_was_saved_there_is_no_position_whoever_asks(store: Posi
     lease = store.lease("first", NOW, MINUTE)
     assert (lease.stored, store.read()) == (None, Kept())
     store.release(lease, failed)
-    assert (store.lease("second", NOW, MINUTE).stored, store.read()) == (None, Kept(report=failed))
+    assert (store.lease("second", NOW, MINUTE).stored, store.read()) == (
+        None,
+        Kept(report=failed, history=NO_POLLS.after(failed)),
+    )
 
 
 def test_while_one_has_the_lease_no_other_gets_it_until_it_ran_out(open_store: OpenStore) -> None:
@@ -137,9 +141,9 @@ def test_a_lease_given_back_leaves_a_report_and_lets_the_next_in_at_once(
 ) -> None:
     first = open_store()
     first.release(saved(first, SEVEN), report)
-    assert open_store().read() == Kept(SEVEN, report)
+    assert open_store().read() == Kept(SEVEN, report, history=NO_POLLS.after(report))
     assert open_store().lease("second", NOW, MINUTE).stored == SEVEN
-    assert open_store().read() == Kept(SEVEN, report)
+    assert open_store().read() == Kept(SEVEN, report, history=NO_POLLS.after(report))
 
 
 def test_what_is_remembered_stays_until_it_is_replaced(open_store: OpenStore) -> None:
@@ -150,7 +154,7 @@ def test_what_is_remembered_stays_until_it_is_replaced(open_store: OpenStore) ->
     lease = open_store().save(lease, SEVEN, NOW, MINUTE)
     assert lease.memory == "what was seen"
     open_store().release(lease, REPORT)
-    assert open_store().read() == Kept(SEVEN, REPORT, "what was seen")
+    assert open_store().read() == Kept(SEVEN, REPORT, "what was seen", history=NO_POLLS.after(REPORT).after(REPORT))
 
 
 def test_giving_back_a_lost_lease_is_no_error_and_changes_nothing(open_store: OpenStore) -> None:
@@ -219,7 +223,10 @@ def test_what_1_0_0_stored_is_read_and_goes_on(storage: Storage) -> None:
         store.release(store.save(store.lease("new", NOW, MINUTE), NINE, NOW, MINUTE), REPORT)
         (entity,) = storage.plain_table(name).list_entities()
         assert (entity["state_0"], entity["state_13"], entity["leased_until"].year) == (NINE.text, "", 2000)
-        assert json.loads(entity["report"]) == json.loads(OF_1_0_0["report"])
+        assert json.loads(entity["report"]).items() >= json.loads(OF_1_0_0["report"]).items()
+        assert store.read().older_at == NOW, "an earlier version had polled before"
+        store.release(store.lease("new", NOW + MINUTE, MINUTE), REPORT)
+        assert store.read().older_at == NOW
 
 
 @pytest.mark.parametrize("until", ["2026-11-20T09:00:00Z", "", 5, True])
@@ -258,7 +265,7 @@ def test_a_write_that_was_carried_out_although_its_answer_was_lost_is_ones_own(
     on("PATCH").release(lease, REPORT)
     assert on("PATCH").lease("second", NOW, MINUTE).stored == EIGHT
     assert line.is_sound
-    assert table.read() == Kept(EIGHT, REPORT)
+    assert table.read() == Kept(EIGHT, REPORT, history=NO_POLLS.after(REPORT))
 
 
 def test_a_lost_answer_does_not_hide_that_another_poll_took_over(table: TablePositionStore, line: Line) -> None:

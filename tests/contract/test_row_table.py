@@ -11,6 +11,7 @@ import pytest
 from cdr.calls.call import MAX_TEXT, CallRecord
 from cdr.calls.message import Message
 from cdr.intake.id_order import Row
+from cdr.intake.id_span import ALL, IdSpan
 from shared.errors import SourceUnavailable
 from tests.support.factories import make_raw_row
 from tests.systems.phone_systems import PHONE_SYSTEMS, PhoneSystem
@@ -132,9 +133,9 @@ def test_rows_that_ended_within_a_span_exclude_its_end_and_calls_under_way(syste
     system.insert(*(row(row_id, ended_at=end) for row_id, end in enumerate(ends, start=1)))
     start = NINE.replace(tzinfo=UTC) - HOUR
     with system.connect(timezone="Europe/Berlin") as table:
-        assert ids(table.rows_ended_between(start, start + timedelta(minutes=5), None, 10)) == [1]
-        assert ids(table.rows_ended_between(start, start + timedelta(minutes=6), None, 2)) == [1, 2]
-        assert ids(table.rows_ended_between(start, start + timedelta(minutes=6), 2, 10)) == [3]
+        assert ids(table.rows_ended_between(start, start + timedelta(minutes=5), ALL, 10)) == [1]
+        assert ids(table.rows_ended_between(start, start + timedelta(minutes=6), ALL, 2)) == [1, 2]
+        assert ids(table.rows_ended_between(start, start + timedelta(minutes=6), IdSpan(2), 10)) == [3]
 
 
 # Values

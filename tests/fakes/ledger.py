@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cdr.calls.call import CallKey, CallRecord, Job, Reason, Settlement, State
 from cdr.calls.fingerprint import facts, fingerprint, may_be_same
 from cdr.calls.message import Letter, Message, letter_of
-from cdr.calls.rules import row_key
-from cdr.operations.ports import LedgerEntry, RejectedCall, StateCounts
+from cdr.calls.rules import extension_of, row_key
+from cdr.operations.ports import (
+    HourCount,
+    KeptCall,
+    LedgerCounts,
+    LedgerEntry,
+    RejectedCall,
+    RejectedRecord,
+    hours_until,
+)
 from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held, RecordAnswer, Recorded
 from tests.fakes.fake import LONG_AGO, Fake
 
@@ -39,6 +47,10 @@ class LedgerRecord:
     call: str = field(default="", compare=False)
     facts: str = field(default="", compare=False)
     claimed_at: datetime = field(default=LONG_AGO, compare=False)
+    first_claimed_at: datetime | None = field(default=None, compare=False)
+    owner: str | None = field(default=None, compare=False)
+    """The extension whose call it is."""
+    ended_at: datetime | None = field(default=None, compare=False)
     in_hand: bool = field(default=False, compare=False)
     """Whether the last claim was neither given back nor settled, or one before it was not and it may have been sent."""
 
@@ -64,6 +76,8 @@ class InMemoryLedger(Fake):
     def __init__(self) -> None:
         super().__init__()
         self.records: dict[CallKey, LedgerRecord] = {}
+        self.old = False
+        """Whether there are records of earlier versions that are not taken in yet."""
         self._versions: Counter[CallKey] = Counter()
 
     def claim(self, jobs: Sequence[Job], now: datetime, lease: timedelta) -> Sequence[ClaimAnswer]:
@@ -94,6 +108,8 @@ class InMemoryLedger(Fake):
             until, attempts = now + lease, found.attempts + 1
             told = _told(job.record)
             mine = replace(found, state=State.CLAIMED, row_id=row_id, message=message, attempts=attempts, **told)
+            known = {"first_claimed_at": found.first_claimed_at or now, "ended_at": key.ended_at}
+            mine = replace(mine, owner=extension_of(job.record), **known)
             version = self._write(key, replace(mine, claimed_until=until, in_hand=True, claimed_at=now))
             return Claim(key, row_id, version, until, attempts, found.last_error, found.unanswered_at)
 
@@ -138,6 +154,7 @@ class InMemoryLedger(Fake):
             text = letter.to_text()[:MAX_MESSAGE_IN_LEDGER] if letter else ""
             told = _told(letter.records[0]) if isinstance(letter, Message) else {}
             kept = replace(found or LedgerRecord(settlement.state, None, ""), message=text, row_id=row_id, **told)
+            kept = replace(kept, ended_at=key.ended_at or kept.ended_at)
             self._write(key, _settled(kept, settlement, now))
             return Recorded()
 
@@ -149,21 +166,41 @@ class InMemoryLedger(Fake):
         if found.row_id not in (None, row_id) and found.state in (State.SKIPPED, State.REJECTED):
             self._write(row_key(key, str(found.row_id)), found)
 
-    def count_states(self) -> StateCounts:
-        with self.operation("count_states"):
-            return StateCounts(Counter(record.state for record in self.records.values()), complete=True)
+    def counts(self, now: datetime) -> LedgerCounts:
+        with self.operation("counts"):
+            ended = {key: record for key, record in self.records.items() if record.state is not State.CLAIMED}
+        states = Counter(record.state for record in ended.values())
+        reasons = Counter(record.reason for record in ended.values() if record.state is State.REJECTED)
+        by_hour = Counter((_hour(record), record.state) for record in ended.values())
+        hours = [
+            HourCount(hour, *(by_hour[hour, state] for state in (State.SUBMITTED, State.SKIPPED, State.REJECTED)))
+            for hour in hours_until(now)
+        ]
+        return LedgerCounts(states, reasons, hours)
 
-    def rejected(self) -> Iterator[RejectedCall]:
+    def are_all_noted(self) -> bool:
+        return not self.old
+
+    def take_in(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
+        with self.operation("take_in"):
+            self.old = self.old and not may_go_on()
+        return not self.old
+
+    def rejected(self, reason: str | None = None, after: str | None = None) -> Iterator[RejectedCall]:
         with self.operation("rejected"):
-            found = {key: record for key, record in self.records.items() if record.state is State.REJECTED}
-        for key, record in found.items():
-            settled_at, extension = record.settled_at or LONG_AGO, record.extension
-            yield RejectedCall(key, record.reason, record.detail, settled_at, record.replayed_at, extension)
+            found = [_rejected(key, record) for key, record in self.records.items() if record.state is State.REJECTED]
+        ordered = sorted(found, key=lambda call: call.place)
+        yield from (call for call in ordered if reason in (None, call.reason) and call.place > (after or ""))
 
-    def letter(self, key: CallKey) -> Letter | None:
-        with self.operation("letter"):
-            text = self.records[key].message if key in self.records else ""
-            return letter_of(text) if text else None
+    def rejected_as(self, name: str) -> Iterator[RejectedCall]:
+        yield from (call for call in self.rejected() if call.key.name == name)
+
+    def still_rejected(self, call: RejectedCall) -> RejectedRecord | None:
+        with self.operation("still_rejected"):
+            found = self.records.get(call.key)
+            if found is None or found.state is not State.REJECTED or found.settled_at != call.settled_at:
+                return None
+            return RejectedRecord(_rejected(call.key, found), letter_of(found.message) if found.message else None)
 
     def mark_replayed(self, key: CallKey, now: datetime) -> None:
         with self.operation("mark_replayed"):
@@ -180,7 +217,39 @@ class InMemoryLedger(Fake):
         with self.operation("entry"):
             return _entry(key, self.records[key]) if key in self.records else None
 
-    def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
+    def named(self, day: str, name: str) -> Iterator[KeptCall]:
+        yield from (
+            kept for kept in self._kept(day) if kept.key.name == name or kept.key.name.startswith(f"{name} row-")
+        )
+
+    def of_row(self, day: str, record_id: str) -> Iterator[KeptCall]:
+        yield from (kept for kept in self._kept(day) if kept.record_id == record_id)
+
+    def of_extension(self, day: str, extension: str) -> Iterator[KeptCall]:
+        yield from (kept for kept in self._kept(day) if kept.extension == extension)
+
+    def _kept(self, day: str) -> Iterator[KeptCall]:
+        with self.operation("kept"):
+            found = {key: record for key, record in self.records.items() if key.day == day}
+        for key, record in found.items():
+            yield KeptCall(
+                key,
+                record.row_id,
+                record.state,
+                record.reason,
+                record.detail,
+                record.owner or record.extension,
+                record.attempts,
+                record.first_claimed_at,
+                record.claimed_until if record.state is State.CLAIMED else None,
+                record.settled_at,
+                record.replayed_at,
+                record.entry_id,
+                record.last_error,
+                letter_of(record.message) if record.message else None,
+            )
+
+    def remove_settled(self, before: datetime, rejected_before: datetime, now: datetime) -> Iterator[int]:
         def is_old(record: LedgerRecord) -> bool:
             limit = rejected_before if record.state is State.REJECTED else before
             return record.state is not State.CLAIMED and record.settled_at is not None and record.settled_at < limit
@@ -205,6 +274,17 @@ class InMemoryLedger(Fake):
 
 def _told(record: CallRecord) -> dict[str, str]:
     return {"call": fingerprint(record), "facts": facts(record)}
+
+
+def _rejected(key: CallKey, record: LedgerRecord) -> RejectedCall:
+    settled_at = record.settled_at or LONG_AGO
+    return RejectedCall(key, record.reason, record.detail, settled_at, record.replayed_at, record.extension)
+
+
+def _hour(record: LedgerRecord) -> datetime:
+    """Of its end, or where nobody knows it of its settlement."""
+    moment = record.ended_at or record.settled_at or LONG_AGO
+    return moment.replace(minute=0, second=0, microsecond=0)
 
 
 def _entry(key: CallKey, record: LedgerRecord) -> LedgerEntry:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from cdr.intake.ports import Kept, Memory, PollReport, Position, PositionLease, StoredPosition
+from cdr.intake.poll_history import PollHistory, PollReport
+from cdr.intake.ports import Kept, Memory, Position, PositionLease, StoredPosition
 from shared.errors import LeaseHeld, LeaseLost, PositionFull
 from tests.fakes.fake import LONG_AGO, Fake
 
@@ -17,6 +18,8 @@ class InMemoryPositionStore(Fake):
         self.stored: StoredPosition | None = None
         self.report: PollReport | None = None
         self.remembered: Memory = ""
+        self.history = PollHistory()
+        self.older_at: datetime | None = None
         self.owner: str | None = None
         self.leased_until = LONG_AGO
         self._room = room
@@ -47,12 +50,13 @@ class InMemoryPositionStore(Fake):
         with self.operation("release"):
             if self._is_current(lease):
                 self.report = report
+                self.history = lease.history.after(report)
                 self.remembered = self.remembered if memory is None else memory
                 self._renew(LONG_AGO)
 
     def read(self) -> Kept:
         with self.operation("read"):
-            return Kept(self.stored, self.report, self.remembered)
+            return Kept(self.stored, self.report, self.remembered, self.older_at, self.history)
 
     def _is_current(self, lease: PositionLease) -> bool:
         return lease.version == str(self._version)
@@ -60,4 +64,4 @@ class InMemoryPositionStore(Fake):
     def _renew(self, until: datetime) -> PositionLease:
         self.leased_until = until
         self._version += 1
-        return PositionLease(str(self.owner), str(self._version), self.stored, self.remembered)
+        return PositionLease(str(self.owner), str(self._version), self.stored, self.remembered, self.history)

@@ -16,6 +16,7 @@ from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
 from cdr.calls.times import stands_for_no_time
 from cdr.intake.id_order import IdOrderReader, Row, RowPatience, progress
 from cdr.intake.id_position import Range
+from cdr.intake.id_span import IdSpan
 from cdr.intake.ports import Position, Progress, SourceFacts
 from shared.clock import Clock
 from shared.errors import SourceUnavailable
@@ -116,9 +117,10 @@ class InMemoryRows:
             began = ((row_id, self._moment(row["started_at"])) for row_id, row in rows.items())
             return min((row_id for row_id, at in began if at is not None and at >= moment), default=None)
 
-    def rows_ended_between(self, start: datetime, end: datetime, after: int | None, limit: int) -> list[Row]:
+    def rows_ended_between(self, start: datetime, end: datetime, within: IdSpan, limit: int) -> list[Row]:
         with self._look("rows_ended_between") as rows:
-            ended = ((row_id, self._moment(rows[row_id]["ended_at"])) for row_id in _ids_after(rows, after))
+            inside = rows.irange(within.after, within.last, inclusive=(False, True))
+            ended = ((row_id, self._moment(rows[row_id]["ended_at"])) for row_id in inside)
             return _page(rows, (row_id for row_id, at in ended if at is not None and start <= at < end), limit)
 
     def _moment(self, value: Any) -> datetime | None:

@@ -14,6 +14,7 @@ from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient
 
 from cdr.edges.storage.account import StorageAccount
+from cdr.edges.storage.ledger_tally import is_counter
 from cdr.edges.storage.positions import TablePositionStore
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition
@@ -113,7 +114,7 @@ class Books:
 
     def records(self) -> list[dict[str, Any]]:
         try:
-            return [dict(entity) for entity in self.ledger.list_entities()]
+            return [dict(entity) for entity in self.ledger.list_entities() if not is_counter(entity)]
         except ResourceNotFoundError:
             return []
 

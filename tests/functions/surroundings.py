@@ -16,6 +16,8 @@ from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
 
 from cdr.calls.message import Letter
+from cdr.edges.storage.ledger_tally import is_counter
+from cdr.edges.storage.rejected_index import index_of
 from cdr.edges.storage.table import from_pieces, unescape_key
 from cdr.wiring.parts import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, PHONE_BOOK_TABLE, POISON_QUEUE, STATE_TABLE
 from local import call_logger
@@ -142,7 +144,7 @@ class Storage:
                 queue.clear_messages()
                 continue
             queue.create_queue()
-        for table in (LEDGER_TABLE, STATE_TABLE, GROUPS_TABLE, PHONE_BOOK_TABLE):
+        for table in (LEDGER_TABLE, index_of(LEDGER_TABLE), STATE_TABLE, GROUPS_TABLE, PHONE_BOOK_TABLE):
             self.drop(table)
 
     def send(self, letter: Letter | str, queue: str = CALL_QUEUE) -> None:
@@ -170,7 +172,7 @@ class Storage:
 
     def ledger(self) -> list[Record]:
         """In order of the rows' numbers."""
-        records = map(_record, self.entities(LEDGER_TABLE))
+        records = (_record(entity) for entity in self.entities(LEDGER_TABLE) if not is_counter(entity))
         return sorted(records, key=lambda record: (len(record.row_id or ""), record.row_id or "", record.name))
 
     def states(self) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cdr.web.endpoints import ENDPOINTS
 from tests.functions.loaded_app import ROOT, LoadedApp
 
 EVERY_METHOD = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
@@ -30,15 +31,19 @@ FUNCTIONS = {
     "check_call_groups": timer("0 */5 * * * *"),
     "clean_ledger": timer("0 17 3 * * *"),
     "learn_extensions": timer("20 * * * * *"),
+    "take_in_calls": timer("40 */5 * * * *"),
     "reconcile_calls": timer("0 47 3 * * *"),
     "submit_call": queue("cdr-calls"),
     "keep_poisoned": queue("cdr-calls-poison"),
     "health": http("health", "ANONYMOUS"),
+    "page": http("page", "ANONYMOUS"),
+    "openapi": http("openapi.json"),
     "status": http("status"),
     "trigger_poll": http("trigger/poll"),
     "trigger_start_over": http("trigger/start-over"),
     "trigger_alerts": http("trigger/alerts"),
     "rejected": http("rejected"),
+    "calls": http("calls"),
     "preview": http("preview"),
     "trigger_replay": http("trigger/replay"),
     "reconcile": http("reconcile"),
@@ -52,6 +57,14 @@ OFTEN = ("poll_cdr", "check_call_groups", "learn_extensions", "submit_call")
 
 def bindings(app: LoadedApp, name: str) -> list[dict[str, Any]]:
     return [json.loads(text) for text in app.declared[name].get_raw_bindings()]
+
+
+def test_every_http_function_is_described_as_it_is():
+    described = {
+        name: http(endpoint.path, "ANONYMOUS" if endpoint.is_open else "FUNCTION")
+        for name, endpoint in ENDPOINTS.items()
+    }
+    assert described == {name: wanted for name, wanted in FUNCTIONS.items() if wanted["type"] == "httpTrigger"}
 
 
 def test_there_are_these_functions_and_no_others():

@@ -29,7 +29,9 @@ BROKEN = "calls: {phone_format: wrong}\nunknown_section: {}\n"
 HTTP_FUNCTIONS = {
     "health": ("GET", {}),
     "status": ("GET", {}),
+    "openapi": ("GET", {}),
     "rejected": ("GET", {}),
+    "calls": ("GET", {"call": "C-1"}),
     "preview": ("GET", {}),
     "reconcile": ("GET", DAY),
     "trigger_poll": ("POST", {}),

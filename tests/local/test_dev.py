@@ -156,6 +156,21 @@ def test_azurite_is_installed_into_the_project_once_and_again_if_that_was_cut_sh
     assert lines_of(calls) == [call, call]
 
 
+def test_axe_is_installed_beside_azurite_once_and_what_keeps_it_out_keeps_out_no_other_test(
+    capsys, machine, program, calls
+):
+    folder = machine.root / ".local" / "azurite"
+    dev.provide_axe(folder, machine)
+    assert "npm is missing" in (said := capsys.readouterr().out)
+    assert "the tests that need axe-core are skipped" in said
+    script = (folder / "node_modules" / "axe-core") / "axe.min.js"
+    program("npm", f'mkdir -p "{script.parent}" && touch "{script}"')
+    for _ in range(2):
+        dev.provide_axe(folder, machine)
+    (call,) = lines_of(calls, "npm install")
+    assert call.endswith(f" {dev.AXE}")
+
+
 def test_requirements_are_installed_once_and_again_when_a_list_has_changed(machine, venv, calls):
     venv()
     for lists in (LISTS, LISTS, LISTS[:1]):
@@ -207,6 +222,7 @@ def test_a_python_without_venv_gets_it_from_apt_for_root_on_debian_and_is_one_cl
 # A Debian without tdsodbc, where libltdl7 was removed but not forgotten.
 COMPLETE = "\n".join(f"echo {name} installed" for name in dev.DEBIAN_PACKAGES)
 LACKING = COMPLETE.replace("echo tdsodbc", "#").replace("libltdl7 installed", "libltdl7 config-files") + "\nexit 1"
+NO_BROWSER = COMPLETE.replace("echo chromium", "#") + "\nexit 1"
 UPDATE, INSTALL = "apt-get update --quiet", "apt-get install --quiet --yes --no-install-recommends tdsodbc libltdl7"
 FAILING = "echo 'E: no such package'; exit 1"
 
@@ -217,11 +233,18 @@ FAILING = "echo 'E: no such package'; exit 1"
         ("root on Debian", LACKING, "", [UPDATE, INSTALL], "Installing tdsodbc, libltdl7 with apt"),
         ("root on Debian", COMPLETE, "", [], ""),
         ("root on Debian", LACKING, FAILING, [UPDATE], "E: no such package; the tests that need tdsodbc, libltdl7 are"),
+        (
+            "root on Debian",
+            NO_BROWSER,
+            FAILING,
+            [UPDATE],
+            "E: no such package; the tests that need chromium are skipped",
+        ),
         ("Debian", LACKING, "", [], "tdsodbc, libltdl7 are missing: `sudo apt-get install tdsodbc libltdl7`"),
-        ("root", LACKING, "", [], "MariaDB, PostgreSQL or FreeTDS's ODBC driver are skipped"),
+        ("root", LACKING, "", [], "MariaDB, PostgreSQL, FreeTDS's ODBC driver or Chromium are skipped"),
     ],
 )
-def test_what_tests_of_databases_need_is_installed_where_that_is_allowed(
+def test_what_tests_need_of_the_system_is_installed_where_that_is_allowed(
     capsys, machine, program, calls, *, who, query, apt, asked, said
 ):
     program("dpkg-query", query)

@@ -31,6 +31,11 @@ class Line(StorageTransport):
     def __init__(self) -> None:
         super().__init__(connect_s=USUAL.connect_s, answer_s=USUAL.answer_s)
         self._faults: deque[tuple[str, Fault | Callable[[], object]]] = deque()
+        self._heard: Callable[[], object] | None = None
+
+    def hear(self, told: Callable[[], object] | None) -> None:
+        """Let somebody be told of each request; None: nobody any more."""
+        self._heard = told
 
     def fail_next(self, method: str, *faults: Fault) -> None:
         """Let the next requests of this method have these faults. With one whose answer is lost, storage has done its
@@ -51,6 +56,8 @@ class Line(StorageTransport):
         return not self._faults
 
     def send(self, request: HttpRequest, **options: Any) -> HttpResponse:
+        if self._heard is not None:
+            self._heard()
         is_next = self._faults and self._faults[0][0] == request.method
         fault = self._faults.popleft()[1] if is_next else "sound"
         if callable(fault):

@@ -13,6 +13,7 @@ PROJECT = Path(__file__).parents[2]
 OURS = ("cdr", "shared", "function_app", "local", "tests", "dev")
 HEAVY = (
     "pydantic",
+    "jinja2",
     "pyodbc",
     "pymysql",
     "psycopg",
@@ -96,7 +97,7 @@ FOREIGN = {
     "shared": {"yaml", "pydantic", "pydantic_core", "holidays", "phonenumbers"},
     "calls": {"phonenumbers"},
     "wiring": {"holidays"},
-    "web": {"azure"},
+    "web": {"azure", "jinja2", "pydantic"},
     "function_app": {"azure"},
 }
 """Packages of others, by room; the edges may import any."""

@@ -250,7 +250,13 @@ def test_storage_takes_no_keys_and_no_strangers_and_has_what_the_application_use
     container = the("storage.bicep", "Microsoft.Storage/storageAccounts/blobServices/containers")
     assert (container["name"], container["properties"]["publicAccess"]) == ("app-package", "None")
     assert variable("storage.bicep", "queueNames") == ["cdr-calls", "cdr-calls-poison"]
-    assert variable("storage.bicep", "tableNames") == ["CdrCalls", "CdrState", "CallGroups", "PhoneBook"]
+    assert variable("storage.bicep", "tableNames") == [
+        "CdrCalls",
+        "CdrCallsIndex",
+        "CdrState",
+        "CallGroups",
+        "PhoneBook",
+    ]
 
 
 def test_private_endpoints_cover_every_service_with_its_dns_zone() -> None:

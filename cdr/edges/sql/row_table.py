@@ -29,6 +29,7 @@ from cdr.edges.sql.tables import facts_of
 from cdr.edges.sql.timeouts import USUAL, Timeouts
 from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Row, RowPatience, progress
 from cdr.intake.id_position import Range
+from cdr.intake.id_span import IdSpan
 from cdr.intake.ports import Position, Progress, SourceFacts
 from shared import log
 from shared.clock import Clock
@@ -105,14 +106,17 @@ class SqlRowTable:
         return rows_among(self._cdr.c.id, [(row_id, row_id) for row_id in ids], after, limit, read)
 
     def newest_id(self) -> int | None:
-        return self._one_id(select(func.max(self._cdr.c.id)))
+        """From the end of the key: to look for the highest one, engines read a JOIN through."""
+        known = self._cdr.c.id.is_not(None)
+        return self._one_id(select(self._cdr.c.id).where(known).order_by(self._cdr.c.id.desc()).limit(1))
 
     def first_id_since(self, moment: datetime) -> int | None:
         return self._one_id(select(func.min(self._cdr.c.id)).where(self._started.is_from(moment)))
 
-    def rows_ended_between(self, start: datetime, end: datetime, after: int | None, limit: int) -> list[Row]:
-        beyond = [] if after is None else [self._cdr.c.id > after]
-        return self._rows(self._ended.is_from(start), self._ended.is_before(end), *beyond, limit=limit)
+    def rows_ended_between(self, start: datetime, end: datetime, within: IdSpan, limit: int) -> list[Row]:
+        beyond = [] if within.after is None else [self._cdr.c.id > within.after]
+        up_to = [] if within.last is None else [self._cdr.c.id <= within.last]
+        return self._rows(self._ended.is_from(start), self._ended.is_before(end), *beyond, *up_to, limit=limit)
 
     def _rows(self, *conditions: ColumnElement[bool], limit: int) -> list[Row]:
         """One row more is read, to see whether it has the id of the last."""

@@ -19,6 +19,7 @@ from cdr.edges.sql.tables import facts_of
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
 from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Row, RowPatience, progress
 from cdr.intake.id_position import Range
+from cdr.intake.id_span import IdSpan
 from cdr.intake.ports import Position, Progress, SourceFacts
 from cdr.intake.v18_segments import calls_of, unreadable_call
 from shared.clock import Clock
@@ -89,16 +90,17 @@ class SqlSegmentTable:
         return self.rows_in([(row_id, row_id) for row_id in ids], after, limit)
 
     def newest_id(self) -> int | None:
-        return self._one_id(select(func.max(_CALLS.c.id)))
+        return self._one_id(select(_CALLS.c.id).order_by(_CALLS.c.id.desc()).limit(1))
 
     def first_id_since(self, moment: datetime) -> int | None:
         begun = _CALLS.c.start_time >= moment_in_utc(moment, self._engine)
         return self._one_id(select(func.min(_CALLS.c.id)).where(begun))
 
-    def rows_ended_between(self, start: datetime, end: datetime, after: int | None, limit: int) -> list[Row]:
+    def rows_ended_between(self, start: datetime, end: datetime, within: IdSpan, limit: int) -> list[Row]:
         from_start, to_end = (moment_in_utc(moment, self._engine) for moment in (start, end))
-        beyond = [] if after is None else [_CALLS.c.id > after]
-        return self._rows(_CALLS.c.end_time >= from_start, _CALLS.c.end_time < to_end, *beyond, limit=limit)
+        beyond = [] if within.after is None else [_CALLS.c.id > within.after]
+        up_to = [] if within.last is None else [_CALLS.c.id <= within.last]
+        return self._rows(_CALLS.c.end_time >= from_start, _CALLS.c.end_time < to_end, *beyond, *up_to, limit=limit)
 
     def _one_id(self, query: Select[Any]) -> int | None:
         value = self._connection.execute(query).scalar()

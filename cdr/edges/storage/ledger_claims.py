@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -18,17 +17,36 @@ from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.ledger_entities import (
     JUDGED_BY,
     ROW_PIECES,
+    Found,
     Wish,
     address,
+    counted_as,
     final_answer,
     freeing,
     held_answer,
+    is_held_by,
+    is_same,
     is_set_aside,
     is_unanswered,
+    noted,
+    noted_before,
+    rejected_call,
     settled_fields,
     settling,
 )
-from cdr.edges.storage.table import ONE_TRANSACTION, PIECE, Insert, Table, Write, escape_key, in_pieces, version_of
+from cdr.edges.storage.ledger_tally import LedgerTally, change, total
+from cdr.edges.storage.rejected_index import RejectedIndex, index_of
+from cdr.edges.storage.table import (
+    ONE_TRANSACTION,
+    PIECE,
+    Insert,
+    Merge,
+    Table,
+    Write,
+    escape_key,
+    in_pieces,
+    version_of,
+)
 from cdr.submission.ports import Claim, ClaimAnswer, Held, RecordAnswer, Recorded
 from shared.errors import StorageUnavailable
 
@@ -45,12 +63,14 @@ class TableCallLedger:
     """
 
     def __init__(self, account: StorageAccount, table: str) -> None:
-        self._table = Table(account, table)
+        self._table, index = Table(account, table), Table(account, index_of(table))
+        self._notes = RejectedIndex(index)
+        self._tally = LedgerTally(self._table, index)
 
     def claim(self, jobs: Sequence[Job], now: datetime, lease: timedelta) -> Sequence[ClaimAnswer]:
         wishes = [Wish(job, now, now + lease) for job in jobs]
         answers: dict[str, ClaimAnswer] = {}
-        for together in _by_day(wishes, lambda wish: wish.job.key):
+        for together in _by_day(wishes, lambda wish: wish.job.key, ONE_TRANSACTION):
             answers |= self._claim_together(together)
         return [answers[wish.owner] for wish in wishes]
 
@@ -101,7 +121,7 @@ class TableCallLedger:
             return Held("the ledger's record vanished between two looks at it")
         if (answer := wish.answer_to(found)) is not None:
             return answer
-        self._set_aside(wish.job.key, wish.job.record.id, found)
+        self._set_aside(wish.job.key, wish.job.record.id, found, wish.now)
         return self._claim_over(wish, found)
 
     def _claim_over(self, wish: Wish, found: Any) -> ClaimAnswer:
@@ -152,98 +172,137 @@ class TableCallLedger:
     def _read(self, key: CallKey) -> Any:
         return self._table.read(*address(key).values())
 
-    def _set_aside(self, key: CallKey, record_id: str | None, found: Mapping[str, Any]) -> None:
+    def _set_aside(self, key: CallKey, record_id: str | None, found: Found, now: datetime) -> None:
         """Another row's record of this call, if it says why that row is not logged, goes on under the row's own key."""
         if is_set_aside(found, record_id):
-            self._table.put({**found, **address(row_key(key, str(found["row_id"])))})
+            self._put(row_key(key, str(found["row_id"])), {"counted": "", **found}, now)
+
+    def _put(self, key: CallKey, fields: Found, now: datetime) -> None:
+        """A record of its own for what is settled, whatever is there."""
+        entity = {**fields, **address(key)}
+        if fields["state"] == State.REJECTED:
+            self._notes.note([rejected_call(entity)])
+        for _ in range(TRIES_AGAINST_OTHERS):
+            found = self._read(key)
+            write = Insert(entity) if found is None else Merge(entity, version_of(found))
+            if self._tally.write([write], change(counted_as(found), entity["counted"]), now) is not None:
+                return
+        raise self._kept_changing(key)
+
+    def _kept_changing(self, key: CallKey) -> StorageUnavailable:
+        return StorageUnavailable(f"table {self._table.name}: the record of {key.name} kept changing under us")
 
     def settle(self, ends: Sequence[tuple[Claim, Settlement]], now: datetime) -> None:
-        for together in _by_day(ends, lambda end: end[0].key):
-            writes = [settling(claim, settlement, now) for claim, settlement in together]
-            if not self._write_together(writes):
+        rejected = {claim.key: noted(claim, settlement, now) for claim, settlement in ends}
+        self._notes.note([call for call in rejected.values() if call is not None])
+        for together in _by_day(ends, lambda end: end[0].key, ONE_TRANSACTION - 1):
+            if not self._settle_together(together, now):
                 for claim, settlement in together:
                     self._settle_one(claim, settlement, now)
+        before = [noted_before(claim) for claim, _ in ends]
+        self._notes.forget([old for old in before if old is not None and not is_same(old, rejected.get(old.key))])
+
+    def _settle_together(self, ends: Sequence[tuple[Claim, Settlement]], now: datetime) -> bool:
+        if len({claim.key for claim, _ in ends}) < len(ends):
+            return False
+        writes = [settling(claim, settlement, now) for claim, settlement in ends]
+        changed = total(
+            change(claim.counted, write.entity["counted"]) for (claim, _), write in zip(ends, writes, strict=True)
+        )
+        return self._tally.write(writes, changed, now) is not None
 
     def _settle_one(self, claim: Claim, settlement: Settlement, now: datetime) -> None:
-        of_row = self._write_while_ours(claim, partial(settling, settlement=settlement, now=now))
-        if of_row not in (None, "", claim.record_id):
-            # Another row of the same call has it now, and speaks for itself only.
-            own = {**address(row_key(claim.key, claim.record_id)), **settled_fields(settlement, now)}
-            self._table.put({**own, "row_id": claim.record_id, "attempts": claim.attempts})
+        """That the API has the call is a fact, whoever has the claim; all else is left to who has it."""
+        for _ in range(TRIES_AGAINST_OTHERS):
+            found = self._read(claim.key)
+            fields = settling(replace(claim, counted=counted_as(found)), settlement, now).entity
+            write: Write
+            if found is None:  # removed under us, perhaps with the whole table: then this is all that is known
+                write = Insert({**fields, "attempts": claim.attempts, "row_id": claim.record_id})
+            elif all(found.get(name) == value for name, value in fields.items()):
+                return  # it was this very write, and its first answer was lost
+            elif settlement.state is State.SUBMITTED or is_held_by(claim, found):
+                write = Merge(fields, version_of(found))
+            else:
+                self._settle_lost(claim, settlement, now, found)
+                return
+            if self._tally.write([write], change(counted_as(found), fields["counted"]), now) is not None:
+                return
+        raise self._kept_changing(claim.key)
+
+    def _settle_lost(self, claim: Claim, settlement: Settlement, now: datetime, found: Found) -> None:
+        """Where another row of the same call has it now, that one speaks for itself only."""
+        if found.get("row_id") not in (None, "", claim.record_id):
+            own = row_key(claim.key, claim.record_id)
+            fields = {"row_id": claim.record_id, "attempts": claim.attempts}
+            self._put(own, {**settled_fields(own, settlement, now, ""), **fields}, now)
 
     def give_back(self, claims: Sequence[tuple[Claim, str]], now: datetime) -> None:
-        for together in _by_day(claims, lambda given: given[0].key):
-            if not self._write_together([freeing(claim, error, now) for claim, error in together]):
+        for together in _by_day(claims, lambda given: given[0].key, ONE_TRANSACTION):
+            writes = [freeing(claim, error, now) for claim, error in together]
+            if len(writes) == 1 or self._table.write(writes) is None:
                 for claim, error in together:
-                    self._write_while_ours(claim, partial(freeing, error=error, now=now))
+                    self._free_while_ours(claim, error, now)
 
-    def _write_together(self, writes: Sequence[Sequence[Write]]) -> bool:
-        """False: do them one by one, as what is one cannot be done together either, or because this was refused."""
-        every = [write for some in writes for write in some]
-        return len(writes) > 1 and len(every) <= ONE_TRANSACTION and self._table.write(every) is not None
-
-    def _write_while_ours(self, claim: Claim, writes: Callable[[Claim], Sequence[Write]]) -> str | None:
+    def _free_while_ours(self, claim: Claim, error: str, now: datetime) -> None:
         """A write that is refused does not say yet that the claim is lost: storage may refuse what nobody has changed.
-        Each claim has its own number of attempts, so a look at the record tells.
-
-        :returns: where the claim is lost, the id of the row that the record is of now
-        """
+        Each claim has its own number of attempts, so a look at the record tells."""
         for _ in range(TRIES_AGAINST_OTHERS):
-            wanted = writes(claim)
-            if self._table.write(wanted) is not None:
-                return None
+            if self._table.write([freeing(claim, error, now)]) is not None:
+                return
             found = self._read(claim.key)
-            fields = wanted[0].entity
-            if found is None:  # removed under us, perhaps with the whole table: then this is all that is known
-                known = {**fields, "attempts": claim.attempts, "row_id": claim.record_id}
-                if "state" not in fields or self._table.insert(known) is not None:
-                    return None
-                continue
-            if all(found.get(name) == value for name, value in fields.items()):
-                return None  # it was this very write, and its first answer was lost
-            if found["state"] != State.CLAIMED or found.get("attempts") != claim.attempts:
-                return str(found.get("row_id") or "")  # somebody else has it by now, and sees to it
+            if found is None or not is_held_by(claim, found):
+                return  # somebody else has it by now, and sees to it
             claim = replace(claim, version=version_of(found))
-        raise StorageUnavailable(f"table {self._table.name}: the record of {claim.key.name} kept changing under us")
+        raise self._kept_changing(claim.key)
 
     def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
         record = letter.records[0] if isinstance(letter, Message) else None
         told = {"row_id": record.id, "call": fingerprint(record), "facts": facts(record)} if record else {}
         text = letter.to_text()[: ROW_PIECES * PIECE] if letter is not None else ""
-        fields = {
-            **address(key),
-            **in_pieces("row", text, ROW_PIECES),
-            **settled_fields(settlement, now),
-            "owner": uuid4().hex,
-            **told,
-        }
+        mine = {"owner": uuid4().hex, **told}
         for _ in range(TRIES_AGAINST_OTHERS):
-            found = self._table.read(*address(key).values())
-            if found is None:
-                if self._table.insert({**fields, "attempts": 0}) is not None:
-                    return Recorded()
+            found = self._read(key)
+            if (answer := _answer_to_record(found, letter, now)) is not None:
+                return answer
+            before = counted_as(found)
+            fields = {
+                **address(key),
+                **in_pieces("row", text, ROW_PIECES),
+                **settled_fields(key, settlement, now, before),
+                **mine,
+            }
+            if settlement.state is State.REJECTED:
+                self._notes.note([rejected_call(fields)])
+            if found is not None:
+                self._set_aside(key, mine.get("row_id"), found, now)
+            write = Insert({**fields, "attempts": 0}) if found is None else Merge(fields, version_of(found))
+            if self._tally.write([write], change(before, fields["counted"]), now) is None:
                 continue
-            if (final := final_answer(found)) is not None:
-                return final
-            if (held := held_answer(found, now)) is not None:
-                return held
-            if letter is None and is_unanswered(found):
-                return Held("it was sent without an answer, and only its own message finds out whether it is in")
-            self._set_aside(key, fields.get("row_id"), found)
-            if self._table.merge(fields, version_of(found)) is not None:
-                return Recorded()
-        raise StorageUnavailable(f"table {self._table.name}: the record of {key.name} kept changing under us")
+            if found is not None and found["state"] == State.REJECTED and found["settled_at"] != now:
+                self._notes.forget([rejected_call(found)])
+            return Recorded()
+        raise self._kept_changing(key)
 
     def last_error(self, key: CallKey) -> str | None:
         found = self._table.read(*address(key).values())
         return found.get("last_error") if found is not None else None
 
 
-def _by_day(items: Iterable[Item], key: Callable[[Item], CallKey]) -> Iterator[Sequence[Item]]:
+def _answer_to_record(found: Any, letter: Letter | None, now: datetime) -> RecordAnswer | None:
+    """Why nothing is recorded over this; None: it is."""
+    if found is None:
+        return None
+    if letter is None and is_unanswered(found) and held_answer(found, now) is None:
+        return Held("it was sent without an answer, and only its own message finds out whether it is in")
+    return final_answer(found) or held_answer(found, now)
+
+
+def _by_day(items: Iterable[Item], key: Callable[[Item], CallKey], most: int) -> Iterator[Sequence[Item]]:
     """What one transaction takes at a time."""
     days = defaultdict[str, list[Item]](list)
     for item in items:
         days[key(item).day].append(item)
     for some in days.values():
-        for start in range(0, len(some), ONE_TRANSACTION):
-            yield some[start : start + ONE_TRANSACTION]
+        for start in range(0, len(some), most):
+            yield some[start : start + most]

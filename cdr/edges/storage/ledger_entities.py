@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -11,7 +11,10 @@ from uuid import uuid4
 from cdr.calls.call import CallKey, Job, Reason, Settlement, State
 from cdr.calls.fingerprint import facts, fingerprint
 from cdr.calls.message import Message
-from cdr.edges.storage.table import Insert, Merge, Put, Write, escape_key, in_pieces, version_of
+from cdr.calls.rules import extension_of
+from cdr.edges.storage.ledger_tally import Label, label_of, reason_in
+from cdr.edges.storage.table import Insert, Merge, Write, escape_key, in_pieces, unescape_key, version_of
+from cdr.operations.ports import RejectedCall
 from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held
 
 ROW_PIECES = 2
@@ -29,6 +32,8 @@ JUDGED_BY = (
     "claimed_until",
     "maybe_sent",
     "last_error",
+    "settled_at",
+    "counted",
 )
 """What a claim looks at."""
 
@@ -54,6 +59,7 @@ class Wish:
             "row_id": self.job.record.id,
             "call": fingerprint(self.job.record),
             "facts": facts(self.job.record),
+            "owner_extension": extension_of(self.job.record) or "",
             "claimed_at": self.now,
             "claimed_until": self.until,
             **in_pieces("row", Message((self.job.record,)).to_text(), ROW_PIECES),
@@ -72,7 +78,7 @@ class Wish:
     def answer_to(self, found: Any) -> ClaimAnswer | None:
         """What the record says by itself; None: it can be claimed."""
         if found.get("owner") == self.owner:  # our own write, whose first answer was lost
-            return self.granted(version_of(found), _attempts(found))
+            return self._granted(version_of(found), _attempts(found), found)
         return final_answer(found) or held_answer(found, self.now)
 
     def granted_over(self, found: Any, version: str) -> Claim:
@@ -80,29 +86,28 @@ class Wish:
         if found is None:
             return self.granted(version, 1)
         unanswered_at = found.get("claimed_at") if is_unanswered(found) else None
-        return self.granted(version, _attempts(found) + 1, found.get("last_error"), unanswered_at)
+        claim = self._granted(version, _attempts(found) + 1, found)
+        return replace(claim, last_error=found.get("last_error"), unanswered_at=unanswered_at)
 
-    def granted(
-        self, version: str, attempts: int, last_error: str | None = None, unanswered_at: datetime | None = None
-    ) -> Claim:
-        job = self.job
-        return Claim(job.key, job.record.id, version, self.until, attempts, last_error, unanswered_at)
+    def granted(self, version: str, attempts: int) -> Claim:
+        return Claim(self.job.key, self.job.record.id, version, self.until, attempts)
 
-
-def settling(claim: Claim, settlement: Settlement, now: datetime) -> Sequence[Write]:
-    """Everything that is written when a call has ended, in one transaction: its own record first.
-
-    That the API has the call is a fact, whoever has the claim.
-    """
-    fields = {**address(claim.key), **settled_fields(settlement, now)}
-    if settlement.state is State.SUBMITTED:
-        return [Put({**fields, "row_id": claim.record_id})]
-    return [Merge(fields, claim.version)]
+    def _granted(self, version: str, attempts: int, found: Found) -> Claim:
+        counted, settled_at = found.get("counted") or "", found.get("settled_at")
+        return replace(self.granted(version, attempts), counted=counted, settled_before=settled_at)
 
 
-def freeing(claim: Claim, error: str, now: datetime) -> Sequence[Write]:
+def settling(claim: Claim, settlement: Settlement, now: datetime) -> Write:
+    """What is written when a call has ended, while the claim is ours."""
+    row = {"row_id": claim.record_id} if settlement.state is State.SUBMITTED else {}
+    return Merge(
+        {**address(claim.key), **settled_fields(claim.key, settlement, now, claim.counted), **row}, claim.version
+    )
+
+
+def freeing(claim: Claim, error: str, now: datetime) -> Write:
     freed = {"owner": "", "claimed_until": now, "maybe_sent": claim.unanswered_at is not None}
-    return [Merge({**address(claim.key), **freed, "last_error": error[:MAX_DETAIL]}, claim.version)]
+    return Merge({**address(claim.key), **freed, "last_error": error[:MAX_DETAIL]}, claim.version)
 
 
 def _attempts(found: Mapping[str, Any]) -> int:
@@ -136,11 +141,53 @@ def held_answer(found: Mapping[str, Any], now: datetime) -> Held | None:
     return Held(f"another worker has the call until {until:%H:%M:%S} UTC", until)
 
 
+def is_held_by(claim: Claim, found: Found) -> bool:
+    """Whether nobody has claimed the call since: each claim has its own number of attempts."""
+    return found["state"] == State.CLAIMED and found.get("attempts") == claim.attempts
+
+
+def counted_as(found: Any) -> Label:
+    """None: there is no record."""
+    return "" if found is None else found.get("counted") or ""
+
+
+def rejected_call(found: Found) -> RejectedCall:
+    return RejectedCall(
+        CallKey(found["PartitionKey"], unescape_key(found["RowKey"])),
+        found["reason"],
+        found["detail"],
+        found["settled_at"],
+        found.get("replayed_at"),
+        found.get("extension") or None,
+    )
+
+
+def noted(claim: Claim, settlement: Settlement, now: datetime) -> RejectedCall | None:
+    """What is noted of the call before it is rejected; None: it is settled otherwise."""
+    if settlement.state is not State.REJECTED:
+        return None
+    detail = settlement.detail[:MAX_DETAIL]
+    return RejectedCall(claim.key, settlement.reason.value, detail, now, None, settlement.extension)
+
+
+def noted_before(claim: Claim) -> RejectedCall | None:
+    """Where it was rejected before: what was noted of it then, as far as it takes to forget it."""
+    reason = reason_in(claim.counted)
+    if not reason or claim.settled_before is None:
+        return None
+    return RejectedCall(claim.key, reason, "", claim.settled_before, None)
+
+
+def is_same(one: RejectedCall, other: RejectedCall | None) -> bool:
+    return other is not None and (one.place, one.reason) == (other.place, other.reason)
+
+
 def address(key: CallKey) -> dict[str, str]:
     return {"PartitionKey": key.day, "RowKey": escape_key(key.name)}
 
 
-def settled_fields(settlement: Settlement, now: datetime) -> dict[str, Any]:
+def settled_fields(key: CallKey, settlement: Settlement, now: datetime, counted: Label) -> dict[str, Any]:
+    """``counted``: as what the record was counted until now."""
     fields: dict[str, Any] = {
         "state": settlement.state.value,
         "reason": settlement.reason.value,
@@ -148,6 +195,7 @@ def settled_fields(settlement: Settlement, now: datetime) -> dict[str, Any]:
         "settled_at": now,
         "entry_id": settlement.entry_id or "",
         "extension": settlement.extension or "",
+        "counted": label_of(key, settlement.state, settlement.reason, now, counted),
     }
     # Only a rejected call's row can still be needed, for a replay.
     return fields if settlement.state is State.REJECTED else {**fields, **in_pieces("row", "", ROW_PIECES)}

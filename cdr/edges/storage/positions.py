@@ -9,9 +9,11 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from cdr import __version__
 from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.table import PIECE, Table, from_pieces, in_pieces, version_of
-from cdr.intake.ports import Kept, Memory, PollReport, Position, PositionLease, StoredPosition
+from cdr.intake.poll_history import PollHistory, PollReport, poll_report_of
+from cdr.intake.ports import Kept, Memory, Position, PositionLease, StoredPosition
 from shared.errors import LeaseHeld, LeaseLost, PositionFull
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ class TablePositionStore:
         self._table = Table(account, table)
 
     def lease(self, owner: str, now: datetime, duration: timedelta) -> PositionLease:
-        mine = {**KEY, "owner": owner, "leased_until": now + duration}
         entity: Any = self._read()
+        mine = {**KEY, "owner": owner, "leased_until": now + duration, **_seen(entity or {}, now)}
         if entity is None:
             version = self._table.insert(mine)
             if version is not None:
@@ -49,7 +51,7 @@ class TablePositionStore:
         version = self._table.merge(mine, version_of(entity))
         if version is None:
             raise LeaseHeld("another poll took the lease at the same moment")
-        return PositionLease(owner, version, _stored(entity), _memory(entity))
+        return PositionLease(owner, version, _stored(entity), _memory(entity), _history(entity))
 
     def check_size(self, position: Position) -> None:
         if len(position) > PIECES * PIECE:
@@ -68,14 +70,19 @@ class TablePositionStore:
         return replace(lease, version=version, stored=stored)
 
     def release(self, lease: PositionLease, report: PollReport, memory: Memory | None = None) -> None:
-        told = {"report": json.dumps(asdict(report), default=datetime.isoformat)}
+        told = {
+            "report": json.dumps({**asdict(report), "by": __version__}, default=datetime.isoformat),
+            "history": lease.history.after(report).to_text(),
+        }
         if memory is not None:
             told["memory"] = memory[:PIECE]
         self._table.merge({**KEY, "owner": lease.owner, "leased_until": _NOBODY, **told}, lease.version)
 
     def read(self) -> Kept:
         entity = self._read() or {}
-        return Kept(_stored(entity), _report_in(entity.get("report")), _memory(entity))
+        older_at = entity.get("older_at")
+        seen = older_at if isinstance(older_at, datetime) else None
+        return Kept(_stored(entity), _report_in(entity.get("report")), _memory(entity), seen, _history(entity))
 
     def _read(self) -> Any:
         return self._table.read(KEY["PartitionKey"], KEY["RowKey"])
@@ -94,20 +101,23 @@ def _stored(entity: Mapping[str, Any]) -> StoredPosition | None:
     return StoredPosition(entity.get("source") or SOURCE_OF_OLD, text, entity.get("began") or None) if text else None
 
 
+def _seen(entity: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
+    """That an earlier version has polled last: those do not say in their reports who they are."""
+    report = str(entity.get("report") or "")
+    return {"older_at": now} if report and '"by": ' not in report else {}
+
+
 def _memory(entity: Mapping[str, Any]) -> Memory:
     return str(entity.get("memory") or "")
+
+
+def _history(entity: Mapping[str, Any]) -> PollHistory:
+    return PollHistory.from_text(entity.get("history"))
 
 
 def _report_in(text: Any) -> PollReport | None:
     """What this version knows of it; one that is damaged says no more than one that is not there."""
     try:
-        fields = json.loads(text)
-        return PollReport(
-            datetime.fromisoformat(fields["at"]),
-            str(fields["result"]),
-            int(fields["queued"]),
-            int(fields["duration_ms"]),
-            fields.get("error"),
-        )
+        return poll_report_of(json.loads(text))
     except (TypeError, ValueError, KeyError, RecursionError):
         return None

@@ -62,7 +62,15 @@ class Put:
     entity: Mapping[str, Any]
 
 
-Write = Insert | Merge | Put
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Away with an entity; refused where it has not the version any more (None: any one), or is gone."""
+
+    entity: Mapping[str, Any]
+    version: str | None
+
+
+Write = Insert | Merge | Put | Delete
 
 
 class Table:
@@ -129,9 +137,10 @@ class Table:
         """Insert it, or change these properties of it, whatever else happened to it."""
         self._do(lambda table: table.upsert_entity(dict(entity)))
 
-    def query(self, wanted: str, select: Sequence[str] | None = None) -> Iterator[TableEntity]:
-        """Page by page, as it is iterated."""
-        pages = self._do(lambda table: table.query_entities(wanted, select=list(select) if select else None))
+    def query(self, wanted: str, select: Sequence[str] | None = None, page: int | None = None) -> Iterator[TableEntity]:
+        """Page by page, as it is iterated; a page is as large as the service likes, or as is said."""
+        columns = list(select) if select else None
+        pages = self._do(lambda table: table.query_entities(wanted, select=columns, results_per_page=page))
         while (entity := self._do(lambda _: next(pages, None))) is not None:
             yield entity
 
@@ -144,7 +153,7 @@ class Table:
 
         :returns: the versions, in their order (of what was put alone: an empty text); None where one is refused
         """
-        if len(writes) > 1:
+        if len(writes) > 1 or isinstance(writes[0], Delete):
             return self._transact([_operation(write) for write in writes])
         (write,) = writes
         match write:
@@ -175,14 +184,6 @@ class Table:
             else:
                 found |= {entity["RowKey"]: entity for entity in self.query(_naming(partition, some), select)}
         return found
-
-    def remove_unchanged(self, entities: Sequence[TableEntity]) -> bool:
-        """Remove all of them, of one partition, or none where one was changed since it was read."""
-        from azure.core import MatchConditions
-
-        unchanged = MatchConditions.IfNotModified
-        options = [{"etag": entity.metadata["etag"], "match_condition": unchanged} for entity in entities]
-        return self._transact([("delete", *pair) for pair in zip(entities, options, strict=True)]) is not None
 
     def _transact(self, operations: Sequence[tuple[Any, ...]]) -> Sequence[str] | None:
         from azure.data.tables import TableTransactionError
@@ -235,6 +236,10 @@ def _operation(write: Write) -> tuple[Any, ...]:
             return "update", dict(entity), {"etag": version, "match_condition": MatchConditions.IfNotModified}
         case Put(entity):
             return "upsert", dict(entity)
+        case Delete(entity, None):
+            return "delete", dict(entity)
+        case Delete(entity, version):
+            return "delete", dict(entity), {"etag": version, "match_condition": MatchConditions.IfNotModified}
 
 
 def version_of(entity: TableEntity) -> str:
@@ -252,8 +257,8 @@ def _naming(partition: str, rows: Sequence[str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """As a value in a query."""
-    return "'" + text.replace("'", "''") + "'"
+    """As a value in a query. Half a surrogate pair has no encoding, so nothing is stored under it."""
+    return "'" + text.encode("utf-8", "replace").decode().replace("'", "''") + "'"
 
 
 def escape_key(name: str) -> str:

@@ -17,7 +17,8 @@ from cdr.calls.message import Letter
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition
 from cdr.intake.poll import Poller, PollOutcome, poll
-from cdr.intake.ports import PollReport, PositionLease, StartFrom, StoredPosition
+from cdr.intake.poll_history import PollReport
+from cdr.intake.ports import PositionLease, StartFrom, StoredPosition
 from shared.clock import HandMovedClock
 from shared.errors import (
     LeaseHeld,

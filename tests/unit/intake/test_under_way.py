@@ -77,3 +77,8 @@ def test_rows_are_expected_around_the_moment_of_what_has_ended_or_changed() -> N
     assert moments == [at(2.5)]
     _, moments = look(looks, [TALK, UnderWay("8", at(5.5))], at(6), KEEP)
     assert moments == [at(1)]
+
+
+def test_a_change_is_known_to_the_millisecond_which_is_how_it_is_kept() -> None:
+    (seen,) = looks_at((3, [UnderWay("7", at(2) + timedelta(microseconds=123_456))])).seen
+    assert seen.moment == at(2) + timedelta(milliseconds=123)

@@ -276,7 +276,8 @@ def test_a_call_has_passed_once_it_is_told_or_must_have_been_found(desk: Desk) -
         assert (desk.reader.has_passed(before, record), desk.reader.has_passed(desk.position, record)) == (False, True)
     later = CallRecord("x", {"started_at": at(150).isoformat(), "ended_at": at(199).isoformat()})
     older = CallRecord("x", {"started_at": at(150).isoformat(), "ended_at": at(151).isoformat()})
-    assert [desk.reader.has_passed(desk.position, record) for record in (later, older)] == [False, True]
+    never = CallRecord("x", {"started_at": None, "ended_at": at(151).isoformat()})
+    assert [desk.reader.has_passed(desk.position, record) for record in (later, older, never)] == [False, True, False]
 
 
 def test_a_report_that_was_emptied_shows(desk: Desk) -> None:

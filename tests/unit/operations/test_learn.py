@@ -95,6 +95,16 @@ def test_the_ledger_is_looked_through_twice_for_a_change_and_never_else() -> Non
     assert site.looked == 4, "a process that starts with the same addresses"
 
 
+def test_a_look_counts_only_once_the_calls_that_an_earlier_version_rejected_are_known() -> None:
+    site = Site()
+    site.shop.ledger.old = True
+    site.minutes(10)
+    assert site.looked == 10
+    site.shop.ledger.old = False
+    site.minutes(10)
+    assert site.looked == 12
+
+
 def test_what_a_worker_rejects_who_does_not_know_yet_comes_back_with_the_second_look() -> None:
     site = Site()
     site.minutes(10)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
+from cdr.operations.ports import RejectedCall, RejectedRecord
 from cdr.operations.rejected import RejectedPage, list_rejected
 from shared.clock import HandMovedClock
 from tests.fakes.ledger import InMemoryLedger
@@ -46,12 +49,21 @@ def test_what_is_rejected_between_two_pages_pushes_nothing_off_the_next_one(shop
     assert names_of(first, second) == ["call-3", "call-2", "call-1", "call-0"]
 
 
-def test_a_call_that_is_settled_meanwhile_is_listed_without_its_message() -> None:
+def test_what_was_settled_otherwise_since_it_was_noted_is_left_out_and_a_page_looks_at_so_many_notes_only() -> None:
     class BusyLedger(InMemoryLedger):
-        def letter(self, key: CallKey) -> None:
-            return None
+        def still_rejected(self, call: RejectedCall) -> RejectedRecord | None:
+            return super().still_rejected(call) if call.key.name > "call 7" else None
 
     busy = BusyLedger()
-    busy.record(CallKey(UNDATED, "call"), make_message(), REJECTED, NOON)
-    (entry,) = list_rejected(busy, after=None, limit=10).calls
-    assert entry.letter is None
+    for n in range(9, 0, -1):
+        busy.record(CallKey(UNDATED, f"call {n}"), make_message(), REJECTED, NOON - n * timedelta(seconds=1))
+    first = list_rejected(busy, after=None, limit=2)
+    assert (names_of(first), first.calls) == ([], [])
+    second = list_rejected(busy, after=first.next, limit=2)
+    assert (names_of(second), second.next) == (["call 8", "call 9"], None)
+
+
+def test_those_for_a_reason_can_be_listed_alone(shop: Workshop) -> None:
+    shop.submit_row(id=1, call_id="call", duration_s=-1)
+    shop.submit_row(id=2, call_id="call", extension="999")
+    assert names_of(list_rejected(shop.ledger, after=None, limit=5, reason="unmapped_extension")) == ["call-2"]

@@ -147,9 +147,9 @@ def test_a_call_that_was_rejected_again_may_be_replayed_again_at_once(shop: Work
 
 def test_a_call_that_is_settled_while_the_replay_runs_is_left_out() -> None:
     class BusyLedger(InMemoryLedger):
-        def letter(self, key: Any) -> Any:
-            self.record(key, None, Settlement(State.SKIPPED, Reason.REPLAYED), NOON)
-            return super().letter(key)
+        def still_rejected(self, call: Any) -> Any:
+            self.record(call.key, None, Settlement(State.SKIPPED, Reason.REPLAYED), NOON)
+            return super().still_rejected(call)
 
     shop = Workshop(ledger=BusyLedger())
     reject(shop, 1)
@@ -177,7 +177,7 @@ def test_a_replay_that_fails_halfway_can_be_repeated_and_a_duplicate_does_no_har
     shop.queue.fail_at(3, StorageUnavailable("503"))
     with pytest.raises(StorageUnavailable):
         replay_now(shop)
-    shop.ledger.fail_at(3, StorageUnavailable("503"))  # the third is on the queue, and nobody noted it
+    shop.ledger.fail_at(5, StorageUnavailable("503"))  # the third is on the queue, and nobody noted it
     with pytest.raises(StorageUnavailable):
         replay_now(shop)
     assert replay_now(shop) == ReplayOutcome(queued=1, under_way=2, complete=True)

@@ -56,8 +56,8 @@ def test_what_was_removed_is_counted_over_all_batches(
 
 def test_the_time_budget_leaves_the_rest_for_the_next_day(clock: HandMovedClock) -> None:
     class SlowLedger(InMemoryLedger):
-        def remove_settled(self, before: datetime, rejected_before: datetime) -> Iterator[int]:
-            for removed in super().remove_settled(before, rejected_before):
+        def remove_settled(self, before: datetime, rejected_before: datetime, now: datetime) -> Iterator[int]:
+            for removed in super().remove_settled(before, rejected_before, now):
                 clock.move(BUDGET / 2)
                 yield removed
 

@@ -103,24 +103,32 @@ def test_status_shows_everything_at_a_glance(make_parts: MakeParts, clock: HandM
     clock.move(timedelta(hours=2))
     parts.source.table.put(make_raw_row(id=8, ended_at=NOON + 30 * MINUTE))
     checked = {"since": "2026-11-22T12:00:00+00:00", "last_check": "2026-11-22T12:00:00+00:00", "alert_id": None}
-    assert ask(parts, "status").body == {
+    poll = {"at": "2026-11-22T12:00:00+00:00", "result": "finished", "queued": 2, "duration_ms": 0, "error": None}
+    body = ask(parts, "status").body
+    assert [count for count in body.pop("hours") if count["submitted"]] == [
+        {"hour": "2026-11-22T11:00:00+00:00", "submitted": 1, "skipped": 0, "rejected": 0}
+    ]
+    assert body == {
+        "flow": {
+            "state": "stopped",
+            "part": "poll",
+            "since": "2026-11-22T12:00:00+00:00",
+            "why": "no poll has come to an end since",
+        },
         "version": __version__,
         "uptime_seconds": 7200,
         "source": "calllog",
         "last_processed_cdr_id": 6,
         "open_rows": 1,
         "missing_ids": 3,
-        "last_poll": {
-            "at": "2026-11-22T12:00:00+00:00",
-            "result": "finished",
-            "queued": 2,
-            "duration_ms": 0,
-            "error": None,
-        },
+        "last_poll": poll,
+        "recent_polls": [poll],
         "source_watch": [],
         "lag": {"newest_cdr_id": 8, "ids_behind": 2, "seconds_behind": 5400},
         "queue": {"waiting": 1, "poison": 1},
+        "api": "ok",
         "ledger": {"submitted": 1, "complete": True},
+        "rejected_by_reason": {},
         "extensions": {"in_file": 1, "elsewhere": 0, "phone_book": None},
         "business_hours": {"open": False, "changes_at": "2026-11-29T10:00+01:00", "timezone": "Europe/Berlin"},
         "monitored_groups": [
@@ -170,9 +178,9 @@ def test_status_before_anything_happened_and_without_anybody_to_ask_about_groups
 @pytest.mark.parametrize(
     ("part", "places"),
     [
-        ("positions", ["last_processed_cdr_id", "last_poll", "source_watch", "lag"]),
+        ("positions", ["last_processed_cdr_id", "last_poll", "recent_polls", "source_watch", "lag"]),
         ("queue", ["queue"]),
-        ("records", ["ledger"]),
+        ("records", ["ledger", "rejected_by_reason", "hours"]),
         ("group_store", ["monitored_groups"]),
     ],
 )
@@ -321,12 +329,61 @@ def test_a_rejected_call_whose_message_is_gone_has_an_empty_row(parts: Parts) ->
     assert [call["row"] for call in ask(parts, "rejected").body["calls"]] == [""]
 
 
+# calls
+
+
+def test_a_call_is_told_with_masked_numbers_unless_they_are_to_be_revealed(parts: Parts) -> None:
+    submit(make_message(call_id="C", duration_s=f"{OUTSIDE} s", extension="102"), parts.worker)
+    answer = ask(parts, "calls", call="C-7", day="2026-11-22")
+    (call,) = answer.body["calls"]
+    assert call.pop("row")["caller_number"] != OUTSIDE
+    assert call == {
+        "call": "C-7",
+        "day": "2026-11-22",
+        "row_id": "7",
+        "state": "rejected",
+        "reason": "unmapped_extension",
+        "detail": "extension 102 has no address in extension_mapping",
+        "extension": "102",
+        "attempts": 1,
+        "first_claimed_at": "2026-11-22T12:00:00+00:00",
+        "claimed_until": None,
+        "settled_at": "2026-11-22T12:00:00+00:00",
+        "replayed_at": None,
+        "entry_id": None,
+        "last_error": None,
+    }
+    assert (answer.body["days"], answer.body["complete"]) == (["2026-11-22", "undated"], True)
+    (revealed,) = ask(parts, "calls", row="7", reveal="true").body["calls"]
+    assert revealed["row"]["caller_number"] == OUTSIDE
+    assert ask(parts, "calls", extension="999").body["calls"] == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({}, "say which calls: call, row or extension, and if you know it the day"),
+        ({"call": "C", "row": "7"}, "say which calls: call, row or extension, and if you know it the day"),
+        ({"call": " "}, "say which calls: call, row or extension, and if you know it the day"),
+        ({"call": "C", "day": "today"}, "day must be a day such as 2026-11-01"),
+        ({"call": "C", "day": "1969-12-31"}, "day must be within 1970-01-01 and 2999-12-31"),
+    ],
+    ids=str,
+)
+def test_a_search_that_makes_no_sense_is_refused_with_a_reason(
+    parts: Parts, wrong: dict[str, str], reason: str
+) -> None:
+    answer = ask(parts, "calls", **wrong)
+    assert (answer.status, answer.body) == (400, {"error": reason})
+
+
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
         ({"limit": "0"}, "limit must be a number from 1 to 500"),
         ({"limit": "501"}, "limit must be a number from 1 to 500"),
         ({"limit": "x"}, "limit must be a number from 1 to 500"),
+        ({"reason": "x" * 1_001}, "reason has 1001 characters, at most 1000 are taken"),
         ({"limit": "1" * 10}, "limit must be a number from 1 to 500"),
         ({"reveal": "perhaps"}, "reveal must be true or false"),
         ({"after": 7}, "after must be text"),

@@ -1,0 +1,88 @@
+"""What earlier versions wrote into the ledger is counted, and noted where it is rejected: by one look through it all.
+
+The look goes on where it was left, and is done once; again only if an earlier version has been at work since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Any
+
+from cdr.calls.call import State
+from cdr.edges.storage.ledger_entities import counted_as, rejected_call
+from cdr.edges.storage.ledger_tally import LedgerTally, change, is_counter, label_of, total
+from cdr.edges.storage.rejected_index import RejectedIndex
+from cdr.edges.storage.table import ONE_TRANSACTION, Merge, Table, quoted, version_of
+
+LOOK = {"PartitionKey": "state", "RowKey": "taken in"}
+AT_WORK_FOR = timedelta(minutes=15)
+"""An earlier version may be, after its last poll."""
+
+FIELDS = ("PartitionKey", "RowKey", "state", "reason", "detail", "settled_at", "extension", "counted")
+
+
+class OldRecords:
+    """The records of a ledger that are not counted yet."""
+
+    def __init__(self, ledger: Table, index: Table) -> None:
+        self._ledger = ledger
+        self._index = index
+        self._notes = RejectedIndex(index)
+        self._tally = LedgerTally(ledger, index)
+
+    def are_taken_in(self) -> bool:
+        look: Any = self._index.read(*LOOK.values())
+        if look is not None:
+            return bool(look["is_done"])
+        first = next(self._ledger.query("PartitionKey ge ''", ["RowKey", "state", "counted"], page=1), None)
+        return first is None or is_counter(first) or first["state"] == State.CLAIMED or bool(first.get("counted"))
+
+    def take_in(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
+        """:param older_at: when an earlier version was last seen at work; None: never
+        :returns: whether all is taken in"""
+        look: Any = self._index.read(*LOOK.values())
+        if look is not None and look["is_done"] and (older_at is None or look["began_at"] > older_at + AT_WORK_FOR):
+            return True
+        if look is None or look["is_done"]:
+            look = {**LOOK, "began_at": now, "day": "", "row": "", "is_done": False}
+        for day, batch in self._batches(look["day"], look["row"]):
+            self._take_in(day, batch, now)
+            look = {**look, "day": day, "row": batch[-1]["RowKey"]}
+            if not may_go_on():
+                self._index.put(look)
+                return False
+        self._index.put({**look, "is_done": True})
+        return True
+
+    def _batches(self, day: str, row: str) -> Iterator[tuple[str, Sequence[Any]]]:
+        """Of one day each, beyond a record."""
+        beyond = f"PartitionKey eq {quoted(day)} and RowKey gt {quoted(row)}", f"PartitionKey gt {quoted(day)}"
+        for wanted in beyond:
+            found: Any = self._ledger.query(wanted, FIELDS)
+            for each, entities in groupby(found, key=itemgetter("PartitionKey")):
+                while batch := list(islice(entities, ONE_TRANSACTION - 1)):
+                    yield each, batch
+
+    def _take_in(self, day: str, batch: Sequence[Any], now: datetime) -> None:
+        settled = [each for each in batch if not is_counter(each) and each["state"] != State.CLAIMED]
+        self._notes.note([rejected_call(each) for each in settled if each["state"] == State.REJECTED])
+        uncounted = [(each, label) for each in settled if (label := _label(each)) != counted_as(each)]
+        if uncounted and not self._count(day, uncounted, now):
+            for each in uncounted:
+                self._count(day, [each], now)  # one that is refused has been changed since, and counted
+
+    def _count(self, day: str, records: Sequence[tuple[Any, str]], now: datetime) -> bool:
+        writes = [
+            Merge({"PartitionKey": day, "RowKey": each["RowKey"], "counted": label}, version_of(each))
+            for each, label in records
+        ]
+        changed = total(change(counted_as(each), label) for each, label in records)
+        return self._tally.write(writes, changed, now) is not None
+
+
+def _label(found: Any) -> str:
+    call = rejected_call(found)
+    return label_of(call.key, found["state"], call.reason, call.settled_at, counted_as(found))
