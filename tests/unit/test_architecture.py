@@ -12,8 +12,8 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 OURS = ("cdr", "shared", "function_app", "local", "tests", "dev")
 HEAVY = (
-    "pydantic",
     "jinja2",
+    "pydantic",
     "pyodbc",
     "pymysql",
     "psycopg",
