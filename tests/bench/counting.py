@@ -64,7 +64,7 @@ def counted(lab: Lab, account: Account) -> Iterator[tuple[Account, Counted]]:
 
 def requests_of_a_call(lab: Lab) -> Iterator[Result]:
     """The whole way, with what the host itself asks of the queue: a backlog, then one call after the other."""
-    calls, singles = lab.sizes.counted, max(2, lab.sizes.counted // 30)
+    calls, singles = lab.sizes.counted, max(2, lab.sizes.counted // 100)
     account, system = lab.new_account(), lab.backlog(calls)
     storage = account.storage
 

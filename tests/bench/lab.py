@@ -42,7 +42,7 @@ class Sizes:
     """Rows of a catch-up and calls of the submits after it."""
     loop: int = 500
     """Calls or messages of each bare loop."""
-    counted: int = 300
+    counted: int = 1_000
     """Calls whose requests are counted."""
     few_rows: int = 1_000
     many_rows: int = 1_000_000

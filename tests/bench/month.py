@@ -30,6 +30,7 @@ class Deployment:
     poll_every_s: float = 30
     learn_every_s: float = 60
     check_every_s: float = 300
+    """Of check_call_groups, and of take_in_calls."""
     memory_gb: float = 2
     """instanceMemoryMB in infra/app.bicep."""
     least_execution_s: float = 1
@@ -53,7 +54,7 @@ class Counted:
     table_of_find: float = 1
     """The position moves when there is something new."""
     table_of_look: float = 2
-    """Of learn_extensions and check_call_groups."""
+    """Of learn_extensions, check_call_groups and take_in_calls."""
     queues: float = 2
     """Each is asked for messages by the host: cdr-calls and its poison queue."""
     host_lines: float = 0
@@ -95,7 +96,7 @@ class Month:
 def month(calls_a_day: float, deployment: Deployment, counted: Counted, listen_every_s: float) -> Month:
     """:param listen_every_s: how often an instance that has nothing to do asks a queue; as if one were always there"""
     polls, learns = DAY_S / deployment.poll_every_s, DAY_S / deployment.learn_every_s
-    checks = DAY_S / deployment.check_every_s
+    checks = 2 * DAY_S / deployment.check_every_s
     finds = polls * (1 - math.exp(-calls_a_day / polls))
     """Polls that find something; what they find is worked on together."""
     together_s = max(deployment.least_execution_s, calls_a_day / finds / deployment.at_once * deployment.api_s)

@@ -51,7 +51,7 @@ FUNCTIONS = {
 }
 
 
-OFTEN = ("poll_cdr", "check_call_groups", "learn_extensions", "submit_call")
+OFTEN = ("poll_cdr", "check_call_groups", "learn_extensions", "submit_call", "take_in_calls")
 """Functions that run so often that the host's own lines on each run would be most of the log."""
 
 
