@@ -309,7 +309,8 @@ def test_a_call_that_waited_in_vain_is_one_whose_extension_is_unmapped(shop: Wor
     ("error", "times", "outcome"),
     [
         (NOT_REACHED, 1, Outcome.PUT_BACK),
-        (ApiDenied("401"), 1, Outcome.PUT_BACK),
+        (ApiDenied("403"), 4, Outcome.SUBMITTED),
+        (ApiDenied("401"), 5, Outcome.PUT_BACK),
         (ApiFailed("500"), 4, Outcome.SUBMITTED),
         (ApiFailed("500"), 5, Outcome.PUT_BACK),
         (SubmissionUnknown("no answer"), 4, Outcome.SUBMITTED),
