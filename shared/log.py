@@ -47,6 +47,7 @@ EVENTS = {
     "rejections.stopped": "too many calls were rejected within a minute; they are put back instead, see why",
     "api.denied": "the API refuses our credentials",
     "poison.kept": "a message that the host gave up on is recorded in the ledger",
+    "poison.failed": "a message that the host gave up on meets a defect; it goes back on the poison queue",
     "poison.returned": "the ledger is out of reach; the message went back on the poison queue",
     "replay.finished": "rejected calls were put on the queue again",
     "directory.read": "the phone system told whose extension is whose",
