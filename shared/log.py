@@ -45,7 +45,7 @@ EVENTS = {
     "call.put_back": "the call cannot be submitted now; its message comes again after a delay",
     "call.unsettled": "the call was sent and no answer came; the claim stays, the message comes after its lease",
     "rejections.stopped": "too many calls were rejected within a minute; they are put back instead, see why",
-    "api.denied": "the API refuses our credentials",
+    "api.denied": "the API refuses our credentials, or what answers is not the API",
     "request.failed": "a function that was asked met a defect of the app; where says in which lines of its code",
     "poison.kept": "a message that the host gave up on is recorded in the ledger",
     "poison.failed": "a message that the host gave up on meets a defect; it goes back on the poison queue",

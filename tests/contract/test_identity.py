@@ -25,7 +25,7 @@ from tests.systems.receiver import Answer
 
 AUDIENCE = "api://call-logger"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-CREATED = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+CREATED = b'HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"id": "7"}'
 
 
 @pytest.fixture
