@@ -17,7 +17,7 @@ import pytest
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
-from cdr.calls.rules import body_of
+from cdr.calls.body import body_of
 from cdr.edges.call_logger.auth import make_auth
 from cdr.edges.call_logger.calls import RestCallApi, wait_before_next
 from cdr.submission.ports import CallApi, Visit

@@ -30,7 +30,7 @@ from tests.systems.storage import NEVER_AGAIN, Fault, Line, Storage
 
 MINUTE = timedelta(minutes=1)
 HELD = PositionLease("me", 'W/"1"', None)
-CLAIM = Claim(KEY, "7", 'W/"1"', NOW, 1)
+CLAIM = Claim(KEY, "7", 'W/"1"', 1)
 
 NOTED = RejectedCall(KEY, "gave_up", "", NOW, None)
 

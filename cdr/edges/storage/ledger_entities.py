@@ -29,7 +29,6 @@ JUDGED_BY = (
     "claimed_at",
     "claimed_until",
     "maybe_sent",
-    "last_error",
     "settled_at",
 )
 """What a claim looks at."""
@@ -84,10 +83,10 @@ class Wish:
             return self.granted(version, 1)
         unanswered_at = found.get("claimed_at") if is_unanswered(found) else None
         claim = self._granted(version, found["attempts"] + 1, found)
-        return replace(claim, last_error=found.get("last_error"), unanswered_at=unanswered_at)
+        return replace(claim, unanswered_at=unanswered_at)
 
     def granted(self, version: str, attempts: int) -> Claim:
-        return Claim(self.job.key, self.job.record.id, version, self.until, attempts)
+        return Claim(self.job.key, self.job.record.id, version, attempts)
 
     def _granted(self, version: str, attempts: int, found: Found) -> Claim:
         counted, settled_at = found.get("counted") or "", found.get("settled_at")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from cdr import __version__
+from cdr.calls.body import body_of
 from cdr.calls.call import CallKey, Reason, Settlement, State
 from cdr.calls.message import Unreadable
-from cdr.calls.rules import body_of
 from cdr.operations.learn import learn
 from cdr.submission.submit import submit
 from cdr.wiring.parts import Parts
