@@ -70,9 +70,9 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """In US dollars, without free grants, as of 2026-11. None is from a price sheet of Azure itself. Those of executions
-    were published for East US in 2025-05 by a third party; those of an instance kept ready and of queue requests (general
-    purpose v2, locally redundant) are what others quote; the last two are assumed. Put in those of your region."""
+    """In US dollars, without free grants, as of 2026-11. None is from a price sheet of Azure itself: executions were
+    published for East US in 2025-05 by a third party; those of an instance kept ready and of queue requests (of
+    general purpose v2, locally redundant) are what others quote; tables and logs are assumed. Put in your region's."""
 
     gb_seconds: float = 0.000026
     """Also of what an instance that is kept ready works, which is cheaper: an upper bound."""
