@@ -169,17 +169,15 @@ def register_providers(subscription: str) -> None:
     program = shutil.which("az")
     if program is None:
         raise Refusal(f"the Azure CLI (az) is needed to see that the subscription knows the services; {by_hand}")
-    registered = "[?registrationState=='Registered'].namespace"
-    known = (
-        _said(program, "provider", "list", *of_subscription, "--query", registered, "--output", "tsv").lower().split()
-    )
-    for name in PROVIDERS:
-        if name.lower() in known:
-            continue
+    registered = ("--query", "[?registrationState=='Registered'].namespace", "--output", "tsv")
+    known = _said(program, "provider", "list", *of_subscription, *registered).lower().split()
+    if not known:  # who has a role on nothing but a resource group may go on: some services are always registered
+        print(f"before_provision: whether the subscription knows the services cannot be seen; if not, {by_hand}")
+        return
+    for name in (name for name in PROVIDERS if name.lower() not in known):
         print(f"before_provision: registering {name}, once for this subscription ...")
-        if subprocess.run(
-            [program, "provider", "register", "--wait", "--namespace", name, *of_subscription], check=False
-        ).returncode:
+        register = (program, "provider", "register", "--wait", "--namespace", name, *of_subscription)
+        if subprocess.run(register, check=False).returncode:
             raise Refusal(f"{name} could not be registered; somebody who may must do so once: {by_hand}")
 
 

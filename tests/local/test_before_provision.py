@@ -147,9 +147,12 @@ def test_a_new_subscription_takes_up_the_services_that_it_does_not_know(
     assert main(environment, None) == 0
     _, *registered = calls(tmp_path)
     assert registered == ["az provider register --wait --namespace Microsoft.App --subscription mine"]
-    program(tmp_path, "az", "exit 1")
+    program(tmp_path, "az", '[ "$2" = list ] && echo Microsoft.Web')
     assert main(environment, None) == 1
     assert "Microsoft.App could not be registered" in capsys.readouterr().err
+    program(tmp_path, "az", "exit 1")
+    assert main(environment, None) == 0
+    assert "cannot be seen" in capsys.readouterr().out
 
 
 def test_the_services_are_those_of_the_template_and_of_the_way_by_hand() -> None:
