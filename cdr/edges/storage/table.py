@@ -9,17 +9,19 @@ import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cdr.calls.call import DIGEST
 from cdr.edges.storage.account import StorageAccount, translated
+from cdr.edges.storage.transaction import Delete, Insert, Merge, Put, Write, body_of, headers_of_all
 from shared import log
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient, TableEntity
+
+    from cdr.edges.storage.onward import Onward
 
 PIECE = 30_000
 """Characters in one property; the service takes 32 Ki."""
@@ -38,39 +40,6 @@ SHORT_NAME = 100
 Result = TypeVar("Result")
 
 _FORBIDDEN = re.compile(r"[/\\#?%!\x00-\x1f\x7f-\x9f]")
-
-
-@dataclass(frozen=True, slots=True)
-class Insert:
-    """A new entity; refused where there is one."""
-
-    entity: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """Some properties of an entity; refused where it has not the version any more, or is gone."""
-
-    entity: Mapping[str, Any]
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """Some properties of an entity, or a new one, whatever is there."""
-
-    entity: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """Away with an entity; refused where it has not the version any more (None: any one), or is gone."""
-
-    entity: Mapping[str, Any]
-    version: str | None
-
-
-Write = Insert | Merge | Put | Delete
 
 
 class Table:
@@ -154,7 +123,7 @@ class Table:
         :returns: the versions, in their order (of what was put alone: an empty text); None where one is refused
         """
         if len(writes) > 1 or isinstance(writes[0], Delete):
-            return self._transact([_operation(write) for write in writes])
+            return self._transact(writes)
         (write,) = writes
         match write:
             case Insert(entity):
@@ -185,16 +154,10 @@ class Table:
                 found |= {entity["RowKey"]: entity for entity in self.query(_naming(partition, some), select)}
         return found
 
-    def _transact(self, operations: Sequence[tuple[Any, ...]]) -> Sequence[str] | None:
-        from azure.data.tables import TableTransactionError
-
+    def _transact(self, writes: Sequence[Write]) -> Sequence[str] | None:
         def submit(table: TableClient) -> Sequence[str] | None:
-            try:
-                return [str(done.get("etag", "")) for done in table.submit_transaction(operations)]
-            except TableTransactionError as exc:
-                if _is_table_gone(exc):
-                    raise
-                return None
+            body = body_of(writes, f"{table.url}/{self.name}", table.api_version)
+            return self._opened[1].transact(f"{table.url}/$batch", headers_of_all(table.api_version), body)
 
         return self._do(submit)
 
@@ -212,11 +175,18 @@ class Table:
                 log.event("storage.made_anew", level=logging.ERROR, what=f"table {self.name}")
                 return act(self._client)
 
-    @cached_property
+    @property
     def _client(self) -> TableClient:
-        client = self._account.table_client(self.name)
+        return self._opened[0]
+
+    @cached_property
+    def _opened(self) -> tuple[TableClient, Onward]:
+        from cdr.edges.storage.onward import Onward
+
+        onward = Onward(self._account.transport)
+        client = self._account.table_client(self.name, onward)
         self._make(client)
-        return client
+        return client, onward
 
     @staticmethod
     def _make(client: TableClient) -> None:
@@ -224,22 +194,6 @@ class Table:
 
         with suppress(ResourceExistsError):
             client.create_table()
-
-
-def _operation(write: Write) -> tuple[Any, ...]:
-    from azure.core import MatchConditions
-
-    match write:
-        case Insert(entity):
-            return "create", dict(entity)
-        case Merge(entity, version):
-            return "update", dict(entity), {"etag": version, "match_condition": MatchConditions.IfNotModified}
-        case Put(entity):
-            return "upsert", dict(entity)
-        case Delete(entity, None):
-            return "delete", dict(entity)
-        case Delete(entity, version):
-            return "delete", dict(entity), {"etag": version, "match_condition": MatchConditions.IfNotModified}
 
 
 def version_of(entity: TableEntity) -> str:

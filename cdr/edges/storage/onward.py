@@ -1,0 +1,60 @@
+"""A way into the SDK's clients for requests that they have no method for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from azure.core.exceptions import HttpResponseError
+from azure.core.pipeline import PipelineContext, PipelineRequest, PipelineResponse
+from azure.core.pipeline.policies import HTTPPolicy
+from azure.core.pipeline.transport import HttpTransport
+from azure.core.rest import HttpRequest, HttpResponse
+
+from cdr.edges.storage.answer import StorageAnswer, answers_in, code_in
+
+ACCEPTED, TOO_LARGE = 202, 413
+DONE = range(200, 300)
+TABLE_GONE = "TableNotFound"
+
+
+class Refused(HttpResponseError):
+    """By the service, which says why."""
+
+    def __init__(self, answer: HttpResponse) -> None:
+        super().__init__(response=answer)
+        self.error_code = code_in(answer)
+
+
+class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
+    """The first policy of a client, to be given to it when it is made. What is sent from here gets whatever the client
+    does to its own requests: headers, a signature, another try."""
+
+    def __init__(self, transport: HttpTransport[HttpRequest, HttpResponse]) -> None:
+        """:param transport: the client's"""
+        super().__init__()
+        self._transport = transport
+
+    def send(self, request: PipelineRequest[HttpRequest]) -> PipelineResponse[HttpRequest, HttpResponse]:
+        """One of the client's own."""
+        return self.next.send(request)
+
+    def transact(self, url: str, headers: dict[str, str], body: bytes) -> Sequence[str] | None:
+        """Send a transaction.
+
+        :returns: the versions of what was written, in its order (of what has none: an empty text); None where one of
+            the writes is refused, or all of them are too much at once
+        :raises Refused: it is none of the writes that is at fault, or the table is gone
+        """
+        request = HttpRequest("POST", url, headers=headers, content=body)
+        answer = self.next.send(PipelineRequest(request, PipelineContext(self._transport))).http_response
+        if answer.status_code == TOO_LARGE:
+            return None
+        if answer.status_code != ACCEPTED:
+            raise Refused(answer)
+        parts = [StorageAnswer(request, *part) for part in answers_in(answer.content, answer.content_type or "")]
+        refused = next((part for part in parts if part.status_code not in DONE), None)
+        if refused is None:
+            return [part.headers.get("ETag", "") for part in parts]
+        if code_in(refused) == TABLE_GONE:
+            raise Refused(refused)
+        return None
