@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline import PipelineContext, PipelineRequest, PipelineResponse
@@ -11,6 +11,7 @@ from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest, HttpResponse
 
 from cdr.edges.storage.answer import StorageAnswer, answers_in, code_in
+from cdr.edges.storage.transaction import Request
 
 ACCEPTED, TOO_LARGE = 202, 413
 DONE = range(200, 300)
@@ -38,23 +39,39 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
         """One of the client's own."""
         return self.next.send(request)
 
-    def transact(self, url: str, headers: dict[str, str], body: bytes) -> Sequence[str] | None:
+    def write(self, asked: Request, always: Mapping[str, str]) -> str:
+        """Send a write that is alone.
+
+        :returns: the version of what was written
+        :raises Refused: with the service's status and word for it
+        """
+        answer = self._answer(asked, always)
+        if answer.status_code not in DONE:
+            raise Refused(answer)
+        return answer.headers.get("ETag", "")
+
+    def transact(self, asked: Request, always: Mapping[str, str]) -> Sequence[str] | None:
         """Send a transaction.
 
         :returns: the versions of what was written, in its order (of what has none: an empty text); None where one of
             the writes is refused, or all of them are too much at once
         :raises Refused: it is none of the writes that is at fault, or the table is gone
         """
-        request = HttpRequest("POST", url, headers=headers, content=body)
-        answer = self.next.send(PipelineRequest(request, PipelineContext(self._transport))).http_response
+        answer = self._answer(asked, always)
         if answer.status_code == TOO_LARGE:
             return None
         if answer.status_code != ACCEPTED:
             raise Refused(answer)
-        parts = [StorageAnswer(request, *part) for part in answers_in(answer.content, answer.content_type or "")]
+        found = answers_in(answer.content, answer.content_type or "")
+        parts = [StorageAnswer(answer.request, *part) for part in found]
         refused = next((part for part in parts if part.status_code not in DONE), None)
         if refused is None:
             return [part.headers.get("ETag", "") for part in parts]
         if code_in(refused) == TABLE_GONE:
             raise Refused(refused)
         return None
+
+    def _answer(self, asked: Request, always: Mapping[str, str]) -> HttpResponse:
+        headers = {**always, **asked.headers}
+        request = HttpRequest(asked.method, asked.url, headers=headers, content=asked.content.encode())
+        return self.next.send(PipelineRequest(request, PipelineContext(self._transport))).http_response

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cdr.calls.call import DIGEST
 from cdr.edges.storage.account import StorageAccount, translated
-from cdr.edges.storage.transaction import Delete, Insert, Merge, Put, Write, body_of, headers_of_all
+from cdr.edges.storage.transaction import Delete, Insert, Merge, Put, Write, request_of, request_of_all
 from shared import log
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ NAMES_IN_A_QUERY = 12
 """With the partition and both ends of the range the 15 comparisons that the service takes."""
 
 SHORT_NAME = 100
+
+NOT_FOUND, CONFLICT, CHANGED = 404, 409, 412
+
+REFUSALS = {(Insert, CONFLICT), (Merge, NOT_FOUND)}
 
 Result = TypeVar("Result")
 
@@ -64,37 +68,31 @@ class Table:
 
     def insert(self, entity: Mapping[str, Any]) -> str | None:
         """:returns: the version; None where there is such an entity already"""
-        from azure.core.exceptions import ResourceExistsError
-
-        def create(table: TableClient) -> str | None:
-            with suppress(ResourceExistsError):
-                return str(table.create_entity(dict(entity), response_preference="return-no-content")["etag"])
-            return None
-
-        return self._do(create)
+        return self._write_one(Insert(entity))
 
     def merge(self, fields: Mapping[str, Any], version: str) -> str | None:
         """Change some properties of an entity.
 
         :returns: the new version; None where somebody else has changed the entity since, or removed it
         """
-        from azure.core import MatchConditions
-        from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
-        from azure.data.tables import UpdateMode
+        return self._write_one(Merge(fields, version))
 
-        def update(table: TableClient) -> str | None:
-            unchanged = MatchConditions.IfNotModified
+    def _write_one(self, write: Insert | Merge | Put) -> str | None:
+        from azure.core.exceptions import HttpResponseError
+
+        def ask(table: TableClient) -> str | None:
             try:
-                done = table.update_entity(dict(fields), UpdateMode.MERGE, etag=version, match_condition=unchanged)
-                return str(done["etag"])
-            except ResourceNotFoundError as exc:
+                return self._opened[1].write(request_of(write, self._url(table)), _always(table))
+            except HttpResponseError as exc:
                 if _is_table_gone(exc):
                     raise
-                return None
-            except ResourceModifiedError:
-                return self._version_of_own(fields)
+                if isinstance(write, Merge) and exc.status_code == CHANGED:
+                    return self._version_of_own(write.entity)
+                if (type(write), exc.status_code) in REFUSALS:
+                    return None
+                raise
 
-        return self._do(update)
+        return self._do(ask)
 
     def _version_of_own(self, fields: Mapping[str, Any]) -> str | None:
         """Perhaps it was this very write that changed the entity, and its first answer was lost."""
@@ -104,7 +102,7 @@ class Table:
 
     def put(self, entity: Mapping[str, Any]) -> None:
         """Insert it, or change these properties of it, whatever else happened to it."""
-        self._do(lambda table: table.upsert_entity(dict(entity)))
+        self._write_one(Put(entity))
 
     def query(self, wanted: str, select: Sequence[str] | None = None, page: int | None = None) -> Iterator[TableEntity]:
         """Page by page, as it is iterated; a page is as large as the service likes, or as is said."""
@@ -120,19 +118,11 @@ class Table:
     def write(self, writes: Sequence[Write]) -> Sequence[str] | None:
         """All of them, of different entities in one partition, or none. At most ONE_TRANSACTION.
 
-        :returns: the versions, in their order (of what was put alone: an empty text); None where one is refused
+        :returns: the versions, in their order (of what was removed: an empty text); None where one is refused
         """
         if len(writes) > 1 or isinstance(writes[0], Delete):
             return self._transact(writes)
-        (write,) = writes
-        match write:
-            case Insert(entity):
-                version = self.insert(entity)
-            case Merge(entity):
-                version = self.merge(entity, write.version)
-            case Put(entity):
-                self.put(entity)
-                version = ""
+        version = self._write_one(writes[0])
         return None if version is None else (version,)
 
     def named(self, partition: str, rows: Collection[str], select: Sequence[str]) -> Mapping[str, TableEntity]:
@@ -156,10 +146,13 @@ class Table:
 
     def _transact(self, writes: Sequence[Write]) -> Sequence[str] | None:
         def submit(table: TableClient) -> Sequence[str] | None:
-            body = body_of(writes, f"{table.url}/{self.name}", table.api_version)
-            return self._opened[1].transact(f"{table.url}/$batch", headers_of_all(table.api_version), body)
+            asked = request_of_all(writes, self._url(table), f"{table.url}/$batch", _always(table))
+            return self._opened[1].transact(asked, _always(table))
 
         return self._do(submit)
+
+    def _url(self, table: TableClient) -> str:
+        return f"{table.url}/{self.name}"
 
     def _do(self, act: Callable[[TableClient], Result]) -> Result:
         from azure.core.exceptions import HttpResponseError
@@ -194,6 +187,11 @@ class Table:
 
         with suppress(ResourceExistsError):
             client.create_table()
+
+
+def _always(table: TableClient) -> Mapping[str, str]:
+    """Headers of every request."""
+    return {"x-ms-version": table.api_version, "DataServiceVersion": "3.0"}
 
 
 def version_of(entity: TableEntity) -> str:

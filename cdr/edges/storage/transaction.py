@@ -1,6 +1,6 @@
-"""Writes to one partition that are done all or not at all, as the table service takes them in one request.
+"""Writes as the table service takes them: one by itself, or those to one partition that are done all or not at all.
 
-The SDK puts such a request together by way of the standard library's e-mail, with two pools of threads for each: that
+The SDK puts a transaction together by way of the standard library's e-mail, with two pools of threads for each: that
 takes longer than all the rest of it. What is written here is the same, but for dates, which the parts need not have.
 """
 
@@ -20,8 +20,9 @@ MIXED = "multipart/mixed; boundary="
 BATCH, CHANGES = "batch_of_writes", "changes_of_writes"
 """Of each part only one line is not ours, JSON in ASCII, and no line of JSON begins with a dash."""
 
-_ALL_METADATA = "application/json"
-_LITTLE_METADATA = "application/json;odata=minimalmetadata"
+ALL_METADATA = "application/json"
+LITTLE_METADATA = "application/json;odata=minimalmetadata"
+JSON = {"Content-Type": "application/json"}
 
 _json = JSONEncoder().encode
 
@@ -59,51 +60,61 @@ class Delete:
 Write = Insert | Merge | Put | Delete
 
 
-def headers_of_all(api_version: str) -> dict[str, str]:
-    """What the request itself says."""
-    return {
-        "x-ms-version": api_version,
-        "DataServiceVersion": "3.0",
-        "MaxDataServiceVersion": "3.0;NetFx",
-        "Content-Type": f"{MIXED}{BATCH}",
-        "Accept": "application/json",
-    }
+@dataclass(frozen=True, slots=True)
+class Request:
+    """As HTTP has it; but for the headers that are the same for all."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    content: str
+    """ASCII."""
 
 
-def body_of(writes: Sequence[Write], table_url: str, api_version: str) -> bytes:
-    """:raises TypeError: an entity has a value of a type that the service does not know
+def request_of(write: Write, table_url: str) -> Request:
+    """What asks for this one write alone.
+
+    :raises TypeError: the entity has a value of a type that the service does not know
     :raises UnicodeEncodeError: a key has half a surrogate pair, which no URL can hold
     """
-    always = f"x-ms-version: {api_version}\r\nDataServiceVersion: 3.0"
+    match write:
+        case Insert(entity):
+            told = {**JSON, "Prefer": "return-no-content", "Accept": LITTLE_METADATA}
+            return Request("POST", table_url, told, _text(entity))
+        case Merge(entity, version):
+            told = {**JSON, "Accept": ALL_METADATA, "If-Match": version}
+            return Request("PATCH", _address(table_url, entity), told, _text(entity))
+        case Put(entity):
+            return Request("PATCH", _address(table_url, entity), {**JSON, "Accept": ALL_METADATA}, _text(entity))
+        case Delete(entity, version):
+            told = {"Accept": LITTLE_METADATA, "If-Match": "*" if version is None else version}
+            return Request("DELETE", _address(table_url, entity), told, "")
+
+
+def request_of_all(writes: Sequence[Write], table_url: str, batch_url: str, always: Mapping[str, str]) -> Request:
+    """What asks for all of them together.
+
+    :param always: headers that each of them has
+    """
     parts = [
         f"--{CHANGES}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: {number}"
-        f"\r\n\r\n{_request(write, table_url, always)}\r\n"
+        f"\r\n\r\n{_said(request_of(write, table_url), always)}\r\n"
         for number, write in enumerate(writes)
     ]
     begin = f"--{BATCH}\r\nContent-Type: {MIXED}{CHANGES}\r\n\r\n"
-    return f"{begin}{''.join(parts)}--{CHANGES}--\r\n\r\n--{BATCH}--\r\n".encode()
+    content = f"{begin}{''.join(parts)}--{CHANGES}--\r\n\r\n--{BATCH}--\r\n"
+    told = {"MaxDataServiceVersion": "3.0;NetFx", "Content-Type": f"{MIXED}{BATCH}", "Accept": ALL_METADATA}
+    return Request("POST", batch_url, told, content)
 
 
-def _request(write: Write, table_url: str, always: str) -> str:
-    """One of them, as a request of its own would say it."""
-    match write:
-        case Insert(entity):
-            told = f"Prefer: return-no-content\r\nAccept: {_LITTLE_METADATA}"
-            return _with_content("POST", table_url, f"{always}\r\n{told}", entity)
-        case Merge(entity, version):
-            told = f"{always}\r\nAccept: {_ALL_METADATA}\r\nIf-Match: {version}"
-            return _with_content("PATCH", _address(table_url, entity), told, entity)
-        case Put(entity):
-            return _with_content("PATCH", _address(table_url, entity), f"{always}\r\nAccept: {_ALL_METADATA}", entity)
-        case Delete(entity, version):
-            told = f"{always}\r\nAccept: {_LITTLE_METADATA}\r\nIf-Match: {'*' if version is None else version}"
-            return f"DELETE {_address(table_url, entity)} HTTP/1.1\r\n{told}\r\n\r\n"
+def _said(request: Request, always: Mapping[str, str]) -> str:
+    length = {"Content-Length": str(len(request.content))} if request.content else {}
+    told = "\r\n".join(f"{name}: {value}" for name, value in {**always, **request.headers, **length}.items())
+    return f"{request.method} {request.url} HTTP/1.1\r\n{told}\r\n\r\n{request.content}"
 
 
-def _with_content(method: str, url: str, told: str, entity: Mapping[str, Any]) -> str:
-    content = _json(properties(entity))
-    head = f"{method} {url} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
-    return f"{head}\r\n{told}\r\n\r\n{content}"
+def _text(entity: Mapping[str, Any]) -> str:
+    return _json(properties(entity))
 
 
 def _address(table_url: str, entity: Mapping[str, Any]) -> str:
