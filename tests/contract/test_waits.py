@@ -47,8 +47,9 @@ def test_the_status_is_there_within_three_seconds_and_says_what_does_not_answer(
     assert answer.status == 200
     silent = {name for name, value in answer.body.items() if isinstance(value, dict) and "error" in value}
     assert silent == {
-        "last_processed_cdr_id", "last_poll", "source_watch", "lag", "queue", "ledger", "monitored_groups",
-    }  # fmt: skip
+        *("last_processed_cdr_id", "last_poll", "recent_polls", "source_watch", "lag", "queue", "monitored_groups"),
+        *("ledger", "hours", "rejected_by_reason", "api"),
+    }
 
 
 def test_what_was_rejected_is_not_waited_for_without_end(parts: Parts) -> None:

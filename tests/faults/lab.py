@@ -18,6 +18,7 @@ from local import azurite
 from local.azurite import Azurite
 from tests.faults.nursery import Nursery
 from tests.faults.proxies import Loop
+from tests.support.ports import lasting_port
 from tests.systems import mariadb
 from tests.systems.mariadb import MariaDb
 
@@ -106,8 +107,8 @@ class OwnAzurite:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir()
-        self._running = start_azurite(folder)
-        self.ports = self._running.ports
+        self.ports = azurite.Ports(lasting_port(), lasting_port(), lasting_port())
+        self.start()
 
     def stop(self) -> None:
         self._running.stop()

@@ -13,6 +13,7 @@ from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
 
 from local import azurite
+from tests.support.ports import lasting_port
 from tests.support.requirements import need
 from tests.support.waiting import wait_until
 
@@ -47,13 +48,14 @@ def test_it_serves_queues_and_tables_and_ctrl_c_at_the_terminal_is_not_for_it():
 
 
 def test_stopped_it_is_gone_and_what_was_stored_in_a_folder_is_there_again_on_the_same_ports(tmp_path):
-    with azurite.start(tmp_path) as storage, queue_client(storage) as queue:
+    ports = azurite.Ports(lasting_port(), lasting_port(), lasting_port())
+    with azurite.start(tmp_path, ports) as storage, queue_client(storage) as queue:
         queue.create_queue()
         queue.send_message("kept")
     assert storage.process.returncode is not None
     assert listening(storage.ports) == [False] * 3
-    with azurite.start(tmp_path, storage.ports) as again, queue_client(again) as queue:
-        assert again.ports == storage.ports
+    with azurite.start(tmp_path, ports) as again, queue_client(again) as queue:
+        assert again.ports == storage.ports == ports
         assert queue.receive_message().content == "kept"
 
 

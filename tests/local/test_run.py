@@ -25,6 +25,7 @@ from local.run.demo import Demo
 from local.run.own_settings import uses_azurite
 from local.run.run import Run
 from local.run.terminal import Terminal
+from tests.support.ports import lasting_port
 from tests.support.requirements import need
 from tests.support.waiting import wait_until
 
@@ -62,11 +63,6 @@ def write_settings(project, **values):
     (project / "local.settings.json").write_text(json.dumps({"IsEncrypted": False, "Values": values}))
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
-
-
 def processes_with(mark):
     found = []
     for file in Path("/proc").glob("[0-9]*/environ"):
@@ -80,7 +76,7 @@ def processes_with(mark):
 
 @contextmanager
 def started(*arguments, project=PROJECT, port=None, **environment):
-    command = [sys.executable, "-m", "local.run", "--port", str(port or free_port()), *arguments]
+    command = [sys.executable, "-m", "local.run", "--port", str(port or lasting_port()), *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"}
     with subprocess.Popen(command, cwd=project, env=os.environ | environment, **pipes) as process:
         try:
@@ -118,7 +114,7 @@ def test_the_demo_shows_calls_of_every_outcome_and_an_alert_and_balances_its_tal
     """At four times its pace."""
     written = io.StringIO()
     demo_run = Run(Terminal(Console(file=written, width=200)), make_demo=partial(Demo, source=source, pace=0.25))
-    demo_run.run(free_port(), seconds)
+    demo_run.run(lasting_port(), seconds)
     assert processes_with(mark) == []
     demo_run.terminal.summary("In the end:", demo_run.tally, demo_run.backend)
     output, tally, entries = written.getvalue(), demo_run.tally, demo_run.backend.entries
@@ -183,7 +179,7 @@ def test_functions_that_end_by_themselves_are_one_clear_line_with_their_last_wor
 
 def test_with_local_settings_it_works_for_the_database_and_api_that_they_name(own_copy, tmp_path):
     call = ScriptedCall(CallKind.INBOUND, "A1", (Leg("+12025550123", "101", "101", CallType.INBOUND, 1.0),))
-    file, port = tmp_path / "cdr.sqlite", free_port()
+    file, port = tmp_path / "cdr.sqlite", lasting_port()
     with closing(Pbx(file, rng=None)) as pbx, azurite.start() as storage, call_logger.start() as api:
         pbx.end(pbx.begin(call))
         own = {"CDR_DB_ENGINE": "sqlite", "CDR_DB_NAME": str(file), "API_BASE_URL": api.base_url}

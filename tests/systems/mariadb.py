@@ -15,6 +15,8 @@ from pathlib import Path
 import pymysql
 from pysqlbridge.certificate import self_signed
 
+from tests.support.ports import lasting_port
+
 HOST = "127.0.0.1"
 DATABASE = "cdr"
 READER = "cdr_reader"
@@ -38,7 +40,7 @@ class MariaDb:
     host = HOST
 
     def __init__(self, folder: Path) -> None:
-        self.port = _free_port()
+        self.port = lasting_port()
         self.certificate = folder / "certificate.pem"
         self._folder = folder
         self._socket = folder / "socket"
@@ -162,9 +164,3 @@ def _give_to_server_user(folder: Path) -> None:
     folder.chmod(0o755)
     for path in (folder, *folder.iterdir()):
         shutil.chown(path, _server_user())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]

@@ -5,7 +5,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from pysqlbridge.certificate import self_signed
+
+from tests.support.ports import lasting_port
 
 HOST = "127.0.0.1"
 DATABASE = "cdr"
@@ -44,7 +45,7 @@ class PostgreSql:
     host = HOST
 
     def __init__(self, folder: Path) -> None:
-        self.port = _free_port()
+        self.port = lasting_port()
         self.certificate = folder / "certificate.pem"
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -198,9 +199,3 @@ def _give_to_server_user(folder: Path) -> None:
     owner = pwd.getpwnam(_server_user())
     for path in (folder, *folder.iterdir()):
         os.chown(path, owner.pw_uid, owner.pw_gid)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
