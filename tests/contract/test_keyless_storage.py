@@ -121,13 +121,18 @@ def test_a_signature_is_enough_for_writes_alone_and_together(azurite: Azurite) -
     assert table.write([Insert(entity("a"))])
     (changed, _) = table.write([Put(entity("a")), Insert(entity("b"))]) or ("", "")
     assert table.write([Merge(entity("a"), changed)])
+    assert [list(table.named("own", [row], ["RowKey"])) for row in ("a", "none")] == [["a"], []]
     assert table.write([Delete(entity("a"), changed), Delete(entity("b"), None)]) is None
     assert table.write([Delete(entity("a"), None), Delete(entity("b"), None)])
 
 
-def test_one_that_has_run_out_is_no_refusal_of_a_write(azurite: Azurite) -> None:
+def test_one_that_has_run_out_is_no_refusal_of_a_write_and_no_sign_of_nothing(
+    azurite: Azurite,
+) -> None:
     Table(with_signature(azurite, until=datetime.now(UTC) + timedelta(hours=1)), "signed").put(entity("c"))
     table = Table(with_signature(azurite, until=datetime.now(UTC) - timedelta(hours=1)), "signed")
     for writes in ([Insert(entity("c"))], [Put(entity("c")), Insert(entity("d"))]):
         with pytest.raises(StorageUnavailable, match=r"status 403 .*; check the app setting"):
             table.write(writes)
+    with pytest.raises(StorageUnavailable, match="status 403"):
+        table.named("own", ["c"], ["RowKey"])

@@ -13,7 +13,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 from cdr.edges.storage.answer import StorageAnswer, answers_in, code_in
 from cdr.edges.storage.transaction import Request
 
-ACCEPTED, TOO_LARGE = 202, 413
+ACCEPTED, NOT_FOUND, TOO_LARGE = 202, 404, 413
 DONE = range(200, 300)
 TABLE_GONE = "TableNotFound"
 
@@ -49,6 +49,17 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
         if answer.status_code not in DONE:
             raise Refused(answer)
         return answer.headers.get("ETag", "")
+
+    def is_there(self, asked: Request, always: Mapping[str, str]) -> bool:
+        """:param asked: for an entity
+        :raises Refused: with the service's status and word for it
+        """
+        answer = self._answer(asked, always)
+        if answer.status_code == NOT_FOUND and code_in(answer) != TABLE_GONE:
+            return False
+        if answer.status_code not in DONE:
+            raise Refused(answer)
+        return True
 
     def transact(self, asked: Request, always: Mapping[str, str]) -> Sequence[str] | None:
         """Send a transaction.

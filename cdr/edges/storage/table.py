@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cdr.calls.call import DIGEST
 from cdr.edges.storage.account import StorageAccount, translated
-from cdr.edges.storage.transaction import Delete, Insert, Merge, Put, Write, request_of, request_of_all
+from cdr.edges.storage.transaction import Delete, Insert, Merge, Put, Write, look_at, request_of, request_of_all
 from shared import log
 
 if TYPE_CHECKING:
@@ -138,11 +138,19 @@ class Table:
         for start in range(0, len(ordered), at_once):
             some = ordered[start : start + at_once]
             if len(some) == 1:
-                entity = self.read(partition, some[0])
+                entity = self._read_if_there(partition, some[0])
                 found |= {some[0]: entity} if entity is not None else {}
             else:
                 found |= {entity["RowKey"]: entity for entity in self.query(_naming(partition, some), select)}
         return found
+
+    def _read_if_there(self, partition: str, row: str) -> TableEntity | None:
+        """Where mostly there is none: what the SDK makes of an answer that says so costs more than to ask."""
+
+        def look(table: TableClient) -> bool:
+            return self._opened[1].is_there(look_at(partition, row, self._url(table)), _always(table))
+
+        return self.read(partition, row) if self._do(look) else None
 
     def _transact(self, writes: Sequence[Write]) -> Sequence[str] | None:
         def submit(table: TableClient) -> Sequence[str] | None:

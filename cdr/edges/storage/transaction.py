@@ -91,6 +91,12 @@ def request_of(write: Write, table_url: str) -> Request:
             return Request("DELETE", _address(table_url, entity), told, "")
 
 
+def look_at(partition: str, row: str, table_url: str) -> Request:
+    """What asks for one entity, and of that for no more than its key."""
+    address = _address(table_url, {"PartitionKey": partition, "RowKey": row})
+    return Request("GET", f"{address}?$select=RowKey", {"Accept": LITTLE_METADATA}, "")
+
+
 def request_of_all(writes: Sequence[Write], table_url: str, batch_url: str, always: Mapping[str, str]) -> Request:
     """What asks for all of them together.
 

@@ -16,7 +16,7 @@ from azure.data.tables import EdmType, EntityProperty, TableClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdr.edges.storage.transaction import JSON, Delete, Insert, Merge, Put, Write, request_of, request_of_all
+from cdr.edges.storage.transaction import JSON, Delete, Insert, Merge, Put, Write, look_at, request_of, request_of_all
 
 URL = "http://127.0.0.1:9/acc"
 SETTING = f"DefaultEndpointsProtocol=http;AccountName=acc;AccountKey=a2V5;TableEndpoint={URL}"
@@ -152,6 +152,16 @@ def test_a_write_by_itself_is_said_as_the_sdk_says_it(write: Write) -> None:
     assert (ours.method, ours.url, json.loads(ours.content)) == (theirs.method, theirs.url, json.loads(theirs.content))
     headers = {**ALWAYS, **ours.headers}
     assert {name: theirs.headers[name] for name in headers} | JSON == headers
+
+
+@given(KEYS)
+@settings(max_examples=30)
+def test_a_look_whether_there_is_an_entity_is_said_as_the_sdk_says_it(row: str) -> None:
+    with pytest.raises(Sent):
+        SDK.get_entity("2026-11-22 ü'", row, select=["RowKey"])
+    theirs, ours = LISTENER.request, look_at("2026-11-22 ü'", row, f"{URL}/Calls")
+    assert (ours.method, ours.url, ours.content) == (theirs.method, theirs.url, theirs.content or "")
+    assert {name: theirs.headers[name] for name in ours.headers} == ours.headers
 
 
 @pytest.mark.parametrize("value", [2**31, -(2**31) - 1, [], object(), math], ids=str)
