@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from cdr.calls.call import CallKey
-from cdr.edges.storage.table import ONE_TRANSACTION, Delete, Put, Table, quoted
+from cdr.edges.storage.table import ONE_TRANSACTION, Table, quoted
+from cdr.edges.storage.transaction import Delete, Put
 from cdr.operations.ports import RejectedCall, digest
 from shared.errors import StorageUnavailable
 
