@@ -119,8 +119,10 @@ def reconcile_last_days(reconciler: Reconciler, days: int) -> Reconciliation:
     first = max(today - timedelta(days=days), oldest_day(reconciler))
     try:
         return reconcile(reconciler, first, today, queue_missing=True)
-    except PipelineError as exc:
-        log.event("reconcile.failed", level=logging.ERROR, error=type(exc).__name__, reason=log.mask_numbers(str(exc)))
+    except Exception as exc:
+        # Of a defect not the text, which may hold anything.
+        reason = log.mask_numbers(str(exc)) if isinstance(exc, PipelineError) else "a defect of the app"
+        log.event("reconcile.failed", level=logging.ERROR, error=type(exc).__name__, reason=reason)
         raise
 
 

@@ -398,11 +398,16 @@ def test_a_timer_never_asks_for_days_that_are_forgotten(site: Site) -> None:
     assert reconcile_last_days(reconciler, 31).rows == 0
 
 
-def test_a_run_that_fails_is_one_line(site: Site, events: Events) -> None:
-    site.table.fail_at(1, SourceUnavailable("down"))
-    with pytest.raises(SourceUnavailable):
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(SourceUnavailable("down"), "down"), (KeyError("sig=secret"), "a defect of the app")],
+    ids=["an outage", "a defect"],
+)
+def test_a_run_that_fails_is_one_line(site: Site, events: Events, error: Exception, reason: str) -> None:
+    site.table.fail_at(1, error)
+    with pytest.raises(type(error)):
         reconcile_last_days(site.reconciler(), 3)
-    line = {"event": "reconcile.failed", "level": "ERROR", "error": "SourceUnavailable", "reason": "down"}
+    line = {"event": "reconcile.failed", "level": "ERROR", "error": type(error).__name__, "reason": reason}
     assert events.only("reconcile.failed") == line
 
 
