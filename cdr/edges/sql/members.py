@@ -28,9 +28,9 @@ _TRUE = frozenset({"1", "true", "t", "yes", "y"})
 _FALSE = frozenset({"0", "false", "f", "no", "n"})
 
 
-def read_members(name: str, root: Path) -> str:
+def read_members(name: str, root: Path, engine: str = "") -> str:
     """The SELECT of ``call_groups.members.select``; raises as read_select does."""
-    return read_select(name, root, "config/members", "call_groups.members.select")
+    return read_select(name, root, "config/members", "call_groups.members.select", engine)
 
 
 class SqlMemberSource:
