@@ -50,6 +50,7 @@ TAKEN = [
     (URL, "https://calls.example.com/api/", "https://calls.example.com/api"),
     (URL, "https://[::1]:8443", "https://[::1]:8443"),
     (URL, "https://bücher.example/@me", "https://bücher.example/@me"),
+    (URL, "https://a/v1;beta/monkey=5/api", "https://a/v1;beta/monkey=5/api"),
     (HOST, "pbx", "pbx"),
     (HOST, "10.0.0.7", "10.0.0.7"),
     (HOST, "pbx_1.example.com.", "pbx_1.example.com."),
@@ -57,8 +58,7 @@ TAKEN = [
     (HOST, "a." * 126 + "a", "a." * 126 + "a"),
     (HOST, "::1", "::1"),
     (HOST, "tcp:pbx", "tcp:pbx"),
-    (HOST, "/var/run/postgresql", "/var/run/postgresql"),
-    (HOST, "pg1.example,pg2.example", "pg1.example,pg2.example"),
+    (HOST, "(local)", "(local)"),
     (ZONE, "America/Anchorage", "America/Anchorage"),
     (TEMPLATE, "{call_id}", "{call_id}"),
     (TEMPLATE, "3cx:{id}", "3cx:{id}"),
@@ -130,6 +130,12 @@ REFUSED = [
     (URL, "https://a b/api", NO_URL),
     (URL, "https://a/api?code=hunter2", f"{NO_URL} without query"),
     (URL, "http://user:hunter2", NO_URL),
+    (URL, "http://a/user:hunter2@b", ": holds ***: has a login in its path; write the address without user and"),
+    (URL, "http://a/user:hun/ter2hunter2@b", ": holds ***: has a login in its path"),
+    *(
+        (URL, f"https://a/api{more}=hunter2", ": holds ***: has a parameter in its path")
+        for more in (";sig", "&a", "/key")
+    ),
     (URL, "http://user:hunt/er2@host/api", NO_URL),
     *((URL, f"{start}user:hunter2@host/api", ": holds ***: has a login in it") for start in ("http://", "HTTP://", "")),
     (MEMBERS, XAPI | {"url": "https://hunter2@pbx.example"}, ".url: holds ***: has a login in it"),
@@ -228,6 +234,28 @@ def test_what_a_setting_refuses(path: str, written: Any, words: str) -> None:
     found = mistake(text_with((path, written)))
     assert found.startswith(path + words)
     assert "hunter2" not in found
+
+
+@pytest.mark.parametrize("host", ["/var/run/postgresql", "pg1.example,pg2.example"])
+def test_postgresql_takes_several_servers_and_a_folder(host: str) -> None:
+    assert read(DATABASE, LOGIN | {"engine": "postgresql", "host": host}).host == host
+
+
+@pytest.mark.parametrize(
+    ("engine", "host", "words"),
+    [
+        *(
+            (engine, "a,b", f"names several servers, and engine {engine} takes one")
+            for engine in ("mysql", "sqlserver")
+        ),
+        *((engine, "/run/x", "is a folder, where engine") for engine in ("mysql", "sqlserver")),
+        *((engine, "tcp:pbx", "begins with tcp:, which is not for") for engine in ("mysql", "postgresql")),
+        *((engine, "(local)", "has brackets in it, which are not for") for engine in ("mysql", "postgresql")),
+    ],
+)
+def test_a_host_that_the_engine_would_never_find_is_refused(engine: str, host: str, words: str) -> None:
+    found = mistake(text_with((DATABASE, LOGIN | {"engine": engine, "host": host})))
+    assert found.startswith(f"{HOST}: holds {host!r}: {words}")
 
 
 def test_a_file_is_taken_where_the_engine_has_a_use_for_it() -> None:
