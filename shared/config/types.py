@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, model_validator
 
 from shared.config.spans import SPAN, span_of
+from shared.extensions import plain_extension, without_blanks
 
 LONGEST_LABEL, LONGEST_HOST = 63, 253  # of DNS
 HIGHEST_PORT = 65_535
@@ -124,6 +125,21 @@ def _base_url(url: str) -> str:
     if re.search(rf"[;&][^/;&]*=|{_CREDENTIAL}=", path, re.IGNORECASE):
         raise ValueError("has a parameter in its path; write the address without it")
     return found
+
+
+def as_compared(written: str) -> str:
+    """An extension or a group as rows have it.
+
+    :raises ValueError: no row has it
+    """
+    plain = plain_extension(written)
+    if not plain:
+        raise ValueError("is empty, and matches nothing")
+    if written != without_blanks(written):
+        raise ValueError(f"has a blank at an end, and matches nothing; meant {plain}?")
+    if "\0" in plain:
+        raise ValueError("has a NUL character in it, and matches nothing")
+    return plain
 
 
 MAX_EMAIL = 255
