@@ -54,6 +54,7 @@ _WAYS_OUT: Mapping[str, str] = {
     "exec": "it calls a procedure: SELECT from the tables behind it, or from a view",
     "call": "it calls a procedure: SELECT from the tables behind it, or from a view",
     "set": "it begins with SET: leave that to the login's own settings on the server",
+    "go": "it begins with GO, which only separates statements for some tools: take that line away",
     "use": "it begins with USE: put the database's name before the tables' instead",
 }
 

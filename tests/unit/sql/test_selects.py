@@ -161,6 +161,7 @@ def test_a_limit_within_brackets_and_what_only_looks_like_one_is_taken(tmp_path:
         ("DECLARE @from int = 1; SELECT @from AS id", "write the values into the SELECT"),
         ("EXECUTE calls", "SELECT from the tables behind it"),
         ("SET NOCOUNT ON; SELECT 1 AS id", "leave that to the login's own settings"),
+        ("GO\nSELECT 1 AS id", "take that line away"),
         ("UPDATE CallLog SET Id = 1", "it begins with UPDATE and not with SELECT"),
         ("SELECT 1 AS id; SELECT 2 AS id", "there are two statements in it: take one of them away"),
         ("SELECT (1 AS id", "it opens a bracket that it does not close"),
