@@ -164,7 +164,7 @@ def test_a_look_whether_there_is_an_entity_is_said_as_the_sdk_says_it(row: str) 
     assert {name: theirs.headers[name] for name in ours.headers} == ours.headers
 
 
-@pytest.mark.parametrize("value", [2**31, -(2**31) - 1, [], object(), math], ids=str)
+@pytest.mark.parametrize("value", [2**31, -(2**31) - 1, [], object(), math], ids=lambda value: type(value).__name__)
 def test_what_the_service_has_no_type_for_is_refused_before_it_is_sent(value: Any) -> None:
     with pytest.raises(TypeError):
         request_of(Put({"PartitionKey": "a", "RowKey": "b", "value": value}), URL)
