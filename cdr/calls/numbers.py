@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from urllib.parse import unquote
+
+from shared.extensions import extension_in, in_plain_digits
 
 _SCHEME = re.compile(r"(sips?|tel|callto|h323):(//)?", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"<([^<>]*)>")
 _DISPLAY_NAME = re.compile(r'^"(?:[^"\\]|\\.)*"\s*')
-_EXTENSION = re.compile(r"ext(?:ension)?(?:\.\s*|\s+|:\s*)([0-9]{1,20})", re.IGNORECASE)
 _REMARK = re.compile(r"(?:\s*\([^()]*[^\W\d_][^()]*\))+\s*$")
 _DIALLED_LATER = re.compile(r"(?<=[0-9)])\s*(?:,|(?:ext\.?|extension|x)\s*(?=[0-9]))[0-9,#*\s]*$", re.IGNORECASE)
 _LONGEST_VANITY = 20
@@ -33,29 +33,10 @@ def plain(text: str) -> str:
     return extension_in(_DIALLED_LATER.sub("", _REMARK.sub("", user)).strip())
 
 
-def extension_in(text: str) -> str:
-    """The extension of ``Ext.101``; any other text as it is."""
-    written = _EXTENSION.fullmatch(text)
-    return written[1] if written else text
-
-
 def says_extension(text: str) -> bool:
     """Whether it is an extension by its notation, however many digits it has."""
-    return _EXTENSION.fullmatch(_REMARK.sub("", in_plain_digits(text)).strip()) is not None
-
-
-def in_plain_digits(text: str) -> str:
-    """Digits and plus signs of other scripts, full width or Arabic, as ours."""
-    if text.isascii():
-        return text
-    return "".join(_plain_character(character) for character in text)
-
-
-def _plain_character(character: str) -> str:
-    value = unicodedata.decimal(character, None)
-    if value is not None:
-        return str(value)
-    return {"\uff0b": "+", "\ufe62": "+", "\uff20": "@"}.get(character, character)
+    written = _REMARK.sub("", in_plain_digits(text)).strip()
+    return extension_in(written) != written
 
 
 def looks_internal(number: str, digits: tuple[int, int]) -> bool:

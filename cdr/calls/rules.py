@@ -27,15 +27,12 @@ from cdr.calls.call import (
     State,
 )
 from shared.errors import InvalidRow, PhoneBookUnread, UnmappedExtension
+from shared.extensions import MAX_EXTENSION, plain_extension, without_blanks
 
 MAX_PHONE_NUMBER = 50
-MAX_EXTENSION = 20
 MAX_CALL_GROUP_ID = 100
 MAX_PBX_CALL_ID = 100
 MAX_DURATION_S = 2**31 - 1
-
-_BLANK = "".join(map(chr, range(1, 0x21)))
-"""What the Call Logger takes for blank; Python has another idea of it."""
 
 _INBOUND, _OUTBOUND, _INTERNAL = "0", "1", "2"  # column call_type
 
@@ -319,8 +316,8 @@ def _text(record: CallRecord, column: str, longest: int) -> str:
     value = record.values.get(column)
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise InvalidRow(column, "is neither text nor a whole number")
-    text = "" if value is None else str(value).strip().strip(_BLANK)
-    text = numbers.extension_in(numbers.in_plain_digits(text)) if column in _OF_EXTENSIONS else text
+    written = "" if value is None else str(value)
+    text = plain_extension(written) if column in _OF_EXTENSIONS else without_blanks(written)
     if not text:
         raise InvalidRow(column, "missing")
     if "\0" in text:  # the backend's database takes none, and it would answer 500 for ever
