@@ -222,6 +222,28 @@ var alerts = [
     dimensions: []
   }
   {
+    name: 'run-failed'
+    title: 'CDR: a function failed'
+    description: 'It ended with an error that it does not expect, or was stopped by the platform. The dimension of this alert is its name.'
+    severity: 2
+    window: 'PT15M'
+    query: 'requests | where success == false and isempty(url) | extend what = name'
+    operator: 'GreaterThan'
+    threshold: 0
+    dimensions: byWhat
+  }
+  {
+    name: 'no-group-check'
+    title: 'CDR: no check of the call groups finished in two hours'
+    description: 'Whether a group has nobody is not known.'
+    severity: 2
+    window: 'PT2H'
+    query: '${events} | where event == "groups.checked"'
+    operator: 'LessThan'
+    threshold: 1
+    dimensions: []
+  }
+  {
     name: 'groups'
     title: 'CDR: call groups are not watched'
     description: 'Their members cannot be read, or the Call Logger could not be told. The dimension of this alert is the event that says which.'

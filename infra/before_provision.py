@@ -1,8 +1,11 @@
-"""Before `azd provision`: asks where the calls come from, if azd's environment does not say it yet.
+"""Before `azd provision`: asks where the calls come from, if azd's environment does not say it yet, and prepares.
 
 azd itself asks for whatever every deployment needs. The database it cannot ask for, since not every source has one. The
 answers are kept in azd's environment, in .azure, which is never committed; `azd env set` changes them. Where nobody can
-be asked, as in a pipeline, what is missing is said instead.
+be asked, as in a pipeline, what is missing is said instead. Of a clone from GitHub the runbook's address is known.
+
+A new subscription has to take up the services first (`az provider register`): a deployment does so for the types that
+stand in the template, but not for Microsoft.App, to which the app's subnet is delegated.
 """
 
 from __future__ import annotations
@@ -21,7 +24,19 @@ WITHOUT_DATABASE = "xapi"
 ENGINES = ("sqlserver", "mysql", "postgresql")
 OF_3CX = ("v20", "v18")
 SECRET_URI = re.compile(r"https://([A-Za-z0-9-]+)\.vault\.[a-z.]+/secrets/[A-Za-z0-9-]+(?:/[0-9a-f]+)?")
-NEEDED = ("CDR_DB_HOST", "CDR_DB_NAME", "CDR_DB_USER")
+NEEDED = ("CDR_DB_ENGINE", "CDR_DB_HOST", "CDR_DB_NAME", "CDR_DB_USER")
+PASSWORDS = ("CDR_DB_PASSWORD_SECRET_URI", "CDR_DB_PASSWORD")
+"""One of them is needed."""
+PROVIDERS = (
+    "Microsoft.App",
+    "Microsoft.Web",
+    "Microsoft.Storage",
+    "Microsoft.Network",
+    "Microsoft.Insights",
+    "Microsoft.OperationalInsights",
+    "Microsoft.ManagedIdentity",
+)
+ON_GITHUB = re.compile(r"(?:https://(?:[^@/]+@)?|git@|ssh://git@)github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 
 Ask = Callable[[str], str]
 
@@ -42,6 +57,10 @@ def main(environment: Mapping[str, str], person: Person | None) -> int:
     try:
         for name, value in answers(environment, person):
             keep(name, value)
+        if not environment.get("RUNBOOK_URL") and (url := runbook_url(origin())):
+            keep("RUNBOOK_URL", url)
+        if subscription := environment.get("AZURE_SUBSCRIPTION_ID"):
+            register_providers(subscription)
     except Refusal as exc:
         print(f"before_provision: {exc}", file=sys.stderr)
         return 1
@@ -54,10 +73,12 @@ def answers(known: Mapping[str, str], person: Person | None) -> Iterator[tuple[s
     :raises Refusal: there is nobody to ask
     """
     source = known.get("CDR_SOURCE", "")
-    if source == WITHOUT_DATABASE or (source and all(known.get(name) for name in NEEDED)):
+    missing = [name for name in ("CDR_SOURCE", *NEEDED) if not known.get(name)]
+    if not has_password(known):
+        missing.append(" or ".join(PASSWORDS))
+    if source == WITHOUT_DATABASE or not missing:
         return
     if person is None:
-        missing = [name for name in ("CDR_SOURCE", *NEEDED) if not known.get(name)]
         raise Refusal(f"{', '.join(missing)} must be set (`azd env set`), or CDR_SOURCE be {WITHOUT_DATABASE}")
     if not source:
         source = one_of(person.ask, "Where do the calls come from", SOURCES, SOURCES[0])
@@ -77,8 +98,12 @@ def database(known: Mapping[str, str], person: Person, source: str) -> Iterator[
     for name, question in questions.items():
         if not known.get(name):
             yield name, question()
-    if not (known.get("CDR_DB_PASSWORD") or known.get("CDR_DB_PASSWORD_SECRET_URI")):
+    if not has_password(known):
         yield from password(person)
+
+
+def has_password(known: Mapping[str, str]) -> bool:
+    return any(known.get(name) for name in PASSWORDS)
 
 
 def password(person: Person) -> Iterator[tuple[str, str]]:
@@ -122,6 +147,42 @@ def keep(name: str, value: str) -> None:
     program = shutil.which("azd")
     if program is None or subprocess.run([program, "env", "set", name, value], check=False).returncode:
         raise Refusal(f"{name} could not be kept: `azd env set {name} ...`")
+
+
+def origin() -> str:
+    """Where the repository was cloned from; empty if that is not known."""
+    program = shutil.which("git")
+    return _said(program, "remote", "get-url", "origin") if program else ""
+
+
+def runbook_url(remote: str) -> str | None:
+    found = ON_GITHUB.fullmatch(remote)
+    return f"https://github.com/{found[1]}/blob/HEAD/docs/runbook.md" if found else None
+
+
+def register_providers(subscription: str) -> None:
+    """Once for each subscription; it takes minutes.
+
+    :raises Refusal: there is no `az`, or it may not
+    """
+    of_subscription, by_hand = ("--subscription", subscription), "see `By hand` in docs/deploy.md"
+    program = shutil.which("az")
+    if program is None:
+        raise Refusal(f"the Azure CLI (az) is needed to see that the subscription knows the services; {by_hand}")
+    registered = ("--query", "[?registrationState=='Registered'].namespace", "--output", "tsv")
+    known = _said(program, "provider", "list", *of_subscription, *registered).lower().split()
+    if not known:  # who has a role on nothing but a resource group may go on: some services are always registered
+        print(f"before_provision: whether the subscription knows the services cannot be seen; if not, {by_hand}")
+        return
+    for name in (name for name in PROVIDERS if name.lower() not in known):
+        print(f"before_provision: registering {name}, once for this subscription ...")
+        register = (program, "provider", "register", "--wait", "--namespace", name, *of_subscription)
+        if subprocess.run(register, check=False).returncode:
+            raise Refusal(f"{name} could not be registered; somebody who may must do so once: {by_hand}")
+
+
+def _said(program: str, *arguments: str) -> str:
+    return subprocess.run([program, *arguments], check=False, capture_output=True, text=True).stdout.strip()
 
 
 def somebody() -> Person | None:

@@ -117,8 +117,9 @@ param dailyLogCapGb int = 1
 @minLength(3)
 param alertEmail string
 
-@description('Where docs/runbook.md can be read, for the links in the mails, for example https://git.example.com/cdr/docs/runbook.md.')
-param runbookUrl string = 'docs/runbook.md'
+@description('Where docs/runbook.md can be read, for the links in the mails: a whole address, for example https://git.example.com/cdr/docs/runbook.md.')
+@minLength(12)
+param runbookUrl string
 
 @description('Look at /health from three places of the internet every five minutes. False where the app is closed to the internet.')
 param testHealth bool = true

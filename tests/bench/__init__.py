@@ -6,6 +6,7 @@
     python -m tests.bench --json bench.json     every number that was measured as well
     python -m tests.bench.month                 what a month costs, from counted operations
 
-A figure and its ceiling take turns, five times, and their medians are compared. Storage is Azurite, the Call Logger a
-process that answers at once: both are others' work, so that they count on neither side.
+What is compared in time, CPU or memory takes turns with its ceiling, five times, and the medians count. Requests are
+counted once; latency and the memory after a backlog are measured once, without a ceiling. Storage is Azurite, the Call
+Logger a process that answers at once: both are others' work, so that they count on neither side.
 """

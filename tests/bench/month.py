@@ -33,6 +33,8 @@ class Deployment:
     """Of check_call_groups, and of take_in_calls."""
     memory_gb: float = 2
     """instanceMemoryMB in infra/app.bicep."""
+    always_ready: float = 1
+    """Instances that are kept, and paid for, whether they work or not: alwaysReady in infra/app.bicep."""
     least_execution_s: float = 1
     """The shortest that Flex Consumption bills."""
     at_once: float = 16
@@ -68,12 +70,15 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """In US dollars, without free grants, as of 2026-11. Those of executions were published for East US in 2025-05 by a
-    third party, the others are assumed: put in those of your region's price sheet."""
+    """In US dollars, without free grants, as of 2026-11. None is from a price sheet of Azure itself: executions were
+    published for East US in 2025-05 by a third party; those of an instance kept ready and of queue requests (of
+    general purpose v2, locally redundant) are what others quote; tables and logs are assumed. Put in your region's."""
 
     gb_seconds: float = 0.000026
+    """Also of what an instance that is kept ready works, which is cheaper: an upper bound."""
+    ready_gb_seconds: float = 0.000004
     executions: float = 0.40 / 1e6
-    queue_requests: float = 0.0004 / 1e4
+    queue_requests: float = 0.004 / 1e4
     table_requests: float = 0.00036 / 1e4
     logs_gb: float = 2.30
 
@@ -84,6 +89,7 @@ class Month:
 
     executions: float
     gb_seconds: float
+    ready_gb_seconds: float
     queue_requests: float
     table_requests: float
     logs_gb: float
@@ -106,6 +112,7 @@ def month(calls_a_day: float, deployment: Deployment, counted: Counted, listen_e
     return Month(
         executions=executions * DAYS,
         gb_seconds=busy_s * deployment.memory_gb * DAYS,
+        ready_gb_seconds=deployment.always_ready * DAY_S * deployment.memory_gb * DAYS,
         queue_requests=(counted.queue_of_call * calls_a_day + counted.queues * DAY_S / listen_every_s) * DAYS,
         table_requests=(
             counted.table_of_call * calls_a_day
@@ -127,7 +134,8 @@ def listen_every_s() -> float:
 
 WORDS = {
     "executions": "executions",
-    "gb_seconds": "GB-seconds",
+    "gb_seconds": "GB-seconds at work",
+    "ready_gb_seconds": "GB-seconds kept ready",
     "queue_requests": "queue requests",
     "table_requests": "table requests",
     "logs_gb": "GB of logs",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,22 @@ from tests.bench.__main__ import main
 from tests.bench.figures import FIGURES, missing
 from tests.bench.lab import TINY, Lab
 from tests.bench.results import Goal, Result, as_table, in_turns
+from tests.functions.loaded_app import ROOT
 from tests.support.requirements import need
+
+
+def without_numbers(name: str) -> str:
+    """Here everything is smaller."""
+    return re.sub(r"[\d,]*\d", "n", name)
+
+
+def documented() -> set[tuple[str, str]]:
+    """Figures and what they are to reach, as docs/performance.md has them."""
+    text = (ROOT / "docs" / "performance.md").read_text("utf-8")
+    head = as_table([], markdown=True)
+    rows = text.partition(head)[2].partition("\n\n")[0].strip().splitlines()
+    cells = ([cell.strip() for cell in row.split("|")] for row in rows)
+    return {(without_numbers(name), goal) for _, name, _, goal, *_ in cells}
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +45,9 @@ def test_each_figure_is_measured_beside_what_it_is_to_reach(lab: Lab, name: str)
     for result in results:
         assert result.goal is not None
         assert all(value >= 0 for value in result.behind.values()), result
+        assert (without_numbers(result.name), str(result.goal)) in documented(), (
+            "bench --markdown prints the table anew"
+        )
     assert len({result.name for result in results}) == len(results)
 
 

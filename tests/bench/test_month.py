@@ -17,6 +17,7 @@ def test_a_month_is_its_operations_at_their_prices() -> None:
     assert found.queue_requests == pytest.approx((3 * 1_000_000 + 2) * 30)
     assert found.table_requests == pytest.approx((2 * 1_000_000 + 3 * 10 + 10 + 2 * 12) * 30)
     assert found.gb_seconds == pytest.approx((22 + 1_000_000 / 16 * 0.2) * 2 * 30)
+    assert found.ready_gb_seconds == pytest.approx(86_400 * 2 * 30)
     assert found.logs_gb == pytest.approx((2 * 1_000_000 + 34) * 500 * 30 / 1e9)
     assert found.cost(Prices(logs_gb=2))["logs_gb"] == pytest.approx(2 * found.logs_gb)
 

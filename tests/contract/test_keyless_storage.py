@@ -6,13 +6,17 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.data.tables import AccountSasPermissions, ResourceTypes, generate_account_sas
 
-from cdr.edges.storage.account import StorageAccount
+from cdr.edges.storage.account import HASTY, SETTING, StorageAccount
 from cdr.edges.storage.groups import TableGroupStore
 from cdr.edges.storage.queue import StorageCallQueue
+from cdr.edges.storage.table import Table
+from cdr.edges.storage.transaction import Delete, Insert, Merge, Put
 from cdr.groups.alerts import GroupRecord, GroupState
 from local import azurite as azurite_program
-from local.azurite import ACCOUNT, Azurite, AzuriteError
+from local.azurite import ACCOUNT, ACCOUNT_KEY, Azurite, AzuriteError
 from shared.errors import LeaseHeld, StorageUnavailable
 from tests.support.factories import make_message
 from tests.support.requirements import need
@@ -63,6 +67,10 @@ def settings(
     }
 
 
+def entity(row: str) -> dict[str, str]:
+    return {"PartitionKey": "own", "RowKey": row}
+
+
 def test_a_queue_and_a_table_are_used_with_tokens_of_the_identity(
     settings: Mapping[str, str], identity: Identity
 ) -> None:
@@ -75,6 +83,7 @@ def test_a_queue_and_a_table_are_used_with_tokens_of_the_identity(
     store.lease("first", NOW, timedelta(minutes=3))
     with pytest.raises(LeaseHeld):
         store.lease("second", NOW, timedelta(minutes=3))
+    assert len(Table(account, "keyless").write([Put(entity("a")), Insert(entity("b"))]) or ()) == 2
     store.save("800", GroupRecord(GroupState.OK))
     assert store.load() == {"800": GroupRecord(GroupState.OK)}
     asked = {(given["resource"], given["client_id"], given["api-version"]) for given in identity.asked}
@@ -96,3 +105,34 @@ def test_without_the_right_token_storage_is_unavailable_and_says_what_to_check(
     with pytest.raises(StorageUnavailable, match="check the app setting AzureWebJobsStorage and its rights") as caught:
         store.load()
     assert "Bearer" not in str(caught.value)
+
+
+def with_signature(storage: Azurite, *, until: datetime) -> StorageAccount:
+    """One whose connection string has a shared access signature in place of a key."""
+    allowed = AccountSasPermissions(read=True, write=True, add=True, update=True, delete=True)
+    types = ResourceTypes(object=True, container=True)
+    signature = generate_account_sas(AzureNamedKeyCredential(ACCOUNT, ACCOUNT_KEY), types, allowed, until)
+    endpoint = f"TableEndpoint=http://127.0.0.1:{storage.ports.table}/{ACCOUNT}"
+    return StorageAccount({SETTING: f"{endpoint};SharedAccessSignature={signature}"}, HASTY)
+
+
+def test_a_signature_is_enough_for_writes_alone_and_together(azurite: Azurite) -> None:
+    table = Table(with_signature(azurite, until=datetime.now(UTC) + timedelta(hours=1)), "signed")
+    assert table.write([Insert(entity("a"))])
+    (changed, _) = table.write([Put(entity("a")), Insert(entity("b"))]) or ("", "")
+    assert table.write([Merge(entity("a"), changed)])
+    assert [list(table.named("own", [row], ["RowKey"])) for row in ("a", "none")] == [["a"], []]
+    assert table.write([Delete(entity("a"), changed), Delete(entity("b"), None)]) is None
+    assert table.write([Delete(entity("a"), None), Delete(entity("b"), None)])
+
+
+def test_one_that_has_run_out_is_no_refusal_of_a_write_and_no_sign_of_nothing(
+    azurite: Azurite,
+) -> None:
+    Table(with_signature(azurite, until=datetime.now(UTC) + timedelta(hours=1)), "signed").put(entity("c"))
+    table = Table(with_signature(azurite, until=datetime.now(UTC) - timedelta(hours=1)), "signed")
+    for writes in ([Insert(entity("c"))], [Put(entity("c")), Insert(entity("d"))]):
+        with pytest.raises(StorageUnavailable, match=r"status 403 .*; check the app setting"):
+            table.write(writes)
+    with pytest.raises(StorageUnavailable, match="status 403"):
+        table.named("own", ["c"], ["RowKey"])

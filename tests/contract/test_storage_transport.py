@@ -25,6 +25,8 @@ from azure.core.rest import HttpRequest, HttpResponse
 
 from cdr.edges.http_connection import IDLE_S
 from cdr.edges.storage.account import SETTING, StorageAccount
+from cdr.edges.storage.onward import Onward
+from cdr.edges.storage.transaction import Put, request_of
 from cdr.edges.storage.transport import StorageTransport
 from tests.support.waiting import wait_until
 from tests.systems.conversation import Conversation, Part, answering, serving
@@ -188,7 +190,8 @@ def test_what_breaks_off_after_the_request_is_an_error_of_the_answer(said: bytes
 
 
 @pytest.mark.parametrize("said", [b"", HEAD + b"\r\nhalf"], ids=["nothing", "half"])
-def test_the_sdk_sends_a_write_again_that_had_no_answer(said: bytes) -> None:
+@pytest.mark.parametrize("written_by", ["us", "the SDK"])
+def test_the_sdk_sends_a_write_again_that_had_no_answer(said: bytes, written_by: str) -> None:
     """By its own rules, which go by the kind of the error."""
     faults = [said]
 
@@ -201,8 +204,14 @@ def test_the_sdk_sends_a_write_again_that_had_no_answer(said: bytes) -> None:
 
     with serving(play) as server:
         setting = f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5;TableEndpoint={server.url}/a;"
-        table = StorageAccount({SETTING: setting}, AT_ONCE).table_client("calls")
-        assert table.upsert_entity({"PartitionKey": "a", "RowKey": "b"})["etag"] == "1"
+        account = StorageAccount({SETTING: setting}, AT_ONCE)
+        onward = Onward(account.transport)
+        table = account.table_client("calls", onward)
+        entity = {"PartitionKey": "a", "RowKey": "b"}
+        if written_by == "us":
+            assert onward.write(request_of(Put(entity), f"{table.url}/calls"), {}) == "1"
+        else:
+            assert table.upsert_entity(entity)["etag"] == "1"
         assert server.connections == 2
 
 

@@ -14,6 +14,7 @@ from shared.clock import HandMovedClock
 from tests.support.kql import rules
 
 COLUMNS = "timestamp TIMESTAMP, message VARCHAR, severityLevel INTEGER, itemCount INTEGER"
+COLUMNS_OF_RUNS = "timestamp TIMESTAMP, name VARCHAR, url VARCHAR, success BOOLEAN"
 SEVERITY = {"INFO": 1, "WARNING": 2, "ERROR": 3}
 COMPARED = {"GreaterThan": int.__gt__, "LessThan": int.__lt__}
 
@@ -26,11 +27,17 @@ class Traces(logging.Handler):
         self._clock = clock
         self._database = duckdb_kql.connect()
         self._database.execute(f"CREATE TABLE lines ({COLUMNS})")
+        self._database.execute(f"CREATE TABLE runs ({COLUMNS_OF_RUNS})")
         self._see(datetime(2000, 1, 1, tzinfo=UTC))
 
     def emit(self, record: logging.LogRecord) -> None:
         values = [self._naive(self._clock.now()), record.getMessage(), SEVERITY[record.levelname]]
         self._database.execute("INSERT INTO lines VALUES (?, ?, ?, 1)", values)
+
+    def ran(self, name: str, url: str = "", *, success: bool) -> None:
+        """As the host writes it down of each run; of those that were asked for by HTTP with the address."""
+        values = [self._naive(self._clock.now()), name, url, success]
+        self._database.execute("INSERT INTO runs VALUES (?, ?, ?, ?)", values)
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         found = duckdb_kql.query(self._database, query)
@@ -47,9 +54,10 @@ class Traces(logging.Handler):
         return sorted(values for values, count in counts.items() if _is_up(rule, count))
 
     def _see(self, since: datetime) -> None:
-        self._database.execute(
-            f"CREATE OR REPLACE VIEW traces AS SELECT * FROM lines WHERE timestamp > '{self._naive(since)}'"
-        )
+        for view, table in (("traces", "lines"), ("requests", "runs")):
+            self._database.execute(
+                f"CREATE OR REPLACE VIEW {view} AS SELECT * FROM {table} WHERE timestamp > '{self._naive(since)}'"
+            )
 
     @staticmethod
     def _naive(moment: datetime) -> datetime:
@@ -61,7 +69,7 @@ def _is_up(rule: Mapping[str, Any], count: int) -> bool:
 
 
 def _minutes(window: str) -> int:
-    return {"PT15M": 15, "PT30M": 30, "PT1H": 60}[window]
+    return {"PT15M": 15, "PT30M": 30, "PT1H": 60, "PT2H": 120}[window]
 
 
 @contextmanager

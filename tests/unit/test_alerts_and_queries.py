@@ -12,7 +12,7 @@ from cdr.calls.call import Reason, Settlement, State
 from cdr.submission.report import is_warning
 from shared import errors
 from tests.support.emitted import Emitted, emitted, fields_by_event
-from tests.support.kql import properties, queries, rules, shown, variable
+from tests.support.kql import cap_rule, properties, queries, rules, shown, variable
 
 PROJECT = Path(__file__).parents[2]
 QUERIES = queries()
@@ -95,7 +95,9 @@ def test_each_mail_leads_to_its_section_which_says_what_it_means_what_to_look_at
         assert re.findall(r"^\*\*(.+?)\.\*\*", found[name], re.MULTILINE) == ["Means", "Look at", "Do"], name
     assert properties("alertRules")["description"] == "${alert.description} ${runbookUrl}#${alert.name}"
     assert properties("healthAlert")["description"].endswith(" ${runbookUrl}#health")
-    assert " ${runbookUrl}#log-cap'" in (PROJECT / "infra/log-cap.bicep").read_text(encoding="utf-8")
+    assert cap_rule()["description"].endswith(" ${runbookUrl}#log-cap")
+    for rule, name in ((properties("alertRules"), "${alert.name}"), (cap_rule(), "log-cap")):
+        assert rule["actions"]["customProperties"]["runbook"] == f"${{runbookUrl}}#{name}"
 
 
 @pytest.mark.parametrize("path", ["docs/runbook.md", "docs/queries.md", "docs/operating.md"])
@@ -116,7 +118,7 @@ def test_a_rule_counts_rows_so_that_silence_is_noticed_too() -> None:
         assert "summarize" not in alert["query"] or last.startswith("where ")
         assert "summarize" not in alert["query"] or alert["operator"] == "GreaterThan"
     silent = [(alert["name"], alert["threshold"]) for alert in rules() if alert["operator"] == "LessThan"]
-    assert silent == [("no-poll", 1)]
+    assert silent == [("no-poll", 1), ("no-group-check", 1)]
 
 
 def test_each_reason_of_a_rejection_is_an_alert_of_its_own_and_stands_in_its_mail() -> None:

@@ -23,8 +23,8 @@ def anchors(document: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
-def test_every_link_leads_to_a_file_and_a_heading(document: Path) -> None:
-    links = [link for link in re.findall(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)", prose(document)) if "://" not in link]
+def test_every_link_and_picture_leads_to_a_file_and_a_heading(document: Path) -> None:
+    links = [link for link in re.findall(r"\[[^\]]+\]\(([^)\s]+)\)", prose(document)) if "://" not in link]
     for link in links:
         file, _, heading = link.partition("#")
         target = (document.parent / file).resolve() if file else document

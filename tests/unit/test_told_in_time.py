@@ -86,6 +86,18 @@ def test_each_reason_of_a_rejection_is_an_alert_of_its_own(shop: Workshop, trace
     assert traces.alerts("call-rejected") == []
 
 
+def test_a_run_that_fails_unasked_is_told_by_its_function(clock: HandMovedClock, traces: Traces) -> None:
+    for name, url, success in (
+        ("clean_ledger", "", False),
+        ("poll_cdr", "", True),
+        ("health", "https://app/health", False),
+    ):
+        traces.ran(name, url, success=success)
+    assert traces.alerts("run-failed") == [("clean_ledger",)]
+    clock.move(16 * MINUTE)
+    assert traces.alerts("run-failed") == []
+
+
 Line = tuple[int, str, dict[str, Any]]
 POLLS: list[Line] = [(minute, "poll.finished", {}) for minute in range(0, 30, 5)]
 DEPTHS = [{"queue_depth": depth} for depth in (90, 120, 150, 170)]
@@ -93,6 +105,8 @@ STORIES: dict[str, tuple[str, list[Line], list[tuple[str, ...]]]] = {
     "polls finish": ("no-poll", POLLS, []),
     "they did, until 20 minutes ago": ("no-poll", POLLS[:3], [()]),
     "none at all": ("no-poll", [(29, "poll.failed", {})], [()]),
+    "groups are looked at": ("no-group-check", [(0, "groups.checked", {})], []),
+    "they are not": ("no-group-check", [(0, "groups.failed", {})], [()]),
     "behind for a moment": ("lag", [(29, "poll.finished", {"lag_s": 500})], []),
     "behind": ("lag", [(29, "poll.finished", {"lag_s": 700})], [()]),
     "it was, and caught up": ("lag", [(5, "poll.finished", {"lag_s": 700}), (29, "poll.finished", {"lag_s": 0})], []),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from azure.core.credentials import TokenCredential
+    from azure.core.pipeline.policies import HTTPPolicy
     from azure.core.pipeline.transport import HttpTransport
     from azure.core.rest import HttpRequest, HttpResponse
     from azure.data.tables import TableClient
@@ -91,7 +92,8 @@ class StorageAccount:
                 return QueueClient.from_connection_string(self._connection_string, name, **options)
         return QueueClient(self._uri("queue"), name, credential=self._credential, **options)
 
-    def table_client(self, name: str) -> TableClient:
+    def table_client(self, name: str, *first: HTTPPolicy[Any, Any]) -> TableClient:
+        """:param first: what its requests go through before all else"""
         from azure.core.pipeline import PipelineRequest
         from azure.core.pipeline.policies import SansIOHTTPPolicy
         from azure.data.tables import TableClient
@@ -109,7 +111,7 @@ class StorageAccount:
             **self._usual,
             "retry_backoff_factor": self._patience.pause_s / 2,
             "auto_request_id": False,  # each takes the system's clock; the service has its own, and answers with it
-            "per_call_policies": [RetriedWrites()],
+            "per_call_policies": [*first, RetriedWrites()],
         }
         if self._connection_string:
             with _described():
@@ -136,10 +138,10 @@ class StorageAccount:
     @property
     def _usual(self) -> Mapping[str, Any]:
         retries = {f"retry_{kind}": self._patience.retries for kind in ("total", "connect", "read", "status")}
-        return {**retries, "permit_redirects": False, "transport": self._transport}
+        return {**retries, "permit_redirects": False, "transport": self.transport}
 
     @cached_property
-    def _transport(self) -> HttpTransport[HttpRequest, HttpResponse]:
+    def transport(self) -> HttpTransport[HttpRequest, HttpResponse]:
         """One for all clients."""
         if self._own_transport is not None:
             return self._own_transport

@@ -20,6 +20,7 @@ FIRST_ERROR = 400
 
 _EMPTY_LINE = b"\r\n\r\n"
 _BOUNDARY = re.compile(r"""boundary=["']?([^"';,\s]+)""")
+_CODE = re.compile(r"""["<](?:\w+:)?code(?:"\s*:\s*"|>)(\w+)""", re.IGNORECASE)
 _CHARSET = re.compile(r"""charset=["']?([\w.:-]+)""", re.IGNORECASE)
 
 
@@ -118,16 +119,11 @@ class StorageAnswer(SdkResponse):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def parts(self) -> Sequence[StorageAnswer]:
-        """The answers to the operations of a transaction.
-
-        :raises ValueError: it is no answer to a transaction
-        """
-        return [StorageAnswer(self._request, *part) for part in answers_in(self._content, self.content_type or "")]
-
 
 def answers_in(body: bytes, content_type: str) -> Iterator[tuple[int, str, MutableMapping[str, str], bytes]]:
     """The HTTP answers within a multipart message, and within such messages in it: status, reason, headers, body.
+
+    :raises ValueError: it is no such message
 
     The SDKs' own way, by the standard library's e-mail, takes a third of a transaction's time.
     """
@@ -144,6 +140,12 @@ def answers_in(body: bytes, content_type: str) -> Iterator[tuple[int, str, Mutab
         first, *fields = answer.splitlines()
         _, status, *reason = first.decode("latin-1").split(" ", 2)
         yield int(status), " ".join(reason), _headers_in(fields), content.removesuffix(b"\r\n")
+
+
+def code_in(answer: SdkResponse) -> str:
+    """The service's word for what is wrong, in its JSON or its XML; empty where it has none."""
+    found = _CODE.search(answer.text())
+    return found[1] if found else ""
 
 
 def _headers_in(lines: Sequence[bytes]) -> HTTPHeaderDict:

@@ -36,17 +36,8 @@ from cdr.edges.storage.ledger_entities import (
 )
 from cdr.edges.storage.ledger_tally import LedgerTally, change, total
 from cdr.edges.storage.rejected_index import RejectedIndex, index_of
-from cdr.edges.storage.table import (
-    ONE_TRANSACTION,
-    PIECE,
-    Insert,
-    Merge,
-    Table,
-    Write,
-    escape_key,
-    in_pieces,
-    version_of,
-)
+from cdr.edges.storage.table import ONE_TRANSACTION, PIECE, Table, escape_key, in_pieces, version_of
+from cdr.edges.storage.transaction import Insert, Merge, Write
 from cdr.submission.ports import Claim, ClaimAnswer, Held, RecordAnswer, Recorded
 from shared.errors import StorageUnavailable
 

@@ -13,7 +13,8 @@ from cdr.calls.fingerprint import facts, fingerprint
 from cdr.calls.message import Message
 from cdr.calls.rules import extension_of
 from cdr.edges.storage.ledger_tally import Label, label_of, reason_in
-from cdr.edges.storage.table import Insert, Merge, Write, escape_key, in_pieces, unescape_key, version_of
+from cdr.edges.storage.table import escape_key, in_pieces, unescape_key, version_of
+from cdr.edges.storage.transaction import Insert, Merge, Write
 from cdr.operations.ports import RejectedCall
 from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held
 

@@ -19,16 +19,8 @@ from cdr.edges.storage.ledger_sums import LedgerSums
 from cdr.edges.storage.ledger_taking_in import OldRecords
 from cdr.edges.storage.ledger_tally import LedgerTally, change, is_counter, total
 from cdr.edges.storage.rejected_index import RejectedIndex, index_of
-from cdr.edges.storage.table import (
-    ONE_TRANSACTION,
-    Delete,
-    Table,
-    escape_key,
-    from_pieces,
-    quoted,
-    unescape_key,
-    version_of,
-)
+from cdr.edges.storage.table import ONE_TRANSACTION, Table, escape_key, from_pieces, quoted, unescape_key, version_of
+from cdr.edges.storage.transaction import Delete
 from cdr.operations.ports import (
     KeptCall,
     LedgerCounts,

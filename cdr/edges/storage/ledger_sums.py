@@ -19,7 +19,8 @@ from cdr.edges.storage.ledger_tally import (
     hour_of,
     total,
 )
-from cdr.edges.storage.table import ONE_TRANSACTION, Delete, Insert, Merge, Table, quoted, version_of
+from cdr.edges.storage.table import ONE_TRANSACTION, Table, quoted, version_of
+from cdr.edges.storage.transaction import Delete, Insert, Merge
 from cdr.operations.ports import HourCount, LedgerCounts, hours_until
 
 QUIET_FOR = TOLD_EVERY + timedelta(minutes=15)

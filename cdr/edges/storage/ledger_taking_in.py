@@ -15,7 +15,8 @@ from cdr.calls.call import State
 from cdr.edges.storage.ledger_entities import counted_as, rejected_call
 from cdr.edges.storage.ledger_tally import LedgerTally, change, is_counter, label_of, total
 from cdr.edges.storage.rejected_index import RejectedIndex
-from cdr.edges.storage.table import ONE_TRANSACTION, Merge, Table, quoted, version_of
+from cdr.edges.storage.table import ONE_TRANSACTION, Table, quoted, version_of
+from cdr.edges.storage.transaction import Merge
 
 LOOK = {"PartitionKey": "state", "RowKey": "taken in"}
 AT_WORK_FOR = timedelta(minutes=15)

@@ -18,7 +18,8 @@ from typing import Any
 from uuid import uuid4
 
 from cdr.calls.call import UNDATED, CallKey, State
-from cdr.edges.storage.table import Insert, Merge, Table, Write
+from cdr.edges.storage.table import Table
+from cdr.edges.storage.transaction import Insert, Merge, Write
 
 COUNTERS = "!count "
 """What their row keys begin with; no call's does, see escape_key."""

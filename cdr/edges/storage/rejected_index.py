@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cdr.calls.call import CallKey
-from cdr.edges.storage.table import ONE_TRANSACTION, Delete, Put, Table, quoted
+from cdr.edges.storage.table import ONE_TRANSACTION, Table, quoted
+from cdr.edges.storage.transaction import Delete, Put
 from cdr.operations.ports import RejectedCall, digest
 from shared.errors import StorageUnavailable
 

@@ -9,17 +9,19 @@ import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cdr.calls.call import DIGEST
 from cdr.edges.storage.account import StorageAccount, translated
+from cdr.edges.storage.transaction import Delete, Insert, Merge, Put, Write, look_at, request_of, request_of_all
 from shared import log
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient, TableEntity
+
+    from cdr.edges.storage.onward import Onward
 
 PIECE = 30_000
 """Characters in one property; the service takes 32 Ki."""
@@ -35,42 +37,13 @@ NAMES_IN_A_QUERY = 12
 
 SHORT_NAME = 100
 
+NOT_FOUND, CONFLICT, CHANGED = 404, 409, 412
+
+REFUSALS = {(Insert, CONFLICT), (Merge, NOT_FOUND)}
+
 Result = TypeVar("Result")
 
 _FORBIDDEN = re.compile(r"[/\\#?%!\x00-\x1f\x7f-\x9f]")
-
-
-@dataclass(frozen=True, slots=True)
-class Insert:
-    """A new entity; refused where there is one."""
-
-    entity: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """Some properties of an entity; refused where it has not the version any more, or is gone."""
-
-    entity: Mapping[str, Any]
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """Some properties of an entity, or a new one, whatever is there."""
-
-    entity: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """Away with an entity; refused where it has not the version any more (None: any one), or is gone."""
-
-    entity: Mapping[str, Any]
-    version: str | None
-
-
-Write = Insert | Merge | Put | Delete
 
 
 class Table:
@@ -95,37 +68,31 @@ class Table:
 
     def insert(self, entity: Mapping[str, Any]) -> str | None:
         """:returns: the version; None where there is such an entity already"""
-        from azure.core.exceptions import ResourceExistsError
-
-        def create(table: TableClient) -> str | None:
-            with suppress(ResourceExistsError):
-                return str(table.create_entity(dict(entity), response_preference="return-no-content")["etag"])
-            return None
-
-        return self._do(create)
+        return self._write_one(Insert(entity))
 
     def merge(self, fields: Mapping[str, Any], version: str) -> str | None:
         """Change some properties of an entity.
 
         :returns: the new version; None where somebody else has changed the entity since, or removed it
         """
-        from azure.core import MatchConditions
-        from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
-        from azure.data.tables import UpdateMode
+        return self._write_one(Merge(fields, version))
 
-        def update(table: TableClient) -> str | None:
-            unchanged = MatchConditions.IfNotModified
+    def _write_one(self, write: Insert | Merge | Put) -> str | None:
+        from azure.core.exceptions import HttpResponseError
+
+        def ask(table: TableClient) -> str | None:
             try:
-                done = table.update_entity(dict(fields), UpdateMode.MERGE, etag=version, match_condition=unchanged)
-                return str(done["etag"])
-            except ResourceNotFoundError as exc:
+                return self._opened[1].write(request_of(write, self._url(table)), _always(table))
+            except HttpResponseError as exc:
                 if _is_table_gone(exc):
                     raise
-                return None
-            except ResourceModifiedError:
-                return self._version_of_own(fields)
+                if isinstance(write, Merge) and exc.status_code == CHANGED:
+                    return self._version_of_own(write.entity)
+                if (type(write), exc.status_code) in REFUSALS:
+                    return None
+                raise
 
-        return self._do(update)
+        return self._do(ask)
 
     def _version_of_own(self, fields: Mapping[str, Any]) -> str | None:
         """Perhaps it was this very write that changed the entity, and its first answer was lost."""
@@ -135,7 +102,7 @@ class Table:
 
     def put(self, entity: Mapping[str, Any]) -> None:
         """Insert it, or change these properties of it, whatever else happened to it."""
-        self._do(lambda table: table.upsert_entity(dict(entity)))
+        self._write_one(Put(entity))
 
     def query(self, wanted: str, select: Sequence[str] | None = None, page: int | None = None) -> Iterator[TableEntity]:
         """Page by page, as it is iterated; a page is as large as the service likes, or as is said."""
@@ -151,19 +118,11 @@ class Table:
     def write(self, writes: Sequence[Write]) -> Sequence[str] | None:
         """All of them, of different entities in one partition, or none. At most ONE_TRANSACTION.
 
-        :returns: the versions, in their order (of what was put alone: an empty text); None where one is refused
+        :returns: the versions, in their order (of what was removed: an empty text); None where one is refused
         """
         if len(writes) > 1 or isinstance(writes[0], Delete):
-            return self._transact([_operation(write) for write in writes])
-        (write,) = writes
-        match write:
-            case Insert(entity):
-                version = self.insert(entity)
-            case Merge(entity):
-                version = self.merge(entity, write.version)
-            case Put(entity):
-                self.put(entity)
-                version = ""
+            return self._transact(writes)
+        version = self._write_one(writes[0])
         return None if version is None else (version,)
 
     def named(self, partition: str, rows: Collection[str], select: Sequence[str]) -> Mapping[str, TableEntity]:
@@ -179,24 +138,29 @@ class Table:
         for start in range(0, len(ordered), at_once):
             some = ordered[start : start + at_once]
             if len(some) == 1:
-                entity = self.read(partition, some[0])
+                entity = self._read_if_there(partition, some[0])
                 found |= {some[0]: entity} if entity is not None else {}
             else:
                 found |= {entity["RowKey"]: entity for entity in self.query(_naming(partition, some), select)}
         return found
 
-    def _transact(self, operations: Sequence[tuple[Any, ...]]) -> Sequence[str] | None:
-        from azure.data.tables import TableTransactionError
+    def _read_if_there(self, partition: str, row: str) -> TableEntity | None:
+        """Where mostly there is none: what the SDK makes of an answer that says so costs more than to ask."""
 
+        def look(table: TableClient) -> bool:
+            return self._opened[1].is_there(look_at(partition, row, self._url(table)), _always(table))
+
+        return self.read(partition, row) if self._do(look) else None
+
+    def _transact(self, writes: Sequence[Write]) -> Sequence[str] | None:
         def submit(table: TableClient) -> Sequence[str] | None:
-            try:
-                return [str(done.get("etag", "")) for done in table.submit_transaction(operations)]
-            except TableTransactionError as exc:
-                if _is_table_gone(exc):
-                    raise
-                return None
+            asked = request_of_all(writes, self._url(table), f"{table.url}/$batch", _always(table))
+            return self._opened[1].transact(asked, _always(table))
 
         return self._do(submit)
+
+    def _url(self, table: TableClient) -> str:
+        return f"{table.url}/{self.name}"
 
     def _do(self, act: Callable[[TableClient], Result]) -> Result:
         from azure.core.exceptions import HttpResponseError
@@ -212,11 +176,18 @@ class Table:
                 log.event("storage.made_anew", level=logging.ERROR, what=f"table {self.name}")
                 return act(self._client)
 
-    @cached_property
+    @property
     def _client(self) -> TableClient:
-        client = self._account.table_client(self.name)
+        return self._opened[0]
+
+    @cached_property
+    def _opened(self) -> tuple[TableClient, Onward]:
+        from cdr.edges.storage.onward import Onward
+
+        onward = Onward(self._account.transport)
+        client = self._account.table_client(self.name, onward)
         self._make(client)
-        return client
+        return client, onward
 
     @staticmethod
     def _make(client: TableClient) -> None:
@@ -226,20 +197,9 @@ class Table:
             client.create_table()
 
 
-def _operation(write: Write) -> tuple[Any, ...]:
-    from azure.core import MatchConditions
-
-    match write:
-        case Insert(entity):
-            return "create", dict(entity)
-        case Merge(entity, version):
-            return "update", dict(entity), {"etag": version, "match_condition": MatchConditions.IfNotModified}
-        case Put(entity):
-            return "upsert", dict(entity)
-        case Delete(entity, None):
-            return "delete", dict(entity)
-        case Delete(entity, version):
-            return "delete", dict(entity), {"etag": version, "match_condition": MatchConditions.IfNotModified}
+def _always(table: TableClient) -> Mapping[str, str]:
+    """Headers of every request."""
+    return {"x-ms-version": table.api_version, "DataServiceVersion": "3.0"}
 
 
 def version_of(entity: TableEntity) -> str:

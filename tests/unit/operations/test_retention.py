@@ -66,9 +66,12 @@ def test_the_time_budget_leaves_the_rest_for_the_next_day(clock: HandMovedClock)
     assert [clean(ledger, clock), clean(ledger, clock)] == [2 * REMOVED_AT_ONCE, 50]
 
 
-def test_what_was_removed_before_a_failure_stays_removed(ledger: InMemoryLedger, clock: HandMovedClock) -> None:
+def test_what_was_removed_before_a_failure_stays_removed_and_the_failure_is_told(
+    ledger: InMemoryLedger, clock: HandMovedClock, events: Events
+) -> None:
     settle(ledger, State.SUBMITTED, KEEP + SECOND, calls=REMOVED_AT_ONCE + 50)
     ledger.fail_at(2, StorageUnavailable("503"))
     with pytest.raises(StorageUnavailable):
         clean(ledger, clock)
+    assert events.only("storage.failed")["reason"] == "503"
     assert clean(ledger, clock) == 50

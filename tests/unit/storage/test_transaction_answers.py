@@ -6,7 +6,7 @@ import pytest
 from azure.core.rest import HttpRequest
 from urllib3 import HTTPHeaderDict
 
-from cdr.edges.storage.answer import StorageAnswer
+from cdr.edges.storage.answer import StorageAnswer, answers_in, code_in
 
 MIXED = "multipart/mixed; boundary=batchresponse_1"
 DONE = 'HTTP/1.1 204 No Content\nContent-ID: {}\nETag: W/"{}"\nDataServiceVersion: 1.0;\n\n'
@@ -23,6 +23,10 @@ def answer(text: str, content_type: str = MIXED) -> StorageAnswer:
     )
 
 
+def parts(whole: StorageAnswer) -> list[StorageAnswer]:
+    return [StorageAnswer(whole.request, *part) for part in answers_in(whole.content, whole.content_type or "")]
+
+
 def transaction(*answers: str) -> StorageAnswer:
     head = "Content-Type: application/http\nContent-Transfer-Encoding: binary\n\n"
     parts = "".join(f"--changesetresponse_2\n{head}{each}\n" for each in answers)
@@ -31,14 +35,14 @@ def transaction(*answers: str) -> StorageAnswer:
 
 
 def test_each_operation_has_its_answer_in_order() -> None:
-    done = transaction(*(DONE.format(n, f"v{n}") for n in range(3))).parts()
+    done = parts(transaction(*(DONE.format(n, f"v{n}") for n in range(3))))
     assert [(each.status_code, each.reason, each.headers["etag"], each.text()) for each in done] == [
         (204, "No Content", f'W/"v{n}"', "") for n in range(3)
     ]
 
 
 def test_what_is_refused_has_one_answer_with_its_reason() -> None:
-    (refused,) = transaction(REFUSED).parts()
+    (refused,) = parts(transaction(REFUSED))
     assert (refused.status_code, refused.reason, refused.content_type) == (
         409,
         "Conflict",
@@ -50,4 +54,18 @@ def test_what_is_refused_has_one_answer_with_its_reason() -> None:
 @pytest.mark.parametrize("content_type", ["application/json", "multipart/mixed", ""])
 def test_another_answer_is_none_to_a_transaction(content_type: str) -> None:
     with pytest.raises(ValueError, match="is no multipart message"):
-        answer("{}", content_type).parts()
+        parts(answer("{}", content_type))
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('{"odata.error":{"code":"TableNotFound","message":{"lang":"en-US","value":"The table"}}}', "TableNotFound"),
+        ('<?xml version="1.0"?><m:error xmlns:m="x"><m:code>ServerBusy</m:code></m:error>', "ServerBusy"),
+        ("<Error><Code>AuthenticationFailed</Code></Error>", "AuthenticationFailed"),
+        ("<html>Bad Gateway</html>", ""),
+        ("", ""),
+    ],
+)
+def test_an_answer_says_what_is_wrong_in_a_word(text: str, code: str) -> None:
+    assert code_in(answer(text)) == code
