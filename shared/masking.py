@@ -34,7 +34,7 @@ _MONTH, _DAY = r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
 _MONTH_NAME = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
 _CODE = r"(?:[1-9][0-9]{3,4}|0[0-278]0[0-9]{2}|0)"
 """Of an engine or of SQL, which has a few that begin with a zero: 01000, 08001."""
-_STATE = r"(?:0[0-278]0|[2-5][0-9]{2})[0-9]{2}"
+_STATE = r"(?:0[0-278]0|2[1-8][0-9]|3[489][0-9]|4[024][0-9]|5[34578][0-9])[0-9]{2}"
 _ID_OF = r"(?:[Rr]ow|[Rr]ecord|[Cc]all|[Hh]istory|[Ss]egment|[Mm]essage|[Pp]rocess|[Ss]ession)[ _-]"
 
 _WITH_LETTERS = re.compile(
@@ -42,7 +42,7 @@ _WITH_LETTERS = re.compile(
     (?<![0-9A-Za-z%]) (?:
         [0-9A-Fa-f]{{8}} (?:-[0-9A-Fa-f]{{4}}){{3}} - [0-9A-Fa-f]{{12}}
       | 0[xX] [0-9A-Fa-f]{{1,16}}
-      | [A-Z]{{2}} [0-9]{{3}} | [0-9]{{2}} [A-SU-Z] [0-9]{{2}} | KB [0-9]{{6,7}}
+      | [A-Z]{{2}} [0-9]{{3}} | [0-9]{{2}} [A-SU-Z] [0-9]{{2}} | (?:KB|AADSTS) [0-9]{{5,7}}
       | (?=[0-9]*[A-Fa-f]) (?:0000|(?![0-9A-Fa-f]*[0-9]{{6}})) [0-9A-Fa-f]{{4,15}} (?<=[0-9A-Fa-f]{{8}})
       | (?=(?:[0-9]*[A-Fa-f]){{3}}) (?![0-9A-Fa-f]*[0-9]{{10}}) [0-9A-Fa-f]{{16,64}}
       | (?<!:) (?=[0-9A-Fa-f:]*(?:[A-Fa-f]|::)) (?:[0-9A-Fa-f]{{0,4}}:){{2,7}} [0-9A-Fa-f]{{0,4}} (?!:)
@@ -51,7 +51,8 @@ _WITH_LETTERS = re.compile(
             [ ]? [=:\#]? [ ]? [1-9][0-9]{{0,8}} (?![\W_]{{0,5}}[0-9])
       | (?:pid|PID) [ =:]{{1,2}} [1-9][0-9]{{0,6}} (?![\W_]{{0,5}}[0-9])
       | (?:[Ee]rrors?|[Cc]odes?|SQLSTATE) [ ] {_CODE} (?:,?[ ](?:{_CODE}|[1-9][0-9]{{2}})){{0,4}} (?![\W_]{{0,5}}[0-9])
-      | (?P<state>{_STATE}) ', [ ]? '\[ (?P=state) \]
+      | (?P<state>{_STATE}) ', [ ]? ['"]\[ (?P=state) \]
+      | (?<![0-9)\]]) (?<![0-9)\]][ ]) \[ {_STATE} \] (?=[ ]?\[?[A-Za-z])
       | (?i:hosts?|hostname|servers?|address|addr|ip|peer|gateway|proxy|endpoint) (?:[ ](?:at|on|is))? [ ]?[:=]?[ ]?
             ["'(\[]? {_IPV4} (?:[:,][0-9]{{1,5}})? (?!\.?[0-9])
       | (?:MAC|mac|HWaddr|ether) (?:[ ]address)? [ ]?[:=]?[ ]? [0-9]{{2}} (?:[:-][0-9]{{2}}){{5}} (?![:-]?[0-9])
@@ -62,11 +63,12 @@ _WITH_LETTERS = re.compile(
       | {_MONTH_NAME}\.? [ ]{{1,2}} {_DAY},? [ ] (?:19|20)[0-9]{{2}}
     ) (?![0-9A-Za-z])
   | (?: ^ | (?<=[(\[]) | (?<=(?:code|rror|SULT)[ =:]) ) -214 (?:7[0-4]|6[2-9]) [0-9]{{5}} (?![0-9])
+  | (?<=failed[ ]\(') {_IPV4} ',[ ] [1-9][0-9]{{1,4}} (?=\))
   | (?: (?<=://) | (?<=[A-Za-z'"]@) | (?<=[A-Za-z'"]@['"]) ) {_IPV4} (?!\.?[0-9])
     """,
     re.VERBOSE,
 )
-"""The last but one is what Windows calls a result, such as -2147467259."""
+"""What begins with -214 is what Windows calls a result, such as -2147467259."""
 
 _MOMENT = re.compile(
     rf"""
