@@ -11,7 +11,7 @@ MAX_EXTENSION = 20
 _BLANK = "".join(map(chr, range(1, 0x21)))
 """What the Call Logger takes for blank; Python has another idea of it."""
 
-_EXTENSION = re.compile(r"ext(?:ension)?(?:\.\s*|\s+|:\s*)([0-9]{1,20})", re.IGNORECASE)
+_EXTENSION = re.compile(r"(?:ext(?:n|ension)?\s*[.:-]?\s*|x(?=[0-9]{1,7}$))([0-9]{1,20})", re.IGNORECASE)
 
 
 def without_blanks(text: str) -> str:
