@@ -21,6 +21,7 @@ PipelineError
             ApiFailed        the API itself answered that it failed at this call, and perhaps only at this one
         SubmissionUnknown    sent, but no answer: the claim is kept until its lease ends, because the API may still be
                              inserting, and two submissions of one call at the same moment can both get in
+            TakenElsewhere   the same, by somebody who took it and is not the Call Logger: perhaps a wrong address
         NoTimeLeft           not sent, because it might outlast the claim
         PartHeld             a worker has what turned out to be a part of this call: wait for him
         PhoneBookUnread      whose extension it is may stand in the phone system, which has never told so far
@@ -137,6 +138,10 @@ class ApiUnreachable(ApiUnavailable):
 
 class SubmissionUnknown(TransientError):
     """The call was sent and no answer came: it may be in, or still on its way in."""
+
+
+class TakenElsewhere(SubmissionUnknown):
+    """What answers is not the Call Logger, and took the call: perhaps it passes it on, perhaps the address is wrong."""
 
 
 class NoTimeLeft(TransientError):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from cdr.calls import numbers, times
 from cdr.calls.call import (
@@ -185,20 +185,6 @@ def end_time(record: CallRecord, zone: str) -> datetime:
     if ended_at is None:
         raise InvalidRow("ended_at", "is before started_at")
     return ended_at
-
-
-def body_of(call: Call) -> dict[str, Any]:
-    """The JSON body of ``POST /calls/from-pbx``."""
-    return {
-        "phoneNumber": call.phone_number,
-        "callDuration": call.duration_s,
-        "callOwnerExtension": call.extension,
-        "callOwnerEmail": call.email,
-        "callDirection": call.direction.value,
-        "callGroupId": call.call_group_id,
-        "timestamp": f"{call.ended_at.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z",
-        "pbxCallId": call.pbx_call_id,
-    }
 
 
 def _email(extension: str, rules: CallRules) -> str | None:

@@ -90,11 +90,9 @@ class Attempt:
             raise ApiUnavailable(f"the API is known to be down: {breaker.last_failure}")
         try:
             accepted = worker.api.submit(call, give_up_at=give_up_at, patient=not is_probe, visit=self.visit)
-        except (ApiFailed, SubmissionUnknown) as exc:
+        except (ApiFailed, ApiDenied, SubmissionUnknown) as exc:
+            # A door before the API may refuse what one call says: only several calls tell of refused credentials.
             breaker.failed_at(self.job.key, now(), str(exc))
-            raise
-        except ApiDenied as exc:
-            breaker.failed(now(), str(exc))
             raise
         except ApiUnavailable as exc:
             breaker.failed(now(), str(exc), wait=exc.retry_after)

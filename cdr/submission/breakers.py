@@ -16,10 +16,11 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 class ApiBreaker:
     """Remembers that the API is down, so that not every message has to find out by waiting for its time-outs.
 
-    It is down when it was not reached, refuses us, or failed at ``strangers`` different calls in a row: one call that
+    It is down when it was not reached, or failed at or refused ``strangers`` different calls in a row: one call that
     always fails says nothing about the others. While it is down one message every ``probe_every`` may try; the first
     that succeeds opens the way for all. A failure that nobody has seen again for ``forget_after`` says nothing more,
-    be it of the API or at one call. However long the API asks not to be asked, after ``longest_wait`` it is.
+    be it of the API or at one call. For as long as the API asks not to be asked, it is not, whatever comes of what was
+    on its way by then; but after ``longest_wait`` it is.
     """
 
     probe_every: timedelta = timedelta(seconds=5)
@@ -29,6 +30,7 @@ class ApiBreaker:
     _lock: Lock = field(default_factory=Lock, repr=False)
     _next_probe: datetime = LONG_AGO
     _forget_at: datetime = LONG_AGO
+    _asked_for: datetime = LONG_AGO
     _suspects: dict[CallKey, datetime] = field(default_factory=dict)
     _last_failure: str = ""
 
@@ -47,12 +49,14 @@ class ApiBreaker:
             return self._is_down(now)
 
     def failed(self, now: datetime, why: str, *, wait: timedelta | None = None) -> None:
-        """The API was not reached, or will have nothing of us; ``wait`` is how long it asked not to be asked."""
+        """The API was not reached, or is busy; ``wait`` is how long it asked not to be asked."""
+        asked = min(wait or timedelta(), self.longest_wait)
         with self._lock:
-            self._fail(now, why, min(max(self.probe_every, wait or timedelta()), self.longest_wait))
+            self._asked_for = max(self._asked_for, now + asked)
+            self._fail(now, why, max(self.probe_every, asked))
 
     def failed_at(self, call: CallKey, now: datetime, why: str) -> None:
-        """The API failed at one call, or never answered: which of the two is at fault, others will tell."""
+        """The API failed at one call, refused it, or never answered: which of the two is at fault, others will tell."""
         with self._lock:
             self._suspects = {c: at for c, at in self._suspects.items() if now - at < self.forget_after} | {call: now}
             if len(self._suspects) >= self.strangers:
@@ -60,7 +64,7 @@ class ApiBreaker:
 
     def succeeded(self) -> None:
         with self._lock:
-            self._next_probe = self._forget_at = LONG_AGO
+            self._next_probe, self._forget_at = self._asked_for, LONG_AGO
             self._suspects.clear()
 
     @property

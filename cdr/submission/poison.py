@@ -54,17 +54,34 @@ def _keep(letter: Letter, keeper: PoisonKeeper) -> bool:
         if keeper.rules is None:
             return False
         jobs = [job_of(record, keeper.rules) for record in letter.records]
-        kept = [_keep_call(job, keeper) for job in jobs]  # each, also after one that a worker has in hand
+        kept = [_keep_call_or_say_why(job, keeper) for job in jobs]  # each, also after one that cannot be kept now
         return all(kept)
-    except StorageUnavailable as exc:
-        log.event("storage.failed", level=logging.ERROR, reason=str(exc))
+    except Exception as exc:  # noqa: BLE001 - what escaped would come back without end, and then be forgotten
+        _say(exc)
         return False
+
+
+def _say(exc: Exception) -> None:
+    if isinstance(exc, StorageUnavailable):
+        log.event("storage.failed", level=logging.ERROR, reason=str(exc))
+    else:
+        log.event("poison.failed", level=logging.ERROR, error=type(exc).__name__, reason=log.mask_numbers(str(exc)))
 
 
 def _keep_unreadable(letter: Unreadable, keeper: PoisonKeeper) -> None:
     settlement = Settlement(State.REJECTED, Reason.GAVE_UP, f"given up after too many deliveries; {letter.problem}")
     keeper.ledger.record(letter.key, letter, settlement, keeper.clock.now())
     log.event("poison.kept", level=logging.ERROR, call=letter.key.name, detail=log.mask_numbers(settlement.detail))
+
+
+def _keep_call_or_say_why(job: Job, keeper: PoisonKeeper) -> bool:
+    try:
+        return _keep_call(job, keeper)
+    except StorageUnavailable:
+        raise  # the others would only wait for it as long
+    except Exception as exc:  # noqa: BLE001 - a defect that one call meets is none of the others'
+        _say(exc)
+        return False
 
 
 def _keep_call(job: Job, keeper: PoisonKeeper) -> bool:
@@ -85,8 +102,8 @@ def _keep_call(job: Job, keeper: PoisonKeeper) -> bool:
 def _put_back(letter: Letter, keeper: PoisonKeeper) -> bool:
     try:
         keeper.poison_queue.send_later(letter, RETURN_DELAY)
-    except StorageUnavailable as exc:
-        log.event("storage.failed", level=logging.ERROR, reason=str(exc))
+    except Exception as exc:  # noqa: BLE001 - the message must stay in hand
+        _say(exc)
         return False
     why = "the ledger or the configuration is not usable, or a worker has the call"
     log.event("poison.returned", level=logging.WARNING, reason=why)

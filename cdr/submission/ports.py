@@ -16,18 +16,15 @@ from cdr.submission.directory import KeptPhoneBook, PhoneBook
 class Claim:
     """The right to submit one call; ``version`` is what the ledger compares.
 
-    ``record_id`` is the row that it is claimed for. ``attempts`` counts this one too; ``last_error`` is what an attempt
-    before it failed of. ``unanswered_at`` is when the claim before was made (aware, UTC), if that one ended without a
-    word: then the call may have been sent. ``counted`` and ``settled_before`` are what the ledger has to know of the
-    call's record as it was before, to count it once.
+    ``record_id`` is the row that it is claimed for. ``attempts`` counts this one too. ``unanswered_at`` is when the
+    claim before was made (aware, UTC), if that one ended without a word: then the call may have been sent. ``counted``
+    and ``settled_before`` are what the ledger has to know of the call's record as it was before, to count it once.
     """
 
     key: CallKey
     record_id: str
     version: str
-    until: datetime
     attempts: int
-    last_error: str | None = None
     unanswered_at: datetime | None = None
     counted: str = ""
     settled_before: datetime | None = None

@@ -10,7 +10,7 @@ from cdr.calls.call import Job, Reason, Settlement, State
 from cdr.calls.message import Unreadable
 from cdr.submission.ports import Claim, Held, Visit
 from shared import log
-from shared.errors import ApiDenied, PipelineError, SubmissionUnknown, TooManyRejections
+from shared.errors import ApiDenied, PipelineError, SubmissionUnknown, TakenElsewhere, TooManyRejections
 
 Fields = dict[str, str | int | None]
 """Fields of a log line."""
@@ -101,7 +101,7 @@ def sent_apart(job: Job, now: datetime, tries: int, delay: timedelta) -> None:
 
 def put_back(job: Job, hindrance: PipelineError | Held, effort: Effort, tries: int, delay: timedelta) -> None:
     why = hindrance.why if isinstance(hindrance, Held) else str(hindrance)
-    if isinstance(hindrance, ApiDenied):
+    if isinstance(hindrance, ApiDenied | TakenElsewhere):
         log.event("api.denied", level=logging.ERROR, reason=_masked(why))
     if isinstance(hindrance, TooManyRejections):
         log.event("rejections.stopped", level=logging.ERROR, reason=_masked(why))

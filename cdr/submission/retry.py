@@ -7,7 +7,15 @@ from datetime import datetime, timedelta
 
 from cdr.calls.message import Message
 from cdr.submission.ports import Held
-from shared.errors import ApiFailed, ApiUnavailable, NoTimeLeft, PipelineError, StorageUnavailable, SubmissionUnknown
+from shared.errors import (
+    ApiDenied,
+    ApiFailed,
+    ApiUnavailable,
+    NoTimeLeft,
+    PipelineError,
+    StorageUnavailable,
+    SubmissionUnknown,
+)
 
 Hindrance = PipelineError | Held
 """Why a call could not be settled now."""
@@ -52,7 +60,7 @@ def delay_after(
     """
     if isinstance(hindrance, NoTimeLeft) and is_rest:
         return timedelta()
-    may_be_the_call = alone and isinstance(hindrance, ApiFailed | SubmissionUnknown)
+    may_be_the_call = alone and isinstance(hindrance, ApiFailed | ApiDenied | SubmissionUnknown)
     longest = patience.longest_delay_alone if may_be_the_call else patience.longest_delay
     return max(_delay(message.tries, longest, drawn, patience), _before_that_in_vain(hindrance, now, patience))
 

@@ -57,7 +57,12 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
     elif endpoint.path == "status":
         content |= {"text/html": {"schema": TEXT}}
     found = {"200": {"description": "done", "content": content}}
-    refusals = {400: "the request is not one that is taken, and why", 503: "it may work later", **endpoint.refusals}
+    refusals = {
+        400: "the request is not one that is taken, and why",
+        500: "a defect of the app",
+        503: "it may work later",
+        **endpoint.refusals,
+    }
     if endpoint.method == "POST":
         refusals[403] = "a page of another site asked"
     for status, says in sorted(refusals.items()):

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from cdr.calls.body import body_of
 from cdr.calls.message import Letter, Message
-from cdr.calls.rules import body_of
 from cdr.intake.poll import PollOutcome
 from cdr.intake.poll_history import PollReport
 from cdr.operations.find_call import FoundCalls

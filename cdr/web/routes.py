@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from secrets import token_urlsafe
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cdr.calls.call import Reason
@@ -33,6 +36,7 @@ from cdr.web.present import (
     until_json,
 )
 from cdr.web.requests import BadRequest, answer, check_request, refusal, wants_html
+from shared import log
 from shared.config.phone_system import start_in, start_moment
 from shared.errors import DaysForgotten, InvalidConfig, LeaseHeld, NoSuchCalls, NoSuchStart, PipelineError
 
@@ -223,7 +227,7 @@ def trigger_reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpRespo
 def _answered(
     request: func.HttpRequest, endpoint: Endpoint, act: Callable[[Parameters], func.HttpResponse]
 ) -> func.HttpResponse:
-    """What every function has in common: a reason for each refusal, and 503 for what may work later."""
+    """What every function has in common: a reason for each refusal, 503 for what may work later, 500 for a defect."""
     try:
         given = check_request(
             request, endpoint.method, endpoint.parameters, others_are_ignored=endpoint.others_are_ignored
@@ -233,6 +237,17 @@ def _answered(
         return refusal(exc, endpoint.method)
     except PipelineError as exc:
         return answer(*_failure(exc))
+    except Exception as exc:  # noqa: BLE001 - the host would answer with no word of it
+        # Not its text, which may hold anything: a number, an address with its signature.
+        error = type(exc).__name__
+        log.event("request.failed", level=logging.ERROR, path=endpoint.path, error=error, where=_where(exc))
+        return answer({"error": f"a defect of the app ({error}); its log has more"}, 500)
+
+
+def _where(exc: Exception) -> str:
+    """In the code: the last steps to it."""
+    steps = extract_tb(exc.__traceback__)[-5:]
+    return " > ".join(f"{Path(step.filename).name}:{step.lineno}" for step in steps)
 
 
 def _failure(exc: PipelineError) -> tuple[Mapping[str, Any], int]:

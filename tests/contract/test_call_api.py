@@ -17,7 +17,7 @@ import pytest
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
-from cdr.calls.rules import body_of
+from cdr.calls.body import body_of
 from cdr.edges.call_logger.auth import make_auth
 from cdr.edges.call_logger.calls import RestCallApi, wait_before_next
 from cdr.submission.ports import CallApi, Visit
@@ -33,6 +33,7 @@ from shared.errors import (
     ApiUnreachable,
     PipelineError,
     SubmissionUnknown,
+    TakenElsewhere,
 )
 from tests.fakes.call_api import InMemoryCallApi
 from tests.support.factories import make_call
@@ -174,8 +175,6 @@ def test_a_healthy_api_is_healthy(either: tuple[CallApi, CallLogger]) -> None:
     [
         (b'{"id": "abc"}', "abc"),
         (b'{"id": 17}', "17"),
-        (b"{}", None),
-        (b'{"id": {}}', None),
         (b'{"id": "a b\\n"}', None),
         (b'{"id": "' + b"x" * 65 + b'"}', None),
     ],
@@ -302,7 +301,12 @@ def test_an_api_that_comes_up_between_two_attempts_is_reached(connect: Connect, 
         (said(429, headers="Retry-After: 1\r\n"), ApiUnreachable),
         (said(409, b"error code: 1001"), ApiDenied),
         (said(400, b"<html>"), ApiDenied),
-        (said(200, b"{}"), ApiDenied),
+        (said(200, b"{}"), TakenElsewhere),
+        (said(202), TakenElsewhere),
+        (said(204), TakenElsewhere),
+        (said(201, b"{}"), TakenElsewhere),
+        (said(201, b"<html>welcome</html>"), TakenElsewhere),
+        (said(499), SubmissionUnknown),
         (said(401), ApiDenied),
         (said(400, b"{}"), ApiRejected),
     ],

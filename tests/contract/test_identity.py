@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,13 +19,13 @@ from shared.config.call_logger import EntraAuth
 from shared.errors import ApiDenied, ApiUnreachable, PipelineError
 from tests.support.factories import make_call
 from tests.systems import identity as identity_program
-from tests.systems.conversation import Server, answering
+from tests.systems.conversation import WITHOUT_END, Part, Server, answering, serving
 from tests.systems.identity import Identity
 from tests.systems.receiver import Answer
 
 AUDIENCE = "api://call-logger"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-CREATED = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+CREATED = b'HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"id": "7"}'
 
 
 @pytest.fixture
@@ -112,6 +113,23 @@ def test_a_refusal_is_for_a_person_to_mend_and_an_outage_is_not(
 ) -> None:
     identity.receiver.answer_with = lambda _: answer
     assert type(failure_of(call_logger)) is kind
+
+
+@pytest.mark.parametrize("play", WITHOUT_END.values(), ids=WITHOUT_END)
+def test_an_endpoint_whose_answer_never_ends_is_an_outage_within_two_looks(
+    identity: Identity, call_logger: Server, monkeypatch: pytest.MonkeyPatch, play: Part
+) -> None:
+    with serving(play) as endpoint:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", endpoint.url)
+        began = time.monotonic()
+        assert isinstance(failure_of(call_logger), ApiUnreachable)
+        assert time.monotonic() - began < 5
+        assert endpoint.connections == 2
+
+
+def test_an_endpoint_that_asks_to_be_left_alone_is_not_waited_for(identity: Identity, call_logger: Server) -> None:
+    identity.receiver.answer_with = lambda _: Answer(429, headers={"Retry-After": "3600"})
+    assert isinstance(failure_of(call_logger), ApiUnreachable)
 
 
 def test_an_endpoint_that_is_not_there_is_an_outage(identity: Identity, call_logger: Server, monkeypatch: Any) -> None:

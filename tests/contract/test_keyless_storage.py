@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,7 @@ import pytest
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.data.tables import AccountSasPermissions, ResourceTypes, generate_account_sas
 
-from cdr.edges.storage.account import HASTY, SETTING, StorageAccount
+from cdr.edges.storage.account import HASTY, SETTING, StorageAccount, StoragePatience
 from cdr.edges.storage.groups import TableGroupStore
 from cdr.edges.storage.queue import StorageCallQueue
 from cdr.edges.storage.table import Table
@@ -22,6 +23,7 @@ from tests.support.factories import make_message
 from tests.support.requirements import need
 from tests.systems import certificates
 from tests.systems import identity as identity_program
+from tests.systems.conversation import WITHOUT_END, Part, serving
 from tests.systems.identity import Identity
 
 AUDIENCE = "https://storage.azure.com"
@@ -105,6 +107,21 @@ def test_without_the_right_token_storage_is_unavailable_and_says_what_to_check(
     with pytest.raises(StorageUnavailable, match="check the app setting AzureWebJobsStorage and its rights") as caught:
         store.load()
     assert "Bearer" not in str(caught.value)
+
+
+@pytest.mark.parametrize("play", WITHOUT_END.values(), ids=WITHOUT_END)
+def test_an_identity_that_never_answers_ends_the_wait_for_storage_however_often_storage_is_tried(
+    monkeypatch: pytest.MonkeyPatch, play: Part
+) -> None:
+    monkeypatch.setenv("IDENTITY_HEADER", "x")
+    account = StorageAccount({f"{SETTING}__accountName": "calls"}, StoragePatience(token=timedelta(seconds=0.3)))
+    with serving(play) as endpoint:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", endpoint.url)
+        for use in (TableGroupStore(account, "calls").load, StorageCallQueue(account, "calls").depth):
+            began = time.monotonic()
+            with pytest.raises(StorageUnavailable, match="did not give one for storage"):
+                use()
+            assert time.monotonic() - began < 5
 
 
 def with_signature(storage: Azurite, *, until: datetime) -> StorageAccount:

@@ -24,11 +24,13 @@ from shared.errors import StorageUnavailable
 from tests.contract.ledgers import KEY, LEASE, NOW, REJECTED, SKIPPED, SUBMITTED, claimed, make_job
 from tests.support.events import Events
 from tests.support.factories import make_message
+from tests.systems import receiver as receiver_program
+from tests.systems.receiver import Answer
 from tests.systems.storage import NEVER_AGAIN, Fault, Line, Storage
 
 MINUTE = timedelta(minutes=1)
 HELD = PositionLease("me", 'W/"1"', None)
-CLAIM = Claim(KEY, "7", 'W/"1"', NOW, 1)
+CLAIM = Claim(KEY, "7", 'W/"1"', 1)
 
 NOTED = RejectedCall(KEY, "gave_up", "", NOW, None)
 
@@ -92,6 +94,25 @@ def test_storage_that_is_down_is_unavailable(operation: Operation) -> None:
     nowhere = "".join(f"{service}Endpoint=http://127.0.0.1:9/calls;" for service in ("Queue", "Table"))
     said = unavailable(operation, {SETTING: CONNECTION + nowhere})
     assert re.match("(queue|table) calls(Index)?: storage was not reached", said)
+
+
+FOREIGN_ANSWERS = {
+    "200, a page": Answer(200, "<html>welcome</html>", {"Content-Type": "text/html"}),
+    "200, a list": Answer(200, "[]", {"Content-Type": "application/json"}),
+    "200, numbers": Answer(200, '{"value": [3]}', {"Content-Type": "application/json"}),
+    "200, half XML": Answer(200, "<html", {"Content-Type": "application/xml"}),
+    "201, a page": Answer(201, "<html>made</html>", {"Content-Type": "text/html"}),
+    "302": Answer(302, "", {"Location": "/login"}),
+}
+
+
+@pytest.mark.parametrize("answer", FOREIGN_ANSWERS.values(), ids=FOREIGN_ANSWERS)
+@pytest.mark.parametrize("name", ["queue.depth", "ledger.claim", "ledger.settle several", "records.entries"])
+def test_whatever_something_else_answers_is_storage_that_is_unavailable(name: str, answer: Answer) -> None:
+    with receiver_program.start() as other:
+        other.usual = answer
+        ends = "".join(f"{service}Endpoint={other.url}/calls;" for service in ("Queue", "Table"))
+        unavailable(OPERATIONS[name], {SETTING: CONNECTION + ends})
 
 
 def test_a_key_that_storage_does_not_know_names_the_setting(operation: Operation, storage: Storage) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from cdr.calls.body import body_of
 from cdr.calls.call import Call
-from cdr.calls.rules import body_of
 from cdr.submission.ports import Accepted, Visit
 from local.call_logger.store import BackendError, CallExistsError, CallLogger, InvalidBodyError
 from shared.errors import ApiFailed, ApiRejected

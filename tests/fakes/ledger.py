@@ -111,7 +111,7 @@ class InMemoryLedger(Fake):
             known = {"first_claimed_at": found.first_claimed_at or now, "ended_at": key.ended_at}
             mine = replace(mine, owner=extension_of(job.record), **known)
             version = self._write(key, replace(mine, claimed_until=until, in_hand=True, claimed_at=now))
-            return Claim(key, row_id, version, until, attempts, found.last_error, found.unanswered_at)
+            return Claim(key, row_id, version, attempts, found.unanswered_at)
 
     def settle(self, ends: Sequence[tuple[Claim, Settlement]], now: datetime) -> None:
         for claim, settlement in ends:

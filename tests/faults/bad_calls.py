@@ -19,6 +19,7 @@ LONGEST_DELAY_S = 240
 a minute."""
 
 JSON = {"content-type": "application/json"}
+HTML = {"content-type": "text/html"}
 OWN_REPORT = {"timestamp": "2026-11-22T10:00:00.000Z", "error": "x", "path": "/api/calls/from-pbx"}
 
 ANSWERS: Mapping[str, tuple[Treatment, ...]] = {
@@ -27,7 +28,9 @@ ANSWERS: Mapping[str, tuple[Treatment, ...]] = {
         refuse(500, headers=JSON, body=json.dumps({**OWN_REPORT, "status": 500}).encode()),
     ),
     "always refused": (refuse(400, headers=JSON, body=json.dumps({**OWN_REPORT, "status": 400}).encode()),),
-    "always a gateway's 502": (refuse(502, headers={"content-type": "text/html"}, body=b"<h1>Bad Gateway</h1>"),),
+    "always 403": (refuse(403, headers=HTML, body=b"<h1>Request blocked</h1>"),),
+    "always 404": (refuse(404, headers=HTML, body=b"<h1>Not Found</h1>"), refuse(404, headers=JSON, body=b"{}")),
+    "always a gateway's 502": (refuse(502, headers=HTML, body=b"<h1>Bad Gateway</h1>"),),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -42,6 +42,22 @@ class Conversation:
                 if self.over.wait(pause_s):
                     return
                 self.say(text[n : n + 1])
+
+
+def stays_silent(conversation: Conversation) -> None:
+    """Takes the request, and says nothing until the test is over."""
+    conversation.read_request()
+    conversation.over.wait(30)
+
+
+def drips(conversation: Conversation) -> None:
+    """A byte at a time, none of which is long in coming, of an answer that never ends."""
+    conversation.read_request()
+    conversation.say(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
+    conversation.drip(b" ", 0.02)
+
+
+WITHOUT_END: Mapping[str, Part] = {"silent": stays_silent, "dripping": drips}
 
 
 @dataclass

@@ -1,24 +1,27 @@
 """What an answer to a submission means for the call. Pure, and total: whatever comes has one meaning.
 
-Certain is only what the Call Logger says itself: 201 with the entry, 409 with nothing, 400 with JSON, and 500 (the work
-was rolled back) with nothing or with JSON: its framework's report has ``timestamp``, ``status``, ``error``, ``path``.
+Certain is only what the Call Logger says itself: 201 with the entry and its id, 409 with nothing, 400 with JSON, and
+500 (the work was rolled back) with nothing or with JSON: its framework's report has ``timestamp``, ``status``,
+``error``, ``path``.
 All else was said by something in between, which does not know what the Call Logger did, or is doing still.
 
     never sent    NOT_IN: nobody has seen the call
     unanswered    MAYBE_IN: it may be in, or on its way in; also where an answer began and broke off
 
-    status        no body    own report  other JSON {}  anything else
-    201           ELSEWHERE  IN          IN             ELSEWHERE     a page that welcomes everybody is no entry
-    409           IN_BEFORE  ELSEWHERE   ELSEWHERE      ELSEWHERE     said by delivery networks of a lost origin
-    400 422       ELSEWHERE  REFUSED     REFUSED        ELSEWHERE     as HTML: TLS is spoken on that port, and the like
-    401 403       DENIED     DENIED      DENIED         DENIED        whoever says so, no call is to blame
-    429           BUSY       BUSY        BUSY           BUSY          turned away at a door before the Call Logger's
-    500           NOT_IN     NOT_IN      NOT_YET_IN     MAYBE_IN      gateways say 500 too, and a few say it in JSON
-    408 425       MAYBE_IN   MAYBE_IN    MAYBE_IN       MAYBE_IN      never its own; whose patience ended, not the work
-    501-999       MAYBE_IN   MAYBE_IN    MAYBE_IN       MAYBE_IN      the same
-    the rest      ELSEWHERE  ELSEWHERE   ELSEWHERE      ELSEWHERE     wrong path, method or host: redirections, 404, 200
+    status        no body    own report  with an id  other JSON {}  anything else
+    201           TAKEN      TAKEN       IN          TAKEN          TAKEN          a page is no entry
+    409           IN_BEFORE  ELSEWHERE   ELSEWHERE   ELSEWHERE      ELSEWHERE      delivery networks, of a lost origin
+    400 422       ELSEWHERE  REFUSED     REFUSED     REFUSED        ELSEWHERE      as HTML: TLS is spoken on that port
+    401 403       DENIED     DENIED      DENIED      DENIED         DENIED         whoever says so
+    429           BUSY       BUSY        BUSY        BUSY           BUSY           at a door before the Call Logger's
+    500           NOT_IN     NOT_IN      NOT_YET_IN  NOT_YET_IN     MAYBE_IN       gateways too, a few of them in JSON
+    408 425 499   MAYBE_IN   MAYBE_IN    MAYBE_IN    MAYBE_IN       MAYBE_IN       whose patience ended, not the work
+    501-999       MAYBE_IN   MAYBE_IN    MAYBE_IN    MAYBE_IN       MAYBE_IN       the same
+    200 202-299   TAKEN      TAKEN       TAKEN       TAKEN          TAKEN          it may be passed on later
+    the rest      ELSEWHERE  ELSEWHERE   ELSEWHERE   ELSEWHERE      ELSEWHERE      redirections, 404: path, method, host
 
-ELSEWHERE is a wrong address: it neither rejects a call nor settles it.
+ELSEWHERE is a wrong address: it neither rejects a call nor settles it. TAKEN is one too, or else somebody has taken the
+call and passes it on: it waits like what may be in, and is never counted as submitted.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from shared.errors import (
     ApiUnreachable,
     PipelineError,
     SubmissionUnknown,
+    TakenElsewhere,
 )
 
 OWN_REPORT = frozenset({"timestamp", "status", "error", "path"})
@@ -54,6 +58,8 @@ class Meaning(StrEnum):
     """Not in, and not to be sent again before the time that was asked for."""
     MAYBE_IN = "maybe in"
     """In, or on its way in: not to be sent again before the claim's lease has ended."""
+    TAKEN = "taken"
+    """By somebody who is not the Call Logger: the same, and a matter of the address."""
     REFUSED = "refused"
     """The Call Logger will never take this call."""
     DENIED = "denied"
@@ -66,7 +72,7 @@ def meaning_of(outcome: Answer | HttpFailure) -> Meaning:  # noqa: PLR0911 - a t
     said = object_in(outcome)
     match outcome.status:
         case 201:
-            return Meaning.ELSEWHERE if said is None else Meaning.IN
+            return Meaning.IN if _has_id(said) else Meaning.TAKEN
         case 409:
             return Meaning.ELSEWHERE if outcome.body else Meaning.IN_BEFORE
         case 400 | 422:
@@ -77,9 +83,16 @@ def meaning_of(outcome: Answer | HttpFailure) -> Meaning:  # noqa: PLR0911 - a t
             return Meaning.BUSY
         case 500 if not outcome.body or said is not None:
             return Meaning.NOT_IN if not outcome.body or _is_own_report(said) else Meaning.NOT_YET_IN
-        case 408 | 425:
+        case 408 | 425 | 499:
             return Meaning.MAYBE_IN
+        case status if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own numbers
+            return Meaning.TAKEN
     return Meaning.MAYBE_IN if outcome.status >= 500 else Meaning.ELSEWHERE  # noqa: PLR2004 - HTTP's own number
+
+
+def _has_id(said: Mapping[str, object] | None) -> bool:
+    found = said.get("id") if said is not None else None
+    return isinstance(found, str | int) and not isinstance(found, bool) and found != ""
 
 
 def _is_own_report(said: Mapping[str, object] | None) -> bool:
@@ -104,14 +117,23 @@ def error_of(outcome: Answer | HttpFailure, now: datetime) -> PipelineError:  # 
             return ApiFailed(said)
         case Meaning.MAYBE_IN:
             return SubmissionUnknown(f"{said}, or something before it did: it may be on its way in")
+        case Meaning.TAKEN:
+            return TakenElsewhere(f"{_wrong_address(outcome)}; it may be on its way in")
         case _:
-            return ApiDenied(f"{said}: check api.base_url (the Call Logger does not say so with {_kind_of(outcome)})")
+            return ApiDenied(_wrong_address(outcome))
 
 
 def error_of_harmless(outcome: Answer | HttpFailure, now: datetime) -> PipelineError:
     """The same of what may be asked for as often as one likes."""
     error = error_of(outcome, now)
+    if isinstance(error, TakenElsewhere) and isinstance(outcome, Answer):
+        return ApiDenied(_wrong_address(outcome))
     return ApiUnreachable(str(error)) if isinstance(error, SubmissionUnknown) else error
+
+
+def _wrong_address(answer: Answer) -> str:
+    kind = _kind_of(answer)
+    return f"the API answered {answer.status}: check api.base_url (the Call Logger does not say so with {kind})"
 
 
 def object_in(answer: Answer) -> Mapping[str, object] | None:

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
+from cdr.edges.entra import TOKEN_PATIENCE, make_credential
 from shared.config.call_logger import ApiKeyAuth, BearerAuth, EntraAuth, NoAuth
 from shared.errors import ApiDenied, ApiUnreachable, PipelineError
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from azure.core.pipeline import PipelineResponse
-
-TOKEN_PATIENCE = timedelta(seconds=5)
-"""For one look at who hands out tokens; there are two. Left to itself the library waits for minutes."""
 
 REFUSED = frozenset({400, 401, 403})
 """No such identity, or not for this audience. Another status of the platform's endpoint is an outage of its own."""
@@ -57,7 +55,7 @@ class _EntraToken(AuthBase):
 
     def __init__(self, scope: str, patience: timedelta) -> None:
         self._scope = scope
-        self._patience_s = patience.total_seconds()
+        self._patience = patience
         self._last_status: int | None = None
         """What the platform's endpoint last answered: the library's errors do not tell."""
 
@@ -74,18 +72,7 @@ class _EntraToken(AuthBase):
 
     @cached_property
     def _credential(self) -> TokenCredential:
-        """On the platform its identity and nothing else: what a developer may have does not hide why that failed."""
-        from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
-
-        client_id = os.environ.get("AZURE_CLIENT_ID") or None
-        options: dict[str, Any] = {
-            "connection_timeout": self._patience_s,
-            "read_timeout": self._patience_s,
-            "retry_total": 1,
-        }
-        if os.environ.get("IDENTITY_ENDPOINT"):
-            return ManagedIdentityCredential(client_id=client_id, raw_response_hook=self._note_status, **options)
-        return DefaultAzureCredential(managed_identity_client_id=client_id, **options)
+        return make_credential(os.environ.get("AZURE_CLIENT_ID") or None, self._patience, note=self._note_status)
 
     def _note_status(self, response: PipelineResponse[Any, Any]) -> None:
         self._last_status = response.http_response.status_code

@@ -5,15 +5,14 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_result
 
+from cdr.calls.body import CallBody, body_of
 from cdr.calls.call import Call
-from cdr.calls.rules import body_of
 from cdr.edges.call_logger.answers import Meaning, error_of, error_of_harmless, meaning_of, object_in
 from cdr.edges.http_client import Answer, HttpClient, HttpFailure
 from cdr.submission.ports import Accepted, Visit
@@ -80,7 +79,7 @@ class RestCallApi:
         if isinstance(outcome, HttpFailure) or outcome.status != 200 or object_in(outcome) is None:  # noqa: PLR2004 - OK
             raise error_of_harmless(outcome, self._clock.now()) from _cause(outcome)
 
-    def _post(self, body: Mapping[str, Any], give_up_at: datetime, visit: Visit) -> Answer | HttpFailure:
+    def _post(self, body: CallBody, give_up_at: datetime, visit: Visit) -> Answer | HttpFailure:
         """Frozen for a while, on whatever line of this process, it does not go out after ``give_up_at``: then somebody
         else may have the call."""
 

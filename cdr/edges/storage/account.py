@@ -6,18 +6,18 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from cdr.edges.entra import TOKEN_PATIENCE, make_credential
 from shared.clock import SystemClock
 from shared.config.variables import UNRESOLVED, is_unresolved
-from shared.errors import StorageUnavailable
+from shared.errors import PipelineError, StorageUnavailable
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
-    from azure.core.credentials import TokenCredential
+    from azure.core.credentials import AccessToken, TokenCredential
     from azure.core.pipeline.policies import HTTPPolicy
     from azure.core.pipeline.transport import HttpTransport
     from azure.core.rest import HttpRequest, HttpResponse
@@ -32,12 +32,14 @@ RETRIED = frozenset({"GET", "PUT", "DELETE", "POST", "PATCH"})
 @dataclass(frozen=True, slots=True)
 class StoragePatience:
     """With an account that does not do its work: how long for an answer, how often again, and the pause before that,
-    which doubles. The SDK's own patience is minutes; a claim's lease is not."""
+    which doubles. The SDK's own patience is minutes; a claim's lease is not. ``token`` is for each of two looks at who
+    hands out tokens, where there is no key."""
 
     connect_s: int = 5
     answer_s: int = 10
     retries: int = 3
     pause_s: int = 1
+    token: timedelta = TOKEN_PATIENCE
 
 
 USUAL = StoragePatience()
@@ -73,6 +75,7 @@ class StorageAccount:
         }
         self._client_id = environment.get(f"{SETTING}__clientId") or environment.get("AZURE_CLIENT_ID")
         beside = (name for name in environment if name.startswith((SETTING, "AZURE_CLIENT_ID")))
+        self._has_service_principal = bool(environment.get("AZURE_TENANT_ID"))
         self._unresolved = next((name for name in beside if is_unresolved(environment[name])), None)
 
     def queue_client(self, name: str) -> QueueClient:
@@ -164,9 +167,28 @@ class StorageAccount:
     @cached_property
     def _credential(self) -> TokenCredential:
         """One for all clients: it keeps its tokens."""
-        from azure.identity import DefaultAzureCredential
+        return _Tokens(
+            make_credential(self._client_id, self._patience.token, is_platforms_only=not self._has_service_principal)
+        )
 
-        return DefaultAzureCredential(managed_identity_client_id=self._client_id)
+
+class _Tokens:
+    """What a credential has, and errors that the SDK does not take for the storage account's, to try again."""
+
+    def __init__(self, credential: TokenCredential) -> None:
+        self._credential = credential
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        from azure.core.exceptions import AzureError, ClientAuthenticationError
+
+        try:
+            return self._credential.get_token(*scopes, **options)
+        except ClientAuthenticationError:
+            raise
+        except (AzureError, ValueError) as exc:  # ValueError: of an answer without a body the library makes JSON
+            raise StorageUnavailable(
+                f"who hands out Entra ID tokens did not give one for storage ({type(exc).__name__})"
+            ) from exc
 
 
 @contextmanager
@@ -179,7 +201,7 @@ def _described() -> Iterator[None]:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Within: every error of the SDK that is not caught becomes StorageUnavailable."""
+    """Within: every error that is not caught, and none of ours, becomes StorageUnavailable."""
     from azure.core.exceptions import AzureError, HttpResponseError
 
     try:
@@ -191,8 +213,15 @@ def translated(what: str) -> Iterator[None]:
     except AzureError as exc:
         # Not "from exc": its text holds the URL, and that the signature of a connection string with a SAS.
         raise StorageUnavailable(f"{what}: storage was not reached ({_short(exc)})") from None
+    except PipelineError:
+        raise
+    except Exception as exc:  # noqa: BLE001 - whatever the SDK raises
+        # An address at which something else answers: the SDK reads it as if it were storage's, and fails anyhow.
+        said = f"{type(exc).__name__}: {_short(exc)}"
+        raise StorageUnavailable(f"{what}: what answers is not storage, or not as it should ({said})") from None
 
 
 def _short(exc: BaseException) -> str:
-    without_url = re.sub(r"\s*with url: \S*", "", str(exc))
+    """Without any URL: the signature of a connection string with a SAS may stand in it."""
+    without_url = re.sub(r"\s*with url: \S*|\S*://\S*|\S*sig=\S*", "", str(exc))
     return re.sub(r"\s+", " ", without_url)[:200]

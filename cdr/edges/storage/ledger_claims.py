@@ -34,6 +34,7 @@ from cdr.edges.storage.ledger_entities import (
     settled_fields,
     settling,
 )
+from cdr.edges.storage.ledger_reading import sound
 from cdr.edges.storage.ledger_tally import LedgerTally, change, total
 from cdr.edges.storage.rejected_index import RejectedIndex, index_of
 from cdr.edges.storage.table import ONE_TRANSACTION, PIECE, Table, escape_key, in_pieces, version_of
@@ -158,10 +159,11 @@ class TableCallLedger:
 
     def _named(self, day: str, names: Sequence[str]) -> Mapping[str, Any]:
         by_row = {escape_key(name): name for name in names}
-        return {by_row[row]: found for row, found in self._table.named(day, by_row, JUDGED_BY).items()}
+        return {by_row[row]: sound(found) for row, found in self._table.named(day, by_row, JUDGED_BY).items()}
 
     def _read(self, key: CallKey) -> Any:
-        return self._table.read(*address(key).values())
+        found = self._table.read(*address(key).values())
+        return sound(found) if found is not None else None
 
     def _set_aside(self, key: CallKey, record_id: str | None, found: Found, now: datetime) -> None:
         """Another row's record of this call, if it says why that row is not logged, goes on under the row's own key."""
@@ -276,7 +278,7 @@ class TableCallLedger:
         raise self._kept_changing(key)
 
     def last_error(self, key: CallKey) -> str | None:
-        found = self._table.read(*address(key).values())
+        found = self._read(key)
         return found.get("last_error") if found is not None else None
 
 

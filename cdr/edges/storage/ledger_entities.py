@@ -12,6 +12,7 @@ from cdr.calls.call import CallKey, Job, Reason, Settlement, State
 from cdr.calls.fingerprint import facts, fingerprint
 from cdr.calls.message import Message
 from cdr.calls.rules import extension_of
+from cdr.edges.storage.ledger_reading import READ_BY
 from cdr.edges.storage.ledger_tally import Label, label_of, reason_in
 from cdr.edges.storage.table import escape_key, in_pieces, unescape_key, version_of
 from cdr.edges.storage.transaction import Insert, Merge, Write
@@ -21,25 +22,20 @@ from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held
 ROW_PIECES = 2
 MAX_DETAIL = 2_000
 JUDGED_BY = (
-    "PartitionKey",
-    "RowKey",
-    "state",
+    *READ_BY,
     "reason",
     "row_id",
-    "owner",
     "call",
     "attempts",
     "claimed_at",
     "claimed_until",
     "maybe_sent",
-    "last_error",
     "settled_at",
-    "counted",
 )
 """What a claim looks at."""
 
 Found = Mapping[str, Any]
-"""An entity of the ledger's, as the table yields it."""
+"""An entity of the ledger's, made sound."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +70,12 @@ class Wish:
         """What claims the call, whose record was found to be this (None: there is none)."""
         if found is None:
             return Insert(self.as_new)
-        return Merge({**self.fields, "attempts": _attempts(found) + 1}, version_of(found))
+        return Merge({**self.fields, "attempts": found["attempts"] + 1}, version_of(found))
 
     def answer_to(self, found: Any) -> ClaimAnswer | None:
         """What the record says by itself; None: it can be claimed."""
         if found.get("owner") == self.owner:  # our own write, whose first answer was lost
-            return self._granted(version_of(found), _attempts(found), found)
+            return self._granted(version_of(found), found["attempts"], found)
         return final_answer(found) or held_answer(found, self.now)
 
     def granted_over(self, found: Any, version: str) -> Claim:
@@ -87,11 +83,11 @@ class Wish:
         if found is None:
             return self.granted(version, 1)
         unanswered_at = found.get("claimed_at") if is_unanswered(found) else None
-        claim = self._granted(version, _attempts(found) + 1, found)
-        return replace(claim, last_error=found.get("last_error"), unanswered_at=unanswered_at)
+        claim = self._granted(version, found["attempts"] + 1, found)
+        return replace(claim, unanswered_at=unanswered_at)
 
     def granted(self, version: str, attempts: int) -> Claim:
-        return Claim(self.job.key, self.job.record.id, version, self.until, attempts)
+        return Claim(self.job.key, self.job.record.id, version, attempts)
 
     def _granted(self, version: str, attempts: int, found: Found) -> Claim:
         counted, settled_at = found.get("counted") or "", found.get("settled_at")
@@ -109,10 +105,6 @@ def settling(claim: Claim, settlement: Settlement, now: datetime) -> Write:
 def freeing(claim: Claim, error: str, now: datetime) -> Write:
     freed = {"owner": "", "claimed_until": now, "maybe_sent": claim.unanswered_at is not None}
     return Merge({**address(claim.key), **freed, "last_error": error[:MAX_DETAIL]}, claim.version)
-
-
-def _attempts(found: Mapping[str, Any]) -> int:
-    return int(found.get("attempts") or 0)
 
 
 def is_set_aside(found: Mapping[str, Any], record_id: str | None) -> bool:
@@ -144,7 +136,7 @@ def held_answer(found: Mapping[str, Any], now: datetime) -> Held | None:
 
 def is_held_by(claim: Claim, found: Found) -> bool:
     """Whether nobody has claimed the call since: each claim has its own number of attempts."""
-    return found["state"] == State.CLAIMED and found.get("attempts") == claim.attempts
+    return bool(found["state"] == State.CLAIMED and found["attempts"] == claim.attempts)
 
 
 def counted_as(found: Any) -> Label:

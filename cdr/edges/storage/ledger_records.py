@@ -15,6 +15,7 @@ from cdr.calls.message import Letter, letter_of
 from cdr.calls.rules import row_key
 from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.ledger_entities import ROW_PIECES, counted_as, rejected_call
+from cdr.edges.storage.ledger_reading import READ_BY, sound
 from cdr.edges.storage.ledger_sums import LedgerSums
 from cdr.edges.storage.ledger_taking_in import OldRecords
 from cdr.edges.storage.ledger_tally import LedgerTally, change, is_counter, total
@@ -33,8 +34,8 @@ from shared import log
 if TYPE_CHECKING:
     from azure.data.tables import TableEntity
 
-REMOVED = ["PartitionKey", "RowKey", "state", "reason", "detail", "settled_at", "extension", "counted"]
-ENTRY = ["PartitionKey", "RowKey", "row_id", "state", "reason", "call", "facts", "claimed_until"]
+REMOVED = [*READ_BY, "reason", "detail", "settled_at", "extension"]
+ENTRY = [*READ_BY, "row_id", "reason", "call", "facts", "claimed_until"]
 
 
 class TableLedgerRecords:
@@ -65,7 +66,7 @@ class TableLedgerRecords:
         return self._notes.named(CallKey(UNDATED, name).name)
 
     def still_rejected(self, call: RejectedCall) -> RejectedRecord | None:
-        found = self._table.read(call.key.day, escape_key(call.key.name))
+        found = self._read(call.key)
         if found is None or found["state"] == State.CLAIMED:
             return None
         if found["state"] != State.REJECTED or found["settled_at"] != call.settled_at:
@@ -75,7 +76,7 @@ class TableLedgerRecords:
         return RejectedRecord(rejected_call(found), _letter(found))
 
     def mark_replayed(self, key: CallKey, now: datetime) -> None:
-        found = self._table.read(key.day, escape_key(key.name))
+        found = self._read(key)
         # A worker may have claimed the call by now, and a write in between would cost it the claim.
         if found is not None and found["state"] == State.REJECTED:
             mark = {"PartitionKey": key.day, "RowKey": escape_key(key.name), "replayed_at": now}
@@ -85,11 +86,15 @@ class TableLedgerRecords:
         wanted = f"PartitionKey eq '{day}'" + (f" and state eq '{state}'" if state else "")
         for found in self._table.query(wanted, ENTRY):
             if not is_counter(found):
-                yield _entry(found)
+                yield _entry(sound(found))
 
     def entry(self, key: CallKey) -> LedgerEntry | None:
-        found = self._table.read(key.day, escape_key(key.name))
+        found = self._read(key)
         return _entry(found) if found is not None else None
+
+    def _read(self, key: CallKey) -> TableEntity | None:
+        found = self._table.read(key.day, escape_key(key.name))
+        return sound(found) if found is not None else None
 
     def named(self, day: str, name: str) -> Iterator[KeptCall]:
         # A row's own record has the call's name and a blank before what is its own; "!" is the next character.
@@ -106,7 +111,7 @@ class TableLedgerRecords:
         yield from self._kept(f"PartitionKey eq '{day}' and ({whose})")
 
     def _kept(self, wanted: str) -> Iterator[KeptCall]:
-        yield from (_kept(found) for found in self._table.query(wanted) if not is_counter(found))
+        yield from (_kept(sound(found)) for found in self._table.query(wanted) if not is_counter(found))
 
     def remove_settled(self, before: datetime, rejected_before: datetime, now: datetime) -> Iterator[int]:
         for day, batch in self._removable(before, rejected_before):
@@ -127,7 +132,7 @@ class TableLedgerRecords:
             # No call is settled before the day it ended on, so older days are enough, and cheap to find.
             days = f"(PartitionKey le '{moment:%Y-%m-%d}' or PartitionKey eq '{UNDATED}')"
             old = f"{days} and {states} and settled_at lt datetime'{moment:%Y-%m-%dT%H:%M:%SZ}'"
-            records = (entity for entity in self._table.query(old, REMOVED) if not is_counter(entity))
+            records = (sound(entity) for entity in self._table.query(old, REMOVED) if not is_counter(entity))
             for day, entities in groupby(records, key=itemgetter("PartitionKey")):
                 while batch := list(islice(entities, ONE_TRANSACTION - 1)):
                     yield day, batch
@@ -146,7 +151,7 @@ def _kept(found: Mapping[str, Any]) -> KeptCall:
         reason=found.get("reason") or "",
         detail=found.get("detail") or "",
         extension=found.get("owner_extension") or found.get("extension") or None,
-        attempts=found.get("attempts") or 0,
+        attempts=found["attempts"],
         first_claimed_at=found.get("first_claimed_at"),
         claimed_until=found.get("claimed_until") if found["state"] == State.CLAIMED else None,
         settled_at=found.get("settled_at"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cdr.calls.call import UNDATED, State
@@ -85,7 +85,7 @@ class LedgerSums:
         name, rows = day["RowKey"], self._rows(day["RowKey"])
         sums = total(counts_in(row.get("counts")) for row in rows)
         address = {"PartitionKey": DAYS, "RowKey": name}
-        is_over = not sums and now - day["counted_at"] >= QUIET_FOR
+        is_over = not sums and now - _counted_at(day) >= QUIET_FOR
         if is_over or len(rows) > MOST_ROWS:
             self._make_one(name, rows, now)
         if is_over:
@@ -104,12 +104,13 @@ class LedgerSums:
 
 def _is_summed(day: Day) -> bool:
     summed_at = day.get("summed_at")
-    return summed_at is not None and bool(summed_at - day["counted_at"] >= QUIET_FOR)
+    return isinstance(summed_at, datetime) and summed_at - _counted_at(day) >= QUIET_FOR
 
 
 def _counted_at(day: Day) -> datetime:
-    moment: datetime = day["counted_at"]
-    return moment
+    """What cannot be read is old."""
+    moment = day.get("counted_at")
+    return moment if isinstance(moment, datetime) else datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def _of_hour(counts: Counts, hour: datetime) -> tuple[int, int, int]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from cdr.calls.call import State
 from cdr.edges.storage.ledger_entities import counted_as, rejected_call
+from cdr.edges.storage.ledger_reading import READ_BY, sound
 from cdr.edges.storage.ledger_tally import LedgerTally, change, is_counter, label_of, total
 from cdr.edges.storage.rejected_index import RejectedIndex
 from cdr.edges.storage.table import ONE_TRANSACTION, Table, quoted, version_of
@@ -22,7 +23,7 @@ LOOK = {"PartitionKey": "state", "RowKey": "taken in"}
 AT_WORK_FOR = timedelta(minutes=15)
 """An earlier version may be, after its last poll."""
 
-FIELDS = ("PartitionKey", "RowKey", "state", "reason", "detail", "settled_at", "extension", "counted")
+FIELDS = (*READ_BY, "reason", "detail", "settled_at", "extension")
 
 
 class OldRecords:
@@ -37,19 +38,25 @@ class OldRecords:
     def are_taken_in(self) -> bool:
         look: Any = self._index.read(*LOOK.values())
         if look is not None:
-            return bool(look["is_done"])
-        first = next(self._ledger.query("PartitionKey ge ''", ["RowKey", "state", "counted"], page=1), None)
-        return first is None or is_counter(first) or first["state"] == State.CLAIMED or bool(first.get("counted"))
+            return bool(look.get("is_done"))
+        first = next(self._ledger.query("PartitionKey ge ''", READ_BY, page=1), None)
+        if first is None or is_counter(first):
+            return True
+        return sound(first)["state"] == State.CLAIMED or bool(counted_as(sound(first)))
 
     def take_in(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
         """:param older_at: when an earlier version was last seen at work; None: never
         :returns: whether all is taken in"""
         look: Any = self._index.read(*LOOK.values())
-        if look is not None and look["is_done"] and (older_at is None or look["began_at"] > older_at + AT_WORK_FOR):
+        began_at = look.get("began_at") if look is not None else None
+        is_done = look is not None and bool(look.get("is_done"))
+        if not isinstance(began_at, datetime):
+            look = None  # what cannot be read was never begun
+        elif is_done and (older_at is None or began_at > older_at + AT_WORK_FOR):
             return True
-        if look is None or look["is_done"]:
+        if look is None or is_done:
             look = {**LOOK, "began_at": now, "day": "", "row": "", "is_done": False}
-        for day, batch in self._batches(look["day"], look["row"]):
+        for day, batch in self._batches(str(look.get("day") or ""), str(look.get("row") or "")):
             self._take_in(day, batch, now)
             look = {**look, "day": day, "row": batch[-1]["RowKey"]}
             if not may_go_on():
@@ -63,12 +70,12 @@ class OldRecords:
         beyond = f"PartitionKey eq {quoted(day)} and RowKey gt {quoted(row)}", f"PartitionKey gt {quoted(day)}"
         for wanted in beyond:
             found: Any = self._ledger.query(wanted, FIELDS)
-            for each, entities in groupby(found, key=itemgetter("PartitionKey")):
+            for each, entities in groupby(map(sound, found), key=itemgetter("PartitionKey")):
                 while batch := list(islice(entities, ONE_TRANSACTION - 1)):
                     yield each, batch
 
     def _take_in(self, day: str, batch: Sequence[Any], now: datetime) -> None:
-        settled = [each for each in batch if not is_counter(each) and each["state"] != State.CLAIMED]
+        settled = [each for each in batch if not is_counter(each) and each["state"] not in (State.CLAIMED, "")]
         self._notes.note([rejected_call(each) for each in settled if each["state"] == State.REJECTED])
         uncounted = [(each, label) for each in settled if (label := _label(each)) != counted_as(each)]
         if uncounted and not self._count(day, uncounted, now):

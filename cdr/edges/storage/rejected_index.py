@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from cdr.calls.call import CallKey
@@ -68,11 +69,13 @@ class RejectedIndex:
         """Those for which there are notes: each is looked for beyond the one before."""
         first = BEFORE_REASONS
         while (found := next(self._rows_from(first, None, 1), None)) is not None:
-            yield found["reason"]
-            first = f"{found['reason']}{AFTER_NAME}"
+            reason = str(found["RowKey"]).partition(" ")[0]
+            yield reason
+            first = f"{reason}{AFTER_NAME}"
 
     def _between(self, first: str, end: str) -> Iterator[RejectedCall]:
-        return map(_call, self._rows_from(first, end, PAGE))
+        calls = map(_call, self._rows_from(first, end, PAGE))
+        return (call for call in calls if call is not None)
 
     def _rows_from(self, first: str, end: str | None, page: int) -> Iterator[Mapping[str, Any]]:
         within = f"PartitionKey eq '{NOTES}' and RowKey ge {quoted(first)}"
@@ -104,6 +107,12 @@ def _address(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: row[name] for name in ("PartitionKey", "RowKey")}
 
 
-def _call(row: Mapping[str, Any]) -> RejectedCall:
-    key = CallKey(row["day"], row["name"])
-    return RejectedCall(key, row["reason"], row["detail"], row["rejected_at"], None, row["extension"] or None)
+def _call(row: Mapping[str, Any]) -> RejectedCall | None:
+    """None: somebody has damaged the note, which says nothing any more."""
+    at = row.get("rejected_at")
+    day, name, reason, detail, extension = (
+        str(row.get(column) or "") for column in ("day", "name", "reason", "detail", "extension")
+    )
+    if not (day and name and reason and isinstance(at, datetime)):
+        return None
+    return RejectedCall(CallKey(day, name), reason, detail, at, None, extension or None)

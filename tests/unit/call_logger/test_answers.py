@@ -22,6 +22,7 @@ from shared.errors import (
     ApiUnreachable,
     PipelineError,
     SubmissionUnknown,
+    TakenElsewhere,
 )
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -31,7 +32,13 @@ REPORT = json.dumps({"timestamp": "x", "status": 500, "error": "Internal Server 
 BODIES: dict[str, list[tuple[str, str]]] = {
     "no body": [("", ""), ("text/html", ""), ("application/json", "")],
     "own report": [("application/json", REPORT), ("Application/JSON; charset=utf-8", REPORT), ("", REPORT)],
-    "other JSON {}": [("application/json", '{"id": "7"}'), ("application/problem+json", "{}"), ("", '{"error": "x"}')],
+    "with an id": [("application/json", '{"id": "7"}'), ("", '{"id": 7}')],
+    "other JSON {}": [
+        ("application/json", '{"id": {"a": 1}}'),
+        ("", '{"id": ""}'),
+        ("application/problem+json", "{}"),
+        ("", '{"error": "x"}'),
+    ],
     "anything else": [
         ("text/html", "<html>The plain HTTP request was sent to HTTPS port</html>"),
         ("text/plain", "error code: 1001"),
@@ -51,6 +58,7 @@ ERRORS: dict[Meaning, type[PipelineError]] = {
     Meaning.NOT_YET_IN: ApiUnavailable,
     Meaning.BUSY: ApiUnreachable,
     Meaning.MAYBE_IN: SubmissionUnknown,
+    Meaning.TAKEN: TakenElsewhere,
     Meaning.REFUSED: ApiRejected,
     Meaning.DENIED: ApiDenied,
     Meaning.ELSEWHERE: ApiDenied,
@@ -64,7 +72,9 @@ def answer(status: int, content_type: str = "", body: str = "", **headers: str) 
 
 def drawn() -> dict[int, list[str]]:
     """The table in the module's docstring: what it has in each column for every status."""
-    rows = re.findall(r"^ {4}([\d -]+|the rest)  +(\w+) +(\w+) +(\w+) +(\w+)  ", answers.__doc__ or "", re.MULTILINE)
+    rows = re.findall(
+        r"^ {4}([\d -]+|the rest)  +(\w+) +(\w+) +(\w+) +(\w+) +(\w+)  ", answers.__doc__ or "", re.MULTILINE
+    )
     found = {status: cells for which, *cells in rows for status in statuses(which.strip())}
     return {status: found.get(status, found[0]) for status in STATUSES}
 
@@ -75,7 +85,7 @@ def statuses(which: str) -> Iterator[int]:
         yield from range(int(first), int(last or first) + 1)
 
 
-@pytest.mark.parametrize("column", range(4), ids=list(BODIES))
+@pytest.mark.parametrize("column", range(5), ids=list(BODIES))
 def test_every_status_with_every_body_means_what_the_table_says(column: int) -> None:
     kinds = list(BODIES.values())[column]
     found = {status: {meaning_of(answer(status, *kind)).name for kind in kinds} for status in STATUSES}
@@ -110,6 +120,7 @@ def test_only_what_the_call_logger_says_itself_settles_rejects_or_lets_a_call_be
     is_object = answers.object_in(outcome) is not None
     if meaning is Meaning.IN:
         assert (outcome.status, is_object) == (201, True)
+        assert outcome.json()["id"]
     if meaning is Meaning.IN_BEFORE:
         assert (outcome.status, outcome.body) == (409, b"")
     if meaning is Meaning.REFUSED:
@@ -130,10 +141,11 @@ def test_each_meaning_has_its_error_and_each_error_is_one_line_that_says_what_to
     assert str(error).isprintable()
     if isinstance(outcome, Answer):
         assert str(error).startswith(f"the API answered {outcome.status}")
-    if meaning is Meaning.ELSEWHERE:
+    if meaning in (Meaning.ELSEWHERE, Meaning.TAKEN):
         assert "check api.base_url" in str(error)
     harmless = error_of_harmless(outcome, NOW)
     assert not isinstance(harmless, SubmissionUnknown)
+    assert meaning is not Meaning.TAKEN or isinstance(harmless, ApiDenied)
     assert isinstance(error, SubmissionUnknown) or type(harmless) is type(error)
 
 
@@ -157,6 +169,13 @@ def test_each_meaning_has_its_error_and_each_error_is_one_line_that_says_what_to
         (
             answer(302, "<b>/7", "x"),
             "the API answered 302: check api.base_url (the Call Logger does not say so with such a body)",
+        ),
+        (
+            answer(202),
+            (
+                "the API answered 202: check api.base_url (the Call Logger does not say so with no body); "
+                "it may be on its way in"
+            ),
         ),
         (
             NeverSent("Connection refused"),

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cdr.calls.body import body_of
 from cdr.calls.call import UNDATED, Call, CallKey, CallRecord, Direction, NotLogged, Outline, Reason
 from cdr.calls.numbers import looks_internal
-from cdr.calls.rules import CallRules, body_of, call_key, end_time, job_of, outline_of, row_key, same_call, to_call
+from cdr.calls.rules import CallRules, call_key, end_time, job_of, outline_of, row_key, same_call, to_call
 from local.call_logger.rules import CALL_RULES, violations
 from shared.errors import InvalidRow, PhoneBookUnread, UnmappedExtension
 from tests.support.factories import ALICE, OUTSIDE, make_call, make_raw_row, make_record, make_rules

@@ -105,6 +105,15 @@ def test_no_probe_is_sent_before_the_time_that_the_api_asks_for_within_reason(
     assert breaker.may_try(first)
 
 
+def test_what_gets_in_meanwhile_does_not_shorten_the_time_that_the_api_asks_for(breaker: ApiBreaker) -> None:
+    breaker.failed(NOON, "429", wait=40 * SECOND)
+    breaker.succeeded()
+    assert not breaker.may_try(NOON + 40 * SECOND - MOMENT)
+    assert breaker.may_try(NOON + 40 * SECOND)
+    breaker.succeeded()
+    assert not breaker.is_down(NOON + 40 * SECOND)
+
+
 @given(st.lists(st.integers(0, 3), max_size=60))
 def test_up_to_four_calls_that_always_fail_never_close_the_door(failing: list[int]) -> None:
     breaker = ApiBreaker()

@@ -170,3 +170,24 @@ def test_whatever_the_text_and_whatever_fails_it_is_kept_or_put_back(
         shop.clock.move(5 * MINUTE)
         keep(shop.queue.take(), shop)
     assert {record.state for record in shop.ledger.records.values()} == {State.REJECTED}
+
+
+@pytest.mark.parametrize("first", [1, 2], ids=["at the look for its last error", "at recording it"])
+def test_a_defect_that_one_call_meets_keeps_no_other_from_the_ledger_and_lets_nothing_escape(
+    shop: Workshop, events: Events, first: int
+) -> None:
+    message = Message((make_record(id=1, call_id="1"), make_record(id=2, call_id="2")))
+    shop.ledger.fail_at(first, KeyError("claimed_until"))
+    keep(message, shop)
+    assert events.names == ["poison.failed", "poison.kept", "poison.returned"]
+    assert events.only("poison.failed")["error"] == "KeyError"
+    assert [record.state for record in shop.ledger.records.values()] == [State.REJECTED]
+    (back,) = shop.queue.messages
+    assert back.text == message.to_text()
+
+
+def test_a_defect_of_the_queue_is_waited_for_like_an_outage(shop: Workshop, events: Events) -> None:
+    shop.ledger.fail_at(1, DOWN)
+    shop.queue.fail_at(1, KeyError("x"))
+    keep(make_message(), shop)
+    assert events.names == ["storage.failed", "poison.failed", "poison.kept"]

@@ -26,6 +26,7 @@ from shared.errors import (
     PipelineError,
     StorageUnavailable,
     SubmissionUnknown,
+    TakenElsewhere,
 )
 from tests.fakes.call_api import Asked
 from tests.fakes.directory import InMemoryPhoneBookStore
@@ -178,6 +179,13 @@ HINDERED: dict[str, tuple[Callable[[Workshop], object], str, timedelta | None, f
     "asked to wait": (failing(ApiUnavailable("429", 70 * SECOND)), "ApiUnavailable", AT_ONCE, 70, PUT_BACK),
     "denied": (failing(ApiDenied("401")), "ApiDenied", AT_ONCE, 30, ("api.denied", *PUT_BACK)),
     "no answer": (failing(SubmissionUnknown("reset")), "SubmissionUnknown", LEASE, 185, ("call.unsettled",)),
+    "taken elsewhere": (
+        failing(TakenElsewhere("202")),
+        "TakenElsewhere",
+        LEASE,
+        185,
+        ("api.denied", "call.unsettled"),
+    ),
     "in hand": (lambda shop: shop.ledger.claim([make_job()], NOON, LEASE), "Held", LEASE, 185, PUT_BACK),
     "no ledger": (lambda shop: shop.ledger.fail_at(1, DOWN), "StorageUnavailable", None, 30, PUT_BACK),
     "cannot be settled": (lambda shop: shop.ledger.fail_at(2, DOWN), "StorageUnavailable", LEASE, 30, PUT_BACK),
@@ -309,7 +317,8 @@ def test_a_call_that_waited_in_vain_is_one_whose_extension_is_unmapped(shop: Wor
     ("error", "times", "outcome"),
     [
         (NOT_REACHED, 1, Outcome.PUT_BACK),
-        (ApiDenied("401"), 1, Outcome.PUT_BACK),
+        (ApiDenied("403"), 4, Outcome.SUBMITTED),
+        (ApiDenied("401"), 5, Outcome.PUT_BACK),
         (ApiFailed("500"), 4, Outcome.SUBMITTED),
         (ApiFailed("500"), 5, Outcome.PUT_BACK),
         (SubmissionUnknown("no answer"), 4, Outcome.SUBMITTED),

@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 
 from cdr import __version__
+from cdr.calls.body import body_of
 from cdr.calls.call import CallKey, Reason, Settlement, State
 from cdr.calls.message import Unreadable
-from cdr.calls.rules import body_of
 from cdr.operations.learn import learn
 from cdr.submission.submit import submit
 from cdr.wiring.parts import Parts
 from shared.clock import HandMovedClock
 from shared.errors import ApiDenied, PipelineError, SourceUnavailable, StorageUnavailable
 from tests.fakes.directory import InMemoryDirectory
+from tests.support.events import Events
 from tests.support.factories import OUTSIDE, make_call, make_message, make_raw_row
 from tests.support.workshop import NOON
 from tests.unit.conftest import MAPPED
@@ -545,3 +546,24 @@ def test_ids_that_are_texts_are_told_as_such(parts: Parts) -> None:
 def test_days_that_make_no_sense_are_refused_with_a_reason(parts: Parts, days: dict[str, str], reason: str) -> None:
     answer = ask(parts, "reconcile", **days)
     assert (answer.status, answer.body) == (400, {"error": reason})
+
+
+# Defects
+
+
+@pytest.mark.parametrize(
+    ("name", "use_case"), [("reconcile", "compare_days"), ("rejected", "list_rejected"), ("preview", "newest_calls")]
+)
+def test_a_defect_is_answered_and_told_of_once_without_a_word_of_what_it_held(
+    parts: Parts, events: Events, monkeypatch: pytest.MonkeyPatch, name: str, use_case: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise KeyError(f"sig=secret {OUTSIDE}")
+
+    monkeypatch.setattr(f"cdr.web.routes.{use_case}", fail)
+    answer = ask(parts, name, **(DAY if name == "reconcile" else {}))
+    assert (answer.status, answer.body) == (500, {"error": "a defect of the app (KeyError); its log has more"})
+    told = events.only("request.failed")
+    assert (told["path"], told["error"], told["level"]) == (name, "KeyError", "ERROR")
+    assert "routes.py:" in told["where"]
+    assert "secret" not in str(told)
