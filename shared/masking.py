@@ -1,15 +1,17 @@
 """Phone numbers in somebody else's words: hidden, and nothing else with them. Pure.
 
 Whatever stands between the digits of a number, it is one as long as no letter does: six digits or more, of any script,
-with up to three signs between two of them, are masked. What only looks like that stays readable, because it says what
+with up to five signs between two of them, are masked. What only looks like that stays readable, because it says what
 is wrong:
 
-    with letters   uuids, hexadecimal codes and ids, SQL states, IPv6 addresses, names of hosts, "row 1234567"
-    without        dates, times, IPv4 addresses, versions of servers, the largest integers, so many bytes or seconds
-    in brackets    short codes one after the other, as in "(18456) (4060)"
+    with letters   uuids, hexadecimal codes and ids, SQL states, IPv6 addresses, names of hosts, "row 1234567",
+                   "host 20.50.2.3", "error 18456 4060", 20260430T063546Z, 30 Apr 2026
+    without        dates, times, IPv4 addresses with a port or of private networks, versions of servers, the largest
+                   integers, so many bytes or seconds
+    in brackets    codes one after the other, as in "(18456) (4060)" and "08001 (10061)"
 
 What has letters cannot be part of a number. What has none could be: so it only stays if fewer than six digits are left
-beside it in the same run.
+beside it in the same run. What begins with a plus or a zero is dialled, and nothing else than a date, a time or a code.
 """
 
 from __future__ import annotations
@@ -23,44 +25,84 @@ SHORTEST_SHOWN = 5
 _SPACE = r"(?:[^\S\r\n]++)"
 _ESCAPED = r"(?:\\+(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|t|N\{[^}]{1,40}\})|%[0-9A-Fa-f]{2}|&\#?\w{1,8};)"
 _SIGN = rf"(?:{_ESCAPED}|{_SPACE}|[^\w\s]|_)"
-_RUN = re.compile(rf"\+?\d(?:{_SIGN}{{0,3}}\d)+")
+_RUN = re.compile(rf"\+?\d(?:{_SIGN}{{0,5}}\d)+")
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
+_PRIVATE = r"(?:10\.|127\.|169\.254\.|172\.(?:1[6-9]|2\d|3[01])\.|192\.168\.|0\.0\.0\.0)"
 _MONTH, _DAY = r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
+_MONTH_NAME = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
+_CODE = r"(?:[1-9][0-9]{3,4}|0[0-278]0[0-9]{2}|0)"
+"""Of an engine or of SQL, which has a few that begin with a zero: 01000, 08001."""
+_STATE = r"(?:0[0-278]0|2[1-8][0-9]|3[489][0-9]|4[024][0-9]|5[34578][0-9])[0-9]{2}"
+_ID_OF = r"(?:[Rr]ow|[Rr]ecord|[Cc]all|[Hh]istory|[Ss]egment|[Mm]essage|[Pp]rocess|[Ss]ession)[ _-]"
 
 _WITH_LETTERS = re.compile(
-    r"""
+    rf"""
     (?<![0-9A-Za-z%]) (?:
-        [0-9A-Fa-f]{8} (?:-[0-9A-Fa-f]{4}){3} - [0-9A-Fa-f]{12}
-      | 0[xX] [0-9A-Fa-f]{1,16}
-      | [A-Z]{2} [0-9]{3} | [0-9]{2} [A-SU-Z] [0-9]{2}
-      | (?=[0-9]*[A-Fa-f]) (?![0-9A-Fa-f]*[0-9]{10}) [0-9A-Fa-f]{8,64}
-      | (?<!:) (?=[0-9A-Fa-f:]*(?:[A-Fa-f]|::)) (?:[0-9A-Fa-f]{0,4}:){2,7} [0-9A-Fa-f]{0,4} (?!:)
-      | (?: (?![0-9A-Za-z_-]*[0-9]{9}) [0-9]{0,4} [A-Za-z] [0-9A-Za-z_-]{0,40} \. ){1,5} [A-Za-z]{2,20}
-      | (?<![Cc]aller[\s_-]) (?:[Rr]ows?|[Ii]ds?) [ ]? [=:\#]? [ ]? [0-9]{1,9} (?![\W_]{0,3}[0-9])
+        [0-9A-Fa-f]{{8}} (?:-[0-9A-Fa-f]{{4}}){{3}} - [0-9A-Fa-f]{{12}}
+      | 0[xX] [0-9A-Fa-f]{{1,16}}
+      | [A-Z]{{2}} [0-9]{{3}} | [0-9]{{2}} [A-SU-Z] [0-9]{{2}} | (?:KB|AADSTS) [0-9]{{5,7}}
+      | (?=[0-9]*[A-Fa-f]) (?:0000|(?![0-9A-Fa-f]*[0-9]{{6}})) [0-9A-Fa-f]{{4,15}} (?<=[0-9A-Fa-f]{{8}})
+      | (?=(?:[0-9]*[A-Fa-f]){{3}}) (?![0-9A-Fa-f]*[0-9]{{10}}) [0-9A-Fa-f]{{16,64}}
+      | (?<!:) (?=[0-9A-Fa-f:]*(?:[A-Fa-f]|::)) (?:[0-9A-Fa-f]{{0,4}}:){{2,7}} [0-9A-Fa-f]{{0,4}} (?!:)
+      | (?: (?![0-9A-Za-z_-]*[0-9]{{9}}) [0-9]{{0,4}} [A-Za-z] [0-9A-Za-z_-]{{0,40}} \. ){{1,5}} [A-Za-z]{{2,20}}
+      | (?<![\w-]) (?:[Rr]ows? | {_ID_OF}[Ii]ds? | (?<!\w[ ])[Ii]ds?)
+            [ ]? [=:\#]? [ ]? [1-9][0-9]{{0,8}} (?![\W_]{{0,5}}[0-9])
+      | (?:pid|PID) [ =:]{{1,2}} [1-9][0-9]{{0,6}} (?![\W_]{{0,5}}[0-9])
+      | (?:[Ee]rrors?|[Cc]odes?|SQLSTATE) [ ] {_CODE} (?:,?[ ](?:{_CODE}|[1-9][0-9]{{2}})){{0,4}} (?![\W_]{{0,5}}[0-9])
+      | (?P<state>{_STATE}) ', [ ]? ['"]\[ (?P=state) \]
+      | (?<![0-9)\]]) (?<![0-9)\]][ ]) \[ {_STATE} \] (?=[ ]?\[?[A-Za-z])
+      | (?i:hosts?|hostname|servers?|address|addr|ip|peer|gateway|proxy|endpoint) (?:[ ](?:at|on|is))? [ ]?[:=]?[ ]?
+            ["'(\[]? {_IPV4} (?:[:,][0-9]{{1,5}})? (?!\.?[0-9])
+      | (?:MAC|mac|HWaddr|ether) (?:[ ]address)? [ ]?[:=]?[ ]? [0-9]{{2}} (?:[:-][0-9]{{2}}){{5}} (?![:-]?[0-9])
+      | (?:19|20)[0-9]{{2}} (?:0[1-9]|1[0-2]) (?:0[1-9]|[12][0-9]|3[01]) T (?:[01][0-9]|2[0-3]) (?:[0-5][0-9]){{1,2}}
+            (?:[.,][0-9]{{1,9}})? (?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?
+      | {_DAY} [ /-] {_MONTH_NAME} [ /-] (?:19|20)[0-9]{{2}}
+            (?: [: T] [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}} (?:[ ]?[+-][0-9]{{2}}:?[0-9]{{2}})? )?
+      | {_MONTH_NAME}\.? [ ]{{1,2}} {_DAY},? [ ] (?:19|20)[0-9]{{2}}
     ) (?![0-9A-Za-z])
-  | (?: ^ | (?<=[(\[=:]) | (?<=[^\d)][ ]) ) -214 [0-9]{7} (?![0-9])
+  | (?: ^ | (?<=[(\[]) | (?<=(?:code|rror|SULT)[ =:]) ) -214 (?:7[0-4]|6[2-9]) [0-9]{{5}} (?![0-9])
+  | (?<=failed[ ]\(') {_IPV4} ',[ ] [1-9][0-9]{{1,4}} (?=\))
+  | (?: (?<=://) | (?<=[A-Za-z'"]@) | (?<=[A-Za-z'"]@['"]) ) {_IPV4} (?!\.?[0-9])
     """,
     re.VERBOSE,
 )
-"""The last is what Windows calls a result, such as -2147467259."""
+"""What begins with -214 is what Windows calls a result, such as -2147467259."""
 
-_WITHOUT = re.compile(
+_MOMENT = re.compile(
     rf"""
     (?<!\d) (?:
-        (?<!\d[-/.]) (?:19|20)\d\d [-/.] {_MONTH} [-/.] {_DAY} (?![-/.]?\d)
-      | (?<!\d[-/.]) {_DAY} [-/.] {_DAY} [-/.] (?:19|20)\d\d (?![-/.]?\d)
-      | (?<!\d[-/.]) (?:19|20)\d\d - {_MONTH} (?![-/.]?\d)
+        (?<!\d[-/.]) (?<!\+) (?:19|20)\d\d [-/.] {_MONTH} [-/.] {_DAY} (?![-/.]?\d)
+      | (?<!\d[-/.]) (?<!\+) {_DAY} [-/.] {_DAY} [-/.] (?:19|20)\d\d (?![-/.]?\d)
+      | (?<!\d[-/.]) (?<!\+) (?:19|20)\d\d - {_MONTH} (?![-/.]?\d)
+      | 0000-00-00 (?!\d)
       | (?<!:) (?:[01]?\d|2[0-3]) : [0-5]\d (?: : [0-5]\d (?:[.,]\d{{1,9}})? )? (?![:\d])
-      | (?<!\d\.) (?!(?!10)\d\d(?:\.\d\d){{3}}(?!\d)) {_OCTET} (?:\.{_OCTET}){{3}} (?: [:/,] \d{{1,5}} )? (?!\.?\d)
-      | (?<!\d\.) \d{{1,2}} \.0\. \d{{1,5}} (?:\.\d{{1,4}})? (?!\.?\d)
-      | (?:32767|65535|2147483647|4294967295|9223372036854775807) (?!\d)
-      | \d{{1,3}}(?:,?\d{{3}}){{1,2}} (?=[ ](?:bytes|characters|digits|rows|seconds|ms|milliseconds)\b)
     )
     """,
     re.VERBOSE,
 )
-_CODES = re.compile(r"[(\[] *-?\d{1,5} *[)\]]")
+_WITHOUT = re.compile(
+    rf"""
+    (?<![\d+]) (?:
+        (?<!\d\.) (?={_PRIVATE}) {_IPV4} (?: [:/,] \d{{1,5}} )? (?!\.?\d)
+      | (?<!\d\.) {_IPV4} (?: [:,][1-9]\d{{1,4}} | /\d{{1,2}} ) (?!\.?\d)
+      | (?<!\d\.) (?:[89]|1\d) \. (?:0|50) \. \d{{1,4}} (?:\.\d{{1,2}})? (?!\.?\d)
+      | (?<!\d\.) 10\.0\.\d{{5}} (?:\.\d{{1,4}})? (?!\.?\d)
+      | (?:32767|65535|214748364[78]|429496729[56]|922337203685477580[78]|18446744073709551615) (?!\d)
+      | (?<!\d\W) [1-9]\d{{0,2}}(?:,?\d{{3}}){{1,2}}
+            (?=[ ](?:bytes|characters|digits|rows|seconds|ms|milliseconds)\b)
+    )
+    """,
+    re.VERBOSE,
+)
+_CODES = re.compile(
+    rf"""
+    (?: {_STATE} [ ]?[(]{_CODE}[)] | {_CODE} [ ]?[(]{_STATE}[)] | [(\[][ ]*-?{_CODE}[ ]*[)\]] )
+    (?: [ ]{{0,2}} [(\[][ ]*-?{_CODE}[ ]*[)\]] )*
+    """,
+    re.VERBOSE,
+)
 
 
 def mask_number(number: str) -> str:
@@ -82,10 +124,22 @@ def _masked(text: str) -> str:
 
 
 def _is_something_else(run: re.Match[str]) -> bool:
-    if _digits(_WITHOUT.sub("", _with_unit(run))) < FEWEST_DIGITS:
+    if _digits(run.group()) < FEWEST_DIGITS:
         return True
-    around = run.string[max(0, run.start() - 2) : run.end() + 2]
-    return _digits(_CODES.sub("", around)) == 0
+    if run.group().startswith("+"):
+        return False
+    if _CODES.fullmatch(_with_brackets(run)):
+        return True
+    beside_moments = _MOMENT.sub("", _with_unit(run))
+    if _digits(beside_moments) < FEWEST_DIGITS:
+        return True
+    return not re.match(r"\W*0\d", beside_moments) and _digits(_WITHOUT.sub("", beside_moments)) < FEWEST_DIGITS
+
+
+def _with_brackets(run: re.Match[str]) -> str:
+    before = re.search(r"[(\[] *-?$", run.string[max(0, run.start() - 3) : run.start()])
+    after = re.match(r" *[)\]]", run.string[run.end() : run.end() + 3])
+    return f"{before[0] if before else ''}{run.group()}{after[0] if after else ''}"
 
 
 def _with_unit(run: re.Match[str]) -> str:

@@ -3,59 +3,87 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from urllib.parse import unquote
+
+from shared.extensions import extension_in, in_plain_digits
 
 _SCHEME = re.compile(r"(sips?|tel|callto|h323):(//)?", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"<([^<>]*)>")
 _DISPLAY_NAME = re.compile(r'^"(?:[^"\\]|\\.)*"\s*')
-_EXTENSION = re.compile(r"ext(?:ension)?(?:\.\s*|\s+|:\s*)([0-9]{1,20})", re.IGNORECASE)
+_INTERNATIONAL = re.compile(r"\+[0-9](?:[^\w+]{0,3}[0-9]){5}")
+_LETTER = re.compile(r"[^\W\d_]")
+_HOST = re.compile(r"(?:\[.*\]|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[\w-]+\.)+[a-z]{2,})(?::[0-9]{1,5})?", re.IGNORECASE)
 _REMARK = re.compile(r"(?:\s*\([^()]*[^\W\d_][^()]*\))+\s*$")
+_OTHER_NUMBER = re.compile(r"(?<=[0-9])\s*\(\s*\+[^()]*\)\s*$")
 _DIALLED_LATER = re.compile(r"(?<=[0-9)])\s*(?:,|(?:ext\.?|extension|x)\s*(?=[0-9]))[0-9,#*\s]*$", re.IGNORECASE)
+_NOT_DIALLED = re.compile(r"^((?:\+|00)\s*(?!39|37[89])[1-9][0-9]{0,2}[\s./-]*)\(0\)")
+"""The zero in +49 (0)30: it is only dialled within the country, except in Italy, which dials it from everywhere."""
+_SEVERAL = re.compile(r"[;,]\s*[0-9]")
 _LONGEST_VANITY = 20
 
 
 def plain(text: str) -> str:
     """Without display name, scheme, host, parameters, a remark in brackets and what is dialled once somebody answered;
     3CX's notation of an extension is the extension."""
-    number = in_plain_digits(text).strip()
-    if bracketed := _IN_BRACKETS.search(number):
-        number = bracketed[1].strip()
-    elif (rest := _DISPLAY_NAME.sub("", number)) and re.search("[0-9]", rest):
-        number = rest
-    scheme = _SCHEME.match(number)
+    user = _REMARK.sub("", _user_of(_address_in(in_plain_digits(text).strip()))).strip()
+    without_other = _OTHER_NUMBER.sub("", user)
+    if (extension := extension_in(without_other)) != without_other:
+        return extension
+    number = _OTHER_NUMBER.sub("", _after_name(user))
+    number = _NOT_DIALLED.sub(r"\1", _DIALLED_LATER.sub("", number)).strip()
+    return _whole(number)
+
+
+def _address_in(text: str) -> str:
+    """Without the name before it, which may have digits and brackets of its own."""
+    named = _DISPLAY_NAME.sub("", text)
+    text = named if re.search("[0-9<]", named) else text
+    bracketed = list(_IN_BRACKETS.finditer(text))
+    if not bracketed:
+        return text
+    address = next((found for found in reversed(bracketed) if re.search("[0-9]", found[1])), None)
+    before = text[: bracketed[0].start()].strip()
+    if address is None and re.search("[0-9]", before) and (says_extension(before) or not _LETTER.search(before)):
+        return before
+    return (address or bracketed[-1])[1].strip()
+
+
+def _user_of(address: str) -> str:
+    """Of a SIP address, which may be a host alone; any other number without parameters."""
+    scheme = _SCHEME.match(address)
     if scheme:
-        number = number[scheme.end() :]
-    user, at, _ = number.partition("@")
+        address = address[scheme.end() :]
+    user, at, _ = address.partition("@")
     user = user.partition(";")[0].partition("?")[0]
-    if scheme:
-        user = unquote(user).partition(":")[0] if at else unquote(re.sub(r":[0-9]{1,5}$", "", user))
-    return extension_in(_DIALLED_LATER.sub("", _REMARK.sub("", user)).strip())
+    if not scheme:
+        return user
+    if not at and _HOST.fullmatch(user):
+        return ""
+    return unquote(user).partition(":")[0] if at else unquote(re.sub(r":[0-9]{1,5}$", "", user))
 
 
-def extension_in(text: str) -> str:
-    """The extension of ``Ext.101``; any other text as it is."""
-    written = _EXTENSION.fullmatch(text)
-    return written[1] if written else text
+def _after_name(text: str) -> str:
+    """From the plus on, where a name stands before it, for the digits of a name are none of the number's."""
+    found = _INTERNATIONAL.search(text)
+    return text[found.start() :] if found and _LETTER.search(text[: found.start()]) else text
+
+
+def _whole(number: str) -> str:
+    """What was a column of floats before it was text has a fraction."""
+    return number.removesuffix(".0") if re.fullmatch(r"[1-9][0-9]*\.0", number) else number
+
+
+def extension_of(text: str) -> str:
+    """The extension of ``Ext.101``, of an address or of what else `plain` finds digits alone in; any other text as it
+    is, several extensions too."""
+    number = "" if _SEVERAL.search(text) else plain(text)
+    return number if re.fullmatch("[0-9]+", number) else text
 
 
 def says_extension(text: str) -> bool:
     """Whether it is an extension by its notation, however many digits it has."""
-    return _EXTENSION.fullmatch(_REMARK.sub("", in_plain_digits(text)).strip()) is not None
-
-
-def in_plain_digits(text: str) -> str:
-    """Digits and plus signs of other scripts, full width or Arabic, as ours."""
-    if text.isascii():
-        return text
-    return "".join(_plain_character(character) for character in text)
-
-
-def _plain_character(character: str) -> str:
-    value = unicodedata.decimal(character, None)
-    if value is not None:
-        return str(value)
-    return {"\uff0b": "+", "\ufe62": "+", "\uff20": "@"}.get(character, character)
+    written = _REMARK.sub("", in_plain_digits(text)).strip()
+    return extension_in(written) != written
 
 
 def looks_internal(number: str, digits: tuple[int, int]) -> bool:

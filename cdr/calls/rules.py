@@ -27,15 +27,12 @@ from cdr.calls.call import (
     State,
 )
 from shared.errors import InvalidRow, PhoneBookUnread, UnmappedExtension
+from shared.extensions import MAX_EXTENSION, in_plain_digits, without_blanks
 
 MAX_PHONE_NUMBER = 50
-MAX_EXTENSION = 20
 MAX_CALL_GROUP_ID = 100
 MAX_PBX_CALL_ID = 100
 MAX_DURATION_S = 2**31 - 1
-
-_BLANK = "".join(map(chr, range(1, 0x21)))
-"""What the Call Logger takes for blank; Python has another idea of it."""
 
 _INBOUND, _OUTBOUND, _INTERNAL = "0", "1", "2"  # column call_type
 
@@ -182,9 +179,8 @@ def end_time(record: CallRecord, zone: str) -> datetime:
     ended, started = _time(record, "ended_at"), _time(record, "started_at")
     if ended is None:
         held = record.values.get("ended_at")
-        raise InvalidRow(
-            "ended_at", "missing" if held is None else f"holds {str(held)[:40]!r}, which stands for no end"
-        )
+        why = "missing" if held is None else f"holds {str(held)[:40]!r}, which stands for no end"
+        raise InvalidRow("ended_at", why)
     ended_at = times.end_in_utc(started, ended, times.seconds_of(record.values.get("duration_s")), zone)
     if ended_at is None:
         raise InvalidRow("ended_at", "is before started_at")
@@ -208,9 +204,8 @@ def _answered(record: CallRecord) -> bool:
         return True
     if word in _FALSE:
         return False
-    raise InvalidRow(
-        "answered", "missing" if value is None else f"holds {word[:20]!r}, which is neither true nor false"
-    )
+    why = "missing" if value is None else f"holds {word[:20]!r}, which is neither true nor false"
+    raise InvalidRow("answered", why)
 
 
 def _kind(record: CallRecord, rules: CallRules) -> str:
@@ -303,10 +298,13 @@ def _number(record: CallRecord, column: str) -> str:
 
 def _text(record: CallRecord, column: str, longest: int) -> str:
     value = record.values.get(column)
+    if column in _OF_EXTENSIONS and isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise InvalidRow(column, "is neither text nor a whole number")
-    text = "" if value is None else str(value).strip().strip(_BLANK)
-    text = numbers.extension_in(numbers.in_plain_digits(text)) if column in _OF_EXTENSIONS else text
+    written = "" if value is None else str(value)
+    plain = without_blanks(written)
+    text = numbers.extension_of(in_plain_digits(plain)) if column in _OF_EXTENSIONS else plain
     if not text:
         raise InvalidRow(column, "missing")
     if "\0" in text:  # the backend's database takes none, and it would answer 500 for ever

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -13,8 +14,16 @@ YEARS = range(1990, 2200)
 """What lies outside stands for "not yet": every engine and every writer of rows has a placeholder of its own, such as
 1900-01-01 or 9999-12-31."""
 
-_NOTHING = frozenset({"", "-", "null", "none", "n/a", "infinity", "-infinity"})
-_YEAR = re.compile(r"([+-]?[0-9]{4,9})[-/.][0-9]{1,2}[-/.][0-9]{1,2}(?![0-9])")
+_NOTHING = frozenset(
+    {"", "-", "--", "-1", "-1.0", "\\n", "null", "none", "nil", "n/a", "na", "nat", "nan", "undefined"}
+)
+_ENDLESS = frozenset({"infinity", "inf"})
+_YEARS = (
+    re.compile(r"([+-]?[0-9]{4,9})[-/.][0-9]{1,2}[-/.][0-9]{1,2}(?![0-9])"),
+    re.compile(r"([0-9]{4})[0-9]{4}(?![0-9])"),
+    re.compile(r"[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4})(?![0-9])"),
+)
+"""Of a date, whichever of its parts are day and month."""
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = rf"(?P<word>{'|'.join(_MONTHS)})[a-z]*\.?"
@@ -51,13 +60,13 @@ _WORDS = re.compile(
 def stands_for_no_time(value: Any) -> bool:
     """Whether a value of a column of times says that there is none yet. A text that makes no sense does not."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return value == 0
+        return value in {0, -1} or (isinstance(value, float) and math.isnan(value))
     if not isinstance(value, str):
         return value is None
     text = value.strip().lower()
-    if text in _NOTHING or not text.strip("0.:-/ tz"):
+    if text.strip("()<>[] ") in _NOTHING or text.lstrip("+-") in _ENDLESS or not text.strip("0.:-/ tz"):
         return True
-    if year := _YEAR.match(text):
+    if year := next(filter(None, (pattern.match(text) for pattern in _YEARS)), None):
         return text.endswith(" bc") or int(year[1]) not in YEARS
     moment = time_of(text)
     return moment is not None and moment.year not in YEARS

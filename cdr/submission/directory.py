@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.config.types import MAX_EMAIL, email_address
+from shared.extensions import plain_extension
 
 Listing = tuple[str, str | None]
 """An extension and its address."""
@@ -31,8 +32,8 @@ class PhoneBook:
         """What a phone system lists. What has no extension is nobody's."""
         addresses: dict[str, set[str]] = {}
         for extension, address in listings:
-            if extension.strip():
-                addresses.setdefault(extension.strip(), set()).update({(address or "").strip()} - {""})
+            if plain := plain_extension(extension):
+                addresses.setdefault(plain, set()).update({(address or "").strip()} - {""})
         problems = {extension: _problem(found) for extension, found in addresses.items()}
         emails = {extension: found.pop() for extension, found in addresses.items() if not problems[extension]}
         problems |= _shared(emails)

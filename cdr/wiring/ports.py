@@ -175,7 +175,8 @@ class Ports:
                 from cdr.edges.sql.members import SqlMemberSource, read_members
 
                 try:
-                    return SqlMemberSource(chosen.database, read_members(chosen.select, self.root))
+                    select = read_members(chosen.select, self.root, chosen.database.engine)
+                    return SqlMemberSource(chosen.database, select)
                 except SourceMisconfigured as exc:
                     return UnreadableMembers(exc)
             case XapiMembers() as chosen:

@@ -45,7 +45,7 @@ def _calllog(settings: Settings, root: Path, clock: Clock, page_size: int) -> Ca
     from cdr.edges.sql.row_table import SqlCallLog, read_schema
 
     three_cx = settings.three_cx
-    sql = read_schema(three_cx.schema_ or OF_CALLLOG, root)
+    sql = read_schema(three_cx.schema_ or OF_CALLLOG, root, three_cx.database.engine)
     return SqlCallLog(three_cx.database, sql, clock, plans.patience(three_cx), page_size)
 
 
@@ -54,7 +54,8 @@ def _v20(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSo
 
     three_cx = settings.three_cx
     own = three_cx.schema_ if three_cx.schema_ != OF_CALLLOG else None  # which files of old name, whatever the source
-    sql = read_legs(own or ("v20-replica" if three_cx.replica_delay else "v20"), root)
+    name = own or ("v20-replica" if three_cx.replica_delay else "v20")
+    sql = read_legs(name, root, three_cx.database.engine)
     options, patience = plans.fold_options(settings.calls), plans.leg_patience(three_cx)
     return SqlV20(three_cx.database, sql, clock, patience, options=options, page_size=page_size)
 

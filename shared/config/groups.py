@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal, LiteralString
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     SecretStr,
-    ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
 )
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails
 
 from shared.config.hours import GroupHours
 from shared.config.intervals import CHECK_MINUTES
 from shared.config.phone_system import Database, Engine, Xapi
-from shared.config.types import Duration, Section, http_url
+from shared.config.together import mistake, with_those_within
+from shared.config.types import Duration, Section, as_compared, http_url
+from shared.extensions import plain_extension
 
 
 class NoMembers(Section):
@@ -71,10 +73,21 @@ class Notify(Section):
         return value
 
 
+def _member(extension: str) -> str:
+    """It is only counted, so that it matters little how it is written."""
+    if not (plain := plain_extension(extension)):
+        raise ValueError("is empty, and would count as available")
+    return plain
+
+
+GroupNumber = Annotated[str, AfterValidator(as_compared)]
+MemberExtension = Annotated[str, AfterValidator(_member)]
+
+
 class MonitoredGroup(Section):
-    id: str = Field(description="the group's number in the phone system", min_length=1, max_length=100)
+    id: GroupNumber = Field(description="the group's number in the phone system", min_length=1, max_length=100)
     name: str = Field("", description="what people call it", max_length=255)
-    members: tuple[str, ...] | None = Field(
+    members: tuple[MemberExtension, ...] | None = Field(
         None, description="a list of extensions, for members.source static; whoever is in it counts as available"
     )
     business_hours: GroupHours | None = Field(None, description="hours of its own, in place of the common ones")
@@ -106,14 +119,8 @@ class CallGroups(Section):
     def _fit_together(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         """Names what is wrong between groups together with what is wrong within them."""
         is_static = isinstance(info.data.get("members"), StaticMembers)
-        mistakes = list(_mistakes_between(value, is_static=is_static)) if isinstance(value, list) else []
-        try:
-            groups = handler(value)
-        except ValidationError as exc:
-            mistakes += [_again(error) for error in exc.errors(include_url=False)]
-        if mistakes:
-            raise ValidationError.from_exception_data(cls.__name__, mistakes)
-        return groups
+        between = _mistakes_between(value, is_static=is_static) if isinstance(value, list) else ()
+        return with_those_within(between, value, handler)
 
 
 def _mistakes_between(groups: list[Any], *, is_static: bool) -> Iterator[InitErrorDetails]:
@@ -123,16 +130,8 @@ def _mistakes_between(groups: list[Any], *, is_static: bool) -> Iterator[InitErr
             continue
         name = group.get("id")
         if isinstance(name, str):
-            if name in seen:
-                yield _mistake(place, "id", name, "stands twice")
-            seen.add(name)
+            if plain_extension(name) in seen:
+                yield mistake((place, "id"), name, "stands twice")
+            seen.add(plain_extension(name))
         if is_static and group.get("members") is None:
-            yield _mistake(place, "members", None, "missing, members.source static needs it")
-
-
-def _mistake(place: int, key: str, value: Any, message: LiteralString) -> InitErrorDetails:
-    return {"type": PydanticCustomError("group", message), "loc": (place, key), "input": value}
-
-
-def _again(error: ErrorDetails) -> InitErrorDetails:
-    return {"type": error["type"], "loc": error["loc"], "input": error["input"], "ctx": error.get("ctx", {})}
+            yield mistake((place, "members"), None, "missing, members.source static needs it")

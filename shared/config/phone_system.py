@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, PlainValidator, SecretStr, ValidationInfo, field_validator
 
 from shared.config.intervals import POLL_SECONDS
-from shared.config.types import Duration, ExistingFile, Host, HttpUrl, Section, Zone
+from shared.config.types import Duration, ExistingFile, Host, HttpUrl, Section, Zone, check_host_of
 
 Engine = Literal["sqlserver", "mysql", "postgresql", "sqlite"]
 DEFAULT_PORTS: Mapping[str, int] = {"sqlserver": 1433, "mysql": 3306, "postgresql": 5432}
@@ -61,6 +61,14 @@ class Database(Section):
         engine = info.data.get("engine", "sqlite")
         if value is None and engine != "sqlite":
             raise ValueError(f"missing, engine {engine} needs it")
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _the_engine_finds_it(cls, value: str | None, info: ValidationInfo) -> str | None:
+        engine = info.data.get("engine", "sqlite")
+        if value is not None and engine != "sqlite":
+            check_host_of(engine, value)
         return value
 
     @field_validator("ca_file")

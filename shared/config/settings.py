@@ -6,7 +6,11 @@ file, and the sentence "allowed: ..." of every mistake (each field's description
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationInfo, field_validator
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
+from pydantic_core import InitErrorDetails
 
 from shared.config.call_logger import Api
 from shared.config.calls import Calls, Ledger, Reconcile
@@ -14,7 +18,11 @@ from shared.config.extensions import DatabaseExtensions, ExtensionsFrom, NoExten
 from shared.config.groups import CallGroups
 from shared.config.hours import BusinessHours
 from shared.config.phone_system import ThreeCx
-from shared.config.types import Email, Section
+from shared.config.together import mistake, with_those_within
+from shared.config.types import Email, Section, as_compared
+from shared.extensions import MAX_EXTENSION, plain_extension
+
+LONGEST_SHOWN = 40
 
 
 class Settings(Section):
@@ -35,6 +43,14 @@ class Settings(Section):
         description="source: none, database or xapi; where else addresses come from; what extension_mapping says wins",
     )
 
+    @field_validator("extension_mapping", mode="wrap")
+    @classmethod
+    def _as_rows_have_them(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        """Each under the extension as it is compared. One that no row has would be an address that nobody gets."""
+        wrong = _wrong_keys(value) if isinstance(value, dict) else ()
+        mapping = with_those_within(wrong, value, handler)
+        return {plain_extension(extension): email for extension, email in mapping.items()}
+
     @field_validator("extension_mapping_from")
     @classmethod
     def _can_be_asked(cls, value: ExtensionsFrom, info: ValidationInfo) -> ExtensionsFrom:
@@ -45,3 +61,20 @@ class Settings(Section):
         if three_cx is not None and not has_own and three_cx.cdr_database is None:
             raise ValueError("names no database, and there is no 3cx.cdr_database to take in its place")
         return value
+
+
+def _wrong_keys(mapping: dict[str, Any]) -> Iterator[InitErrorDetails]:
+    """What can be no extension, and what would be another one's."""
+    written: dict[str, str] = {}
+    for key, email in mapping.items():
+        shown = f"{key!r:.{LONGEST_SHOWN}}"
+        try:
+            plain = as_compared(key)
+        except ValueError as exc:
+            yield mistake((), mapping, "{key} {why}", key=shown, why=str(exc))
+            continue
+        if len(plain) > MAX_EXTENSION:
+            why = f"is no extension: it has more than {MAX_EXTENSION} characters, and matches nothing"
+            yield mistake((), mapping, "{key} {why}", key=shown, why=why)
+        elif mapping[written.setdefault(plain, key)] != email:
+            yield mistake((), mapping, "{key} is {plain}, which has another address", key=shown, plain=plain)

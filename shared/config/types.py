@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, model_validator
 
 from shared.config.spans import SPAN, span_of
+from shared.extensions import plain_extension, without_blanks
 
 LONGEST_LABEL, LONGEST_HOST = 63, 253  # of DNS
 HIGHEST_PORT = 65_535
@@ -40,7 +41,7 @@ def _zone(name: str) -> str:
 
 
 def _host(host: str) -> str:
-    """Of a database. PostgreSQL also takes several, and the folder of a socket."""
+    """Of a database of any engine."""
     if "\\" in host:
         raise ValueError("names an instance, which is not looked up; write its server as host and its own port as port")
     if re.fullmatch(r"(tcp:)?(\[.*\]|[^:,]+)[:,] *\d+", host):
@@ -49,6 +50,23 @@ def _host(host: str) -> str:
         for name in host.removeprefix("tcp:").split(","):
             _check_host_name(name)
     return host
+
+
+def check_host_of(engine: str, host: str) -> None:
+    """PostgreSQL alone takes several, and the folder of a socket; SQL Server alone a protocol, and names in brackets.
+
+    :raises ValueError: it is one that the engine's driver would take for a name, and never find
+    """
+    if engine != "postgresql":
+        if host.startswith("/"):
+            raise ValueError(f"is a folder, where engine {engine} finds no server; write its name or address")
+        if "," in host:
+            raise ValueError(f"names several servers, and engine {engine} takes one; write that one")
+    if engine != "sqlserver":
+        if host.startswith("tcp:"):
+            raise ValueError(f"begins with tcp:, which is not for engine {engine}; write the name alone")
+        if "(" in host or ")" in host:
+            raise ValueError(f"has brackets in it, which are not for engine {engine}; for this machine write localhost")
 
 
 def _check_host_name(name: str) -> None:
@@ -93,11 +111,35 @@ def http_url(url: str) -> str:
     return url.rstrip("/")
 
 
+_CREDENTIAL = "(?<![a-z])(sig|signature|(api|access)?key|code|token|secret|pwd|pass|password)"
+
+
 def _base_url(url: str) -> str:
     """To which paths are added."""
     if "?" in url:
         raise ValueError("is not an http or https address without query")
-    return http_url(url)
+    found = http_url(url)
+    path = found.partition("://")[2].partition("/")[2]
+    if re.search(":.*@", path):
+        raise ValueError("has a login in its path; write the address without user and password")
+    if re.search(rf"[;&][^/;&]*=|{_CREDENTIAL}=", path, re.IGNORECASE):
+        raise ValueError("has a parameter in its path; write the address without it")
+    return found
+
+
+def as_compared(written: str) -> str:
+    """An extension or a group as rows have it.
+
+    :raises ValueError: no row has it
+    """
+    plain = plain_extension(written)
+    if not plain:
+        raise ValueError("is empty, and matches nothing")
+    if written != without_blanks(written):
+        raise ValueError(f"has a blank at an end, and matches nothing; meant {plain}?")
+    if "\0" in plain:
+        raise ValueError("has a NUL character in it, and matches nothing")
+    return plain
 
 
 MAX_EMAIL = 255
@@ -131,7 +173,10 @@ Duration = Annotated[timedelta, PlainValidator(duration, json_schema_input_type=
 ExistingFile = Annotated[str, AfterValidator(_existing_file)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Host = Annotated[
-    str, Field(min_length=1), ShownIf(r"(tcp:)?[\w.,()\\ -]+([:,] *\d{1,5})?|[\[\]0-9A-Fa-f:.]+"), AfterValidator(_host)
+    str,
+    Field(min_length=1),
+    ShownIf(r"(tcp:)?[\w.,()\\ -]+([:,] *\d{1,5})?|[\[\]0-9A-Fa-f:.]+|/[\w./-]*"),
+    AfterValidator(_host),
 ]
 HttpUrl = Annotated[
     str,

@@ -273,11 +273,15 @@ def test_columns_of_moments_are_compared_and_read_as_such(system: Any, timezone:
 @on("sqlite")
 def test_texts_of_sqlite_are_compared_however_they_are_written(system: Any) -> None:
     texts = ["2026-11-20 00:00:00", "2026/11/20 00:00:00", "2026-11-20T00:00:00.5", "2026-11-20T09:00:00Z"]
+    texts += ["20.11.2026 00:00:00", "2026.11.20 00:00:00", "2026-11-20 0:00:00", "Nov 20 2026 12:00AM"]
+    texts += ["20 Nov 2026 10:00:00 +01:00", "20261120T000000"]
     system.insert(*({"id": n, "started_at": text, "ended_at": text} for n, text in enumerate(texts, start=1)))
     nine = NINE.replace(tzinfo=UTC)
     with system.connect(timezone="America/Anchorage") as table:
-        assert [row.id for row in table.rows_ended_between(nine, nine + HOUR, ALL, 10)] == [1, 2, 3, 4]
+        all_of_them = list(range(1, len(texts) + 1))
+        assert [row.id for row in table.rows_ended_between(nine, nine + HOUR, ALL, 20)] == all_of_them
         assert table.rows_ended_between(nine - HOUR, nine, ALL, 10) == []
+        assert (table.first_id_since(nine), table.first_id_since(nine + timedelta(seconds=1))) == (1, None)
 
 
 # Lines that fall silent in the middle of a page

@@ -30,11 +30,12 @@ class SqlDirectory:
     def __init__(self, database: Database, select_name: str, root: Path) -> None:
         self._connections = Connections(database, SETTING)
         self._select_name = select_name
+        self._engine = database.engine
         self._root = root
         self.name = f"database {database.database}" + (f" on {database.host}" if database.host else "")
 
     def phone_book(self) -> PhoneBook:
-        sql = read_select(self._select_name, self._root, "config/directory", SETTING)
+        sql = read_select(self._select_name, self._root, "config/directory", SETTING, self._engine)
         return PhoneBook.of(self._listings(sql))
 
     def _listings(self, sql: str) -> Iterator[Listing]:

@@ -43,9 +43,9 @@ NEEDED = frozenset(COLUMNS) - {"offload_id"}
 FIRST_TIME, LAST_TIME = datetime(1990, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
-def read_legs(name: str, root: Path) -> str:
+def read_legs(name: str, root: Path, engine: str = "") -> str:
     """The SELECT of legs; raises as read_select does."""
-    return read_select(name, root, "config/legs", "3cx.schema")
+    return read_select(name, root, "config/legs", "3cx.schema", engine)
 
 
 class SqlV20:

@@ -19,6 +19,7 @@ from cdr.edges.sql.timeouts import USUAL, Timeouts
 from cdr.groups.alerts import Member, Observation
 from shared.config.phone_system import Database
 from shared.errors import SourceMisconfigured
+from shared.extensions import plain_extension
 
 COLUMNS = ("group_id", "extension", "available")
 MOST_ROWS = 50_000
@@ -28,9 +29,9 @@ _TRUE = frozenset({"1", "true", "t", "yes", "y"})
 _FALSE = frozenset({"0", "false", "f", "no", "n"})
 
 
-def read_members(name: str, root: Path) -> str:
+def read_members(name: str, root: Path, engine: str = "") -> str:
     """The SELECT of ``call_groups.members.select``; raises as read_select does."""
-    return read_select(name, root, "config/members", "call_groups.members.select")
+    return read_select(name, root, "config/members", "call_groups.members.select", engine)
 
 
 class SqlMemberSource:
@@ -43,7 +44,7 @@ class SqlMemberSource:
     def observe(self, group_ids: Collection[str]) -> Mapping[str, Observation]:
         members: dict[str, list[Member]] = {}
         for row in self._rows():
-            group = members.setdefault(str(row["group_id"]).strip(), [])
+            group = members.setdefault(plain_extension(str(row["group_id"])), [])
             if row["extension"] is not None and str(row["extension"]).strip():
                 group.append(Member(str(row["extension"]).strip(), _flag(row["available"])))
         return {name: Observation(tuple(members[name])) if name in members else MISSING for name in group_ids}

@@ -35,7 +35,8 @@ class TimeColumn:
     """A column of times, to be compared with moments (aware, whole seconds count).
 
     Times without an offset are in the configured zone. PostgreSQL compares its two types of timestamp itself, in the
-    zone of the session, which is the configured one. SQLite has text, each with an offset or without. Of the others a
+    zone of the session, which is the configured one. SQLite has text, each with an offset or without, in any
+    writing that a call's times may have. Of the others a
     column either holds moments, as TIMESTAMP and DATETIMEOFFSET do, or times without an offset.
     """
 
@@ -61,7 +62,8 @@ class TimeColumn:
         if self._engine == "postgresql":
             return compare(self._times, literal(local, DateTime(timezone=True)))
         if self._engine == "sqlite":
-            written = func.replace(self._times, "/", "-")
+            usual = func.replace(self._times, "/", "-")
+            written = case((func.datetime(usual).is_not(None), usual), else_=func.as_iso(self._times))
             seconds = func.coalesce(func.datetime(written), written)  # in UTC, where there is an offset
             has_offset = func.substr(written, LEAST_DATE + 1).op("GLOB")("*[-+Zz]*")
             by_offset, by_zone = (compare(seconds, literal(_text(at))) for at in (in_utc, local))

@@ -39,9 +39,9 @@ from shared.errors import SourceMisconfigured
 EXACT_FLOATS = 2**53
 
 
-def read_schema(name: str, root: Path) -> str:
+def read_schema(name: str, root: Path, engine: str = "") -> str:
     """The SELECT of ``3cx.schema``; raises as read_select does."""
-    return read_select(name, root, "config/schemas", "3cx.schema")
+    return read_select(name, root, "config/schemas", "3cx.schema", engine)
 
 
 class SqlCallLog:

@@ -19,10 +19,11 @@ _QUOTED_WITH_BACKSLASHES = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|\[(?
 """The same where a backslash takes its meaning from a quote, as in MySQL."""
 
 
-def read_select(name: str, root: Path, folder: str, setting: str) -> str:
+def read_select(name: str, root: Path, folder: str, setting: str, engine: str = "") -> str:
     """The SELECT of a file: a bare name means one in ``folder``, anything else is a path; both below the app's root.
 
     :param setting: what the errors name
+    :param engine: whose SELECT it is; of mysql alone # begins a comment
     :raises SourceMisconfigured: the file cannot be read, or holds anything but one SELECT
     """
     path = root / folder / f"{name}.sql" if re.fullmatch(r"[\w-]+", name) else root / name
@@ -31,11 +32,13 @@ def read_select(name: str, root: Path, folder: str, setting: str) -> str:
     except (OSError, ValueError) as exc:
         known = ", ".join(sorted(file.stem for file in (root / folder).glob("*.sql")))
         raise SourceMisconfigured(f"{setting}: {name} cannot be read; known names: {known}") from exc
-    without_comments = re.sub(rf"({_QUOTED})|--[^\n]*|/\*.*?\*/", lambda found: found[1] or " ", sql, flags=re.DOTALL)
-    bare = without_comments.strip().rstrip(";").strip()
+    to_line_end = "(?:--|#)" if engine == "mysql" else "--"
+    comment = rf"{to_line_end}[^\n]*|/\*.*?\*/"
+    without_comments = re.sub(rf"({_QUOTED})|{comment}", lambda found: found[1] or " ", sql, flags=re.DOTALL)
+    bare = re.sub(r"^[\s;]+|[\s;]+$", "", without_comments)
     if fault := _fault(bare):
         raise SourceMisconfigured(f"{setting}: {name} must be one SELECT and nothing else: {fault}")
-    if limit := outer_limit(bare):
+    if limit := next(filter(None, map(outer_limit, _readings(bare))), None):
         way_out = "leave it out (within a subquery or an APPLY it is fine)"
         raise SourceMisconfigured(f"{setting}: {name}: nothing is read beyond its {limit}; {way_out}")
     return bare
@@ -51,6 +54,7 @@ _WAYS_OUT: Mapping[str, str] = {
     "exec": "it calls a procedure: SELECT from the tables behind it, or from a view",
     "call": "it calls a procedure: SELECT from the tables behind it, or from a view",
     "set": "it begins with SET: leave that to the login's own settings on the server",
+    "go": "it begins with GO, which only separates statements for some tools: take that line away",
     "use": "it begins with USE: put the database's name before the tables' instead",
 }
 
@@ -59,9 +63,10 @@ def _fault(sql: str) -> str | None:
     """What keeps it from standing in the brackets that are put around it, and the way out.
 
     A bracket too many, and what follows it would be a statement of its own, for which SQL Server wants no semicolon.
-    INTO writes a table or a file. It is looked for twice, since engines read a backslash in a text in two ways.
+    INTO writes a table or a file.
     """
-    code = re.sub(_QUOTED, "''", sql)
+    readings = _readings(sql)
+    code = readings[0]
     first = re.match(r"[a-z_]+|.?", code, re.IGNORECASE | re.DOTALL)
     word = first[0].lower() if first else ""
     if word != "select":
@@ -75,10 +80,14 @@ def _fault(sql: str) -> str | None:
         return "it closes a bracket that it has not opened"
     if depths[-1] > 0:
         return "it opens a bracket that it does not close"
-    readings = (code, re.sub(_QUOTED_WITH_BACKSLASHES, "''", sql))
     if any(re.search(r"(?<![a-z_])into(?![a-z_0-9])", reading, re.IGNORECASE) for reading in readings):
         return "it has the word INTO, which writes a table or a file: take that part away"
     return None
+
+
+def _readings(sql: str) -> tuple[str, str]:
+    """What stands outside of quotes, in the two ways in which engines read a backslash in a text."""
+    return re.sub(_QUOTED, "''", sql), re.sub(_QUOTED_WITH_BACKSLASHES, "''", sql)
 
 
 def as_text(sql: str) -> TextClause:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
+from cdr.calls.times import time_of
 from cdr.edges.sql.timeouts import Timeouts
 from shared.config.phone_system import Database
 
@@ -21,7 +22,14 @@ def connect(database: Database, _timeouts: Timeouts) -> Any:
     connection = sqlite3.connect(uri, uri=True, timeout=database.statement_timeout_seconds, check_same_thread=False)
     # Bytes that are no UTF-8 must not hold up the rows around them.
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    connection.create_function("as_iso", 1, _as_iso, deterministic=True)
     return connection
+
+
+def _as_iso(written: Any) -> Any:
+    """For what SQLite's own functions cannot read, such as 30.04.2026 06:35; what is no time stays as it is."""
+    moment = time_of(written) if isinstance(written, str) else None
+    return written if moment is None else moment.isoformat(" ")
 
 
 def limit_statements(engine: Engine, database: Database) -> None:

@@ -41,6 +41,29 @@ WRITTEN = {
     "030111222,,22#": "030111222",
     "+49 30 111222 ext. 22": "+49 30 111222",
     "h323:+4930111222@host": "+4930111222",
+    '"A <1>" <+4930111222>': "+4930111222",
+    '"O\'Neil <3>" <sip:+4930111222@host>': "+4930111222",
+    "Room <7> <sip:101@pbx>": "101",
+    '"4930111222"': '"4930111222"',
+    '"Desk 7" <sip:anonymous@anonymous.invalid>': "anonymous",
+    "Desk 7 <anonymous>": "anonymous",
+    "+12125551234 <Max>": "+12125551234",
+    "Ext.101 <Max>": "101",
+    "Max 24 +4930111222": "+4930111222",
+    "Max 2 (+4930111222)": "+4930111222)",
+    "+4930111222 (+4930999)": "+4930111222",
+    "030111222 (Office +4930999)": "030111222",
+    "Ext.101 (+4930999111)": "101",
+    "4930111222.0": "4930111222",
+    "101.0": "101",
+    "030.0": "030.0",
+    "+49 (0)30 111222": "+49 30 111222",
+    "0049(0)30111222": "004930111222",
+    "+39 (0)6 111222": "+39 (0)6 111222",
+    "sip:10.0.0.1": "",
+    "sip:pbx1.example.com:5060": "",
+    "sip:[2001:db8::1]": "",
+    "sip:101": "101",
     "": "",
 }
 
@@ -81,6 +104,11 @@ def test_letters_count_where_they_make_a_valid_number(number: str, region: str |
     assert as_e164(number, region, (2, 5)) == formatted
 
 
-def test_only_its_own_notation_says_that_a_number_is_an_extension() -> None:
-    assert [says_extension(text) for text in ("Ext.1234567", "1234567", "sip:101@x", "Ext.")] == [True, *[False] * 3]
-    assert says_extension("Ext.101 (Alice)")
+@pytest.mark.parametrize("text", ["1234567", "sip:101@x", "Ext.", "Extra 101", "x4930111222", "", "x"])
+def test_only_its_own_notation_says_that_a_number_is_an_extension(text: str) -> None:
+    assert not says_extension(text)
+
+
+@pytest.mark.parametrize("text", ["Ext.1234567", "Ext.101 (Alice)", "Ext101", "Ext-101", "Extn.101", "x101", "EXT 101"])
+def test_a_notation_of_extensions_says_so_however_it_is_marked(text: str) -> None:
+    assert says_extension(text)

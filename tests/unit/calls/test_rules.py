@@ -229,6 +229,31 @@ def test_the_owner_is_found_by_the_extension_as_it_is_written() -> None:
     assert _call(rules, extension=" 0101 ").email == "bob@example.com"
 
 
+@pytest.mark.parametrize("column", ["extension", "call_group_id"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Ext.101",
+        101.0,
+        "101.0",
+        "101@h",
+        "sip:101@h",
+        '"M 2" <sip:101@h>',
+        "Ext.101 (Max)",
+        "x101",
+        "\uff11\uff10\uff11",
+    ],
+)
+def test_an_extension_is_found_as_a_number_is(column: str, written: Any) -> None:
+    call = _call(**{column: written})
+    assert {"extension": call.extension, "call_group_id": call.call_group_id}[column] == "101"
+
+
+@pytest.mark.parametrize("written", ["sales (EU)", "101,102", "101; 102", "a@b", "Alice (101)", "+101"])
+def test_what_is_no_single_extension_stays_as_it_is(written: str) -> None:
+    assert _call(call_group_id=written).call_group_id == written
+
+
 def test_an_unmapped_extension_is_kept_or_skipped_or_submitted_without_an_address() -> None:
     unmapped = make_record(extension="102")
     with pytest.raises(UnmappedExtension, match="extension 102 has no address in extension_mapping"):

@@ -73,6 +73,8 @@ NOT_YET += [
     "0044-03-15 10:00:00 BC",
     "01.01.0001 00:00:00",
     "Jan 1 1900 12:00AM",
+    *("NaT", "NaN", "-1", -1, -1.0, math.nan, "+infinity", "Inf", "\\N", "(null)", "<NULL>", "undefined"),
+    *("19000101", "18991230T000000", "12/31/9999 23:59:59", "12/30/1899", "31.12.9999"),
 ]
 
 
@@ -81,7 +83,9 @@ def test_placeholders_stand_for_no_time(value: Any) -> None:
     assert stands_for_no_time(value)
 
 
-@pytest.mark.parametrize("value", ["never", "2026-13-45 00:00", "x", 20261122, False])
+@pytest.mark.parametrize(
+    "value", ["never", "2026-13-45 00:00", "x", 20261122, "20261122", "04/30/2026 10:00", 1, 10**400, False]
+)
 def test_what_makes_no_sense_is_no_placeholder(value: Any) -> None:
     assert not stands_for_no_time(value)
 

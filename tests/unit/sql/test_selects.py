@@ -16,9 +16,9 @@ OUT = "AS cdr"
 """How the derived table is called, so that what follows it would be well-formed."""
 
 
-def _read(tmp_path: Path, text: str) -> str:
+def _read(tmp_path: Path, text: str, engine: str = "") -> str:
     (tmp_path / "own.sql").write_text(text, encoding="utf-8")
-    return read_select("own", tmp_path, ".", "some.setting")
+    return read_select("own", tmp_path, ".", "some.setting", engine)
 
 
 @pytest.mark.parametrize(
@@ -29,10 +29,17 @@ def _read(tmp_path: Path, text: str) -> str:
         pytest.param("SELECT 1 -- )", "SELECT 1", id="a-comment-at-the-end-would-swallow-the-bracket"),
         pytest.param("/* a;\nb */ SELECT 1; -- c", "SELECT 1", id="comments-with-semicolons"),
         pytest.param("SELECT/**/1", "SELECT 1", id="a-comment-between-words"),
+        pytest.param(";SELECT 1;;\n", "SELECT 1", id="semicolons-around"),
     ],
 )
 def test_comments_go_and_the_rest_stays(tmp_path: Path, text: str, select: str) -> None:
     assert _read(tmp_path, text) == select
+
+
+def test_a_number_sign_begins_a_comment_in_mysql_alone(tmp_path: Path) -> None:
+    assert _read(tmp_path, "SELECT '#1' AS a# don't; (\nFROM c # b", "mysql") == "SELECT '#1' AS a \nFROM c"
+    for engine in ("sqlserver", "postgresql", "sqlite"):
+        assert _read(tmp_path, "SELECT a # b FROM ##calls", engine) == "SELECT a # b FROM ##calls"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +107,21 @@ def test_anything_but_one_select_is_refused(tmp_path: Path, text: str) -> None:
         ("SELECT Id AS id FROM CallLog FETCH FIRST 5 ROWS ONLY", "FETCH"),
         ("SELECT Id AS id FROM CallLog OFFSET 5", "OFFSET"),
         ("SELECT (SELECT 1 LIMIT 1) AS id FROM CallLog WHERE a = ')' LIMIT 5", "LIMIT"),
+        ("SELECT Id AS id FROM CallLog LIMIT(100)", "LIMIT"),
+        ("SELECT Id AS id FROM CallLog LIMIT +5", "LIMIT"),
+        ("SELECT Id AS id FROM CallLog LIMIT CAST(5 AS int)", "LIMIT"),
+        ("SELECT Id AS id FROM CallLog LIMIT '5'::int", "LIMIT"),
+        ("SELECT Id AS id FROM CallLog WHERE a IS NULL LIMIT E'5'", "LIMIT"),
+        ("SELECT Id AS id FROM CallLog LIMIT CASE WHEN true THEN 5 END", "LIMIT"),
+        ("SELECT Id AS id FROM CallLog LIMIT ROWS EXAMINED 100", "LIMIT"),
+        ("SELECT E'\\'' AS call_id FROM CallLog LIMIT 5 -- '", "LIMIT"),
+        ("SELECT Id AS id FROM a UNION ALL (SELECT Id FROM b LIMIT 5)", "LIMIT"),
+        ("SELECT ALL TOP(5) Id AS id FROM CallLog", "TOP"),
+        ("SELECT Id AS id FROM CallLog OFFSET(5)", "OFFSET"),
+        ("SELECT Id AS id FROM CallLog FETCH NEXT ROW ONLY", "FETCH"),
+        ("SELECT Id AS id FROM CallLog WHERE (ROWNUM <= 5)", "ROWNUM"),
+        ("SELECT Id AS id FROM CallLog WHERE a = 1 AND 5 > rownum()", "ROWNUM"),
+        ("SELECT Id AS id FROM CallLog WHERE ROWNUM() BETWEEN 1 AND 5", "ROWNUM"),
     ],
 )
 def test_a_limit_on_all_rows_is_refused_with_the_way_out(tmp_path: Path, select: str, word: str) -> None:
@@ -116,6 +138,12 @@ def test_a_limit_on_all_rows_is_refused_with_the_way_out(tmp_path: Path, select:
         "SELECT Id AS id FROM (SELECT Id FROM CallLog ORDER BY Id DESC LIMIT 5) AS newest",
         "SELECT limit AS id, c.limit, top AS call_id, [top 1], 'limit 5', offset FROM CallLog AS c",
         "SELECT Id AS id FROM CallLog LIMIT ALL",
+        "SELECT Id AS id FROM CallLog LIMIT NULL",
+        "SELECT Id AS id FROM CallLog WHERE limit IN (1, 2) AND limit (3) = 4 OR offset + 1 > 2 * limit - 5",
+        "SELECT Id AS id FROM a limit JOIN (SELECT 1 AS b) AS offset ON limit.b = offset.b",
+        "SELECT Id AS id, GROUP_CONCAT(a ORDER BY a LIMIT 1) AS call_id FROM CallLog GROUP BY Id",
+        "SELECT Id AS id FROM (SELECT Id FROM a UNION ALL (SELECT Id FROM b LIMIT 5)) AS c",
+        "SELECT Id AS id FROM (SELECT Id, ROW_NUMBER() OVER (ORDER BY a) AS rownum FROM a) AS c WHERE rownum = 1",
         "SELECT stop1, off_limit 5 FROM CallLog",
     ],
 )
@@ -128,10 +156,12 @@ def test_a_limit_within_brackets_and_what_only_looks_like_one_is_taken(tmp_path:
     [
         ("", "there is no statement in it"),
         ("WITH a AS (SELECT 1) SELECT * FROM a", "write its parts as subqueries in FROM, or make a view of it"),
+        (";WITH a AS (SELECT 1) SELECT * FROM a", "it begins with WITH: write its parts as subqueries in FROM"),
         ("(SELECT 1 AS id)", "take the outermost brackets away"),
         ("DECLARE @from int = 1; SELECT @from AS id", "write the values into the SELECT"),
         ("EXECUTE calls", "SELECT from the tables behind it"),
         ("SET NOCOUNT ON; SELECT 1 AS id", "leave that to the login's own settings"),
+        ("GO\nSELECT 1 AS id", "take that line away"),
         ("UPDATE CallLog SET Id = 1", "it begins with UPDATE and not with SELECT"),
         ("SELECT 1 AS id; SELECT 2 AS id", "there are two statements in it: take one of them away"),
         ("SELECT (1 AS id", "it opens a bracket that it does not close"),

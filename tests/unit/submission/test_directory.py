@@ -14,6 +14,7 @@ LONG = f"{'a' * 60}@{'b' * 60}.{'c' * 60}.{'d' * 63}.example.com"
     [
         ([("101", "ada@example.com")], {"101": "ada@example.com"}, {}),
         ([("0101", "a@example.com"), ("101", "b@example.com")], {"0101": "a@example.com", "101": "b@example.com"}, {}),
+        ([("Ext.101", "ada@example.com"), ("\uff11\uff10\uff11 ", None)], {"101": "ada@example.com"}, {}),
         ([("101", " ada@example.com ")], {"101": "ada@example.com"}, {}),
         ([("101", None)], {}, {"101": "no e-mail"}),
         ([("101", " ")], {}, {"101": "no e-mail"}),

@@ -19,6 +19,7 @@ from tests.unit.shared.config.reading import at, mistake, mistakes, read, text_w
 START, WAIT, TIMEOUT, URL = "3cx.start_from", "3cx.gap_wait", "api.timeout_seconds", "api.base_url"
 DATABASE, HOST, ZONE = "3cx.cdr_database", "3cx.cdr_database.host", "3cx.cdr_database.timezone"
 TEMPLATE, REGION, DIGITS = "calls.pbx_call_id", "calls.default_region", "calls.internal_number_digits"
+EMAIL, MAPPING = "a@x.example", "extension_mapping"
 MAPPED, MONDAY, HOLIDAYS = "extension_mapping.101", "business_hours.monday", "business_hours.holidays"
 GROUPS, MEMBERS, NOTIFY = "call_groups.monitored_groups", "call_groups.members", "call_groups.notify"
 LOGIN = {"host": "h", "database": "d", "username": "u", "password": "p"}
@@ -50,6 +51,7 @@ TAKEN = [
     (URL, "https://calls.example.com/api/", "https://calls.example.com/api"),
     (URL, "https://[::1]:8443", "https://[::1]:8443"),
     (URL, "https://bücher.example/@me", "https://bücher.example/@me"),
+    (URL, "https://a/v1;beta/monkey=5/api", "https://a/v1;beta/monkey=5/api"),
     (HOST, "pbx", "pbx"),
     (HOST, "10.0.0.7", "10.0.0.7"),
     (HOST, "pbx_1.example.com.", "pbx_1.example.com."),
@@ -57,8 +59,7 @@ TAKEN = [
     (HOST, "a." * 126 + "a", "a." * 126 + "a"),
     (HOST, "::1", "::1"),
     (HOST, "tcp:pbx", "tcp:pbx"),
-    (HOST, "/var/run/postgresql", "/var/run/postgresql"),
-    (HOST, "pg1.example,pg2.example", "pg1.example,pg2.example"),
+    (HOST, "(local)", "(local)"),
     (ZONE, "America/Anchorage", "America/Anchorage"),
     (TEMPLATE, "{call_id}", "{call_id}"),
     (TEMPLATE, "3cx:{id}", "3cx:{id}"),
@@ -70,6 +71,8 @@ TAKEN = [
     (f"{DIGITS}.max", "2", 2),  # not below min
     (MAPPED, "o'neil+x@ex-ample.org", "o'neil+x@ex-ample.org"),
     (MAPPED, "jürgen@bücher.example", "jürgen@bücher.example"),
+    (MAPPING, {"Ext.101": EMAIL, "\uff11\uff10\uff12": EMAIL, "101": EMAIL}, {"101": EMAIL, "102": EMAIL}),
+    (MAPPING, {"0101": EMAIL, "desk": EMAIL}, {"0101": EMAIL, "desk": EMAIL}),
     (f"{HOLIDAYS}.dates", ["2026-12-24"], (date(2026, 12, 24),)),
     (HOLIDAYS + ".country", "AT", "AT"),
 ]
@@ -130,6 +133,12 @@ REFUSED = [
     (URL, "https://a b/api", NO_URL),
     (URL, "https://a/api?code=hunter2", f"{NO_URL} without query"),
     (URL, "http://user:hunter2", NO_URL),
+    (URL, "http://a/user:hunter2@b", ": holds ***: has a login in its path; write the address without user and"),
+    (URL, "http://a/user:hun/ter2hunter2@b", ": holds ***: has a login in its path"),
+    *(
+        (URL, f"https://a/api{more}=hunter2", ": holds ***: has a parameter in its path")
+        for more in (";sig", "&a", "/key")
+    ),
     (URL, "http://user:hunt/er2@host/api", NO_URL),
     *((URL, f"{start}user:hunter2@host/api", ": holds ***: has a login in it") for start in ("http://", "HTTP://", "")),
     (MEMBERS, XAPI | {"url": "https://hunter2@pbx.example"}, ".url: holds ***: has a login in it"),
@@ -182,6 +191,17 @@ REFUSED = [
     *((MAPPED, written, ": holds ") for written in ("a b@x.example", "a..b@x.example", ".a@x.example", "a.@x.example")),
     *((MAPPED, written, ": holds ") for written in ("a@-x.example", "a@exa_mple.com", f"{'a' * 65}@x.example")),
     (MAPPED, f"a@{'b' * 260}.de", ": holds "),
+    # Extensions
+    (
+        MAPPING,
+        {" 101": EMAIL},
+        ": ' 101' has a blank at an end, and matches nothing; meant 101?; allowed: extension: e",
+    ),
+    (MAPPING, {"Ext.101\n": EMAIL}, r": 'Ext.101\n' has a blank at an end, and matches nothing; meant 101?"),
+    (MAPPING, {"": EMAIL}, ": '' is empty, and matches nothing"),
+    (MAPPING, {"1" * 21: EMAIL}, f": '{'1' * 21}' is no extension: it has more than 20 characters, and matches"),
+    (MAPPING, {"1\0": EMAIL}, r": '1\x00' has a NUL character in it"),
+    (MAPPING, {"101": EMAIL, "Ext.101": "b@x.example"}, ": 'Ext.101' is 101, which has another address"),
     # Hours
     (MONDAY, span("17:00", "08:00"), ".end: holds '08:00': is not after start; a span over midnight needs overnight"),
     (MONDAY, span("08:00", "08:00"), ".end: holds '08:00': is not after start"),
@@ -208,6 +228,10 @@ REFUSED = [
     (GROUPS, [{"id": {"a": "b"}}], ".0.id: Input should be a valid string"),
     (GROUPS, [{"name": "Sales"}], ".0.id: missing; allowed: the group's number in the phone system"),
     (GROUPS, [{"id": ""}], ".0.id: holds '': "),
+    (GROUPS, [{"id": " 800"}], ".0.id: holds ' 800': has a blank at an end, and matches nothing; meant 800?"),
+    (GROUPS, [{"id": " "}], ".0.id: holds ' ': is empty"),
+    (GROUPS, [{"id": "800"}, {"id": "Ext.800"}], ".1.id: holds 'Ext.800': stands twice"),
+    (GROUPS, [{"id": "800", "members": ["101", " "]}], ".0.members.1: holds ' ': is empty, and would count as"),
     (GROUPS, ["800"], ".0: holds '800': "),
     (GROUPS, [{"id": "1", "membrs": ["1"]}], ".0.membrs: unknown key; the nearest known one is members"),
     (GROUPS, [{"id": "1", "business_hours": {"timezone": "Nowhere"}}], ".0.business_hours.timezone: holds 'No"),
@@ -228,6 +252,28 @@ def test_what_a_setting_refuses(path: str, written: Any, words: str) -> None:
     found = mistake(text_with((path, written)))
     assert found.startswith(path + words)
     assert "hunter2" not in found
+
+
+@pytest.mark.parametrize("host", ["/var/run/postgresql", "pg1.example,pg2.example"])
+def test_postgresql_takes_several_servers_and_a_folder(host: str) -> None:
+    assert read(DATABASE, LOGIN | {"engine": "postgresql", "host": host}).host == host
+
+
+@pytest.mark.parametrize(
+    ("engine", "host", "words"),
+    [
+        *(
+            (engine, "a,b", f"names several servers, and engine {engine} takes one")
+            for engine in ("mysql", "sqlserver")
+        ),
+        *((engine, "/run/x", "is a folder, where engine") for engine in ("mysql", "sqlserver")),
+        *((engine, "tcp:pbx", "begins with tcp:, which is not for") for engine in ("mysql", "postgresql")),
+        *((engine, "(local)", "has brackets in it, which are not for") for engine in ("mysql", "postgresql")),
+    ],
+)
+def test_a_host_that_the_engine_would_never_find_is_refused(engine: str, host: str, words: str) -> None:
+    found = mistake(text_with((DATABASE, LOGIN | {"engine": engine, "host": host})))
+    assert found.startswith(f"{HOST}: holds {host!r}: {words}")
 
 
 def test_a_file_is_taken_where_the_engine_has_a_use_for_it() -> None:
@@ -301,6 +347,12 @@ def test_a_night_may_meet_the_day_after_but_not_overlap_it(days: dict[str, Any],
         assert parse_settings(text, {})
     else:
         assert mistake(text).startswith(f"business_hours.{found}, over midnight; allowed: a span")
+
+
+def test_a_group_and_its_members_are_those_that_rows_have_however_they_are_written() -> None:
+    """Version 1.0.0 compared them as they stood, with rows that had them so."""
+    (group,) = read(GROUPS, [{"id": "Ext.\uff1800", "members": ["Ext.101", " 102"]}])
+    assert (group.id, group.members) == ("800", ("101", "102"))
 
 
 def test_members_come_from_a_source() -> None:

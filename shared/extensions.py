@@ -1,0 +1,44 @@
+"""An extension as it is written in a table, a phone book or the configuration, and as it is compared. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MAX_EXTENSION = 20
+"""Of the Call Logger."""
+
+_BLANK = "".join(map(chr, range(1, 0x21)))
+"""What the Call Logger takes for blank; Python has another idea of it."""
+
+_EXTENSION = re.compile(r"(?:ext(?:n|ension)?\s*[.:-]?\s*|x(?=[0-9]{1,7}$))([0-9]{1,20})", re.IGNORECASE)
+
+
+def without_blanks(text: str) -> str:
+    """Without what stands around it."""
+    return text.strip().strip(_BLANK)
+
+
+def extension_in(text: str) -> str:
+    """The extension of ``Ext.101``; any other text as it is."""
+    written = _EXTENSION.fullmatch(text)
+    return written[1] if written else text
+
+
+def in_plain_digits(text: str) -> str:
+    """Digits and plus signs of other scripts, full width or Arabic, as ours."""
+    if text.isascii():
+        return text
+    return "".join(_plain_character(character) for character in text)
+
+
+def _plain_character(character: str) -> str:
+    value = unicodedata.decimal(character, None)
+    if value is not None:
+        return str(value)
+    return {"\uff0b": "+", "\ufe62": "+", "\uff20": "@"}.get(character, character)
+
+
+def plain_extension(text: str) -> str:
+    """As extensions and groups are compared, however they are written."""
+    return extension_in(in_plain_digits(without_blanks(text)))
