@@ -117,7 +117,7 @@ var alerts = [
     description: 'A call could not be worked on within all deliveries of its message. keep_poisoned records it in the ledger.'
     severity: 2
     window: 'PT15M'
-    query: '${events} | where event in ("poison.kept", "poison.returned") or message has "MaxDequeueCount"'
+    query: '${events} | where event in ("poison.kept", "poison.returned", "poison.failed") or message has "MaxDequeueCount"'
     operator: 'GreaterThan'
     threshold: 0
     dimensions: []
