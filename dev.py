@@ -13,7 +13,7 @@
 What it installs lies in .venv and .local (or where AZURITE_DIR says), and is only touched again when the locks change.
 The short lists, requirements.txt in three folders, are for people. Of each there is a lock beside it, for every Python
 from 3.11 on, with what it and the lists before it lead to, and the hash of each file. Only locks are installed from.
-Python 3.8 can still read this file, so that an old one gets a clear line, no syntax error.
+Python 3.8 can still read this file and local/installer.py, so that an old one gets a clear line, no syntax error.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+
+from local.installer import Machine, Refusal, execute, say
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_NODE = 18
@@ -64,29 +65,6 @@ DEBIAN_PACKAGES = (
 IN_PARALLEL = ("-n", "4", "--dist", "loadfile")
 
 INTERRUPTED = 130
-_NO_NETWORK = re.compile(
-    r"NewConnectionError|Failed to establish a new connection|Name(?: or service not known|ResolutionError)"
-    r"|Connect(?:ion)?Timeout|ReadTimeoutError|ProxyError|Temporary failure resolving"
-    r"|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH",
-    re.IGNORECASE,
-)
-_ERROR_LINE = re.compile(r"^(?:E:|error:|npm (?:error|ERR!)) *(?!code |A complete log)\S", re.IGNORECASE)
-
-
-class Refusal(Exception):
-    """Why this cannot go on; one line for the person at the terminal."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What setting up depends on: the project's folder, a Python to make environments with, and what is allowed."""
-
-    root: Path
-    python: str
-    makes_venvs: bool
-    is_debian: bool
-    """Or what comes of it, such as Ubuntu."""
-    is_root: bool
 
 
 def this_machine() -> Machine:
@@ -338,34 +316,6 @@ def apt_install(packages: list[str], machine: Machine) -> None:
     say(f"Installing {', '.join(packages)} with apt (once)")
     execute("apt-get", ["apt-get", "update", "--quiet"], machine)
     execute("apt-get", ["apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *packages], machine)
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
-
-
-def execute(name: str, command: list[str], machine: Machine) -> None:
-    """Run an installer without its own words; those it failed with become one line."""
-    result = subprocess.run(
-        command,
-        cwd=machine.root,
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    if result.returncode:
-        raise Refusal(f"{name} failed: {reason_in(result.stdout)}")
-
-
-def reason_in(output: str) -> str:
-    if _NO_NETWORK.search(output):
-        return "it cannot reach its package index; look at the network connection and the proxy settings"
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if _ERROR_LINE.match(line)]
-    return (errors or lines or ["it does not say why"])[-1]
 
 
 if __name__ == "__main__":

@@ -13,13 +13,22 @@ from pathlib import Path
 import pytest
 
 import dev
+from local.installer import reason_in
 from tests.support.requirements import need
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="its stand-ins for node, pip and apt are shell scripts")
 
 LISTS = dev.FOR_RUNNING + dev.FOR_TESTING
 PACKAGES = ("local/__init__.py", "local/run/__init__.py", "local/look/__init__.py")
-NEEDED = ("dev.py", "local/azurite.py", "local/run/options.py", "local/look/options.py", *PACKAGES, *LISTS)
+NEEDED = (
+    "dev.py",
+    "local/azurite.py",
+    "local/installer.py",
+    "local/run/options.py",
+    "local/look/options.py",
+    *PACKAGES,
+    *LISTS,
+)
 AZURITE_JS = Path("node_modules/azurite/dist/src/azurite.js")
 
 
@@ -81,7 +90,8 @@ def refusal(capsys, machine, *arguments):
 
 
 def test_python_3_8_can_read_it_so_that_it_can_say_that_it_is_too_old():
-    ast.parse((dev.ROOT / "dev.py").read_text(encoding="utf-8"), feature_version=(3, 8))
+    for file in ("dev.py", "local/__init__.py", "local/installer.py"):
+        ast.parse((dev.ROOT / file).read_text(encoding="utf-8"), feature_version=(3, 8))
     with pytest.raises(dev.Refusal, match=r"^Python 3\.11 or newer is needed, this is 3\.8: .*$"):
         dev.refuse_old_python((3, 8))
     dev.refuse_old_python((3, 11))
@@ -268,7 +278,7 @@ SAID = {
 
 
 def test_the_reason_of_a_failed_installer_is_one_line_of_its_own_words():
-    assert {output: dev.reason_in(output) for output in SAID} == SAID
+    assert {output: reason_in(output) for output in SAID} == SAID
 
 
 @pytest.mark.parametrize(
@@ -285,7 +295,7 @@ def test_an_installer_without_a_network_is_understood(tmp_path, command):
     need(None if shutil.which(program) else f"{program} is not installed")
     ran = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
     assert ran.returncode
-    assert dev.reason_in(ran.stdout + ran.stderr).startswith("it cannot reach its package index; look at the network")
+    assert reason_in(ran.stdout + ran.stderr).startswith("it cannot reach its package index; look at the network")
 
 
 # What it hands over to
