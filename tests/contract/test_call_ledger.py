@@ -539,11 +539,11 @@ def test_many_cost_few_requests(storage: Storage, azurite_bench: AzuriteBench) -
         return len(requests)
 
     ledger.settle([(claimed(ledger, make_job(98)), SKIPPED)], NOW)
-    around = 2 * 2  # twelve names at a time
+    around = 2  # the range of their names, on each day
     assert cost(lambda: ledger.claim([make_job(99)], NOW, LEASE)) == 1 + 2
     assert cost(lambda: ledger.claim(jobs, NOW, LEASE)) == 1 + around
-    assert cost(lambda: ledger.claim(jobs, NOW, LEASE)) == 1 + 2, "all are in hand"
-    assert cost(lambda: ledger.claim(jobs, EXPIRED, LEASE)) == 1 + 2 + 1 + around, "they are known"
+    assert cost(lambda: ledger.claim(jobs, NOW, LEASE)) == 1 + 1, "all are in hand"
+    assert cost(lambda: ledger.claim(jobs, EXPIRED, LEASE)) == 1 + 1 + 1 + around, "they are known"
     claims = several_claimed(ledger, jobs, EXPIRED + LEASE)
     assert cost(lambda: ledger.settle([(claim, SUBMITTED) for claim in claims], NOW)) == 1
     assert cost(lambda: ledger.give_back([(claim, "why") for claim in claims], NOW)) > len(jobs), "too late: one by one"

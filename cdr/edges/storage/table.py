@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cdr.calls.call import DIGEST
@@ -34,6 +35,9 @@ ONE_TRANSACTION = 100
 
 NAMES_IN_A_QUERY = 12
 """With the partition and both ends of the range the 15 comparisons that the service takes."""
+
+MOST_BETWEEN = 100
+"""Entities in the range of names that are looked for: more are not fetched to be thrown away."""
 
 SHORT_NAME = 100
 
@@ -129,12 +133,18 @@ class Table:
         """Those of these entities that there are, by their row keys.
 
         In few requests. The range lets the service look at no more of the partition than lies between the names, since
-        names in an "or" are no use to it. A query is a part of a URL, which has its limits, so names that are long or
-        not ASCII are asked for one by one.
+        names in an "or" are no use to it; where it holds little, it is asked for as a whole. A query is a part of a
+        URL, which has its limits, so names that are long or not ASCII are asked for one by one.
         """
         found: dict[str, TableEntity] = {}
         ordered = sorted(rows)
-        at_once = NAMES_IN_A_QUERY if all(row.isascii() and len(row) <= SHORT_NAME for row in ordered) else 1
+        is_ascii = all(row.isascii() for row in ordered)
+        at_once = NAMES_IN_A_QUERY if is_ascii and all(len(row) <= SHORT_NAME for row in ordered) else 1
+        if is_ascii and len(ordered) > at_once:
+            between = self.query(_between(partition, ordered), select, MOST_BETWEEN + 1)
+            there = {entity["RowKey"]: entity for entity in islice(between, MOST_BETWEEN + 1)}
+            if len(there) <= MOST_BETWEEN:
+                return {row: entity for row, entity in there.items() if row in rows}
         for start in range(0, len(ordered), at_once):
             some = ordered[start : start + at_once]
             if len(some) == 1:
@@ -210,10 +220,12 @@ def _is_table_gone(error: Exception) -> bool:
     return "TableNotFound" in str(getattr(error, "error_code", "")) or "TableNotFound" in str(error)
 
 
+def _between(partition: str, rows: Sequence[str]) -> str:
+    return f"PartitionKey eq {quoted(partition)} and RowKey ge {quoted(rows[0])} and RowKey le {quoted(rows[-1])}"
+
+
 def _naming(partition: str, rows: Sequence[str]) -> str:
-    names = [quoted(row) for row in rows]
-    within = f"PartitionKey eq {quoted(partition)} and RowKey ge {names[0]} and RowKey le {names[-1]}"
-    return f"{within} and ({' or '.join(f'RowKey eq {name}' for name in names)})"
+    return f"{_between(partition, rows)} and ({' or '.join(f'RowKey eq {quoted(row)}' for row in rows)})"
 
 
 def quoted(text: str) -> str:
