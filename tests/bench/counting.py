@@ -44,7 +44,7 @@ def _purpose(request: Request, answer: Answer) -> Purpose:
         if "/messages" not in path:
             return "once"
         return "call" if request.method != "GET" or b"<MessageText>" in answer.body else "look"
-    if path.endswith("/Tables") or answer.status == 404:
+    if path.endswith("/Tables") or b"TableNotFound" in answer.body:
         return "once"
     return "poll" if f"/{STATE_TABLE}" in path else "call"
 

@@ -49,8 +49,8 @@ class Counted:
 
     queue_of_call: float = 3
     """Put by the poll, received and deleted by the host."""
-    table_of_call: float = 2
-    """Claimed and settled."""
+    table_of_call: float = 4
+    """Claimed, looked for on the days around, and settled."""
     table_of_poll: float = 3
     """The lease is read, taken and given back."""
     table_of_find: float = 1

@@ -15,7 +15,7 @@ def test_a_month_is_its_operations_at_their_prices() -> None:
     found = month(1_000_000, deployment, Counted(line_bytes=500, request_bytes=500), listen_every_s=86400)
     assert found.executions == pytest.approx((10 + 10 + 2 + 1_000_000) * 30)
     assert found.queue_requests == pytest.approx((3 * 1_000_000 + 2) * 30)
-    assert found.table_requests == pytest.approx((2 * 1_000_000 + 3 * 10 + 10 + 2 * 12) * 30)
+    assert found.table_requests == pytest.approx((4 * 1_000_000 + 3 * 10 + 10 + 2 * 12) * 30)
     assert found.gb_seconds == pytest.approx((22 + 1_000_000 / 16 * 0.2) * 2 * 30)
     assert found.ready_gb_seconds == pytest.approx(86_400 * 2 * 30)
     assert found.logs_gb == pytest.approx((2 * 1_000_000 + 34) * 500 * 30 / 1e9)
