@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from weakref import finalize
 
 from tests.faults.worker import PROJECT
 
@@ -30,9 +31,14 @@ class WorkerProcess:
     pid: int = 0
     url: str = ""
     _came_up: threading.Event = field(default_factory=threading.Event)
+    _process: int | None = None
+    """What stands for it, and for no other."""
 
     def born(self, pid: int, url: str) -> None:
         self.pid, self.url = pid, url
+        with suppress(ProcessLookupError):
+            self._process = os.pidfd_open(pid)  # the number alone may be somebody else's once this one is dead
+            finalize(self, os.close, self._process)
         self._came_up.set()
 
     def wait(self) -> None:
@@ -42,7 +48,7 @@ class WorkerProcess:
     @property
     def is_alive(self) -> bool:
         try:
-            os.kill(self.pid, 0)
+            self._send(0)
         except ProcessLookupError:
             return False
         return True
@@ -61,7 +67,12 @@ class WorkerProcess:
     def _signal(self, number: signal.Signals) -> None:
         self.wait()
         with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+            self._send(number)
+
+    def _send(self, number: int) -> None:
+        if self._process is None:
+            raise ProcessLookupError
+        signal.pidfd_send_signal(self._process, number)
 
     def log_tail(self, lines: int = 30) -> str:
         text = self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -36,9 +36,12 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             _be_a_worker(order)
-        children.append(pid)
-    for pid in children:
-        _end(pid)
+        children = [child for child in children if _is_alive(child)]
+        with suppress(ProcessLookupError):
+            children.append(os.pidfd_open(pid))  # the number alone may soon be somebody else's
+    for child in children:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(child, signal.SIGKILL)
 
 
 def _import_everything() -> None:
@@ -52,9 +55,13 @@ def _import_everything() -> None:
     import local.host.host  # noqa: F401
 
 
-def _end(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+def _is_alive(child: int) -> bool:
+    try:
+        signal.pidfd_send_signal(child, 0)
+    except ProcessLookupError:
+        os.close(child)
+        return False
+    return True
 
 
 def _say(news: dict[str, Any]) -> None:
