@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -92,7 +93,7 @@ class PhoneSystem(Protocol):
         """Every committed row's id, and whether it has ended."""
 
 
-class _Table:
+class _Table(ABC):
     mark = "?"
     engine = ""
     sorts = SORTS
@@ -138,9 +139,8 @@ class _Table:
         if missing_ids_are_kept and read.missing != missing:
             yield f"{read.missing} missing ids are remembered, should be {missing}"
 
-    @contextmanager
-    def transaction(self) -> Iterator[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[Any]: ...
 
     def insert(self, row_id: int, sort: str = "good", *, ended: bool = True) -> None:
         with self.transaction() as cursor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -183,24 +183,29 @@ def _to_the_second(moment: datetime) -> datetime:
     return moment.replace(microsecond=0)
 
 
-def table(counts: Callable[[Way, OwnerPolicy], Count]) -> str:
+def table(ways: Iterable[Any], counts: Callable[[Any, OwnerPolicy], Count]) -> str:
     """In Markdown: entries, and how many of them were lost, wrong or there twice."""
     head = "| rows appear | `last_answered`: entries | lost | wrong | twice | `each`: entries | lost | wrong | twice |"
     lines = [head, "|---|" + "---:|" * 8]
-    for way in WAYS:
+    for way in ways:
         both = [counts(way, owner) for owner in ("last_answered", "each")]
         cells = [str(n) for c in both for n in (c.entries, len(c.lost), len(c.wrong), len(c.twice))]
         lines.append(f"| {way.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Count what becomes of calls whose legs arrive in several ways.")
-    parser.add_argument("--calls", type=int, default=400, help="in each line")
+def tell(ways: Iterable[Any], judged: Callable[[Any, OwnerPolicy, int, int], Count], what: str, *, calls: int) -> None:
+    """The table, at the terminal."""
+    parser = argparse.ArgumentParser(description=what)
+    parser.add_argument("--calls", type=int, default=calls, help="in each line")
     parser.add_argument("--seed", type=int, default=22)
     arguments = parser.parse_args()
     logging.disable()
-    print(table(lambda way, owner: judged(way, owner, arguments.calls, arguments.seed)))  # noqa: T201
+    print(table(ways, lambda way, owner: judged(way, owner, arguments.calls, arguments.seed)))  # noqa: T201
+
+
+def main() -> None:
+    tell(WAYS, judged, "Count what becomes of calls whose legs arrive in several ways.", calls=400)
 
 
 if __name__ == "__main__":

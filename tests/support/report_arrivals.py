@@ -6,11 +6,9 @@ prints a table: ``python -m tests.support.report_arrivals --calls 200``.
 
 from __future__ import annotations
 
-import argparse
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -28,6 +26,7 @@ from shared.clock import Clock, HandMovedClock
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.report import InMemoryReport
+from tests.support.arrivals import Count, tell
 from tests.support.report_writings import ReportedCall, Telling, When, is_told, reported
 from tests.support.workshop import Workshop
 
@@ -81,20 +80,6 @@ class InMemorySource:
 
     def progress(self, position: Position) -> Progress:
         return window_order.progress(position)
-
-
-@dataclass
-class Count:
-    """Of entries: how many there should be, and what is wrong with those that there are."""
-
-    entries: int = 0
-    lost: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-    twice: list[str] = field(default_factory=list)
-
-    @property
-    def mistakes(self) -> list[str]:
-        return [*self.lost, *self.wrong, *self.twice]
 
 
 def judged(way: Way, owner: OwnerPolicy, calls: int, seed: int) -> Count:
@@ -207,24 +192,8 @@ def _told(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if name not in ("id", "createdAt", "updatedAt")}
 
 
-def table(counts: Callable[[Way, OwnerPolicy], Count]) -> str:
-    """In Markdown: entries, and how many of them were lost, wrong or there twice."""
-    head = "| rows appear | `last_answered`: entries | lost | wrong | twice | `each`: entries | lost | wrong | twice |"
-    lines = [head, "|---|" + "---:|" * 8]
-    for way in WAYS:
-        both = [counts(way, owner) for owner in ("last_answered", "each")]
-        cells = [str(n) for c in both for n in (c.entries, len(c.lost), len(c.wrong), len(c.twice))]
-        lines.append(f"| {way.name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Count what becomes of calls whose rows appear in several ways.")
-    parser.add_argument("--calls", type=int, default=200, help="in each line")
-    parser.add_argument("--seed", type=int, default=22)
-    arguments = parser.parse_args()
-    logging.disable()
-    print(table(lambda way, owner: judged(way, owner, arguments.calls, arguments.seed)))  # noqa: T201
+    tell(WAYS, judged, "Count what becomes of calls whose rows appear in several ways.", calls=200)
 
 
 if __name__ == "__main__":
