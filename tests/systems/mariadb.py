@@ -46,6 +46,7 @@ class MariaDb:
         self._socket = folder / "socket"
         self._process: subprocess.Popen[bytes] | None = None
         self._make_certificate()
+        (folder / "tmp").mkdir()
         _give_to_server_user(folder)
         self._run_to_the_end("mariadb-install-db", "--auth-root-authentication-method=normal", "--skip-test-db")
         self._launch()
@@ -124,13 +125,15 @@ class MariaDb:
 
     def _run_to_the_end(self, program: str, *options: str) -> None:
         with self._log.open("ab") as log:
-            subprocess.run(
-                self._command(program, *options), stdout=log, stderr=log, check=True, timeout=_START_WITHIN_S
-            )
+            command = self._command(program, *options)
+            ended = subprocess.run(command, stdout=log, stderr=log, check=False, timeout=_START_WITHIN_S)
+        if ended.returncode != 0:
+            raise RuntimeError(f"{program} ended with {ended.returncode}:\n{self._log.read_text()[-2000:]}")
 
     def _command(self, program: str, *options: str) -> list[str]:
-        own = ["--no-defaults", f"--datadir={self._folder / 'data'}", f"--user={_server_user()}"]
-        return [_find(program), *own, *options]
+        """A folder of its own for temporary tables, too: each server that starts clears there what others have."""
+        folders = [f"--datadir={self._folder / 'data'}", f"--tmpdir={self._folder / 'tmp'}"]
+        return [_find(program), "--no-defaults", *folders, f"--user={_server_user()}", *options]
 
     @property
     def _log(self) -> Path:
