@@ -17,11 +17,11 @@ from local.host.host import Times as HostTimes
 from local.host.host import main
 
 HASTY = Times(
-    longest_attempt=timedelta(seconds=1.5),
-    slow_attempt=timedelta(seconds=0.05),
-    submit_budget=timedelta(seconds=2),
-    claim_lease=timedelta(seconds=2.5),
-    redelivery=timedelta(seconds=3),
+    longest_attempt=timedelta(seconds=1),
+    slow_attempt=timedelta(seconds=0.15),
+    submit_budget=timedelta(seconds=2.5),
+    claim_lease=timedelta(seconds=3),
+    redelivery=timedelta(seconds=4),
     first_delay=timedelta(seconds=1),
     longest_delay=timedelta(seconds=3),
     longest_delay_alone=timedelta(seconds=3),
@@ -39,4 +39,4 @@ def hurry() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(times=HostTimes(queue_lease=timedelta(seconds=3)), prepare=hurry))
+    sys.exit(main(times=HostTimes(queue_lease=timedelta(seconds=4)), prepare=hurry))

@@ -110,13 +110,8 @@ def hosts_between(folder: Path, storage: Storage, call_logger: RecordingCallLogg
 
 def settled(storage: Storage, rows: int) -> bool:
     """Whether the ledger has come to an end with so many rows."""
-    return all_final(storage, rows) and storage.depth() == 0
-
-
-def all_final(storage: Storage, rows: int) -> bool:
-    """Whether so many calls are in the ledger and none is on its way. A second message of one may still be waiting."""
     states = storage.states()
-    return len(states) == rows and "claimed" not in states
+    return len(states) == rows and "claimed" not in states and storage.depth() == 0
 
 
 def numbers_of(system: SqlPhoneSystem) -> set[str]:

@@ -21,9 +21,7 @@ from tests.systems.phone_systems import SqlitePhoneSystem
 
 PROJECT = Path(__file__).parents[2]
 SECOND = timedelta(seconds=1)
-TIMES = Times(
-    longest_attempt=0.5 * SECOND, submit_budget=SECOND, claim_lease=1.5 * SECOND, redelivery=2 * SECOND
-)
+TIMES = Times(longest_attempt=0.5 * SECOND, submit_budget=SECOND, claim_lease=1.5 * SECOND, redelivery=2 * SECOND)
 
 WORKER = """
 import os, signal, sys
