@@ -39,4 +39,4 @@ def hurry() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(times=HostTimes(queue_lease=timedelta(seconds=4)), prepare=hurry))
+    sys.exit(main(times=HostTimes(queue_lease=timedelta(seconds=3)), prepare=hurry))
