@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -38,5 +39,6 @@ def hurry() -> None:
     functions.parts = Parts(os.environ, Path.cwd(), times=HASTY)
 
 
-if __name__ == "__main__":
-    sys.exit(main(times=HostTimes(queue_lease=timedelta(seconds=3)), prepare=hurry))
+def run(arguments: Sequence[str]) -> int:
+    """The exit status."""
+    return main(arguments, times=HostTimes(queue_lease=timedelta(seconds=3)), prepare=hurry)

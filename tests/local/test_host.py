@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.support.waiting import wait_until
-from tests.systems.host import HostProcess
+from tests.systems.host import HostProcess, python
 
 HOST_JSON = {
     "version": "2.0",
@@ -266,8 +266,8 @@ class TestStartAndStop:
 
     def test_what_does_not_finish_in_time_is_cut_off(self, tmp_path, storage):
         start = "import datetime; from local.host.host import Times, main; raise SystemExit(main(times=Times(stop={})))"
-        program = ("-c", start.format("datetime.timedelta(seconds=0.1)"))
-        with AppProcess(tmp_path, storage, "--functions", "stuck", program=program) as host:
+        launch = python("-c", start.format("datetime.timedelta(seconds=0.1)"))
+        with AppProcess(tmp_path, storage, "--functions", "stuck", launch=launch) as host:
             address = host.base_url
             asking = threading.Thread(target=is_refused, args=(f"{address}/v1/stuck",))
             asking.start()
