@@ -223,6 +223,12 @@ def test_of_two_who_claim_a_call_under_two_days_at_once_not_both_get_it(bench: B
 # Several at once
 
 
+def test_one_call_that_is_asked_for_under_two_days_together_is_one_claim(ledger: CallLedger) -> None:
+    for away, days in enumerate([(DAY, "2026-11-21"), ("2026-11-21", DAY)]):
+        answers = ledger.claim([make_job(away, day=day) for day in days], NOW, LEASE)
+        assert [type(answer) for answer in answers] == [Claim, Held]
+
+
 def several_claimed(ledger: CallLedger, jobs: Sequence[Job], now: datetime = NOW) -> list[Claim]:
     claims = [answer for answer in ledger.claim(jobs, now, LEASE) if isinstance(answer, Claim)]
     assert [claim.key for claim in claims] == [job.key for job in jobs]
