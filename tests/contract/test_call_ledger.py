@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from cdr.calls.rules import row_key
 from cdr.edges.storage.account import SETTING, USUAL, StorageAccount
 from cdr.edges.storage.ledger_claims import TableCallLedger
 from cdr.edges.storage.transport import StorageTransport
+from cdr.submission.joined import JoinedLedger
 from cdr.submission.ports import AlreadySubmitted, CallLedger, Claim, Held, Recorded
 from shared.errors import StorageUnavailable
 from tests.contract.ledgers import (
@@ -218,6 +220,17 @@ def test_of_two_who_claim_a_call_under_two_days_at_once_not_both_get_it(bench: B
 
     with ThreadPoolExecutor(2) as pool:
         assert sum(isinstance(answer, Claim) for answer in pool.map(claim, jobs)) <= 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_many_who_claim_calls_under_two_days_at_once_none_gets_what_another_has(bench: Bench, seed: int) -> None:
+    """In two processes, each of which asks together for what its threads want."""
+    processes, rng = [JoinedLedger(bench.open()) for _ in range(2)], random.Random(seed)
+    asked = [(rng.choice(processes), make_job(n % 5, day=rng.choice([DAY, "2026-11-21"]))) for n in range(40)]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda each: each[0].claim([each[1]], NOW, LEASE)[0], asked))
+    in_hand = Counter(answer.key.name for answer in answers if isinstance(answer, Claim))
+    assert set(in_hand.values()) <= {1}, in_hand
 
 
 # Several at once
