@@ -209,6 +209,13 @@ def test_a_call_whose_day_has_changed_is_still_the_same(bench: Bench, ledger: Ca
     claimed(bench.open(), another, EXPIRED)
 
 
+def test_a_call_whose_day_lasts_is_looked_for_nowhere_else(ledger: CallLedger) -> None:
+    claimed(ledger)
+    lasting = replace(make_job(7), key=CallKey("2026-11-21", "call-7", is_lasting=True))
+    assert lasting.key == make_job(7, day="2026-11-21").key
+    claimed(ledger, lasting)
+
+
 def test_of_two_who_claim_a_call_under_two_days_at_once_not_both_get_it(bench: Bench) -> None:
     jobs = [make_job(7, "call-7", day) for day in (DAY, "2026-11-21")]
     start = threading.Barrier(2)
