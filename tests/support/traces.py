@@ -9,9 +9,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-import duckdb_kql
-from duckdb_kql.engine import schema
-
 from shared.clock import HandMovedClock
 from tests.support.kql import rules
 
@@ -77,12 +74,17 @@ def _minutes(window: str) -> int:
 @cache
 def _database() -> Any:
     """One for all, since a test's tables replace those of the one before: to open it takes longer than a test."""
+    import duckdb_kql
+
     return duckdb_kql.connect()
 
 
 @cache
 def _as_sql(query: str) -> str:
     """Each query is asked again and again, of tables that are always the same."""
+    import duckdb_kql
+    from duckdb_kql.engine import schema
+
     return str(duckdb_kql.to_sql(query, schema=schema(_database())))
 
 

@@ -193,7 +193,7 @@ NEVER_TAKEN = [
 
 def test_calls_that_the_api_always_fails_at_do_not_hold_up_the_others_for_12_hours() -> None:
     """One in 100 is never taken and comes again: how many there are beside what is new is the same at any pace."""
-    simulation, lot, pace = Simulation(), random.Random(SEED), 10 * SECOND
+    simulation, lot, pace = Simulation(), random.Random(SEED), 4 * SECOND
     ends = {str(number): NOON + number * pace for number in range(12 * HOUR // pace)}
     bad = {number: lot.choice(NEVER_TAKEN) for number in ends if lot.random() < 0.01}
     for number, at in ends.items():
