@@ -12,7 +12,7 @@ from requests.auth import AuthBase
 from cdr.edges.call_logger.answers import error_of_harmless
 from cdr.edges.http_client import Answer, HttpClient, HttpFailure
 from cdr.groups.alerts import AlertType, OpenAlert
-from shared.clock import Clock, SystemClock
+from shared.clock import Clock
 from shared.errors import ApiDenied, ApiUnavailable
 
 MAX_MESSAGE = 1_000
@@ -29,11 +29,11 @@ class RestAlertApi:
         *,
         timeout: timedelta,
         auth: AuthBase,
+        clock: Clock,
         ca_file: str | None = None,
-        clock: Clock | None = None,
     ) -> None:
         self._http = HttpClient(f"{base_url}/alerts/call-groups", timeout=timeout, auth=auth, ca_file=ca_file)
-        self._clock = clock or SystemClock()
+        self._clock = clock
 
     def active(self) -> Mapping[str, OpenAlert]:
         found = self._asked("GET", params={"active": "true"})
