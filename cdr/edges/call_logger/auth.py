@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from functools import cached_property
 from threading import local
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from requests.auth import AuthBase
 from cdr.edges.entra import TOKEN_PATIENCE, make_credential
 from shared.config.call_logger import ApiKeyAuth, BearerAuth, EntraAuth, NoAuth
 from shared.errors import ApiDenied, ApiUnreachable, PipelineError
+from shared.once import once
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -71,7 +71,7 @@ class _EntraToken(AuthBase):
         request.headers["Authorization"] = f"Bearer {token}"
         return request
 
-    @cached_property
+    @once
     def _credential(self) -> TokenCredential:
         return make_credential(os.environ.get("AZURE_CLIENT_ID") or None, self._patience, note=self._note_status)
 
