@@ -10,66 +10,22 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from cdr.calls.call import CallRecord
 from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same
 from cdr.calls.rules import end_time
 from cdr.intake import id_position
-from cdr.intake.id_position import IdPosition, Range, Seen
-from cdr.intake.id_span import IdSpan, span_of
+from cdr.intake.id_position import IdPosition, Seen
+from cdr.intake.id_span import span_of
 from cdr.intake.newest import newest_by_id
 from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
+from cdr.intake.rows import Row, RowPatience, RowTable
 from shared import log
 from shared.clock import Clock
 from shared.errors import InvalidRow, PositionUnreadable, SourceMisconfigured
 
 PAGE_SIZE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a table in which each row is a call. ``records`` has more than one where several people get an entry."""
-
-    id: int
-    ended: bool
-    records: Sequence[CallRecord]
-
-
-class RowTable(Protocol):
-    """An open connection to such a table. Every method raises SourceUnavailable or SourceMisconfigured."""
-
-    def rows_after(self, position: int | None, limit: int) -> list[Row]:
-        """Up to ``limit`` rows with an id beyond the position, in order of id."""
-
-    def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
-        """Up to ``limit`` rows whose id lies in one of the ranges (ascending) and beyond ``after``, in order of id."""
-
-    def ended_among(self, ids: Sequence[int], after: int | None, limit: int) -> list[Row]:
-        """Up to ``limit`` of the rows with these ids (ascending) and beyond ``after``, in order of id. Those without an
-        end may be left out."""
-
-    def newest_id(self) -> int | None:
-        """The highest id in the table; None if it is empty."""
-
-    def first_id_since(self, moment: datetime) -> int | None:
-        """The lowest id of a row that started at or after an aware moment; None if there is none."""
-
-    def rows_ended_between(self, start: datetime, end: datetime, within: IdSpan, limit: int) -> list[Row]:
-        """Up to ``limit`` rows that ended from ``start`` to before ``end`` (aware) with an id in the span."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowPatience:
-    """How long ids that are missing may still appear, when a row without an end is given up, and how long one reading
-    looks for both before it goes on to what is new."""
-
-    gap_wait: timedelta = timedelta(minutes=15)
-    open_row_wait: timedelta = timedelta(hours=24)
-    settle: timedelta = timedelta()
-    """So long ago a row must have ended that it counts as over: some tables are written in steps."""
-    look_for: timedelta = timedelta(seconds=12)
 
 
 FAR_AHEAD = timedelta(days=1)

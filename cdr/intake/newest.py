@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from cdr.calls.call import CallRecord
-
-if TYPE_CHECKING:
-    from cdr.intake.id_order import RowTable
-    from cdr.intake.legs_by_call import Touched
+from cdr.intake.legs_by_call import Touched
+from cdr.intake.rows import RowTable
 
 MOST_READ = 5_000
 """Rows or legs. Beyond, what was found has to do."""

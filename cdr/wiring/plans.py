@@ -11,9 +11,9 @@ from cdr.groups.alerts import AlertPolicy
 from cdr.groups.hours import Hours, Span
 from cdr.groups.notices import WatchedGroup
 from cdr.intake.folded import FoldOptions
-from cdr.intake.id_order import RowPatience
 from cdr.intake.ports import StartFrom
 from cdr.intake.report_log import ReportPatience
+from cdr.intake.rows import RowPatience
 from cdr.intake.time_order import LegPatience
 from shared.config.calls import Calls
 from shared.config.groups import CallGroups, NoMembers

@@ -28,10 +28,10 @@ from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.tables import facts_of
 from cdr.edges.sql.timeouts import USUAL, Timeouts
-from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Row, RowPatience, progress
+from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, progress
 from cdr.intake.id_position import Range
-from cdr.intake.id_span import IdSpan
 from cdr.intake.ports import Position, Progress, SourceFacts
+from cdr.intake.rows import IdSpan, Row, RowPatience
 from shared import log
 from shared.clock import Clock
 from shared.config.phone_system import CdrDatabase

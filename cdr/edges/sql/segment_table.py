@@ -18,10 +18,10 @@ from cdr.edges.sql.row_by_row import column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.tables import facts_of
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
-from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Row, RowPatience, progress
+from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, progress
 from cdr.intake.id_position import Range
-from cdr.intake.id_span import IdSpan
 from cdr.intake.ports import Position, Progress, SourceFacts
+from cdr.intake.rows import IdSpan, Row, RowPatience
 from cdr.intake.v18_segments import calls_of, unreadable_call
 from shared.clock import Clock
 from shared.config.phone_system import Database
