@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from cdr.intake import id_order, time_order
 from cdr.wiring import plans
 from cdr.wiring.xapi_clients import XapiClients
 from shared import log
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from cdr.intake.ports import CallReader, CallSource, Position, Progress, SourceFacts
 
 OF_CALLLOG = "calllog"
-PAGE_OF_ROWS = 500
-PAGE_OF_LEGS = 2_000
 
 
 def make_source(
@@ -32,9 +31,9 @@ def make_source(
     xapi_clients: XapiClients | None = None,
 ) -> CallSource:
     makers = {
-        "calllog": lambda: _calllog(settings, root, clock, page_size or PAGE_OF_ROWS),
-        "v20": lambda: _v20(settings, root, clock, page_size or PAGE_OF_LEGS),
-        "v18": lambda: _v18(settings, root, clock, page_size or PAGE_OF_ROWS),
+        "calllog": lambda: _calllog(settings, root, clock, page_size or id_order.PAGE_SIZE),
+        "v20": lambda: _v20(settings, root, clock, page_size or time_order.PAGE_SIZE),
+        "v18": lambda: _v18(settings, root, clock, page_size or id_order.PAGE_SIZE),
         "xapi": lambda: _xapi(settings, clock, xapi_clients or XapiClients(clock)),
     }
     source = settings.three_cx.source
