@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -37,7 +36,9 @@ def make_source(
         "xapi": lambda: _xapi(settings, clock, xapi_clients or XapiClients(clock)),
     }
     source = settings.three_cx.source
-    return FoundSource(settings, makers) if source == "auto" else LateSource(source, makers[source])
+    if source == "auto":
+        return LateSource(None, lambda: _found(settings, makers))
+    return LateSource(source, makers[source])
 
 
 def _calllog(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSource:
@@ -78,48 +79,22 @@ def _xapi(settings: Settings, clock: Clock, clients: XapiClients) -> CallSource:
     return XapiCalls(client, clock, plans.report_patience(three_cx), plans.fold_options(settings.calls))
 
 
-@dataclass
 class LateSource:
-    """A CallSource whose files are read when it is first connected to.
+    """A CallSource that is made when it is first connected to, which reads its files.
 
     What is wrong with them is said where every other failure of a source is said, by whoever connects, and the next one
-    looks again.
+    looks again. ``name`` None: only what is made knows it.
     """
 
-    name: str
-    make: Callable[[], CallSource]
-    _made: CallSource | None = field(default=None, init=False)
-
-    def connect(self) -> AbstractContextManager[CallReader]:
-        return self._source().connect()
-
-    def progress(self, position: Position) -> Progress:
-        return self._source().progress(position)
-
-    def about(self) -> SourceFacts:
-        return self._source().about()
-
-    def _source(self) -> CallSource:
-        if self._made is None:
-            self._made = self.make()
-        return self._made
-
-
-class FoundSource:
-    """A CallSource for a database of which it is not said what it is: it looks once which tables are there.
-
-    Old ones that an upgrade left beside the new ones are not filled any more, so the new ones win.
-    """
-
-    def __init__(self, settings: Settings, makers: Mapping[str, Callable[[], CallSource]]) -> None:
-        self._settings = settings
-        self._makers = makers
-        self._found: CallSource | None = None
+    def __init__(self, name: str | None, make: Callable[[], CallSource]) -> None:
+        self.make = make
+        self._name = name
+        self._made: CallSource | None = None
         self._one_at_a_time = Lock()
 
     @property
     def name(self) -> str:
-        return self._source().name
+        return self._name if self._name is not None else self._source().name
 
     def connect(self) -> AbstractContextManager[CallReader]:
         return self._source().connect()
@@ -131,21 +106,26 @@ class FoundSource:
         return self._source().about()
 
     def _source(self) -> CallSource:
-        """:raises SourceUnavailable, SourceMisconfigured: it cannot be looked at, or none of the tables is there"""
         with self._one_at_a_time:
-            if self._found is None:
-                self._found = self._look()
-            return self._found
+            if self._made is None:
+                self._made = self.make()
+            return self._made
 
-    def _look(self) -> CallSource:
-        from cdr.edges.sql.tables import OF_3CX, tables_there
 
-        there = tables_there(self._settings.three_cx.database, OF_3CX.values())
-        kinds = [kind for kind, table in OF_3CX.items() if table in there]
-        if not kinds:
-            raise SourceMisconfigured(
-                f"3cx.source auto: the login sees none of the tables {', '.join(OF_3CX.values())}; check "
-                "3cx.cdr_database.database and what the login may SELECT from, or set 3cx.source"
-            )
-        log.event("source.found", source=kinds[0], tables=sorted(there))
-        return self._makers[kinds[0]]()
+def _found(settings: Settings, makers: Mapping[str, Callable[[], CallSource]]) -> CallSource:
+    """Of a database of which it is not said what it is: by the tables that are there. Old ones that an upgrade left
+    beside the new ones are not filled any more, so the new ones win.
+
+    :raises SourceUnavailable, SourceMisconfigured: it cannot be looked at, or none of the tables is there
+    """
+    from cdr.edges.sql.tables import OF_3CX, tables_there
+
+    there = tables_there(settings.three_cx.database, OF_3CX.values())
+    kinds = [kind for kind, table in OF_3CX.items() if table in there]
+    if not kinds:
+        raise SourceMisconfigured(
+            f"3cx.source auto: the login sees none of the tables {', '.join(OF_3CX.values())}; check "
+            "3cx.cdr_database.database and what the login may SELECT from, or set 3cx.source"
+        )
+    log.event("source.found", source=kinds[0], tables=sorted(there))
+    return makers[kinds[0]]()
