@@ -96,11 +96,6 @@ class FoldedCall:
         """Once it has been waited for: what is missing will change nothing that anybody is told of the call."""
         return not any(missing.lack in _MAY_STILL_BE_TALK for missing in self.missing)
 
-    @property
-    def answered(self) -> bool:
-        """A person of ours talked; false as long as the call is not complete."""
-        return self.is_complete and any(self.owners.values())
-
 
 @dataclass(frozen=True, slots=True)
 class FoldOptions:
