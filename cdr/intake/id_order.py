@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from cdr.calls.call import CallRecord
 from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same
 from cdr.calls.rules import end_time
+from cdr.calls.times import time_of
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition, Seen
 from cdr.intake.id_span import span_of
@@ -84,7 +85,7 @@ class IdOrderReader:
             newest=newest,
             is_beyond=read.last is not None and newest is not None and newest < read.last,
             is_another=at_position is not None and not may_be_same(read.anchor, self.anchor_of(at_position)),
-            newest_at=self._moment_of(at_end, "ended_at", "started_at") if at_end is not None else None,
+            newest_at=self._end_or_start_of(at_end) if at_end is not None else None,
         )
 
     def is_over(self, row: Row) -> bool:
@@ -105,13 +106,18 @@ class IdOrderReader:
     def anchor_of(row: Row) -> Fingerprint:
         return fingerprint(row.records[0]) if row.records else ""
 
-    def _moment_of(self, row: Row, *columns: str) -> datetime | None:
-        """In the first of the columns that has one."""
-        for record in row.records[:1]:
-            for column in columns:
-                with suppress(ValueError, OverflowError):
-                    moment = datetime.fromisoformat(str(record.values.get(column)).strip())
-                    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
+    def _end_or_start_of(self, row: Row) -> datetime | None:
+        """A row that is still on may have a placeholder for its end."""
+        ended_at = self._moment_of(row, "ended_at") if row.ended else None
+        return ended_at or self._moment_of(row, "started_at")
+
+    def _moment_of(self, row: Row, column: str) -> datetime | None:
+        written = row.records[0].values.get(column) if row.records else None
+        if not isinstance(written, str):
+            return None
+        with suppress(ValueError, OverflowError):  # of what is no date either, and at the end of the calendar
+            moment = time_of(written) or datetime.fromisoformat(written.strip())
+            return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
         return None
 
     def _waiting_since(self, last: int | None) -> datetime | None:
@@ -124,7 +130,7 @@ class IdOrderReader:
         return None
 
     def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
-        within = span_of(self.table, start, end, self._moment_of)
+        within = span_of(self.table, start, end, self._end_or_start_of)
         while page := self.table.rows_ended_between(start, end, within, self.page_size):
             yield [record for row in page for record in row.records]
             within = within._replace(after=page[-1].id)
