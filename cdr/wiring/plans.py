@@ -27,7 +27,7 @@ def start_from(three_cx: ThreeCx) -> StartFrom:
     return start_moment(start, three_cx.timezone) if isinstance(start, datetime) else start
 
 
-def patience(three_cx: ThreeCx) -> RowPatience:
+def row_patience(three_cx: ThreeCx) -> RowPatience:
     settle = timedelta(seconds=three_cx.settle_seconds)
     return RowPatience(gap_wait=three_cx.gap_wait, open_row_wait=three_cx.open_row_wait, settle=settle)
 

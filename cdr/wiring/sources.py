@@ -46,7 +46,7 @@ def _calllog(settings: Settings, root: Path, clock: Clock, page_size: int) -> Ca
 
     three_cx = settings.three_cx
     sql = read_schema(three_cx.schema_ or OF_CALLLOG, root, three_cx.database.engine)
-    return SqlCallLog(three_cx.database, sql, clock, plans.patience(three_cx), page_size)
+    return SqlCallLog(three_cx.database, sql, clock, plans.row_patience(three_cx), page_size)
 
 
 def _v20(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSource:
@@ -66,7 +66,7 @@ def _v18(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSo
     three_cx = settings.three_cx
     sql = read_segments(three_cx.database.engine, root)
     options = plans.fold_options(settings.calls)
-    return SqlV18(three_cx.database, sql, clock, plans.patience(three_cx), options=options, page_size=page_size)
+    return SqlV18(three_cx.database, sql, clock, plans.row_patience(three_cx), options=options, page_size=page_size)
 
 
 def _xapi(settings: Settings, clock: Clock, clients: XapiClients) -> CallSource:
