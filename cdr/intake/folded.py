@@ -14,6 +14,9 @@ OwnerPolicy = Literal["last_answered", "first_answered", "longest", "each"]
 _INBOUND, _OUTBOUND, _INTERNAL = "0", "1", "2"  # column call_type
 _ADDRESS = ("id", "call_id", "started_at", "ended_at")
 
+MOST_PARTS = 50
+"""For which a record's message has room, however long their names are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -142,10 +145,14 @@ def in_place_of(parts: Iterable[CallRecord], records: Sequence[CallRecord]) -> l
     """The records, with those of parts that may have gone out before it was known that they are one call. Who submits
     them sees to it that not both get in.
 
-    Where each person has an entry, only one's own is in place of another.
+    Where each person has an entry, only one's own is in place of another. What would be in place of so many that no
+    message holds them is told of as that: they stand for it.
     """
     ids = {record.id for record in records}
     old = [_address_of(part) for part in parts if part.id not in ids]
+    if len(old) > MOST_PARTS:
+        told = {"problem": f"it turned out to be one call only after {len(old)} parts of it had gone out as calls"}
+        return [replace(record, values={**record.values, **told}) for record in records]
     return [replace(record, replaces=tuple(o for o in old if _is_of_same_person(o, record))) for record in records]
 
 

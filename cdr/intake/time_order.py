@@ -251,7 +251,7 @@ class _Reading:
         alone = [leg for part in call.flows for leg in self._as_queued([leg for leg in legs if leg.flow == part])]
         parts = (record for part in calls_of(alone) for record in records_of(part, self.reader.options, give_up=True))
         merged = in_place_of(parts, records)
-        if any(record.replaces for record in merged):
+        if merged != list(records):
             log.event("call.merged_late", level=logging.WARNING, call=call.id, flows=list(call.flows))
         return merged
 
