@@ -19,6 +19,19 @@ from shared.config.yaml_text import Plain
 LONGEST_NAME = 200
 LONGEST_VALUE = 80
 
+HABITS: Mapping[str, str] = {
+    **dict.fromkeys(("server", "hostname", "address", "data_source"), "host"),
+    **dict.fromkeys(("name", "dbname", "db", "catalog", "initial_catalog", "path", "file"), "database"),
+    **dict.fromkeys(("user", "uid", "login"), "username"),
+    **dict.fromkeys(("pwd", "pass"), "password"),
+    **dict.fromkeys(("driver", "dialect", "type"), "engine"),
+    **dict.fromkeys(("ssl", "tls", "sslmode"), "encrypt"),
+    **dict.fromkeys(("url", "endpoint", "uri"), "base_url"),
+    **dict.fromkeys(("open", "from", "begin"), "start"),
+    **dict.fromkeys(("close", "to", "until"), "end"),
+}
+"""What people and other programs call a setting, where it is no slip of the pen."""
+
 _CREDENTIALS = re.compile(r"://|\b(pwd|password|secret|token|key|sig)\s*[=:]", re.IGNORECASE)
 """Somebody may have written a connection string where something else belongs."""
 
@@ -48,13 +61,18 @@ def mistakes_in(
             continue
         name, message = name_of(at.path), error["msg"].removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(at.path[-1][:LONGEST_NAME], at.known_keys, n=1, cutoff=0)
-            yield f"{name}: unknown key; the nearest known one is {near[0]}"
+            near = _nearest(at.path[-1][:LONGEST_NAME], at.known_keys)
+            yield f"{name}: unknown key; the nearest known one is {near}"
         elif error["type"] == "missing" or message.startswith("missing"):
             because = "" if error["type"] == "missing" else message.removeprefix("missing")
             yield f"{name}: missing{_variable_of(at.path, variables, unset)}{because}{at.allowed}"
         else:
             yield f"{name}: {_held(data, at)}{message}{at.allowed}"
+
+
+def _nearest(key: str, known: Collection[str]) -> str:
+    usual = HABITS.get(key.lower(), "")
+    return usual if usual in known else difflib.get_close_matches(key.lower(), known, n=1, cutoff=0)[0]
 
 
 def may_be_secret(path: Path) -> bool:
