@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from shared.config.types import CaFile, Duration, HttpUrl, Section
+from shared.config.types import CaFile, Duration, HttpUrl, Section, check_ends
 
 OWN_HEADERS = frozenset(
     ("accept", "accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding")
@@ -33,7 +33,9 @@ def _fits_a_header(secret: SecretStr) -> SecretStr:
 
 
 def _bare_token(secret: SecretStr) -> SecretStr:
-    if re.match(r"(bearer|authorization)\b", _fits_a_header(secret).get_secret_value(), re.IGNORECASE):
+    token = _fits_a_header(secret).get_secret_value()
+    check_ends(token)
+    if re.match(r"(bearer|authorization)\b", token, re.IGNORECASE):
         raise ValueError("begins with a word that is put before it; write the token alone")
     return secret
 

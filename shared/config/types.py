@@ -70,11 +70,21 @@ def plain_name(name: str) -> str:
     """
     if re.search(r"://|(^|;)\s*(pwd|password|server|data source)\s*=", name, re.IGNORECASE):
         raise ValueError("is a whole connection string; write each part of it under its own key, and here the name")
-    if not name.isprintable() or name != name.strip():
-        raise ValueError("has a blank at an end, or a character in it that cannot be seen")
-    if re.fullmatch(r"([\"']).*\1", name):
-        raise ValueError("is in quotes, which would be a part of it; write it without")
+    check_ends(name)
+    if not name.isprintable():
+        raise ValueError("has a character in it that cannot be seen")
     return name
+
+
+def check_ends(text: str) -> None:
+    """What an environment variable often has that was set in a form, by a script or from a file.
+
+    :raises ValueError: that, in words that show nothing of it
+    """
+    if text != text.strip():
+        raise ValueError("has a blank or a line break at an end; write it without")
+    if re.fullmatch(r"([\"']).*\1", text):
+        raise ValueError("is in quotes, which are a part of it here; write it without")
 
 
 def on_one_line(secret: SecretStr) -> SecretStr:
@@ -89,6 +99,7 @@ def on_one_line(secret: SecretStr) -> SecretStr:
 
 def _host(host: str) -> str:
     """Of a database of any engine."""
+    check_ends(host)
     if "\\" in host:
         raise ValueError("names an instance, which is not looked up; write its server as host and its own port as port")
     if re.fullmatch(r"(tcp:)?(\[.*\]|[^:,]+)[:,] *\d+", host):
@@ -160,6 +171,7 @@ def http_url(url: str) -> str:
 
     :raises ValueError: for anything else, in words that show nothing of it
     """
+    check_ends(url)
     if re.match(r"([a-z]+:)?(//)?[^/?#]*@", url, re.IGNORECASE):
         raise ValueError("has a login in it; write the address without user and password")
     found = re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]{1,5})?(/[^\s?#\\]*)?", url)

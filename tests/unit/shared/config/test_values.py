@@ -166,6 +166,13 @@ REFUSED = [
         [{"type": "json", "url": "https://a/?sig=hunter2\n"}],
         ".0.url: holds ***: is not an http or https address",
     ),
+    # As forms, scripts and files leave them
+    (HOST, "pbx ", ": holds 'pbx ': has a blank or a line break at an end; write it without"),
+    (HOST, "  ", ": holds '  ': has a blank"),
+    (HOST, '"pbx"', ": holds ***: is in quotes, which are a part of it here"),
+    (URL, "https://x.example/api\n", ": holds ***: has a blank"),
+    (URL, "'https://x.example/api'", ": holds ***: is in quotes"),
+    ("api.auth", {"type": "bearer", "token": '"hunter2"'}, ".token: holds ***: is in quotes"),
     # Names and passwords, of which no error of a server shall have to tell
     *(
         (f"{DATABASE}.{name}", text, ": holds ***: is a whole connection string; write each part of it under its own")
