@@ -107,8 +107,15 @@ def _reason(exc: Exception, text: str) -> str:
     mark = getattr(exc, "problem_mark", None)
     if mark is None:
         return problem
-    hint = "; within {…} or […] a variable needs quotes" if "${" in _line(text, mark.index) else ""
-    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}{hint}"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}{_way_out(text, _line(text, mark.index))}"
+
+
+def _way_out(text: str, line: str) -> str:
+    if "${" in line:
+        return "; within {…} or […] a variable needs quotes"
+    if re.search(r"^ *[\t\u00a0]", text, re.MULTILINE):
+        return "; lines are indented by blanks, and here by tabs or no-break spaces"
+    return ""
 
 
 def _line(text: str, index: int) -> str:
