@@ -68,7 +68,7 @@ _WITH_LETTERS = re.compile(
             (?:[.,][0-9]{{1,9}})? (?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?
       | {_DAY} [ /-] {_MONTH_NAME} [ /-] (?:19|20)[0-9]{{2}}
             (?: [: T] [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}} (?:[ ]?[+-][0-9]{{2}}:?[0-9]{{2}})? )?
-      | {_MONTH_NAME}\.? [ ]{{1,2}} {_DAY},? [ ] (?:19|20)[0-9]{{2}}
+      | {_MONTH_NAME}\.? [ ]{{1,2}} {_DAY},? [ ] (?:[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}[ ])? (?:19|20)[0-9]{{2}}
     ) (?![0-9A-Za-z])
   | (?: ^ | (?<=[(\[]) | (?<=(?:code|rror|SULT)[ =:]) ) -214 (?:7[0-4]|6[2-9]) [0-9]{{5}} (?![0-9])
   | (?<=failed[ ]\(') {_IPV4} ',[ ] [1-9][0-9]{{1,4}} (?=\))
@@ -79,7 +79,7 @@ _WITH_LETTERS = re.compile(
 """What begins with -214 is what Windows calls a result, such as -2147467259."""
 
 _DIALLED = re.compile(
-    r"\b(?:phone|tel|fax|mobile|cell|caller|callee|call(?:ed|ing)|dial(?:l?ed|l?ing)?|(?:phone|caller|dest|dialed)?_?number"
+    r"\b(?:phone|tel|fax|mobile|cell|caller|callee|call(?:ed|ing)|dial(?:l?ed|l?ing)?|rejected_?value|(?:phone|caller|dest|dialed)?_?number"
     r"|caller_?id)\b['\"]?\W{0,4}$",
     re.IGNORECASE,
 )
@@ -114,7 +114,7 @@ _WITHOUT = re.compile(
 _CODES = re.compile(
     rf"""
     (?: {_STATE} [ ]?[(]{_CODE}[)] | {_CODE} [ ]?[(]{_STATE}[)] | [(\[][ ]*-?{_CODE}[ ]*[)\]] )
-    (?: [ ]{{0,2}} [(\[][ ]*-?{_CODE}[ ]*[)\]] )*
+    (?: [;,]?[ ]{{0,2}} [(\[][ ]*-?{_CODE}[ ]*[)\]] )*
     """,
     re.VERBOSE,
 )
@@ -149,7 +149,9 @@ def _is_something_else(run: re.Match[str]) -> bool:
     beside_moments = _MOMENT.sub("", _with_unit(run))
     if _digits(beside_moments) < FEWEST_DIGITS:
         return True
-    is_dialled = re.match(r"\W*0\d", beside_moments) or _DIALLED.search(run.string, 0, run.start())
+    is_dialled = re.match(r"\W*0\d", beside_moments) or _DIALLED.search(
+        run.string, max(0, run.start() - 30), run.start()
+    )
     return not is_dialled and _digits(_WITHOUT.sub("", beside_moments)) < FEWEST_DIGITS
 
 
