@@ -211,6 +211,8 @@ def as_compared(written: str) -> str:
         raise ValueError(f"has a blank at an end, and matches nothing; meant {plain}?")
     if "\0" in plain:
         raise ValueError("has a NUL character in it, and matches nothing")
+    if re.search("[,;]", plain):
+        raise ValueError("names several, and matches nothing; write each of them for itself")
     return plain
 
 

@@ -254,6 +254,7 @@ REFUSED = [
     (MAPPING, {"": EMAIL}, ": '' is empty, and matches nothing"),
     (MAPPING, {"1" * 21: EMAIL}, f": '{'1' * 21}' is no extension: it has more than 20 characters, and matches"),
     (MAPPING, {"1\0": EMAIL}, r": '1\x00' has a NUL character in it"),
+    *((MAPPING, {text: EMAIL}, f": '{text}' names several, and matches nothing") for text in ("101,102", "101; 102")),
     (MAPPING, {"101": EMAIL, "Ext.101": "b@x.example"}, ": 'Ext.101' is 101, which has another address"),
     # Hours
     (MONDAY, span("17:00", "08:00"), ".end: holds '08:00': is not after start; a span over midnight needs overnight"),
