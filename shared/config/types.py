@@ -26,8 +26,8 @@ from shared.extensions import plain_extension, without_blanks
 
 LONGEST_LABEL, LONGEST_HOST = 63, 253  # of DNS
 HIGHEST_PORT = 65_535
-LONGEST_SPAN = timedelta(days=36_500)
-"""Two of them before or after today are still within the calendar."""
+LONGEST_SPAN = timedelta(days=3_650)
+"""A few of them before today are still within what databases take for a time."""
 
 
 @dataclass(frozen=True, slots=True)

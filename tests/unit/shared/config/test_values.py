@@ -70,7 +70,7 @@ TAKEN = [
     (TEMPLATE, "{id}{id}", "{id}{id}"),
     (TEMPLATE, "x" * 81 + "{id}", "x" * 81 + "{id}"),  # 100 characters with the highest id
     ("calls.anonymous_number", " withheld ", "withheld"),
-    (WAIT, "36500 days", timedelta(days=36500)),
+    (WAIT, "3650 days", timedelta(days=3650)),
     (f"{DATABASE}.username", r"DOMAIN\svc$", r"DOMAIN\svc$"),
     (REGION, "GB", "GB"),
     (f"{DIGITS}.max", "2", 2),  # not below min
@@ -107,7 +107,7 @@ REFUSED = [
     *((WAIT, written, ": ") for written in ("0 minutes", "-1 hours", "1.5 h", "a week", "", None, "3 months", [])),
     (WAIT, "15", f": holds '15': {NO_SPAN}; allowed: such as 15 minutes"),
     (WAIT, "1000000 days", f": holds '1000000 days': {NO_SPAN}"),
-    (WAIT, "999999 days", ": holds '999999 days': is longer than 36500 days"),
+    (WAIT, "999999 days", ": holds '999999 days': is longer than 3650 days"),
     *((TIMEOUT, written, ": ") for written in ("0", "61", "999", "60001", "nan", "inf", "-1000", "soon", None)),
     (f"{DATABASE}.port", "0", ": holds '0'"),
     (f"{DATABASE}.port", "65536", ": holds '65536'"),
