@@ -142,7 +142,7 @@ def _minutes(clock: time) -> int:
 
 
 def _calendar_day(value: Any) -> Any:
-    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}([T ]00:00(:00)?)?", value):
         raise ValueError("is no day of the form 2026-12-24")
     return value
 

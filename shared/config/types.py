@@ -90,8 +90,10 @@ def check_ends(text: str) -> None:
 def on_one_line(secret: SecretStr) -> SecretStr:
     """A line break, as files of secrets have at their end, is a wrong password to everybody.
 
-    :raises ValueError: it has one, or what is no text
+    :raises ValueError: it has one, or what is no text, or nothing but blanks
     """
+    if re.fullmatch(r"\s+", secret.get_secret_value()):
+        raise ValueError("is nothing but blanks")
     if re.search(r"[\r\n\0\ud800-\udfff]", secret.get_secret_value()):
         raise ValueError("has a line break in it, as files of secrets have at their end, or what is no character")
     return secret

@@ -182,6 +182,7 @@ REFUSED = [
     *((f"{DATABASE}.database", text, ": holds ") for text in (" cdr", "cdr\n", "c\0dr", "\u200bcdr", '"cdr"', "'cdr'")),
     *((f"{DATABASE}.password", text, ": holds ***: has a line break in it") for text in ("hunter2\n", "a\r\nb", "a\0")),
     (MEMBERS, XAPI | {"client_secret": "hunter2\n"}, ".client_secret: holds ***: has a line break in it"),
+    (f"{DATABASE}.password", " \t", ": holds ***: is nothing but blanks"),
     (MEMBERS, XAPI | {"client_secret": ""}, ".client_secret: holds ***: "),
     # Time zones and files
     (ZONE, "europe/berlin", ": holds 'europe/berlin': is not a time zone that this system knows; meant Europe/Berlin?"),
