@@ -283,7 +283,7 @@ def _group(group: GroupNow, tell: Teller) -> GroupLine:
 def _notices(status: Status, tell: Teller) -> Iterator[str]:
     """What does not keep calls, but wants to be known."""
     if not isinstance(status.queue, Problem) and status.queue.poison:
-        yield f"{status.queue.poison} messages lie on the poison queue, until they are kept as rejected"
+        yield f"{status.queue.poison:,} messages lie on the poison queue, until they are kept as rejected"
     if not isinstance(status.ledger, Problem) and not status.ledger.complete:
         yield "What earlier versions wrote into the ledger is still being counted"
     if not isinstance(status.source_watch, Problem):
