@@ -41,8 +41,8 @@ TO_DO: Mapping[tuple[Flow, Part | None], str] = {
     (Flow.STOPPED, Part.STORAGE): "Look at the account's roles, network rules and private endpoints, and at the "
     "platform's own state. Calls stay in the phone system or on the queue, and none is lost.",
     (Flow.STOPPED, Part.PHONE_SYSTEM): "If a setting is named, mend that. If it is out of reach, look at its server, "
-    "the way there and the login. Calls stay in it, and are read afterwards; only if its records began again, it is a matter "
-    "for POST /trigger/start-over.",
+    "the way there and the login. Calls stay in it, and are read afterwards; only if its records began again, it "
+    "is a matter for POST /trigger/start-over.",
     (Flow.STOPPED, Part.POLL): "Restart the app; if no poll follows, start infra/after_publish.py once more. Calls "
     "stay in the phone system, and are read afterwards.",
     (Flow.STOPPED, Part.API): "Bring the Call Logger back, or the way to it. Calls wait on the queue, and go in by "

@@ -66,7 +66,7 @@ class Ports:
         self.xapi_clients = XapiClients(self.clock)
         self._written: Plain | InvalidConfig
         try:
-            self._written = read_file(root / environment.get("CONFIG_FILE", CONFIG_FILE))
+            self._written = read_file(root / (environment.get("CONFIG_FILE") or CONFIG_FILE))
         except InvalidConfig as exc:
             self._written = exc
         self._replaced = frozenset(replacements)
