@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from shared.config.credentials import may_hold_one
 from shared.errors import InvalidConfig
 
 DEEPEST = 50
@@ -96,7 +97,8 @@ def _mapping(node: yaml.MappingNode) -> Plain:
         if not isinstance(key, yaml.ScalarNode):
             raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key.start_mark)
         if key.value in found:
-            raise yaml.MarkedYAMLError(problem=f"the key {key.value:.80} stands twice", problem_mark=key.start_mark)
+            shown = "***" if may_hold_one(key.value) else f"{key.value:.80}"
+            raise yaml.MarkedYAMLError(problem=f"the key {shown} stands twice", problem_mark=key.start_mark)
         found[key.value] = _plain(value)
     return found
 

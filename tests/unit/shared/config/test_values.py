@@ -315,6 +315,34 @@ def test_what_a_setting_refuses(path: str, written: Any, words: str) -> None:
     assert "hunter2" not in found
 
 
+CONNECTION_STRINGS = [
+    *("Server=h;User Id=u;Password=hunter2", "AccountName=a;AccountKey=hunter2==", "jdbc:mysql://h;password=hunter2"),
+    *(
+        "u:hunter2@h",
+        "u/hunter2@h",
+        "https://h/?code=hunter2",
+        "?sv=1&sig=hunter2",
+        "h,password=hunter2",
+        "--password hunter2",
+    ),
+    *(
+        "Bearer hunter2",
+        "Authorization: Basic hunter2",
+        "eyJhbGciOiJI.hunter2/x",
+        '{"client_secret": "hunter2"}',
+        "apikey hunter2",
+    ),
+]
+
+
+@pytest.mark.parametrize("text", CONNECTION_STRINGS)
+@pytest.mark.parametrize("path", [START, WAIT, HOST, ZONE, URL, "api.auth.type", REGION, MONDAY, MAPPING, "ledger"])
+def test_a_connection_string_is_not_shown_as_whatever_it_was_written(path: str, text: str) -> None:
+    """A flow mapping of YAML makes a key of one, as in {Server=h;Password=x}."""
+    for value in (text, {text: None}, {text: "x"}):
+        assert "hunter2" not in " ".join(mistakes(text_with((path, value))))
+
+
 @pytest.mark.parametrize("host", ["/var/run/postgresql", "pg1.example,pg2.example"])
 def test_postgresql_takes_several_servers_and_a_folder(host: str) -> None:
     assert read(DATABASE, LOGIN | {"engine": "postgresql", "host": host}).host == host
