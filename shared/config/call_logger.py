@@ -35,7 +35,7 @@ def _fits_a_header(secret: SecretStr) -> SecretStr:
 def _bare_token(secret: SecretStr) -> SecretStr:
     token = _fits_a_header(secret).get_secret_value()
     check_ends(token)
-    if re.match(r"(bearer|authorization)\b", token, re.IGNORECASE):
+    if re.match(r"(authorization: *)?bearer +", token, re.IGNORECASE):
         raise ValueError("begins with a word that is put before it; write the token alone")
     return secret
 

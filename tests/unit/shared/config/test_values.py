@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.call_logger.rules import is_email
+from shared.config.call_logger import BearerAuth
 from shared.config.file import parse_settings
 from shared.config.groups import DatabaseMembers, StaticMembers, XapiMembers
 from shared.errors import InvalidConfig
@@ -69,6 +70,7 @@ TAKEN = [
     (TEMPLATE, "{id}.{call_id}", "{id}.{call_id}"),
     (TEMPLATE, "{id}{id}", "{id}{id}"),
     (TEMPLATE, "x" * 81 + "{id}", "x" * 81 + "{id}"),  # 100 characters with the highest id
+    ("api.auth", {"type": "bearer", "token": "bearer-of-it"}, BearerAuth(type="bearer", token="bearer-of-it")),
     ("calls.anonymous_number", " withheld ", "withheld"),
     (WAIT, "3650 days", timedelta(days=3650)),
     (f"{DATABASE}.username", r"DOMAIN\svc$", r"DOMAIN\svc$"),
