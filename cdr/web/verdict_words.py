@@ -45,8 +45,11 @@ TO_DO: Mapping[tuple[Flow, Part | None], str] = {
     "is a matter for POST /trigger/start-over.",
     (Flow.STOPPED, Part.POLL): "Restart the app; if no poll follows, start infra/after_publish.py once more. Calls "
     "stay in the phone system, and are read afterwards.",
-    (Flow.STOPPED, Part.API): "Bring the Call Logger back, or the way to it. Calls wait on the queue, and go in by "
-    "themselves afterwards.",
+    (
+        Flow.STOPPED,
+        Part.API,
+    ): "If a setting is named, mend that; else bring the Call Logger back, or the way to it. Calls "
+    "wait on the queue, and go in by themselves afterwards.",
     (Flow.NONE_YET, None): "If calls should be there by now, look at 3cx.start_from, and at what GET /preview tells of "
     "them.",
 }
