@@ -29,11 +29,8 @@ SENTENCES: Mapping[tuple[Flow, Part | None], str] = {
 }
 
 TO_DO: Mapping[tuple[Flow, Part | None], str] = {
-    (
-        Flow.LATE,
-        Part.POLL,
-    ): "It catches up by itself, also after a first start. If it is further behind in half an hour, "
-    "look at the database's own load, and poll more often.",
+    (Flow.LATE, Part.POLL): "It catches up by itself, also after a first start. If it is further behind in half an "
+    "hour, look at the database's own load, and poll more often.",
     (Flow.LATE, Part.API): "They go in by themselves. If they only become more, look at how fast the Call Logger "
     "answers, and at maximumInstanceCount.",
     (Flow.STOPPED, Part.CONFIGURATION): "Mend each line below in the file or the app settings, and deploy. Calls wait "
@@ -45,11 +42,8 @@ TO_DO: Mapping[tuple[Flow, Part | None], str] = {
     "is a matter for POST /trigger/start-over.",
     (Flow.STOPPED, Part.POLL): "Restart the app; if no poll follows, start infra/after_publish.py once more. Calls "
     "stay in the phone system, and are read afterwards.",
-    (
-        Flow.STOPPED,
-        Part.API,
-    ): "If a setting is named, mend that; else bring the Call Logger back, or the way to it. Calls "
-    "wait on the queue, and go in by themselves afterwards.",
+    (Flow.STOPPED, Part.API): "If a setting is named, mend that; else bring the Call Logger back, or the way "
+    "to it. Calls wait on the queue, and go in by themselves afterwards.",
     (Flow.NONE_YET, None): "If calls should be there by now, look at 3cx.start_from, and at what GET /preview tells of "
     "them.",
 }

@@ -34,8 +34,8 @@ def _call_id_template(template: str) -> str:
 
 
 def _visible(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("has a character in it that cannot be seen")
+    if text and not any(character.isprintable() for character in text):
+        raise ValueError("has nothing in it that can be seen")
     return text
 
 

@@ -219,7 +219,7 @@ REFUSED = [
     ("3cx", {"source": "v20"}, ".cdr_database: missing, source v20 needs it"),
     ("3cx", {"source": "xapi"}, ".xapi: missing, source xapi needs it"),
     ("calls.anonymous_number", "  ", ": holds '  '"),
-    ("calls.anonymous_number", "a\u200bb", r": holds 'a\u200bb': has a character in it that cannot be seen"),
+    ("calls.anonymous_number", "\u200b", r": holds '\u200b': has nothing in it that can be seen"),
     # Credentials
     ("api.auth", {"token": "x"}, ": Unable to extract tag using discriminator 'type'; allowed: type: none, bearer"),
     ("api.auth", {"type": "basic"}, ": Input tag 'basic' found using 'type' does not match"),
