@@ -154,8 +154,11 @@ def test_an_action_wants_to_be_confirmed_and_is_done_by_the_keyboard_alone(tab: 
     tab.keyboard.press("Escape")
     expect(question).to_be_hidden()
     assert app.done == []
+    expect(replay).to_be_focused()
     tab.keyboard.press("Enter")
+    expect(tab.get_by_role("button", name="Cancel")).to_be_focused()
     tab.keyboard.press("Tab")
+    expect(tab.get_by_role("button", name="Do it")).to_be_focused()
     tab.keyboard.press("Enter")
     expect(tab.get_by_role("status").filter(has_text="Done. queued: 9")).to_be_visible()
     expect(replay).to_be_focused()
