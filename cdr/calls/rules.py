@@ -293,7 +293,10 @@ def _number(record: CallRecord, column: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise InvalidRow(column, "is neither text nor a number")
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    return numbers.plain(text)
+    number = numbers.plain(text)
+    if numbers.is_rounded(number):
+        raise InvalidRow(column, "was a floating-point number before it was text, and has lost digits")
+    return number
 
 
 def _text(record: CallRecord, column: str, longest: int) -> str:

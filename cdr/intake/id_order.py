@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from cdr.calls.call import CallRecord
 from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same
 from cdr.calls.rules import end_time
+from cdr.calls.times import time_of
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition, Range, Seen
 from cdr.intake.id_span import IdSpan, span_of
@@ -153,8 +154,9 @@ class IdOrderReader:
         """In the first of the columns that has one."""
         for record in row.records[:1]:
             for column in columns:
+                written = str(record.values.get(column)).strip()
                 with suppress(ValueError, OverflowError):
-                    moment = datetime.fromisoformat(str(record.values.get(column)).strip())
+                    moment = time_of(written) or datetime.fromisoformat(written)
                     return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
         return None
 
@@ -175,7 +177,7 @@ class IdOrderReader:
 
     def again(self, record: CallRecord) -> Sequence[CallRecord]:
         number = record.id.partition("/")[0]
-        if not re.fullmatch("-?[0-9]{1,19}", number):
+        if not re.fullmatch("-?[0-9]{1,40}", number):
             return ()
         rows = self.table.rows_in([(int(number), int(number))], None, 1)
         return [each for row in rows if row.ended for each in row.records]

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from cdr.calls.call import UNDATED, CallKey, Job, State
 from cdr.calls.fingerprint import facts, fingerprint, may_be_same
 from cdr.calls.rules import CallRules, call_key, row_key
+from cdr.calls.times import time_of
 from cdr.operations.ports import LedgerEntry, LedgerRecords
 
 DAYS_AT_ONCE = 5
@@ -95,10 +96,10 @@ class LedgerDays:
 
     def _under_another_key(self, job: Job) -> LedgerEntry | None:
         """The same call of the same row, as a change of ``calls.pbx_call_id`` leaves it behind."""
-        try:
-            ended_on = date.fromisoformat(str(job.record.values.get("ended_at"))[: len("2026-11-22")])
-        except ValueError:
+        ended_at = time_of(str(job.record.values.get("ended_at")))
+        if ended_at is None:
             return None
+        ended_on = ended_at.date()
         call = fingerprint(job.record)
         for away in (0, -1, 1):
             day = (ended_on + away * DAY).isoformat()

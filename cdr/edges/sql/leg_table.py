@@ -21,9 +21,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import NullType
 
+from cdr.calls.times import time_of
 from cdr.edges.sql.connections import Connections, Session
 from cdr.edges.sql.errors import Unconvertible
-from cdr.edges.sql.moments import moment_in_utc
+from cdr.edges.sql.moments import moment_in_utc, not_in_order, text_is_in_order
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.tables import facts_of, server_time
@@ -108,7 +109,15 @@ class SqlLegTable:
         fields = (legs.call_history_id, legs.main_call_history_id, legs.cdr_ended_at)
         wanted = (*self._ended(since or FIRST_TIME), legs.call_history_id.is_not(None))
         query = select(*fields).where(*wanted).order_by(legs.cdr_ended_at).limit(limit)
-        return [_touched(row) for row in self._connection.execute(query).mappings()]
+        rows = self._connection.execute(query).mappings().all()
+        self._refuse_texts_in_no_order([row["cdr_ended_at"] for row in rows])
+        return [_touched(row) for row in rows]
+
+    def _refuse_texts_in_no_order(self, ends: Sequence[Any]) -> None:
+        """Of which the newest are not found by being beyond the others."""
+        odd = [end for end in ends if isinstance(end, str) and time_of(end) is not None and not text_is_in_order(end)]
+        if len(odd) * 2 > len(ends):
+            raise not_in_order("cdr_ended_at", odd[0], self._engine)
 
     def legs_of(self, flows: Collection[str], limit: int) -> Sequence[Leg]:
         """By one column and then by the other: a condition over both keeps some engines from using their indexes."""
