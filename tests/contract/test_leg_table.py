@@ -201,6 +201,13 @@ def test_texts_that_sort_in_another_order_than_their_times_are_read_all_the_same
     assert {one.flow for page in pages for one in page} >= {id_of(f"flow-{number}") for number in range(10, 20)}
 
 
+@pytest.mark.parametrize("day", [1, 30])
+def test_ends_whose_texts_do_not_sort_are_refused_instead_of_passed_over(sqlite: LegTable, day: int) -> None:
+    sqlite.insert(leg(number, "flow") | {"cdr_ended_at": f"{day:02}.11.2026 09:00:0{number}"} for number in (1, 2, 3))
+    with sqlite.connect() as legs, pytest.raises(SourceMisconfigured, match=r"the column cdr_ended_at holds '\d\d\.11"):
+        legs.ended_from(None, 10)
+
+
 def test_legs_without_a_call_are_in_nobodys_way(sqlite: LegTable) -> None:
     sqlite.system.sql("INSERT INTO cdroutput (cdr_id, call_history_id, cdr_ended_at) VALUES ('x', '', '2026-11-22 09')")
     sqlite.insert([leg(1, "flow")])

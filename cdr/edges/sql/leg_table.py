@@ -24,7 +24,7 @@ from sqlalchemy.types import NullType
 from cdr.calls.times import time_of
 from cdr.edges.sql.connections import Connections, Session
 from cdr.edges.sql.errors import Unconvertible
-from cdr.edges.sql.moments import moment_in_utc, not_in_order, text_is_in_order
+from cdr.edges.sql.moments import ROWS_TO_LOOK_AT, moment_in_utc, not_in_order, text_is_in_order
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.tables import facts_of, server_time
@@ -110,7 +110,10 @@ class SqlLegTable:
         wanted = (*self._ended(since or FIRST_TIME), legs.call_history_id.is_not(None))
         query = select(*fields).where(*wanted).order_by(legs.cdr_ended_at).limit(limit)
         rows = self._connection.execute(query).mappings().all()
-        self._refuse_texts_in_no_order([row["cdr_ended_at"] for row in rows])
+        any_ends = select(legs.cdr_ended_at).where(legs.cdr_ended_at.is_not(None)).limit(ROWS_TO_LOOK_AT)
+        self._refuse_texts_in_no_order(
+            [row["cdr_ended_at"] for row in rows] or self._connection.execute(any_ends).scalars().all()
+        )
         return [_touched(row) for row in rows]
 
     def _refuse_texts_in_no_order(self, ends: Sequence[Any]) -> None:

@@ -26,6 +26,8 @@ _IN_ORDER = re.compile(
     r"(?P<zone> ?(?:Z|UTC|[+-]00(?::?00)?))?"
 )
 """Texts that sort as the times do that they tell of."""
+_NUMBER = re.compile(r"[0-9]{9,20}(?:\.[0-9]+)?")
+"""Of seconds, in whatever unit."""
 _WAYS_OUT: Mapping[str, str] = {
     "mysql": "STR_TO_DATE(..., '%d.%m.%Y %H:%i:%s') of a text, FROM_UNIXTIME(...) of a number",
     "sqlite": "datetime(..., 'unixepoch') of a number",
@@ -142,6 +144,8 @@ def _is_in_order(value: Any, engine: str) -> bool:
     with an offset as texts. What is no time at all is one row's own affair."""
     if not isinstance(value, str):
         return not isinstance(value, int | float | Decimal)
+    if _NUMBER.fullmatch(value.strip()):
+        return False
     if engine == "sqlite" or time_of(value) is None:
         return True
     return text_is_in_order(value) if engine == "mysql" else not _has_offset(value) or "T" not in value

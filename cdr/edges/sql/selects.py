@@ -90,7 +90,8 @@ def _fault(readings: Sequence[str]) -> str | None:
         return "it closes a bracket that it has not opened"
     if depths[-1] > 0:
         return "it opens a bracket that it does not close"
-    return next((why for word, why in _FORBIDDEN.items() if any(map(re.compile(word, re.IGNORECASE).search, readings))), None)
+    code_either_way = "\n".join(readings)
+    return next((why for word, why in _FORBIDDEN.items() if re.search(word, code_either_way, re.IGNORECASE)), None)
 
 
 def _readings(sql: str, engine: str) -> tuple[str, str]:
