@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 from cdr.calls.call import CallRecord, Direction
 from cdr.intake import time_position
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
+from cdr.intake.in_place import in_place_of
 from cdr.intake.leg import Leg
 from cdr.intake.legs_by_call import (
     FLOWS_AT_ONCE,
     LegTable,
     TooLong,
     Touched,
+    endless_pages,
     flows_of,
     legs_by_call,
     newest_end_of,
@@ -35,8 +37,6 @@ MOST_LEGS = 10_000
 
 CLOCKS_DIFFER_BY = timedelta(minutes=2)
 """The phone system's and its database's, where these are two machines."""
-
-ADDRESS = ("id", "call_id", "started_at", "ended_at")
 
 _NEXT = timedelta(microseconds=1)
 
@@ -82,9 +82,11 @@ class TimeOrderReader:
         raise NoSuchStart("3cx.start_from: this source has no numbers as ids; write a date, or now")
 
     def batches(self, position: Position) -> Iterator[Batch]:
-        """A page of what has ended lately, then a look at the calls that were not whole, then the rest: so that neither
-        can keep who stops early from the other."""
+        """What never ended, while the position still remembers what was told of it. Then a page of what has ended
+        lately, then a look at the calls that were not whole, then the rest: so that neither can keep who stops early
+        from the other."""
         reading = _Reading(self, time_position.from_text(position))
+        yield from reading.endless()
         pages = reading.pages()
         first_page = next(pages, None)
         if first_page is not None:
@@ -203,6 +205,17 @@ class _Reading:
             if records or self.position != before:
                 yield replace(self._batch(records, len(some)), is_news=False)
 
+    def endless(self) -> Iterator[Batch]:
+        """What began so long ago that it is given up. A call of which no leg ever ends is not come by otherwise."""
+        reader = self.reader
+        after = reader.patience.open_row_wait + reader.patience.overlap
+        since = self.position.read_from - after if self.position.read_from else None
+        for page in endless_pages(reader.table, since, self.server_now - after, reader.page_size):
+            before = self.position
+            records = self._take(flows_of(leg for leg in page if not before.is_done(leg.mark)), set())
+            if records or self.position != before:
+                yield replace(self._batch(records, len(page)), is_news=False)
+
     def _take(self, flows: Sequence[str], found: set[str]) -> list[CallRecord]:
         """The records of the calls that these flows belong to, as far as their time has come; the others wait.
         ``found`` gets the flows that have legs."""
@@ -248,12 +261,11 @@ class _Reading:
     def _in_place_of_parts(
         self, call: FoldedCall, records: Sequence[CallRecord], legs: Sequence[Leg]
     ) -> Sequence[CallRecord]:
-        """Flows may have been queued as calls of their own, before it was known that they are one. Who submits these
-        sees to it that not both get in."""
+        """Flows may have been queued as calls of their own, before it was known that they are one."""
         alone = [leg for part in call.flows for leg in self._as_queued([leg for leg in legs if leg.flow == part])]
         ids = {record.id for record in records}
         parts = [
-            _address_of(record)
+            record
             for part in calls_of(alone)
             for record in records_of(part, self.reader.options, give_up=True)
             if record.id not in ids
@@ -261,7 +273,7 @@ class _Reading:
         if not parts:
             return records
         log.event("call.merged_late", level=logging.WARNING, call=call.id, flows=list(call.flows))
-        return [replace(record, replaces=tuple(o for o in parts if _same_person(o, record))) for record in records]
+        return in_place_of(parts, records)
 
     def _as_queued(self, flow: Sequence[Leg]) -> Sequence[Leg]:
         """A flow's legs as they were when they were queued; nothing if they were not.
@@ -294,8 +306,7 @@ class _Reading:
         return quiet_for >= patience.open_row_wait + patience.overlap
 
     def _done(self, call: FoldedCall, marks: Collection[str]) -> None:
-        ended_at = call.ended_at or self.position.newest_end or self.server_now
-        self.position = time_position.queued(self.position, marks, ended_at, call.flows)
+        self.position = time_position.queued(self.position, marks, call.ended_at or self.server_now, call.flows)
 
     def _take_too_long(self, found: TooLong) -> Sequence[CallRecord]:
         """Such a call is a loop of forwarding; it is told of once, however many of its flows lead to it."""
@@ -318,16 +329,6 @@ class _Reading:
 
 def _end_of(record: CallRecord) -> datetime:
     return datetime.fromisoformat(str(record.values["ended_at"]))
-
-
-def _address_of(part: CallRecord) -> CallRecord:
-    """As much of it as tells its place in the ledger: a message has little room."""
-    return replace(part, values={column: part.values[column] for column in ADDRESS if column in part.values})
-
-
-def _same_person(one: CallRecord, other: CallRecord) -> bool:
-    """Where each person has an entry, only one's own is in place of another."""
-    return one.id.partition("/")[2] in ("", other.id.partition("/")[2])
 
 
 def progress(position: Position) -> Progress:

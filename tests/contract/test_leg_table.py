@@ -82,6 +82,19 @@ def test_ended_legs_come_in_order_of_their_ends_from_a_moment_on(table: Table) -
         assert legs.newest_end() == NINE + 2 * SECOND
 
 
+def test_legs_without_an_end_come_in_order_of_their_beginnings(table: Table) -> None:
+    begun = [NINE + hours * timedelta(hours=1) for hours in (3, 1, 2, 0)]
+    table.insert(leg(n, f"flow-{n}", None) | {"cdr_started_at": at} for n, at in enumerate(begun))
+    table.insert([leg(9, "flow-9")])
+    with table.connect() as legs:
+        found = legs.endless_from(begun[1], begun[0], 10)
+        assert [(each.flow, each.ended_at) for each in found] == [
+            (table.name_of("flow-1"), begun[1]),
+            (table.name_of("flow-2"), begun[2]),
+        ]
+        assert [len(legs.endless_from(None, begun[0], limit)) for limit in (2, 10)] == [2, 3]
+
+
 def test_an_empty_table_has_no_legs_and_knows_the_time(table: Table, clock: HandMovedClock) -> None:
     with table.connect() as legs:
         assert (legs.newest_end(), legs.ended_from(None, 10), legs.legs_of(table.names("x"), 10)) == (None, [], [])

@@ -17,6 +17,7 @@ from sqlalchemy import (
     column,
     func,
     literal_column,
+    or_,
     select,
 )
 from sqlalchemy.types import NullType
@@ -122,6 +123,18 @@ class SqlLegTable:
         if len(odd) * 2 > len(ends):
             raise not_in_order("cdr_ended_at", odd[0], self._engine)
 
+    def endless_from(self, since: datetime | None, before: datetime, limit: int) -> Sequence[Touched]:
+        legs = self._legs.c
+        from_since, to_before, first, last = (
+            moment_in_utc(moment, self._engine) for moment in (since or FIRST_TIME, before, FIRST_TIME, LAST_TIME)
+        )
+        ends, began = legs.cdr_ended_at, legs.cdr_started_at
+        is_endless = or_(ends.is_(None), ends < first, ends >= last)
+        wanted = (is_endless, began >= from_since, began < to_before, legs.call_history_id.is_not(None))
+        fields = (legs.call_history_id, legs.main_call_history_id, began)
+        found = self._connection.execute(select(*fields).where(*wanted).order_by(began).limit(limit)).mappings()
+        return [_touched(row, "cdr_started_at") for row in found]
+
     def legs_of(self, flows: Collection[str], limit: int) -> Sequence[Leg]:
         """By one column and then by the other: a condition over both keeps some engines from using their indexes."""
         found: list[Leg] = []
@@ -185,11 +198,11 @@ def _spelled(flows: Sequence[str]) -> BindParameter[Any]:
     return bindparam(None, spellings, expanding=True, unique=True, type_=NullType())
 
 
-def _touched(row: Mapping[Any, Any]) -> Touched:
+def _touched(row: Mapping[Any, Any], time: str = "cdr_ended_at") -> Touched:
     """What cannot be read as a time comes first, where it is in nobody's way."""
     columns = {str(name): value for name, value in row.items()}
     try:
-        ended_at = time_in(columns, "cdr_ended_at")
+        ended_at = time_in(columns, time)
     except InvalidRow:
         ended_at = None
     flow, main_flow = (id_in(columns, name) for name in ("call_history_id", "main_call_history_id"))
