@@ -21,6 +21,7 @@ from shared.clock import Clock
 from shared.errors import DaysForgotten, PipelineError, PositionOfAnotherSource
 
 SHOWN_IDS = 1_000
+_UNKNOWN = datetime.min.replace(tzinfo=UTC)
 OPEN = (Standing.ABSENT, Standing.LOST, Standing.CHANGED, Standing.AGAIN)
 
 
@@ -237,9 +238,9 @@ def _position(reconciler: Reconciler, kept: Kept) -> StoredPosition | None:
     return stored
 
 
-def _end_of(job: Job) -> str:
+def _end_of(job: Job) -> datetime:
     """The queue brings the oldest first, so the newest are the ones that may still be on it."""
-    return str(job.record.values.get("ended_at") or "")
+    return job.key.ended_at or _UNKNOWN
 
 
 def _ids(jobs: Sequence[Job]) -> Sequence[str]:

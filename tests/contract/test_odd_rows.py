@@ -192,6 +192,18 @@ def test_an_id_that_is_no_whole_number_is_refused_with_the_way_out(system: Any, 
         read(system, schema)
 
 
+@pytest.mark.parametrize(("system", "kind"), [("postgresql", "ALTER Id TYPE NUMERIC(38)")], indirect=["system"])
+def test_ids_beyond_what_drivers_take_for_a_whole_number_are_read_after_and_between(system: Any, kind: str) -> None:
+    system.sql(f"ALTER TABLE CallLog {kind}")
+    low, high = 2**64, 2**64 + 1
+    system.insert(*({"id": row_id, "ended_at": NINE} for row_id in (1, low, high)))
+    nine = NINE.replace(tzinfo=UTC)
+    with system.connect() as table:
+        assert [row.id for row in table.rows_after(low, 10)] == [high]
+        assert [row.id for row in table.rows_in([(low, high + 99)], None, 10)] == [low, high]
+        assert [row.id for row in table.rows_ended_between(nine, nine + HOUR, IdSpan(1, low), 10)] == [low]
+
+
 # Sessions
 
 

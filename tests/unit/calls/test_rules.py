@@ -167,7 +167,8 @@ def test_a_phone_number_can_stay_as_it_is(number: Any, raw: str) -> None:
 
 @pytest.mark.parametrize("phone_format", ["digits", "e164", "raw"])
 @pytest.mark.parametrize(
-    "number", [None, "  ", "anonymous", "sip:anonymous@192.0.2.1", "unknown@unknown.invalid", "+", float("nan")]
+    "number",
+    [None, "  ", -1, "-1", "anonymous", "sip:anonymous@192.0.2.1", "unknown@unknown.invalid", "+", float("nan")],
 )
 def test_a_caller_without_a_number_gets_the_stand_in(number: Any, phone_format: str) -> None:
     rules = make_rules(phone_format=phone_format, default_region="US", anonymous_number="withheld")
