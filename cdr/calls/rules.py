@@ -221,7 +221,7 @@ def _kind(record: CallRecord, rules: CallRules) -> str:
 def call_type_in(record: CallRecord) -> str | None:
     """0, 1 or 2, or None where the column says nothing of the kind."""
     value = record.values.get("call_type")
-    text = str(value).strip()
+    text = str(value).strip().removesuffix(".0")  # of a column of floats
     return text if not isinstance(value, bool) and text in (_INBOUND, _OUTBOUND, _INTERNAL) else None
 
 

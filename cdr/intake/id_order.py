@@ -130,7 +130,12 @@ class IdOrderReader:
             is_beyond=read.last is not None and newest is not None and newest < read.last,
             is_another=at_position is not None and not may_be_same(read.anchor, self.anchor_of(at_position)),
             newest_at=self._moment_of(at_end, "ended_at", "started_at") if at_end is not None else None,
+            first_at=self._first_at(read.last) if at_position is None and read.last is not None else None,
         )
+
+    def _first_at(self, before: int) -> datetime | None:
+        first = next(iter(self.table.rows_after(None, 1)), None)
+        return self._moment_of(first, "started_at", "ended_at") if first is not None and first.id < before else None
 
     def is_over(self, row: Row) -> bool:
         ended_at = self._moment_of(row, "ended_at") if row.ended else None

@@ -79,6 +79,7 @@ def test_a_timestamp_has_three_fraction_digits_and_four_of_the_year(ended_at: da
         pytest.param(0, "101", "101", OUTSIDE, INBOUND, "101", id="0-is-inbound-whatever-the-numbers-look-like"),
         pytest.param(1, "101", "101", OUTSIDE, OUTBOUND, "19075550142", id="1-is-outbound"),
         pytest.param(" 1 ", "101", "101", OUTSIDE, OUTBOUND, "19075550142", id="1-in-a-column-of-fixed-width"),
+        pytest.param(1.0, "101", "102", "103", OUTBOUND, "103", id="1-in-a-column-of-floats"),
         pytest.param(2, "101", "102", "101", INBOUND, "102", id="2-to-the-owner-is-inbound"),
         pytest.param(2, "101", "101", "102", OUTBOUND, "102", id="2-from-the-owner-is-outbound"),
         pytest.param(2, "101", "101", "101", INBOUND, "101", id="2-to-oneself"),
