@@ -125,10 +125,10 @@ def end_in_utc(started: datetime | None, ended: datetime, duration_s: float | No
     The hour in which summer time ends comes twice. Which of its passes is meant shows in the duration: the one that
     brings the call's span nearest to it, and the first one if nothing shows.
     """
-    ends = _readings(ended, zone)
+    ends = readings(ended, zone)
     if started is None:
         return ends[0]
-    spans = [(end - start, end) for end in ends for start in _readings(started, zone) if end >= start]
+    spans = [(end - start, end) for end in ends for start in readings(started, zone) if end >= start]
     if not spans:
         return None
     if duration_s is None:
@@ -136,8 +136,8 @@ def end_in_utc(started: datetime | None, ended: datetime, duration_s: float | No
     return min(spans, key=lambda found: (abs(found[0].total_seconds() - duration_s), found[1]))[1]
 
 
-def _readings(moment: datetime, zone: str) -> list[datetime]:
-    """In UTC: one, or two for the hour that comes twice."""
+def readings(moment: datetime, zone: str) -> list[datetime]:
+    """What a time stands for, in UTC: one moment, or two for the hour that comes twice, the first one first."""
     if moment.tzinfo is not None:
         return [moment.astimezone(UTC)]
     first, second = (moment.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC) for fold in (0, 1))

@@ -7,16 +7,15 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 from cdr.calls.call import CallRecord
 from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same
 from cdr.calls.rules import end_time
-from cdr.calls.times import time_of
+from cdr.calls.times import readings, time_of
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition, Range, Seen
 from cdr.intake.id_span import IdSpan, span_of
@@ -138,10 +137,14 @@ class IdOrderReader:
         return self._moment_of(first, "started_at", "ended_at") if first is not None and first.id < before else None
 
     def is_over(self, row: Row) -> bool:
-        ended_at = self._moment_of(row, "ended_at") if row.ended else None
-        if ended_at is None:
+        ends = self._moments_of(row, "ended_at") if row.ended else ()
+        if not ends:
             return row.ended
-        return self.clock.now() - ended_at >= (self.patience.settle or -FAR_AHEAD)
+        now = self.clock.now()
+        ended_at = max(
+            (end for end in ends if end <= now), default=ends[0]
+        )  # in the hour that comes twice the last pass
+        return now - ended_at >= (self.patience.settle or -FAR_AHEAD)
 
     def given_up(self, row: Row) -> Row:
         """What is told of a row that does not end: also of one whose end is still to come."""
@@ -156,14 +159,16 @@ class IdOrderReader:
         return fingerprint(row.records[0]) if row.records else ""
 
     def _moment_of(self, row: Row, *columns: str) -> datetime | None:
+        return next(iter(self._moments_of(row, *columns)), None)
+
+    def _moments_of(self, row: Row, *columns: str) -> Sequence[datetime]:
         """In the first of the columns that has one."""
         for record in row.records[:1]:
             for column in columns:
                 written = str(record.values.get(column)).strip()
                 with suppress(ValueError, OverflowError):
-                    moment = time_of(written) or datetime.fromisoformat(written)
-                    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
-        return None
+                    return readings(time_of(written) or datetime.fromisoformat(written), self.timezone)
+        return ()
 
     def _waiting_since(self, last: int | None) -> datetime | None:
         for row in self.table.rows_after(last, 1):

@@ -214,11 +214,17 @@ def test_texts_that_sort_in_another_order_than_their_times_are_read_all_the_same
     assert {one.flow for page in pages for one in page} >= {id_of(f"flow-{number}") for number in range(10, 20)}
 
 
-@pytest.mark.parametrize("day", [1, 30])
-def test_ends_whose_texts_do_not_sort_are_refused_instead_of_passed_over(sqlite: LegTable, day: int) -> None:
-    sqlite.insert(leg(number, "flow") | {"cdr_ended_at": f"{day:02}.11.2026 09:00:0{number}"} for number in (1, 2, 3))
-    with sqlite.connect() as legs, pytest.raises(SourceMisconfigured, match=r"the column cdr_ended_at holds '\d\d\.11"):
+@pytest.mark.parametrize("form", ["01.11.2026 09:00:0{}", "30.11.2026 09:00:0{}", "2026-11-22 09:00:0{}-05:00"])
+def test_ends_whose_texts_do_not_sort_are_refused_instead_of_passed_over(sqlite: LegTable, form: str) -> None:
+    sqlite.insert(leg(number, "flow") | {"cdr_ended_at": form.format(number)} for number in (1, 2, 3))
+    with sqlite.connect() as legs, pytest.raises(SourceMisconfigured, match=r"the column cdr_ended_at holds '"):
         legs.ended_from(None, 10)
+
+
+def test_ends_whose_texts_are_ahead_of_their_times_are_read_early_enough(sqlite: LegTable) -> None:
+    sqlite.insert(leg(number, "flow") | {"cdr_ended_at": f"2026-11-22 11:00:0{number}+02:00"} for number in (1, 2, 3))
+    with sqlite.connect() as legs:
+        assert [one.ended_at for one in legs.ended_from(NINE, 10)] == [NINE + n * SECOND for n in (1, 2, 3)]
 
 
 def test_legs_without_a_call_are_in_nobodys_way(sqlite: LegTable) -> None:

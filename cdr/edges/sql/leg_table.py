@@ -25,7 +25,7 @@ from sqlalchemy.types import NullType
 from cdr.calls.times import time_of
 from cdr.edges.sql.connections import Connections, Session
 from cdr.edges.sql.errors import Unconvertible
-from cdr.edges.sql.moments import ROWS_TO_LOOK_AT, moment_in_utc, not_in_order, text_is_in_order
+from cdr.edges.sql.moments import ROWS_TO_LOOK_AT, moment_in_utc, not_in_order, text_is_not_behind
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.tables import facts_of, server_time
@@ -119,7 +119,7 @@ class SqlLegTable:
 
     def _refuse_texts_in_no_order(self, ends: Sequence[Any]) -> None:
         """Of which the newest are not found by being beyond the others."""
-        odd = [end for end in ends if isinstance(end, str) and time_of(end) is not None and not text_is_in_order(end)]
+        odd = [end for end in ends if isinstance(end, str) and time_of(end) is not None and not text_is_not_behind(end)]
         if len(odd) * 2 > len(ends):
             raise not_in_order("cdr_ended_at", odd[0], self._engine)
 

@@ -26,6 +26,7 @@ _IN_ORDER = re.compile(
     r"(?P<zone> ?(?:Z|UTC|[+-]00(?::?00)?))?"
 )
 """Texts that sort as the times do that they tell of."""
+_AHEAD = re.compile(r" ?\+[0-9]{2}(?::?[0-9]{2}){0,2}$")
 _NUMBER = re.compile(r"[0-9]{9,20}(?:\.[0-9]+)?")
 """Of seconds, in whatever unit."""
 _WAYS_OUT: Mapping[str, str] = {
@@ -133,6 +134,11 @@ def not_in_order(name: str, held: Any, engine: str) -> SourceMisconfigured:
 
 def text_is_in_order(text: str) -> bool:
     return _IN_ORDER.fullmatch(text.strip()) is not None
+
+
+def text_is_not_behind(text: str) -> bool:
+    """Whether it sorts as its time does, or by an offset ahead of UTC as a later one: that is only read more often."""
+    return text_is_in_order(_AHEAD.sub("", text.strip()))
 
 
 def _is_placeholder(value: Any) -> bool:
