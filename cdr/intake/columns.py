@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from cdr.calls.call import INTEGERS_BELOW
 from cdr.calls.times import YEARS, stands_for_no_time, time_of
 from shared.errors import InvalidRow
 
@@ -82,6 +83,7 @@ def _text(value: Any) -> str | None:
         return None
     if isinstance(value, bytes | bytearray | memoryview):
         value = bytes(value).decode("utf-8", "replace")
-    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
+    is_near = isinstance(value, float | Decimal) and math.isfinite(value) and abs(value) < INTEGERS_BELOW
+    if is_near and value == int(value):
         value = int(value)
     return str(value).strip() or None
