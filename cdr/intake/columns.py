@@ -83,7 +83,12 @@ def _text(value: Any) -> str | None:
         return None
     if isinstance(value, bytes | bytearray | memoryview):
         value = bytes(value).decode("utf-8", "replace")
-    is_near = isinstance(value, float | Decimal) and math.isfinite(value) and abs(value) < INTEGERS_BELOW
-    if is_near and value == int(value):
-        value = int(value)
+    if isinstance(value, float | Decimal):
+        value = _whole(value)
     return str(value).strip() or None
+
+
+def _whole(value: float | Decimal) -> int | float | Decimal:
+    """A whole number as such, as far as one is written with few digits."""
+    is_near = math.isfinite(value) and -INTEGERS_BELOW < value < INTEGERS_BELOW
+    return int(value) if is_near and value == int(value) else value
