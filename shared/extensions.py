@@ -39,7 +39,7 @@ def _plain_character(character: str) -> str:
         return str(value)
     if unicodedata.category(character) == "Cf":
         return ""
-    return {"\uff0b": "+", "\ufe62": "+", "\uff20": "@"}.get(character, character)
+    return {"\uff0b": "+", "\ufe62": "+", "\uff20": "@", "\uff08": "(", "\uff09": ")"}.get(character, character)
 
 
 def plain_extension(text: str) -> str:

@@ -15,8 +15,15 @@ _LETTER = re.compile(r"[^\W\d_]")
 _HOST = re.compile(r"(?:\[.*\]|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[\w-]+\.)+[a-z]{2,})(?::[0-9]{1,5})?", re.IGNORECASE)
 _NOBODY = re.compile(r"[\w.-]+\.invalid\b", re.IGNORECASE)
 """The host of who withholds his number, before which stands a word by lot."""
+_WORDS = re.compile(r"(?:\s*\([^()0-9]*\))+\s*$")
 _REMARK = re.compile(r"(?:\s*\([^()]*[^\W\d_][^()]*\))+\s*$")
 _OTHER_NUMBER = re.compile(r"(?<=[0-9])\s*\(\s*\+[^()]*\)\s*$")
+_DIALLED_FIRST = re.compile(r"^(?:[0-9]{1,2},+|[*#]31#)(?=(?:[^0-9]{0,3}[0-9]){5})")
+"""For an outside line, with a pause after it, or to withhold the own number."""
+_DIALLED_LATER = re.compile(r"(?<=[0-9)])\s*,[0-9,#*wp\s]*$", re.IGNORECASE)
+_EXTENSION_LATER = re.compile(
+    r"(?<=[0-9)])\s*(?:[wp]+|(?:ext\.?|extension|x)\s*(?=[0-9]))[0-9,#*wp\s]*$", re.IGNORECASE
+)
 _DIALLED_FIRST = re.compile(r"^(?:[0-9]{1,2},+|[*#]31#)(?=(?:[^0-9]{0,3}[0-9]){5})")
 """For an outside line, with a pause after it, or to withhold the own number."""
 _DIALLED_LATER = re.compile(
@@ -35,6 +42,8 @@ _FEWEST_DIGITS = 6
 """Of a number that is dialled from outside, when it stands beside other digits."""
 _A_WHOLE_NUMBER = 9
 """So many digits in one group."""
+_OF_WORDS = 4
+"""So many digits before the last letter are those of a number that is spelled in letters."""
 _LONGEST_VANITY = 20
 
 
@@ -45,7 +54,8 @@ def plain(text: str) -> str:
     without_other = _OTHER_NUMBER.sub("", user)
     if (extension := extension_in(without_other)) != without_other:
         return extension
-    number = _beside_name(_first_of_several(_OTHER_NUMBER.sub("", user)))
+    number = _EXTENSION_LATER.sub("", _OTHER_NUMBER.sub("", user))
+    number = _beside_name(_first_of_several(number))
     number = _DIALLED_LATER.sub("", _DIALLED_FIRST.sub("", number))
     return _whole(_NOT_DIALLED.sub(r"\1", number).strip())
 
@@ -82,7 +92,7 @@ def _user_of(address: str) -> str:
 
 def _in_name(text: str) -> str:
     """The number of a party that is written as Max (101)."""
-    found = _NAME_AND_NUMBER.fullmatch(text)
+    found = _NAME_AND_NUMBER.fullmatch(_WORDS.sub("", text))
     if not found or not _LETTER.search(found[1]) or extension_in(found[1]) != found[1]:
         return text
     return found[2].strip() if len(digits_of(found[1])) < _FEWEST_DIGITS else text
@@ -94,24 +104,21 @@ def _beside_name(text: str) -> str:
     if found and _LETTER.search(text[: found.start()]):
         return text[found.start() :]
     if after := _NUMBER_AND_NAME.fullmatch(text):
-        return text if _DIALLED_LATER.search(text) else after[1]
+        return after[1]
     letters = list(_LETTER.finditer(text))
-    if not letters or re.search("[0-9]", text[: letters[-1].start()]):
+    if not letters or len(digits_of(text[: letters[-1].start()])) >= _OF_WORDS:
         return text
     return _after_digits_of_name(text, letters[-1].end())
 
 
 def _after_digits_of_name(text: str, end: int) -> str:
-    """Of Max 24 030111222 what is dialled: it begins where a group of digits has a zero before it, or is long enough
-    for a number of its own."""
+    """Of Max 24 030111222 what is dialled: it begins where a group of digits has a zero or a bracket before it, or is
+    long enough for a number of its own. ``end`` is that of the name's letters."""
     groups = [found for found in re.finditer(r"[(0-9][0-9./()-]*", text) if found.start() >= end]
-    if len(groups) < 2 or groups[0][0].lstrip("(").startswith("0"):  # noqa: PLR2004 - the name's and the number's
-        return text
-    for group in groups[1:]:
-        is_dialled = group[0].lstrip("(").startswith("0") or len(digits_of(group[0])) >= _A_WHOLE_NUMBER
-        if is_dialled and len(digits_of(text[group.start() :])) >= _FEWEST_DIGITS:
-            return text[group.start() :]
-    return text
+    whole = [each for each in groups if len(digits_of(text[each.start() :])) >= _FEWEST_DIGITS]
+    sure = (each for each in whole if each[0].lstrip("(").startswith("0") or len(digits_of(each[0])) >= _A_WHOLE_NUMBER)
+    found = next(sure, None) or next((each for each in whole if each[0].startswith("(")), None)
+    return text if found is None or not digits_of(text[: found.start()]) else text[found.start() :]
 
 
 def _first_of_several(text: str) -> str:
