@@ -10,66 +10,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from typing import Protocol
 
 from cdr.calls.call import CallRecord
 from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same
 from cdr.calls.rules import end_time
 from cdr.calls.times import readings, time_of
 from cdr.intake import id_position
-from cdr.intake.id_position import IdPosition, Range, Seen
-from cdr.intake.id_span import IdSpan, span_of
+from cdr.intake.id_position import IdPosition, Seen
+from cdr.intake.id_span import span_of
 from cdr.intake.newest import newest_by_id
 from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
+from cdr.intake.rows import Row, RowPatience, RowTable
 from shared import log
 from shared.clock import Clock
 from shared.errors import InvalidRow, PositionUnreadable, SourceMisconfigured
 
 PAGE_SIZE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a table in which each row is a call. ``records`` has more than one where several people get an entry."""
-
-    id: int
-    ended: bool
-    records: Sequence[CallRecord]
-
-
-class RowTable(Protocol):
-    """An open connection to such a table. Every method raises SourceUnavailable or SourceMisconfigured."""
-
-    def rows_after(self, position: int | None, limit: int) -> list[Row]:
-        """Up to ``limit`` rows with an id beyond the position, in order of id."""
-
-    def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
-        """Up to ``limit`` rows whose id lies in one of the ranges (ascending) and beyond ``after``, in order of id."""
-
-    def ended_among(self, ids: Sequence[int], after: int | None, limit: int) -> list[Row]:
-        """Up to ``limit`` of the rows with these ids (ascending) and beyond ``after``, in order of id. Those without an
-        end may be left out."""
-
-    def newest_id(self) -> int | None:
-        """The highest id in the table; None if it is empty."""
-
-    def first_id_since(self, moment: datetime) -> int | None:
-        """The lowest id of a row that started at or after an aware moment; None if there is none."""
-
-    def rows_ended_between(self, start: datetime, end: datetime, within: IdSpan, limit: int) -> list[Row]:
-        """Up to ``limit`` rows that ended from ``start`` to before ``end`` (aware) with an id in the span."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowPatience:
-    """How long ids that are missing may still appear, when a row without an end is given up, and how long one reading
-    looks for both before it goes on to what is new."""
-
-    gap_wait: timedelta = timedelta(minutes=15)
-    open_row_wait: timedelta = timedelta(hours=24)
-    settle: timedelta = timedelta()
-    """So long ago a row must have ended that it counts as over: some tables are written in steps."""
-    look_for: timedelta = timedelta(seconds=12)
 
 
 FAR_AHEAD = timedelta(days=1)
@@ -128,22 +84,21 @@ class IdOrderReader:
             newest=newest,
             is_beyond=read.last is not None and newest is not None and newest < read.last,
             is_another=at_position is not None and not may_be_same(read.anchor, self.anchor_of(at_position)),
-            newest_at=self._moment_of(at_end, "ended_at", "started_at") if at_end is not None else None,
+            newest_at=self._end_or_start_of(at_end) if at_end is not None else None,
             first_at=self._first_at(read.last) if at_position is None and read.last is not None else None,
         )
 
     def _first_at(self, before: int) -> datetime | None:
-        first = next(iter(self.table.rows_after(None, 1)), None)
-        return self._moment_of(first, "started_at", "ended_at") if first is not None and first.id < before else None
+        behind = [row for row in self.table.rows_after(None, 1) if row.id < before]
+        return next((self._moment_of(row, "started_at") or self._moment_of(row, "ended_at") for row in behind), None)
 
     def is_over(self, row: Row) -> bool:
         ends = self._moments_of(row, "ended_at") if row.ended else ()
         if not ends:
             return row.ended
         now = self.clock.now()
-        ended_at = max(
-            (end for end in ends if end <= now), default=ends[0]
-        )  # in the hour that comes twice the last pass
+        # In the hour that comes twice its last pass, as long as that is not still to come.
+        ended_at = max((end for end in ends if end <= now), default=ends[0])
         return now - ended_at >= (self.patience.settle or -FAR_AHEAD)
 
     def given_up(self, row: Row) -> Row:
@@ -158,16 +113,19 @@ class IdOrderReader:
     def anchor_of(row: Row) -> Fingerprint:
         return fingerprint(row.records[0]) if row.records else ""
 
-    def _moment_of(self, row: Row, *columns: str) -> datetime | None:
-        return next(iter(self._moments_of(row, *columns)), None)
+    def _end_or_start_of(self, row: Row) -> datetime | None:
+        """A row that is still on may have a placeholder for its end."""
+        ended_at = self._moment_of(row, "ended_at") if row.ended else None
+        return ended_at or self._moment_of(row, "started_at")
 
-    def _moments_of(self, row: Row, *columns: str) -> Sequence[datetime]:
-        """In the first of the columns that has one."""
-        for record in row.records[:1]:
-            for column in columns:
-                written = str(record.values.get(column)).strip()
-                with suppress(ValueError, OverflowError):
-                    return readings(time_of(written) or datetime.fromisoformat(written), self.timezone)
+    def _moment_of(self, row: Row, column: str) -> datetime | None:
+        return next(iter(self._moments_of(row, column)), None)
+
+    def _moments_of(self, row: Row, column: str) -> Sequence[datetime]:
+        written = row.records[0].values.get(column) if row.records else None
+        if isinstance(written, str):
+            with suppress(ValueError, OverflowError):  # of what is no date either, and at the end of the calendar
+                return readings(time_of(written) or datetime.fromisoformat(written.strip()), self.timezone)
         return ()
 
     def _waiting_since(self, last: int | None) -> datetime | None:
@@ -180,7 +138,7 @@ class IdOrderReader:
         return None
 
     def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
-        within = span_of(self.table, start, end, self._moment_of)
+        within = span_of(self.table, start, end, self._end_or_start_of)
         while page := self.table.rows_ended_between(start, end, within, self.page_size):
             yield [record for row in page for record in row.records]
             within = within._replace(after=page[-1].id)

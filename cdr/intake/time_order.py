@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 
 from cdr.calls.call import CallRecord, Direction
 from cdr.intake import time_position
-from cdr.intake.folded import FoldedCall, FoldOptions, records_of
-from cdr.intake.in_place import in_place_of
+from cdr.intake.folded import FoldedCall, FoldOptions, end_of, flow_of, in_place_of, records_of
 from cdr.intake.leg import Leg
 from cdr.intake.legs_by_call import (
     FLOWS_AT_ONCE,
@@ -95,14 +94,15 @@ class TimeOrderReader:
         yield from pages
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
-        read, flow, ended_at = time_position.from_text(position), record.id.partition("/")[0], _end_of(record)
+        read, flow, ended_at = time_position.from_text(position), flow_of(record), end_of(record)
         started_at = record.values.get("started_at")
         if read.started_from and started_at and datetime.fromisoformat(str(started_at)) < read.started_from:
             return True
         if read.newest_end is None or ended_at > read.newest_end or flow in read.waiting:
             return False
-        is_old = self.patience.overlap <= max(read.newest_end, self.table.now()) - ended_at
-        return is_old or read.is_done(mark_of(flow, None))
+        if read.is_done(mark_of(flow, None)) or read.newest_end - ended_at >= self.patience.overlap:
+            return True
+        return self.table.now() - ended_at >= self.patience.overlap
 
     def must_settle(self, call: FoldedCall, now: datetime) -> bool:
         """Whether it ended so lately that a leg may still come that no other one names, and changes what is told of it.
@@ -132,7 +132,7 @@ class TimeOrderReader:
         for page in pages_from(self.table, start, self.page_size):
             within = [leg for leg in page if leg.ended_at < end]
             whole = self._whole(within)
-            records = [record for record in whole if record.id not in told and start <= _end_of(record) < end]
+            records = [record for record in whole if record.id not in told and start <= end_of(record) < end]
             told.update(record.id for record in records)
             yield records
             if len(within) < len(page):
@@ -150,7 +150,7 @@ class TimeOrderReader:
                     yield from records_of(call, self.options)
 
     def again(self, record: CallRecord) -> Sequence[CallRecord]:
-        found = legs_by_call(self.table, [record.id.partition("/")[0]], self.patience.most_legs)
+        found = legs_by_call(self.table, [flow_of(record)], self.patience.most_legs)
         calls = [call for legs in found if not isinstance(legs, TooLong) for call in calls_of(legs)]
         return [each for call in calls for each in records_of(call, self.options)]
 
@@ -263,17 +263,11 @@ class _Reading:
     ) -> Sequence[CallRecord]:
         """Flows may have been queued as calls of their own, before it was known that they are one."""
         alone = [leg for part in call.flows for leg in self._as_queued([leg for leg in legs if leg.flow == part])]
-        ids = {record.id for record in records}
-        parts = [
-            record
-            for part in calls_of(alone)
-            for record in records_of(part, self.reader.options, give_up=True)
-            if record.id not in ids
-        ]
-        if not parts:
-            return records
-        log.event("call.merged_late", level=logging.WARNING, call=call.id, flows=list(call.flows))
-        return in_place_of(parts, records)
+        parts = (record for part in calls_of(alone) for record in records_of(part, self.reader.options, give_up=True))
+        merged = in_place_of(parts, records)
+        if merged != list(records):
+            log.event("call.merged_late", level=logging.WARNING, call=call.id, flows=list(call.flows))
+        return merged
 
     def _as_queued(self, flow: Sequence[Leg]) -> Sequence[Leg]:
         """A flow's legs as they were when they were queued; nothing if they were not.
@@ -325,10 +319,6 @@ class _Reading:
 
     def _batch(self, records: Sequence[CallRecord], read: int) -> Batch:
         return Batch(records, time_position.to_text(self.position), read)
-
-
-def _end_of(record: CallRecord) -> datetime:
-    return datetime.fromisoformat(str(record.values["ended_at"]))
 
 
 def progress(position: Position) -> Progress:

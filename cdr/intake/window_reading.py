@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from cdr.calls.beginning import beginning_in
 from cdr.calls.call import CallRecord
 from cdr.intake import window_position
-from cdr.intake.folded import FoldedCall, FoldOptions, records_of
+from cdr.intake.folded import FoldedCall, FoldOptions, in_place_of, records_of
 from cdr.intake.gathering import Gathering, Span, around, gathering_of, span_of
-from cdr.intake.in_place import in_place_of
 from cdr.intake.leg import Leg
 from cdr.intake.ports import Batch
 from cdr.intake.report_log import ReportLog, ReportPatience, Window
@@ -175,8 +174,8 @@ class Reading:
         """Flows that were queued as calls of their own, before it was known that they are one."""
         log.event("call.merged_late", level=logging.WARNING, call=call.id, flows=list(call.flows))
         alone = [replace(leg, main_flow=None) for leg in legs if leg.flow in earlier and leg.flow != call.id]
-        old = [record for part in calls_of_report(alone) for record in records_of(part, self.options, give_up=True)]
-        return in_place_of(old, records)
+        parts = (record for part in calls_of_report(alone) for record in records_of(part, self.options, give_up=True))
+        return in_place_of(parts, records)
 
     def _wait(self, call: FoldedCall, legs: Sequence[Leg]) -> Sequence[CallRecord]:
         start, end = span_of(legs)

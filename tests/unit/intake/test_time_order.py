@@ -16,10 +16,8 @@ import pytest
 
 from cdr.calls.call import CallRecord, Reason
 from cdr.calls.message import Message
-from cdr.calls.packing import MOST_BYTES
 from cdr.intake import time_position
 from cdr.intake.folded import FoldOptions
-from cdr.intake.in_place import in_place_of
 from cdr.intake.ports import CallReader, Lag, Position, Progress, StartFrom
 from cdr.intake.time_order import LegPatience
 from shared.clock import HandMovedClock
@@ -338,16 +336,6 @@ def test_flows_merged_after_one_was_submitted_make_no_second_entry_and_an_event(
     assert desk.submit(desk.look()) == ["b"]
     assert {record.reason for record in desk.shop.ledger.records.values()} == {Reason.CREATED, Reason.MERGED}
     assert len(events.named("call.merged_late")) == 2
-
-
-@pytest.mark.parametrize(("parts", "named", "has_problem"), [(150, 150, False), (400, 0, True)])
-def test_a_call_in_place_of_more_than_a_message_can_name_is_a_record_that_says_so(
-    parts: int, named: int, has_problem: object
-) -> None:
-    flow = "00000000-01dc-9a69-1dbe-96110000301f"
-    (told,) = in_place_of([make_record(id=flow, call_id=flow)] * parts, [make_record(id="whole")])
-    assert len(Message((told,)).to_text()) <= MOST_BYTES
-    assert (len(told.replaces), "problem" in told.values) == (named, has_problem)
 
 
 def test_a_flow_on_its_way_is_stopped_though_the_call_that_it_belongs_to_is_in(desk: Desk) -> None:
