@@ -137,7 +137,12 @@ class ApiUnreachable(ApiUnavailable):
 
 
 class SubmissionUnknown(TransientError):
-    """The call was sent and no answer came: it may be in, or still on its way in."""
+    """The call was sent and no answer came: it may be in, or still on its way in. ``retry_after`` as in ApiUnavailable,
+    where something in between said so."""
+
+    def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class TakenElsewhere(SubmissionUnknown):

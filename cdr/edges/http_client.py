@@ -17,6 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from http.client import HTTPException
 from typing import Any
 
 from requests import PreparedRequest, Request
@@ -162,4 +163,6 @@ def _body(answer: BaseHTTPResponse, most_bytes: int) -> bytes:
         raw += piece
         if len(raw) >= most_bytes:
             break
+    if not raw and answer.tell():
+        raise HTTPException("there was a body, and nothing of it could be decoded")
     return bytes(raw[:most_bytes])

@@ -88,10 +88,11 @@ def _delay(tries: int, longest: timedelta, drawn: float, patience: Patience) -> 
 
 def _before_that_in_vain(hindrance: Hindrance, now: datetime, patience: Patience) -> timedelta:
     match hindrance:
-        case SubmissionUnknown():
-            return patience.claim_lease + patience.after_the_lease
+        case SubmissionUnknown(retry_after=wait):
+            asked = min(wait or timedelta(), patience.longest_delay_alone)
+            return max(patience.claim_lease + patience.after_the_lease, asked)
         case Held(until=datetime() as until):
-            return until - now + patience.after_the_lease
+            return min(until - now + patience.after_the_lease, patience.longest_delay_alone)
         case ApiUnavailable(retry_after=timedelta() as wait):
             return min(wait, patience.longest_delay_alone)
     return timedelta()

@@ -187,9 +187,10 @@ def test_an_error_says_in_words(outcome: Answer | HttpFailure, words: str) -> No
     assert str(error_of(outcome, NOW)) == words
 
 
-def test_being_turned_away_keeps_when_to_come_back() -> None:
-    error = error_of(answer(429, **{"Retry-After": "3600"}), NOW)
-    assert isinstance(error, ApiUnavailable)
+@pytest.mark.parametrize("status", [429, 503])
+def test_being_turned_away_keeps_when_to_come_back(status: int) -> None:
+    error = error_of(answer(status, **{"Retry-After": "3600"}), NOW)
+    assert isinstance(error, ApiUnavailable if status == 429 else SubmissionUnknown)
     assert error.retry_after == timedelta(hours=1)
 
 
@@ -203,7 +204,10 @@ def test_being_turned_away_keeps_when_to_come_back() -> None:
         pytest.param("Sun, 22 Nov 2026 12:01:00 -0000", timedelta(minutes=1), id="no-offset"),
         pytest.param("Sunday, 22-Nov-26 12:01:00 GMT", timedelta(minutes=1), id="an-old-form"),
         pytest.param("Sun, 22 Nov 2026 11:59:00 GMT", timedelta(), id="past"),
-        *[(text, None) for text in ("-1", "1.5", "1e3", "9999999999", "soon", "", "٣")],
+        ("1.5", timedelta(seconds=1.5)),
+        pytest.param("10, 3600 ,7", timedelta(hours=1), id="several"),
+        pytest.param("9" * 400, timedelta(seconds=1e9), id="for-ever"),
+        *[(text, None) for text in ("-1", "1e3", "soon", "", "٣", "7,")],
         pytest.param("Sun, 22 Nov 99999 12:00:00 GMT", None, id="no-such-year"),
         pytest.param("Mon, 99999999999999999999 Nov 2026 10:00:00 GMT", None, id="no-such-day"),
         pytest.param("Sun, 22 Nov 2026 10:00:00 +99999999999999999", None, id="no-such-offset"),
