@@ -77,7 +77,12 @@ class NoSuchStart(SourceMisconfigured):
 
 
 class ApiDenied(ConfigError):
-    """The Call Logger refuses our credentials."""
+    """The Call Logger refuses our credentials, or what answers is not the Call Logger. ``of_all``: that has nothing to
+    do with the call that it was said to."""
+
+    def __init__(self, message: str, *, of_all: bool = False) -> None:
+        self.of_all = of_all
+        super().__init__(message)
 
 
 class DaysForgotten(PipelineError):

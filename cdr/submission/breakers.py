@@ -16,11 +16,11 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 class ApiBreaker:
     """Remembers that the API is down, so that not every message has to find out by waiting for its time-outs.
 
-    It is down when it was not reached, or failed at or refused ``strangers`` different calls in a row: one call that
-    always fails says nothing about the others. While it is down one message every ``probe_every`` may try; the first
-    that succeeds opens the way for all. A failure that nobody has seen again for ``forget_after`` says nothing more,
-    be it of the API or at one call. For as long as the API asks not to be asked, it is not, whatever comes of what was
-    on its way by then; but after ``longest_wait`` it is.
+    It is down when it was not reached, or says so itself, or failed at or refused ``strangers`` different calls in a
+    row: one call that always fails says nothing about the others. While it is down one message every ``probe_every``
+    may try; the first that succeeds opens the way for all. A failure that nobody has seen again for ``forget_after``
+    says nothing more, be it of the API or at one call. For as long as the API asks not to be asked, it is not, whatever
+    comes of what was on its way by then; but after ``longest_wait`` it is.
     """
 
     probe_every: timedelta = timedelta(seconds=5)

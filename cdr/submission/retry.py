@@ -60,8 +60,7 @@ def delay_after(
     """
     if isinstance(hindrance, NoTimeLeft) and is_rest:
         return timedelta()
-    may_be_the_call = alone and isinstance(hindrance, ApiFailed | ApiDenied | SubmissionUnknown)
-    longest = patience.longest_delay_alone if may_be_the_call else patience.longest_delay
+    longest = patience.longest_delay_alone if alone and _may_be_the_call(hindrance) else patience.longest_delay
     return max(_delay(message.tries, longest, drawn, patience), _before_that_in_vain(hindrance, now, patience))
 
 
@@ -74,6 +73,12 @@ def is_over(message: Message, unanswered_at: datetime, patience: Patience) -> bo
 def _can_be_given_up(hindrance: Hindrance) -> bool:
     """Not what is no fault of the call's, nor what may be on its way in: first its claim has to run out."""
     return not isinstance(hindrance, NoTimeLeft | StorageUnavailable | SubmissionUnknown | Held)
+
+
+def _may_be_the_call(hindrance: Hindrance) -> bool:
+    if isinstance(hindrance, ApiDenied):
+        return not hindrance.of_all
+    return isinstance(hindrance, ApiFailed | SubmissionUnknown)
 
 
 def _age(message: Message, now: datetime) -> timedelta:

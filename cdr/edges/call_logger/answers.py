@@ -44,6 +44,9 @@ from shared.errors import (
     TakenElsewhere,
 )
 
+UNAUTHORIZED = 401
+"""Of credentials alone; a 403 may come from a firewall that dislikes what one call says."""
+
 LONGEST_ASKED_S = 1e9
 """What asks for more means "for ever", and is asked again all the same."""
 
@@ -115,7 +118,7 @@ def error_of(outcome: Answer | HttpFailure, now: datetime) -> PipelineError:  # 
         case Meaning.REFUSED:
             return ApiRejected(f"{said}: {outcome.words}")
         case Meaning.DENIED:
-            return ApiDenied(f"{said}: check api.auth")
+            return ApiDenied(f"{said}: check api.auth", of_all=outcome.status == UNAUTHORIZED)
         case Meaning.BUSY:
             return ApiUnreachable(f"{said}: too many requests", wait_asked_for(outcome, now))
         case Meaning.NOT_IN | Meaning.NOT_YET_IN:

@@ -84,6 +84,6 @@ class _EntraToken(AuthBase):
             isinstance(error, ClientAuthenticationError) if self._last_status is None else self._last_status in REFUSED
         )
         if refused:
-            return ApiDenied("api.auth: no Entra ID token could be had for the configured audience")
+            return ApiDenied("api.auth: no Entra ID token could be had for the configured audience", of_all=True)
         said = f"it answered {self._last_status}" if self._last_status else type(error).__name__
         return ApiUnreachable(f"api.auth: who hands out Entra ID tokens did not give one ({said})")

@@ -137,7 +137,7 @@ def test_each_meaning_has_its_error_and_each_error_is_one_line_that_says_what_to
 ) -> None:
     meaning, error = meaning_of(outcome), error_of(outcome, NOW)
     assert isinstance(error, ERRORS.get(meaning, ApiDenied))
-    assert isinstance(error, ApiUnavailable) is (meaning in (Meaning.NOT_IN, Meaning.BUSY))
+    assert isinstance(error, ApiUnavailable) is (meaning in (Meaning.NOT_IN, Meaning.NOT_YET_IN, Meaning.BUSY))
     assert str(error).isprintable()
     if isinstance(outcome, Answer):
         assert str(error).startswith(f"the API answered {outcome.status}")
@@ -185,6 +185,11 @@ def test_each_meaning_has_its_error_and_each_error_is_one_line_that_says_what_to
 )
 def test_an_error_says_in_words(outcome: Answer | HttpFailure, words: str) -> None:
     assert str(error_of(outcome, NOW)) == words
+
+
+def test_only_a_401_is_certainly_said_of_every_call() -> None:
+    denied = [answer(status, "text/html", "x") for status in (401, 403, 404, 407, 302)]
+    assert [each.status for each in denied if error_of(each, NOW).of_all] == [401]
 
 
 @pytest.mark.parametrize("status", [429, 503])
