@@ -8,7 +8,10 @@ LONGEST_LEASE = timedelta(minutes=10)
 """Of any version, clocks that differ included."""
 
 
-def is_beyond_belief(until: datetime, now: datetime) -> bool:
+def is_beyond_belief(until: datetime, now: datetime, ours: timedelta = timedelta()) -> bool:
     """Whether no lease can have such an end: the clock of who wrote it, or the storage account's, was wrong then, or
-    somebody wrote it by hand. Believed, it would keep everybody out for years."""
-    return until - now > LONGEST_LEASE
+    somebody wrote it by hand. Believed, it would keep everybody out for years.
+
+    :param ours: how long one lasts that we would make
+    """
+    return until - now > max(LONGEST_LEASE, ours)

@@ -108,7 +108,7 @@ class InMemoryGroupStore(Fake):
 
     def lease(self, owner: str, now: datetime, duration: timedelta) -> None:
         with self.operation("lease"):
-            if self.owner != owner and now < self.leased_until <= now + LONGEST_LEASE:
+            if self.owner != owner and now < self.leased_until <= now + max(LONGEST_LEASE, duration):
                 raise LeaseHeld(f"another check is at work until {self.leased_until:%H:%M:%S} UTC")
             self.owner, self.leased_until = owner, now + duration
 

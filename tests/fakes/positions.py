@@ -28,7 +28,7 @@ class InMemoryPositionStore(Fake):
 
     def lease(self, owner: str, now: datetime, duration: timedelta) -> PositionLease:
         with self.operation("lease"):
-            if self.owner != owner and now < self.leased_until <= now + LONGEST_LEASE:
+            if self.owner != owner and now < self.leased_until <= now + max(LONGEST_LEASE, duration):
                 until = self.leased_until
                 raise LeaseHeld(f"another poll holds the lease until {until:%H:%M:%S} UTC", until)
             self.owner = owner

@@ -33,7 +33,7 @@ class TableGroupStore:
         mine = {**LEASE, "owner": owner, "leased_until": now + duration}
         held = self._table.read(*LEASE.values())
         until = held.get("leased_until") if held is not None and held.get("owner") != owner else None
-        if isinstance(until, datetime) and until > now and not is_beyond_belief(until, now):
+        if isinstance(until, datetime) and until > now and not is_beyond_belief(until, now, duration):
             raise LeaseHeld(f"another check is at work until {until:%H:%M:%S} UTC")
         version = self._table.insert(mine) if held is None else self._table.merge(mine, version_of(held))
         if version is None and not self._is_held_by(owner):  # perhaps only the answer was lost

@@ -47,7 +47,7 @@ class TablePositionStore:
             if entity is None:
                 raise LeaseHeld("the record of the position vanished between two looks at it")
         until = _leased_until(entity, duration)
-        if entity.get("owner") != owner and until > now and not is_beyond_belief(until, now):
+        if entity.get("owner") != owner and until > now and not is_beyond_belief(until, now, duration):
             raise LeaseHeld(f"another poll holds the lease until {until:%H:%M:%S} UTC", until)
         version = self._table.merge(mine, version_of(entity))
         if version is None:
