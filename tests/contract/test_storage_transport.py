@@ -34,7 +34,9 @@ from tests.systems.storage import AT_ONCE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: 7\r\n\r\n\xef\xbb\xbf<a/>"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n"
-CREATED = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nETag: 1\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n\r\n"
+CREATED = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nETag: 1\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n"
+CREATED += b"x-ms-request-id: 7\r\n\r\n"
+GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nDate: Sun, 22 Nov 2020 12:00:00 GMT\r\n\r\n"
 
 
 def transport(answer_s: float = 5, connect_s: float = 5, **more: Any) -> StorageTransport:
@@ -265,13 +267,13 @@ def test_proxies_are_looked_up_once_and_told_the_whole_address(monkeypatch: pyte
     assert b"\r\nProxy-Authorization: Basic " in asked
 
 
-def test_what_an_answer_says_of_the_time_is_handed_on_with_how_long_it_took() -> None:
+def test_what_an_answer_of_the_accounts_says_of_the_time_is_handed_on_with_how_long_it_took() -> None:
     heard: list[tuple[str, timedelta]] = []
     now = itertools.count()
-    with answering(CREATED, OK) as server:
+    with answering(GATEWAY, CREATED, OK) as server:
         over = transport(answer_s=1_000, connect_s=1_000, hear=lambda *said: heard.append(said), monotonic=now.__next__)
-        sent(over, server.url)
-        sent(over, server.url)
+        for _ in range(3):
+            sent(over, server.url)
     ((said, took),) = heard
     assert said == "Sun, 22 Nov 2026 12:00:00 GMT"
     assert timedelta() < took < timedelta(seconds=next(now))

@@ -29,7 +29,10 @@ from cdr.edges.http_line import Adapter, Line, Surroundings
 from cdr.edges.storage.answer import StorageAnswer
 
 Hear = Callable[[str, timedelta], None]
-"""Told the Date of an answer, and how long it took."""
+"""Told the Date of an answer of the account's, and how long it took."""
+
+SIGN = "x-ms-request-id"
+"""Of the account's own answers: what a proxy or another server says of the time is not the time that claims go by."""
 
 ERRORS: dict[tuple[bool, bool], type[AzureError]] = {
     (False, False): ServiceRequestError,
@@ -80,7 +83,7 @@ class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
             root = root_of(exc)
             kind = ERRORS[progress.is_sent, isinstance(root, TimeoutError)]
             raise kind(reason_of(root), error=exc) from exc
-        if (said := wire.headers.get("Date")) is not None:
+        if (said := wire.headers.get("Date")) is not None and SIGN in wire.headers:
             self._hear(said, timedelta(seconds=self._monotonic() - began))
         return StorageAnswer(request, wire.status, wire.reason or "", wire.headers, wire.data)
 
