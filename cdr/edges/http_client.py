@@ -31,6 +31,8 @@ from cdr.edges.http_line import Adapter, Line, Surroundings
 
 MAX_ANSWER_BYTES = 65_536
 LONGEST_WORDS = 1_000
+BODILESS = frozenset({204, 304})
+"""By their own rules, whatever their heads say."""
 
 # At the level of debugging it writes every path and query, which of a webhook is the secret.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
@@ -165,4 +167,13 @@ def _body(answer: BaseHTTPResponse, most_bytes: int) -> bytes:
             break
     if not raw and answer.tell():
         raise HTTPException("there was a body, and nothing of it could be decoded")
+    if not raw and _announces_text(answer):
+        raise ConnectionError("the answer broke off before its body")
     return bytes(raw[:most_bytes])
+
+
+def _announces_text(answer: BaseHTTPResponse) -> bool:
+    """Of a body that ends where the connection does, which is no proof that there was none."""
+    is_open_ended = not any(name in answer.headers for name in ("Content-Length", "Transfer-Encoding"))
+    is_text = answer.headers.get("Content-Type", "").lower().startswith("text/")
+    return is_open_ended and is_text and answer.status not in BODILESS

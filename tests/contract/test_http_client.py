@@ -281,6 +281,7 @@ def test_a_host_is_reached_at_whichever_of_its_addresses_answers(
         b"HTTP/1.1 409 Conflict\r\nContent-Length: none\r\n\r\n",
         b"HTTP/1.1 409 Conflict\r\nContent-Length: 5\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x00\x00",
         b"HTTP/1.1 102 Processing\r\n\r\n",
+        b"HTTP/1.0 409 Conflict\r\nContent-Type: text/html\r\n\r\n",
     ],
     ids=[
         "nothing",
@@ -294,6 +295,7 @@ def test_a_host_is_reached_at_whichever_of_its_addresses_answers(
         "a length that is no number",
         "a packed body of which nothing can be unpacked",
         "only what comes before an answer",
+        "a page of which nothing came",
     ],
 )
 def test_what_breaks_off_after_the_request_is_unanswered(said: bytes) -> None:
