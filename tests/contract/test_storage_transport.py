@@ -267,6 +267,20 @@ def test_proxies_are_looked_up_once_and_told_the_whole_address(monkeypatch: pyte
     assert b"\r\nProxy-Authorization: Basic " in asked
 
 
+@pytest.mark.parametrize(
+    "framing", [b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n", b"X: y\r\n\r\n"], ids=["chunks", "no end"]
+)
+def test_an_answer_without_an_end_is_none(framing: bytes) -> None:
+    def play(conversation: Conversation) -> None:
+        conversation.read_request()
+        conversation.say(b"HTTP/1.1 200 OK\r\n" + framing)
+        while not conversation.over.is_set():
+            conversation.say(b"x" * 1_000 + (b"\r\n3e8\r\n" if b"chunked" in framing else b""))
+
+    with serving(play) as server:
+        assert failure_of(transport(most_bytes=50_000), server.url) is ServiceResponseError
+
+
 def test_what_an_answer_of_the_accounts_says_of_the_time_is_handed_on_with_how_long_it_took() -> None:
     heard: list[tuple[str, timedelta]] = []
     now = itertools.count()
