@@ -146,14 +146,16 @@ def _wrong_address(answer: Answer) -> str:
 
 
 def object_in(answer: Answer) -> Mapping[str, object] | None:
-    """The JSON object that an answer holds. One that is said to be of another type is none, whatever it looks like."""
+    """The JSON object that an answer holds. One that is said to be of another type is none, whatever it looks like; nor
+    is a gateway's own, as Azure API Management's, in whose words a status is a statusCode."""
     if answer.content_type not in ("", "application/json") and not answer.content_type.endswith("+json"):
         return None
     try:
         found = answer.json()
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    is_own = isinstance(found, dict) and ("statusCode" not in found or _is_own_report(found))
+    return found if is_own else None
 
 
 def wait_asked_for(answer: Answer, now: datetime) -> timedelta | None:

@@ -45,6 +45,7 @@ BODIES: dict[str, list[tuple[str, str]]] = {
         ("text/plain", REPORT),
         ("text/html", "{}"),
         ("application/json", "[]"),
+        ("application/json", '{"statusCode": 500, "message": "Internal server error", "activityId": "7"}'),
         ("application/json", '"in"'),
         ("application/json", '{"id": '),
         ("application/json", "[" * 50_000),
