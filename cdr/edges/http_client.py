@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 from http.client import HTTPException
 from typing import Any
 
@@ -28,6 +27,7 @@ from urllib3 import BaseHTTPResponse
 from cdr.edges.http_connection import Progress, of_exchange
 from cdr.edges.http_errors import FOREIGN, reason_of, root_of
 from cdr.edges.http_line import Adapter, Line, Surroundings
+from shared.once import once
 
 MAX_ANSWER_BYTES = 65_536
 LONGEST_WORDS = 1_000
@@ -152,7 +152,7 @@ class HttpClient:
         method, body = str(asked.method), asked.body
         return self._line.ask(method, asked.path_url, body, asked.headers, progress, preload_content=False)
 
-    @cached_property
+    @once
     def _line(self) -> Line:
         return self._adapter.line_to(self._address, Surroundings.of(self._address, self._ca_file))
 

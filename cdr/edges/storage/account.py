@@ -8,13 +8,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cdr.edges.entra import TOKEN_PATIENCE, make_credential
 from shared.clock import SystemClock
 from shared.config.variables import UNRESOLVED, is_unresolved
 from shared.errors import PipelineError, StorageUnavailable
+from shared.once import once
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
@@ -145,7 +145,7 @@ class StorageAccount:
         retries = {f"retry_{kind}": self._patience.retries for kind in ("total", "connect", "read", "status")}
         return {**retries, "permit_redirects": False, "transport": self.transport}
 
-    @cached_property
+    @once
     def transport(self) -> HttpTransport[HttpRequest, HttpResponse]:
         """One for all clients."""
         if self._own_transport is not None:
@@ -166,7 +166,7 @@ class StorageAccount:
             raise StorageUnavailable(f"the app setting {SETTING} is missing (or {SETTING}__{service}ServiceUri)")
         return uri
 
-    @cached_property
+    @once
     def _credential(self) -> TokenCredential:
         """One for all clients: it keeps its tokens."""
         return _Tokens(
