@@ -91,6 +91,8 @@ def event(name: str, *, level: int = logging.INFO, **fields: Any) -> None:
     """
     if name not in EVENTS:
         raise KeyError(name)
+    if not _logger.isEnabledFor(level):
+        return
     present = {key: value for key, value in fields.items() if value is not None}
     _logger.log(level, "%s", _line({"event": name, **present}))
 

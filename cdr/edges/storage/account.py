@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cdr.edges.entra import TOKEN_PATIENCE, make_credential
 from shared.clock import SystemClock
-from shared.config.variables import UNRESOLVED, is_unresolved
+from shared.config.variables import reference_in
 from shared.errors import PipelineError, StorageUnavailable
 from shared.once import once
 
@@ -74,9 +74,10 @@ class StorageAccount:
             for service in ("queue", "table")
         }
         self._client_id = environment.get(f"{SETTING}__clientId") or environment.get("AZURE_CLIENT_ID")
-        beside = (name for name in environment if name.startswith((SETTING, "AZURE_CLIENT_ID")))
+        beside = (name for name in environment if name.startswith((SETTING, "AZURE_CLIENT_", "AZURE_TENANT_ID")))
         self._has_service_principal = bool(environment.get("AZURE_TENANT_ID"))
-        self._unresolved = next((name for name in beside if is_unresolved(environment[name])), None)
+        references = ((name, reference_in(environment[name])) for name in beside)
+        self._unresolved = next((f"{name} {problem}" for name, problem in references if problem), None)
 
     def queue_client(self, name: str) -> QueueClient:
         from azure.storage.queue import QueueClient, TextBase64DecodePolicy, TextBase64EncodePolicy
@@ -158,7 +159,7 @@ class StorageAccount:
     def _refuse_unresolved(self) -> None:
         """Nothing is tried with what is no value."""
         if self._unresolved is not None:
-            raise StorageUnavailable(f"the app setting {self._unresolved} {UNRESOLVED}")
+            raise StorageUnavailable(f"the app setting {self._unresolved}")
 
     def _uri(self, service: str) -> str:
         uri = self._uris[service]

@@ -108,6 +108,12 @@ def test_the_configuration_may_stand_elsewhere(tmp_path: Path) -> None:
     assert Parts({"CONFIG_FILE": ""}, tmp_path).mistakes == Parts({}, tmp_path).mistakes
 
 
+def test_an_empty_name_of_it_is_as_good_as_none(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "3cx-config.yml").write_text(CONFIG)
+    assert Parts({"CONFIG_FILE": ""}, tmp_path).is_configured
+
+
 def test_without_a_clock_they_go_by_the_real_time(tmp_path: Path) -> None:
     assert abs(datetime.now().astimezone() - Parts({}, tmp_path).started_at) < timedelta(minutes=1)
 
