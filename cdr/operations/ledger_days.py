@@ -10,6 +10,7 @@ from enum import Enum, auto
 
 from cdr.calls.call import UNDATED, CallKey, Job, State
 from cdr.calls.fingerprint import facts, fingerprint, may_be_same
+from cdr.calls.leases import is_beyond_belief
 from cdr.calls.rules import CallRules, call_key, row_key
 from cdr.calls.times import time_of
 from cdr.operations.ports import LedgerEntry, LedgerRecords
@@ -40,12 +41,14 @@ class Standing(Enum):
 @dataclass
 class LedgerDays:
     """The ledger's records of some days (UTC, both included) and around them. A claim that ran out before
-    ``stalled_before`` has lost its message. ``former`` are rules by which calls had other names, once."""
+    ``stalled_before`` has lost its message; of one that ends later than any can (it is ``now``) nobody knows.
+    ``former`` are rules by which calls had other names, once."""
 
     records: LedgerRecords
     first: date
     last: date
     stalled_before: datetime
+    now: datetime
     again: str | None = None
     """A reason for which calls were skipped or rejected."""
     former: CallRules | None = None
@@ -148,4 +151,5 @@ class LedgerDays:
         return not entry.ended_on or entry.ended_on <= self.last.isoformat()
 
     def _is_stalled(self, entry: LedgerEntry) -> bool:
-        return entry.claimed_until is not None and entry.claimed_until < self.stalled_before
+        until = entry.claimed_until
+        return until is not None and (until < self.stalled_before or is_beyond_belief(until, self.now))

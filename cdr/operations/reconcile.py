@@ -143,9 +143,15 @@ class _Comparison:
         kept = reconciler.positions.read()
         self._stored = _position(reconciler, kept)
         self._depth = reconciler.queue.depth()
-        stalled_before = reconciler.clock.now() - reconciler.stalled_after
+        now = reconciler.clock.now()
         self._days = LedgerDays(
-            reconciler.records, first, last, stalled_before, again, _former_rules(reconciler.rules, kept)
+            reconciler.records,
+            first,
+            last,
+            now - reconciler.stalled_after,
+            now,
+            again,
+            _former_rules(reconciler.rules, kept),
         )
         self._rows = self._not_polled = self._before_start = 0
         self._recorded = self._changed_late = 0
