@@ -24,6 +24,9 @@ STORAGE = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey={key};" + "".j
     f"{service}Endpoint=http://127.0.0.1:{{port}}/a;" for service in ("Queue", "Table")
 )
 
+ROOT = Path(__file__).parents[2]
+"""Where the schemas are, so that it is the database that does not answer."""
+
 pytestmark = pytest.mark.usefixtures("events")
 
 
@@ -34,9 +37,10 @@ def parts(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Parts]:
         port = listener.getsockname()[1]
         if request.param == "refused":
             listener.close()
-        (tmp_path / "config.yml").write_text(CONFIG.format(port=port))
-        environment = {"CONFIG_FILE": "config.yml", "AzureWebJobsStorage": STORAGE.format(port=port, key=ACCOUNT_KEY)}
-        yield Parts(environment, tmp_path, times=Times(longest_look=timedelta(seconds=1)))
+        config = tmp_path / "config.yml"
+        config.write_text(CONFIG.format(port=port))
+        environment = {"CONFIG_FILE": str(config), "AzureWebJobsStorage": STORAGE.format(port=port, key=ACCOUNT_KEY)}
+        yield Parts(environment, ROOT, times=Times(longest_look=timedelta(seconds=1)))
 
 
 def test_the_status_is_there_within_three_seconds_and_says_what_does_not_answer(parts: Parts) -> None:
