@@ -155,9 +155,9 @@ class History:
                     if not self.reader.look(number):
                         self._wait(LEASE)
                         self.reader.look(number)
+                assert self.over.issuperset(self._came())
             case "fail":
                 self.reader.fail(number, answer_lost=flag)
-        assert self.over.issuperset(self._came())
 
     def finish(self) -> None:
         """Everything that is written is committed, and half of it over; each failure to come stops one look at most,

@@ -49,22 +49,29 @@ class PostgreSql:
         self.certificate = folder / "certificate.pem"
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._own: psycopg.Connection[tuple[Any, ...]] | None = None
         self._make_certificate()
         _give_to_server_user(folder)
         self._make_data()
         self._launch()
-        self.sql(f"CREATE DATABASE {DATABASE} ENCODING 'UTF8'", database=ADMIN)
+        with self.connect(ADMIN) as connection:
+            connection.execute(f"CREATE DATABASE {DATABASE} ENCODING 'UTF8'".encode())
         self.add_reader(READER, PASSWORD)
 
     def connect(self, database: str = DATABASE) -> psycopg.Connection[tuple[Any, ...]]:
         """A connection as the administrator; each statement is committed by itself."""
-        return psycopg.connect(host=str(self._folder), port=self.port, user=ADMIN, dbname=database, autocommit=True)
+        where = {"host": str(self._folder), "port": self.port, "user": ADMIN, "dbname": database}
+        return psycopg.connect(**where, autocommit=True, prepare_threshold=None)
 
-    def sql(self, text: str, *parameters: object, database: str = DATABASE) -> list[tuple[Any, ...]]:
-        """Run one statement as the administrator, and return its rows."""
-        with self.connect(database) as connection:
-            cursor = connection.execute(text.encode(), parameters or None)
-            return cursor.fetchall() if cursor.description else []
+    def sql(self, text: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Run one statement as the administrator, and return its rows.
+
+        On a connection that lasts as long as the server runs: each costs the server a process.
+        """
+        if self._own is None:
+            self._own = self.connect()
+        cursor = self._own.execute(text.encode(), parameters or None)
+        return cursor.fetchall() if cursor.description else []
 
     def insert(self, table: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
         """Insert rows with values for these columns, of which there is at least one."""
@@ -85,12 +92,14 @@ class PostgreSql:
 
     def stop(self) -> None:
         """Shut down in good order; returns when the server is gone. Clients find the port closed."""
+        self._hang_up()
         self._process.send_signal(signal.SIGINT)
         self._process.wait(_STOP_WITHIN_S)
 
     def kill(self) -> None:
         """End the server and all its processes at once, as a power failure would. What was committed is there after
         `restart`."""
+        self._hang_up()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(_STOP_WITHIN_S)
@@ -100,6 +109,11 @@ class PostgreSql:
         if self._process.poll() is None:
             self.stop()
         self._launch(*options)
+
+    def _hang_up(self) -> None:
+        if self._own is not None:
+            self._own.close()
+            self._own = None
 
     def _make_certificate(self) -> None:
         made = self_signed("localhost")

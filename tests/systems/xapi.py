@@ -297,7 +297,7 @@ def start(clock: Clock, *, certificate: Path | None = None) -> Iterator[Xapi]:
         HOST, 0, counted, threaded=True, request_handler=_handler(xapi), ssl_context=_certificate(certificate)
     )
     xapi.url = f"{'https://localhost' if certificate else f'http://{HOST}'}:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield xapi
