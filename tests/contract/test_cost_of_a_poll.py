@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from statistics import median
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ from tests.systems.postgresql import PostgreSql
 SMALL, LARGE = 10_000, 1_000_000
 CALLS = 25
 """New ones in a poll, of four legs each."""
-TRIES, MOST = 21, 1.2
+TRIES, MOST = 9, 1.2
 
 FILL = """
 INSERT INTO cdroutput (
@@ -32,9 +31,13 @@ INSERT INTO cdroutput (
     source_participant_is_incoming, destination_entity_type, destination_dn_number, creation_method,
     termination_reason, cdr_started_at, cdr_answered_at, cdr_ended_at
 )
-SELECT gen_random_uuid(), md5(floor(n / 4.0)::text)::uuid, md5(floor(n / 4.0)::text)::uuid, 'external_line',
+SELECT md5(n::text)::uuid, call, call, 'external_line',
     '+19075550142', true, 'extension', '101', 'route_to', 'src_participant_terminated', ended, ended, ended
-FROM (SELECT n, now() - n * {every} AS ended FROM generate_series({first}, {last}) AS n) AS legs
+FROM (
+    SELECT n, md5((n >> 2)::text)::uuid AS call, now() - n * {every} AS ended
+    FROM generate_series({first}, {last}) AS n
+    OFFSET 0  -- each value is made once
+) AS legs
 """
 
 
@@ -112,12 +115,12 @@ def test_a_poll_on_a_million_legs_costs_what_it_costs_on_ten_thousand(replicas: 
                     span, told = poll.take()
                     assert told == (0 if kind == "idle" else CALLS)
                     taken.append(span)
-    medians = {kind: (median(few), median(many)) for kind, (few, many) in spent.items()}
+    quickest = {kind: (min(few), min(many)) for kind, (few, many) in spent.items()}
     SECTIONS["cost of a poll"] = "\n".join(
         f"{kind}: {few * 1_000:.1f} ms with {SMALL:,} legs, {many * 1_000:.1f} with {LARGE:,}: {many / few:.2f} times"
-        for kind, (few, many) in medians.items()
+        for kind, (few, many) in quickest.items()
     )
-    for few, many in medians.values():
+    for few, many in quickest.values():
         assert many <= MOST * few
 
 

@@ -265,6 +265,9 @@ class _Dripping:
 
 def _handler(xapi: Xapi) -> type[WSGIRequestHandler]:
     class Handler(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"  # connections last, as they do in front of a phone system
+        disable_nagle_algorithm = True
+
         def setup(self) -> None:
             super().setup()
             self.wfile = _Dripping(self.wfile, xapi)
