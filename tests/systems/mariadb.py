@@ -104,6 +104,7 @@ class MariaDb:
             "--skip-log-bin",
             "--innodb-buffer-pool-size=64M",
             "--innodb-flush-log-at-trx-commit=2",
+            "--innodb-flush-method=nosync",
             "--innodb-fast-shutdown=2",
             "--performance-schema=OFF",
         ]
