@@ -219,8 +219,7 @@ class PostgreSqlPhoneSystem(ServerPhoneSystem):
     types = ("BIGINT PRIMARY KEY", "TEXT", "TIMESTAMP", "INT")
 
     def insert_values(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
-        with self.server.connect() as connection, connection.transaction(), connection.cursor() as cursor:
-            cursor.executemany(statement.encode(), values)
+        self.server.run_with_each(statement, values)
 
     def add_owner(self) -> dict[str, str]:
         """The login of one who may do everything. There is also a function that writes, and a counter."""

@@ -64,20 +64,26 @@ class PostgreSql:
         return psycopg.connect(**where, autocommit=True, prepare_threshold=None)
 
     def sql(self, text: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Run one statement as the administrator, and return its rows.
-
-        On a connection that lasts as long as the server runs: each costs the server a process.
-        """
-        if self._own is None:
-            self._own = self.connect()
-        cursor = self._own.execute(text.encode(), parameters or None)
+        """Run one statement as the administrator, and return its rows."""
+        cursor = self._lasting().execute(text.encode(), parameters or None)
         return cursor.fetchall() if cursor.description else []
 
     def insert(self, table: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
         """Insert rows with values for these columns, of which there is at least one."""
         marks = ", ".join(["%s"] * len(rows[0])) if rows else ""
-        with self.connect() as connection, connection.transaction(), connection.cursor() as cursor:
-            cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})".encode(), rows)
+        self.run_with_each(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
+
+    def run_with_each(self, text: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run one statement with the values of each row, all or none of them."""
+        connection = self._lasting()
+        with connection.transaction(), connection.cursor() as cursor:
+            cursor.executemany(text.encode(), rows)
+
+    def _lasting(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """The administrator's own connection, for as long as the server runs: each costs the server a process."""
+        if self._own is None:
+            self._own = self.connect()
+        return self._own
 
     def add_reader(self, name: str, password: str) -> None:
         """A login that may read every table, also those that are yet to come."""
