@@ -110,12 +110,14 @@ class CallKey:
 
     A name that is longer than a text may be on its way goes on as its beginning and a digest of the whole.
 
-    ``ended_at`` (aware, UTC) is a note for who counts calls by the hour of their end, where it is known.
+    ``ended_at`` (aware, UTC) is a note for who counts calls by the hour of their end, where it is known. What
+    ``is_lasting`` is not changed by anything that a phone system or a setting may say anew.
     """
 
     day: str
     name: str
     ended_at: datetime | None = field(default=None, compare=False)
+    is_lasting: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", digested(self.name, MAX_TEXT))
@@ -123,7 +125,7 @@ class CallKey:
     @property
     def around(self) -> Sequence[CallKey]:
         """Where the same call may stand too: under the day before and the day after."""
-        if self.day == UNDATED:
+        if self.day == UNDATED or self.is_lasting:
             return ()
         day = date.fromisoformat(self.day)
         return [CallKey((day + timedelta(days=away)).isoformat(), self.name) for away in (-1, 1)]

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Literal, TypeVar
 
 from cdr.calls import numbers, times
+from cdr.calls.beginning import beginning_in
 from cdr.calls.call import (
     UNDATED,
     Call,
@@ -146,19 +147,20 @@ def call_key(record: CallRecord, rules: CallRules) -> CallKey:
     """Where the row's call stands in the ledger; total, so that what is rejected has a place too.
 
     The name is the call's key at the API, because that is what two workers must never submit at once. Grouping by the
-    day of the end makes look-ups by day cheap, which is only right while the key belongs to one row alone: with a
-    template without ``{id}`` the rows of one call may end on both sides of midnight.
+    day makes look-ups by day cheap, which is only right while the key belongs to one row alone: with a template without
+    ``{id}`` the rows of one call may end on both sides of midnight. The day is that on which the call began, where its
+    id tells, since nothing changes that; else that of the end.
     """
     try:
         name = _pbx_call_id(record, rules)
     except InvalidRow:
         return CallKey(UNDATED, f"row-{record.id}")
-    try:
-        ended_at = end_time(record, rules.timezone)
-    except InvalidRow:
-        return CallKey(UNDATED, name)
-    day = ended_at.date().isoformat() if "{id}" in rules.template_of(record) else UNDATED
-    return CallKey(day, name, ended_at)
+    ended_at = _if_any(lambda: end_time(record, rules.timezone))
+    began_at = beginning_in(record.id.partition("/")[0])
+    moment = began_at or ended_at
+    if moment is None or "{id}" not in rules.template_of(record):
+        return CallKey(UNDATED, name, ended_at)
+    return CallKey(moment.date().isoformat(), name, ended_at, is_lasting=began_at is not None)
 
 
 def row_key(key: CallKey, record_id: str) -> CallKey:

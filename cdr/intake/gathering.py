@@ -7,11 +7,11 @@ end of one of its rows, however long these are.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from cdr.calls.beginning import beginning_in
 from cdr.intake.folded import FoldedCall
 from cdr.intake.leg import Leg
 from cdr.intake.report_log import ReportLog, Window
@@ -30,26 +30,14 @@ WHOLE = timedelta(hours=4)
 
 Span = tuple[datetime, datetime]
 
-_TIME_ID = re.compile(r"0{8}-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})[0-9a-f]{8}")
-_1601 = datetime(1601, 1, 1, tzinfo=UTC)
-_YEARS = range(2000, 2200)
-
-
-def beginning_in(flow: str) -> datetime | None:
-    """When a flow began, from its id; None if that is another kind of id."""
-    found = _TIME_ID.fullmatch(flow)
-    if found is None:
-        return None
-    ticks = int("".join(found.groups()), 16)
-    moment = _1601 + timedelta(microseconds=min(ticks // 10, 10**17))
-    return moment if moment.year in _YEARS else None
+_LONG_AGO = datetime(1601, 1, 1, tzinfo=UTC)
 
 
 def span_of(legs: Collection[Leg]) -> Span:
     """From when on to until when rows of this call are known; both the same where there is no time at all."""
     began = [moment for flow in _flows_of(legs) if (moment := beginning_in(flow)) is not None]
     moments = [at for leg in legs for at in (leg.started_at, leg.answered_at, leg.ended_at) if at is not None]
-    last = max(moments, default=max(began, default=_1601))
+    last = max(moments, default=max(began, default=_LONG_AGO))
     return min([*began, *moments], default=last), last
 
 

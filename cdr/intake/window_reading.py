@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from cdr.calls.beginning import beginning_in
 from cdr.calls.call import CallRecord
 from cdr.intake import window_position
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
-from cdr.intake.gathering import Gathering, Span, around, beginning_in, gathering_of, span_of
+from cdr.intake.gathering import Gathering, Span, around, gathering_of, span_of
 from cdr.intake.leg import Leg
 from cdr.intake.ports import Batch
 from cdr.intake.report_log import ReportLog, ReportPatience, Window

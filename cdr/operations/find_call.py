@@ -19,7 +19,7 @@ MOST_FOUND = 100
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What is looked for: of ``call`` (the name in the ledger), ``row`` and ``extension`` exactly one. ``day`` is that
-    of the call's end (UTC); None: the last days."""
+    under which it stands, of its end or its beginning (UTC, see call_key); None: the last days."""
 
     call: str | None = None
     row: str | None = None

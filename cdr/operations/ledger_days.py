@@ -135,10 +135,15 @@ class LedgerDays:
             self._names.pop(oldest, None)
         entries = {entry.key.name: entry for entry in self.records.entries(day)}
         if day not in self._unseen:
-            self._unseen[day] = {name: each.record_id for name, each in entries.items() if each.record_id is not None}
+            ours = ((name, each) for name, each in entries.items() if self._is_within(each))
+            self._unseen[day] = {name: each.record_id for name, each in ours if each.record_id is not None}
             self.claims += sum(each.state == State.CLAIMED and not self._is_stalled(each) for each in entries.values())
         self._days[day] = entries
         return entries
+
+    def _is_within(self, entry: LedgerEntry) -> bool:
+        """Not a call that began on one of these days and ended later: it belongs to those of the later day."""
+        return not entry.ended_on or entry.ended_on <= self.last.isoformat()
 
     def _is_stalled(self, entry: LedgerEntry) -> bool:
         return entry.claimed_until is not None and entry.claimed_until < self.stalled_before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Protocol
@@ -114,7 +114,8 @@ class KeptCall:
 class LedgerEntry:
     """What the ledger knows of a call, but for its message. ``state`` and ``reason`` are words of State and Reason, or
     ones that a newer version knows. ``call`` and ``facts`` tell which call it is and what it was judged by, see
-    cdr.calls.fingerprint; empty: not noted. ``claimed_until`` only of a claim."""
+    cdr.calls.fingerprint; empty: not noted. ``claimed_until`` only of a claim. ``ended_on`` is the day of its end
+    (UTC) as it was settled; where that is not known, that under which it stands, or empty."""
 
     key: CallKey
     record_id: str | None
@@ -123,6 +124,7 @@ class LedgerEntry:
     call: Fingerprint = ""
     facts: str = ""
     claimed_until: datetime | None = None
+    ended_on: str = field(default="", compare=False)
 
 
 class LedgerRecords(Protocol):

@@ -94,7 +94,7 @@ CALLS = Endpoint(
         "call": Parameter(TEXT, "its name in the ledger"),
         "row": Parameter(TEXT, "the id of its row"),
         "extension": Parameter(TEXT, "the extension of its owner"),
-        "day": Parameter(DAY, "the day of its end (UTC)"),
+        "day": Parameter(DAY, "the day of its end (UTC); of a call of 3CX V20 that of its beginning"),
         "reveal": _REVEAL,
     },
 )

@@ -114,6 +114,7 @@ class Parts(Ports):
     def worker(self) -> Worker:
         from cdr.submission.breakers import RejectionBreaker
         from cdr.submission.hands import Hands
+        from cdr.submission.joined import JoinedLedger
         from cdr.submission.worker import Worker
         from cdr.wiring import plans
 
@@ -121,7 +122,7 @@ class Parts(Ports):
         if "ledger" not in self._replaced:
             self.account.tell_time()  # claims are made by a time that all workers share, the very first one too
         return Worker(
-            ledger=self.ledger,
+            ledger=JoinedLedger(self.ledger),
             api=self.api,
             queue=self.queue,
             clock=self.clock,

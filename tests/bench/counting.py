@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Literal
 
 from cdr.wiring.parts import STATE_TABLE
-from tests.bench.lab import Account, Lab
+from tests.bench.lab import AT_ONCE, Account, Lab
 from tests.bench.results import Goal, Result
 from tests.faults.proxies import Answer, Forward, HttpProxy, Request
 from tests.support.factories import make_raw_row
 from tests.support.waiting import wait_until
 from tests.systems.host import PROJECT, HostProcess
+
+SINGLY = {
+    "storage requests of a single call": 1,
+    f"storage requests of a single call, {AT_ONCE} at once": AT_ONCE,
+}
+"""How many calls a poll finds, each of which gets a message of its own."""
 
 Purpose = Literal["call", "look", "poll", "once"]
 """Of a call; whether there is a message, when there is none; of a poll; at the start of a process."""
@@ -63,7 +69,8 @@ def counted(lab: Lab, account: Account) -> Iterator[tuple[Account, Counted]]:
 
 
 def requests_of_a_call(lab: Lab) -> Iterator[Result]:
-    """The whole way, with what the host itself asks of the queue: a backlog, then one call after the other."""
+    """The whole way, with what the host itself asks of the queue: a backlog, then a poll for each call, then polls that
+    find as many as travel alone."""
     calls, singles = lab.sizes.counted, max(2, lab.sizes.counted // 100)
     account, system = lab.new_account(), lab.backlog(calls)
     storage = account.storage
@@ -79,15 +86,21 @@ def requests_of_a_call(lab: Lab) -> Iterator[Result]:
         variables = lab.variables(through, system.settings())
         with HostProcess(Path(PROJECT), variables, "--functions", "submit_call", "trigger_poll") as host:
             settle(calls)
-            packed, found.of, kinds, found.kinds = found.of, Counter(), found.kinds, Counter()
-            yield _result("storage requests of a call at backlog", packed["call"], calls, 0.3, kinds)
-            for number in range(calls + 1, calls + singles + 1):
-                system.insert(make_raw_row(id=number, call_id=f"call-{number}"))
-                settle(number)
-            yield _result("storage requests of a single call", found.of["call"], singles, 5, found.kinds)
+            yield _result("storage requests of a call at backlog", found, calls, 0.3)
+            last = calls
+            for name, at_once in SINGLY.items():
+                for _ in range(singles):
+                    new = range(last + 1, last + at_once + 1)
+                    system.insert(*(make_raw_row(id=number, call_id=f"call-{number}") for number in new))
+                    last += at_once
+                    settle(last)
+                yield _result(name, found, singles * at_once, 5)
     storage.close()
 
 
-def _result(name: str, requests: int, calls: int, most: float, kinds: Counter[str]) -> Result:
+def _result(name: str, found: Counted, calls: int, most: float) -> Result:
+    """What was counted since the last one."""
+    requests, kinds = found.of["call"], found.kinds
+    found.of, found.kinds = Counter(), Counter()
     behind = {"calls": calls} | {kind: count / calls for kind, count in sorted(kinds.items())}
     return Result(name, requests / calls, "", Goal("most", most), behind)

@@ -47,7 +47,7 @@ class Sizes:
     few_rows: int = 1_000
     many_rows: int = 1_000_000
     few_records: int = 1_000
-    many_records: int = 10_000
+    many_records: int = 100_000
     running: int = 4_000
     gaps: int = 1_000
     arrivals: int = 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from cdr.calls.rules import row_key
 from cdr.edges.storage.account import SETTING, USUAL, StorageAccount
 from cdr.edges.storage.ledger_claims import TableCallLedger
 from cdr.edges.storage.transport import StorageTransport
+from cdr.submission.joined import JoinedLedger
 from cdr.submission.ports import AlreadySubmitted, CallLedger, Claim, Held, Recorded
 from shared.errors import StorageUnavailable
 from tests.contract.ledgers import (
@@ -207,6 +209,13 @@ def test_a_call_whose_day_has_changed_is_still_the_same(bench: Bench, ledger: Ca
     claimed(bench.open(), another, EXPIRED)
 
 
+def test_a_call_whose_day_lasts_is_looked_for_nowhere_else(ledger: CallLedger) -> None:
+    claimed(ledger)
+    lasting = replace(make_job(7), key=CallKey("2026-11-21", "call-7", is_lasting=True))
+    assert lasting.key == make_job(7, day="2026-11-21").key
+    claimed(ledger, lasting)
+
+
 def test_of_two_who_claim_a_call_under_two_days_at_once_not_both_get_it(bench: Bench) -> None:
     jobs = [make_job(7, "call-7", day) for day in (DAY, "2026-11-21")]
     start = threading.Barrier(2)
@@ -220,7 +229,24 @@ def test_of_two_who_claim_a_call_under_two_days_at_once_not_both_get_it(bench: B
         assert sum(isinstance(answer, Claim) for answer in pool.map(claim, jobs)) <= 1
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_of_many_who_claim_calls_under_two_days_at_once_none_gets_what_another_has(bench: Bench, seed: int) -> None:
+    """In two processes, each of which asks together for what its threads want."""
+    processes, rng = [JoinedLedger(bench.open()) for _ in range(2)], random.Random(seed)
+    asked = [(rng.choice(processes), make_job(n % 5, day=rng.choice([DAY, "2026-11-21"]))) for n in range(40)]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda each: each[0].claim([each[1]], NOW, LEASE)[0], asked))
+    in_hand = Counter(answer.key.name for answer in answers if isinstance(answer, Claim))
+    assert set(in_hand.values()) <= {1}, in_hand
+
+
 # Several at once
+
+
+def test_one_call_that_is_asked_for_under_two_days_together_is_one_claim(ledger: CallLedger) -> None:
+    for away, days in enumerate([(DAY, "2026-11-21"), ("2026-11-21", DAY)]):
+        answers = ledger.claim([make_job(away, day=day) for day in days], NOW, LEASE)
+        assert [type(answer) for answer in answers] == [Claim, Held]
 
 
 def several_claimed(ledger: CallLedger, jobs: Sequence[Job], now: datetime = NOW) -> list[Claim]:

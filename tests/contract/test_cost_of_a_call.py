@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -16,19 +16,21 @@ from tests.systems.storage import Storage
 
 
 @pytest.mark.parametrize(
-    ("calls", "at_most"), [(1, 5.0), (500, 0.3)], ids=["a call on a quiet day", "a call of a backlog"]
+    ("calls", "ids", "at_most"),
+    [(1, int, 5.0), (1, "00000000-01dc-9a69-1dbe-96110000{:04x}".format, 3.0), (500, int, 0.3)],
+    ids=["a call on a quiet day", "one whose id tells its day", "a call of a backlog"],
 )
 def test_a_call_costs_storage_few_requests(
-    storage: Storage, azurite_bench: AzuriteBench, calls: int, at_most: float
+    storage: Storage, azurite_bench: AzuriteBench, calls: int, ids: Callable[[int], int | str], at_most: float
 ) -> None:
     requests: list[int] = []
     storage.line.hear(lambda: requests.append(1))
     ledger, queue = azurite_bench.open(), StorageCallQueue(storage.account, azurite_bench.name)
     shop = Workshop(ledger=ledger, queue=queue)
-    submit(make_message(id=999, call_id="the first one of a process in an hour"), shop.worker)
+    submit(make_message(id=ids(999), call_id="the first one of a process in an hour"), shop.worker)
     queue.depth()
     requests.clear()
-    records: Sequence[CallRecord] = [make_record(id=n, call_id=f"00000{n:03X}") for n in range(calls)]
+    records: Sequence[CallRecord] = [make_record(id=ids(n), call_id=f"00000{n:03X}") for n in range(calls)]
     messages = list(TIMES.packing.pack(records))
     queue.send_all(messages)
     outcomes = [outcome for message in messages for outcome in submit(message, shop.worker)]

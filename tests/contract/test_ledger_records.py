@@ -158,6 +158,14 @@ def test_what_is_known_of_a_days_calls_is_found_by_the_day_and_by_the_call(
     assert {found.record_id for found in records.entries(UNDATED)} == {"6", None}
 
 
+def test_of_a_call_that_ended_on_another_day_than_it_stands_under_that_is_known(
+    ledger: CallLedger, records: LedgerRecords
+) -> None:
+    over_midnight = CallKey(DAY, "call-7", datetime.fromisoformat("2026-11-21T00:10Z"), is_lasting=True)
+    ledger.settle([(claimed(ledger, replace(make_job(7), key=over_midnight)), SUBMITTED)], NOW)
+    assert [(found.key.day, found.ended_on) for found in records.entries(DAY)] == [(DAY, "2026-11-21")]
+
+
 def test_a_call_that_is_claimed_once_more_is_known_by_its_newest_record(
     ledger: CallLedger, records: LedgerRecords
 ) -> None:

@@ -289,7 +289,8 @@ def _hour(record: LedgerRecord) -> datetime:
 
 def _entry(key: CallKey, record: LedgerRecord) -> LedgerEntry:
     until = record.claimed_until if record.state is State.CLAIMED else None
-    return LedgerEntry(key, record.row_id, record.state, record.reason, record.call, record.facts, until)
+    ended_on = f"{record.ended_at:%Y-%m-%d}" if record.ended_at and record.state is not State.CLAIMED else ""
+    return LedgerEntry(key, record.row_id, record.state, record.reason, record.call, record.facts, until, ended_on)
 
 
 def _settled(record: LedgerRecord, settlement: Settlement, now: datetime) -> LedgerRecord:

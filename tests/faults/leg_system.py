@@ -12,6 +12,7 @@ from cdr.intake import time_position
 from cdr.intake.leg import COLUMNS as LEG_COLUMNS
 from tests.faults.phone_system import MariaDbPhoneSystem, SqlitePhoneSystem
 from tests.support.factories import make_leg_row
+from tests.support.report_writings import time_id
 from tests.systems.mariadb import MariaDb
 
 COLUMNS = tuple(column for column in LEG_COLUMNS if column != "offload_id")
@@ -46,13 +47,16 @@ class LegSystem:
             cursor.execute(f"CREATE TABLE cdroutput ({', '.join(f'{name} {kind}' for name, kind in kinds.items())})")
 
     def pbx_call_id(self, number: int) -> str:
-        return f"call-{number}"
+        return time_id(self._at(number).replace(tzinfo=UTC), number)
 
     def pbx_call_id_of(self, record: CallRecord) -> str:
         return record.id
 
     def number_of(self, record: Mapping[str, Any]) -> int:
-        return int(record["row_id"].removeprefix("call-"))
+        return int(record["row_id"][-8:], 16)
+
+    def _at(self, number: int) -> datetime:
+        return self.began + timedelta(milliseconds=20 * number)
 
     def first_number(self) -> int:
         return 1
@@ -82,7 +86,7 @@ class LegSystem:
     def legs(self, number: int, sort: str) -> list[Row]:
         """An arrival, and a talk; where a colleague is asked and joined in, also that, in a flow of its own."""
         flow = self.pbx_call_id(number)
-        at = self.began + timedelta(milliseconds=20 * number)
+        at = self._at(number)
         if sort == "unanswered":
             at -= timedelta(minutes=9)  # within the overlap, and long enough ago to have settled
         usual = {"source_participant_phone_number": "+19075550142", "cdr_started_at": at}

@@ -129,7 +129,7 @@ class TableLedgerRecords:
         """Batches of one day each, as a transaction wants them."""
         kept = f"(state eq '{State.SUBMITTED.value}' or state eq '{State.SKIPPED.value}')"
         for moment, states in ((before, kept), (rejected_before, f"state eq '{State.REJECTED.value}'")):
-            # No call is settled before the day it ended on, so older days are enough, and cheap to find.
+            # No call is settled before the day it stands under, so older days are enough, and cheap to find.
             days = f"(PartitionKey le '{moment:%Y-%m-%d}' or PartitionKey eq '{UNDATED}')"
             old = f"{days} and {states} and settled_at lt datetime'{moment:%Y-%m-%dT%H:%M:%SZ}'"
             records = (sound(entity) for entity in self._table.query(old, REMOVED) if not is_counter(entity))
@@ -171,5 +171,6 @@ def _entry(found: Mapping[str, Any]) -> LedgerEntry:
         reason=sys.intern(found.get("reason") or ""),
         call=found.get("call") or "",
         facts=found.get("facts") or "",
+        ended_on=sys.intern(counted_as(found)[: len("2026-11-22")]),
         claimed_until=found["claimed_until"] if found["state"] == State.CLAIMED else None,
     )

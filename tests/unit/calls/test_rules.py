@@ -496,6 +496,30 @@ def test_the_day_is_that_of_the_end_in_utc() -> None:
     assert call_key(record, make_rules(timezone="America/Anchorage")).day == "2026-11-23"
 
 
+V20_ID = "00000000-01dc-9a69-1dbe-96110000301f"
+"""Of 10 February 2026, 08:41:57 UTC."""
+
+
+@given(
+    other=st.fixed_dictionaries(
+        {},
+        optional={
+            "started_at": st.datetimes().map(str) | st.none(),
+            "ended_at": st.datetimes().map(str) | st.none() | st.text(max_size=5),
+            "duration_s": st.integers() | st.none(),
+            "extension": st.text(max_size=3),
+        },
+    ),
+    zone=st.sampled_from(["UTC", "America/Anchorage", "Pacific/Kiritimati", "Pacific/Pago_Pago"]),
+    part=st.sampled_from(["", "/101"]),
+)
+def test_a_call_whose_id_tells_when_it_began_has_one_place_whatever_is_told_anew(
+    other: dict[str, Any], zone: str, part: str
+) -> None:
+    key = call_key(make_record(id=V20_ID + part, **other), make_rules(timezone=zone))
+    assert (key.day, key.name, key.around) == ("2026-02-10", V20_ID + part, ())
+
+
 def test_rows_that_share_a_key_share_their_place_whenever_they_end() -> None:
     rules = make_rules(pbx_call_id="3cx {call_id}")
     rows = (make_record(id=7, ended_at="2026-11-22 23:59"), make_record(id=8, ended_at="2026-11-23 00:01"))

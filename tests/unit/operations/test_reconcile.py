@@ -15,7 +15,7 @@ from cdr.intake.id_position import IdPosition, to_text
 from cdr.intake.ports import StoredPosition
 from cdr.operations.reconcile import Reconciler, Reconciliation, reconcile, reconcile_last_days
 from cdr.operations.watch_memory import Remembered
-from cdr.submission.submit import Outcome
+from cdr.submission.submit import Outcome, submit
 from shared.errors import DaysForgotten, PositionOfAnotherSource, SourceUnavailable, StorageUnavailable
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
@@ -178,6 +178,15 @@ def test_rows_before_the_point_where_reading_began_are_of_no_interest(site: Site
         site.row(row_id, recorded=row_id == 2)
     found = site.reconcile()
     assert (found.recorded, found.before_start, found.missing_ids) == (1, 2, ["4"])
+
+
+def test_a_call_over_midnight_that_stands_under_the_day_it_began_is_compared_with_the_day_it_ended(site: Site) -> None:
+    began = "00000000-01dd-7adc-2f8a-c4000000301f"  # 22 November 2026, 23:50 UTC
+    record = make_record(id=began, ended_at="2026-11-23 00:10:00", started_at=None)
+    submit(Message((record,)), site.shop.worker)
+    assert [key.day for key in site.ledger.records] == ["2026-11-22"]
+    assert site.reconcile().only_in_ledger == 0
+    assert site.reconcile(last=date(2026, 11, 23)).only_in_ledger_ids == [began]
 
 
 def test_a_record_without_its_row_is_named_unless_it_is_of_another_day_or_garbage(site: Site) -> None:
