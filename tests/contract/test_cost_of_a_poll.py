@@ -23,7 +23,9 @@ from tests.systems.postgresql import PostgreSql
 SMALL, LARGE = 10_000, 1_000_000
 CALLS = 25
 """New ones in a poll, of four legs each."""
-TRIES, MOST = 9, 1.2
+MOST = 1.2
+TRIES, IF_DISTURBED = 9, 60
+"""At least, and at most: until the quickest polls are those that nothing else on the machine delayed."""
 
 FILL = """
 INSERT INTO cdroutput (
@@ -93,6 +95,14 @@ class Polls:
         return time.perf_counter() - began, told
 
 
+Spent = dict[str, tuple[list[float], list[float]]]
+"""The seconds of polls of each kind, on the small table and on the large one."""
+
+
+def cost_the_same(spent: Spent) -> bool:
+    return all(min(many) <= MOST * min(few) for few, many in spent.values())
+
+
 @pytest.fixture(scope="module")
 def replicas(postgresql: PostgreSql) -> Iterator[tuple[Replica, Replica]]:
     small, large = Replica(postgresql, SMALL), Replica(postgresql, LARGE)
@@ -104,10 +114,12 @@ def replicas(postgresql: PostgreSql) -> Iterator[tuple[Replica, Replica]]:
 @pytest.mark.timeout(300)
 def test_a_poll_on_a_million_legs_costs_what_it_costs_on_ten_thousand(replicas: tuple[Replica, Replica]) -> None:
     small, large = replicas
-    spent: dict[str, tuple[list[float], list[float]]] = {"idle": ([], []), f"{4 * CALLS} new legs": ([], [])}
+    spent: Spent = {"idle": ([], []), f"{4 * CALLS} new legs": ([], [])}
     with small.source.connect() as few, large.source.connect() as many:
         polls = Polls(few), Polls(many)
-        for _ in range(TRIES):
+        for tried in range(IF_DISTURBED):
+            if tried >= TRIES and cost_the_same(spent):
+                break
             for kind, seconds in spent.items():
                 for replica, poll, taken in zip(replicas, polls, seconds, strict=True):
                     if kind != "idle":
@@ -120,8 +132,7 @@ def test_a_poll_on_a_million_legs_costs_what_it_costs_on_ten_thousand(replicas: 
         f"{kind}: {few * 1_000:.1f} ms with {SMALL:,} legs, {many * 1_000:.1f} with {LARGE:,}: {many / few:.2f} times"
         for kind, (few, many) in quickest.items()
     )
-    for few, many in quickest.values():
-        assert many <= MOST * few
+    assert cost_the_same(spent), SECTIONS["cost of a poll"]
 
 
 @pytest.mark.timeout(300)
