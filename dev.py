@@ -62,7 +62,8 @@ DEBIAN_PACKAGES = (
 )
 
 # Tests mostly wait, so that two cores have work for four. A file's tests stay together, since they share its servers.
-IN_PARALLEL = ("-n", "4", "--dist", "loadfile")
+# Files come as they are found: by the number of their tests, the longest ones, which have few, would come last.
+IN_PARALLEL = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 
 INTERRUPTED = 130
 
@@ -192,9 +193,14 @@ def lock(machine: Machine) -> int:
 
 
 def hand_over(arguments: list[str], machine: Machine, azurite: Path | None = None) -> int:
-    """Go on as the virtual environment's Python; on Windows, which knows no such thing, wait for it instead."""
+    """Go on as the virtual environment's Python; on Windows, which knows no such thing, wait for it instead.
+
+    Bytecode is kept, whatever the shell says: else each worker of pytest compiles every test, and each process all it
+    imports. It is kept where that of installed packages lies already, since another place would begin without theirs.
+    """
     command = [str(venv_python(machine)), *arguments]
     environment = {**os.environ, **({"AZURITE_DIR": str(azurite)} if azurite else {})}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     os.chdir(machine.root)
     sys.stdout.flush()
     if os.name == "posix":

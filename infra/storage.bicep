@@ -1,4 +1,4 @@
-// Queues, ledger and checkpoint, the Functions host's own blobs, and the deployment package. No keys: only Entra ID.
+// Queues, ledger and position, the Functions host's own blobs, and the deployment package. No keys: only Entra ID.
 
 @description('Azure region.')
 param location string

@@ -18,6 +18,15 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None: ...
 
 
+def moment_in(text: object) -> datetime | None:
+    """Aware and in UTC, which is also what a time without an offset is taken for; None for what is no time."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
 def ticks() -> float:
     """Seconds since some moment, by a clock that nobody sets, and that goes on while a machine is suspended."""
     boottime = getattr(time, "CLOCK_BOOTTIME", None)

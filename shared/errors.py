@@ -4,6 +4,7 @@ PipelineError
     ConfigError              a person must act: the message names the setting
         InvalidConfig        the configuration file holds mistakes; all of them at once
         SourceMisconfigured  the database answers, but refuses: login, table, column, certificate
+            SourceVanished   it has no such table or column (any more)
             NoSuchStart      it has no place like the one where reading is to begin
         PositionUnreadable   what is stored of how far the phone system was read makes no sense
         PositionOfAnotherSource  it was stored by a source of another kind

@@ -19,7 +19,7 @@ __all__ = ["EVENTS", "LONGEST_LINE", "event", "mask_number", "mask_numbers"]
 EVENTS = {
     "config.invalid": "the configuration holds mistakes; nothing is polled or submitted until it is mended",
     "poll.finished": "a poll came to its end: rows read, calls queued, rows still open",
-    "poll.failed": "a poll could not do its work; the checkpoint is where it was, the next tick tries again",
+    "poll.failed": "a poll could not do its work; the position is where it was, the next tick tries again",
     "poll.held": "another poll holds the lease, this one did nothing",
     "source.found": "which tables of a phone system the database has, where the configuration leaves that open",
     "source.ids_started_again": "ids of the source began again: new calls are below what was read, and are not seen",
@@ -34,7 +34,7 @@ EVENTS = {
     "source.started_over": "a person chose where reading goes on; what lies before that is of no interest any more",
     "row.unreadable": "a row of the phone system makes no sense; what belongs to it is judged without it",
     "row.vanished": "a row without an end is no longer in the table; there is nothing left to log",
-    "poll.overtaken": "another poll took the checkpoint over while this one worked; nothing is lost",
+    "poll.overtaken": "another poll took the position over while this one worked; nothing is lost",
     "call.submitted": "the call is in the Call Logger, by this submission or an earlier one",
     "call.skipped": "the rules say that this call is not logged; recorded in the ledger",
     "call.rejected": "the call cannot be logged as it is; recorded in the ledger with its row",
@@ -90,6 +90,8 @@ def event(name: str, *, level: int = logging.INFO, **fields: Any) -> None:
     """
     if name not in EVENTS:
         raise KeyError(name)
+    if not _logger.isEnabledFor(level):
+        return
     present = {key: value for key, value in fields.items() if value is not None}
     _logger.log(level, "%s", _line({"event": name, **present}))
 

@@ -6,12 +6,13 @@ is wrong:
 
     with letters   uuids, hexadecimal codes and ids, SQL states, IPv6 addresses, names of hosts, "row 1234567",
                    "host 20.50.2.3", "error 18456 4060", 20260430T063546Z, 30 Apr 2026
-    without        dates, times, IPv4 addresses with a port or of private networks, versions of servers, the largest
-                   integers, so many bytes or seconds
-    in brackets    codes one after the other, as in "(18456) (4060)" and "08001 (10061)"
+    without        dates, times, IPv4 addresses, versions of servers, the largest integers, so many bytes or seconds
+    in brackets    codes one after the other, one of which is known, as in "(18456) (4060)" and "08001 (10061)"
 
 What has letters cannot be part of a number. What has none could be: so it only stays if fewer than six digits are left
-beside it in the same run. What begins with a plus or a zero is dialled, and nothing else than a date, a time or a code.
+beside it in the same run. What begins with a plus or a zero is dialled, and nothing else than a date, a time or a code;
+so is what stands after "phone", "called" and the like. Four pairs of digits are a number as some countries write it,
+and an address only where a word or a port says so.
 """
 
 from __future__ import annotations
@@ -34,8 +35,14 @@ _MONTH, _DAY = r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
 _MONTH_NAME = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
 _CODE = r"(?:[1-9][0-9]{3,4}|0[0-278]0[0-9]{2}|0)"
 """Of an engine or of SQL, which has a few that begin with a zero: 01000, 08001."""
+_KNOWN_CODE = re.compile(
+    r"(?<!\d)(?:18[34]\d\d|4060|406[0-4]\d|1005[1-7]|1006[0-5]|1100[1-4]|200[0-4]\d|08[0-9]{3}|01000|28000|42000)(?!\d)"
+)
+"""Of those that come with another one: what Windows, SQL and the drivers say when a server is not there or refuses."""
 _STATE = r"(?:0[0-278]0|2[1-8][0-9]|3[489][0-9]|4[024][0-9]|5[34578][0-9])[0-9]{2}"
 _ID_OF = r"(?:[Rr]ow|[Rr]ecord|[Cc]all|[Hh]istory|[Ss]egment|[Mm]essage|[Pp]rocess|[Ss]ession)[ _-]"
+
+_NOT_OF_A_NUMBER = r"(?<!area[ ])(?<!city[ ])(?<!dial[ ])(?<!country[ ])"
 
 _WITH_LETTERS = re.compile(
     rf"""
@@ -50,7 +57,8 @@ _WITH_LETTERS = re.compile(
       | (?<![\w-]) (?:[Rr]ows? | {_ID_OF}[Ii]ds? | (?<!\w[ ])[Ii]ds?)
             [ ]? [=:\#]? [ ]? [1-9][0-9]{{0,8}} (?![\W_]{{0,5}}[0-9])
       | (?:pid|PID) [ =:]{{1,2}} [1-9][0-9]{{0,6}} (?![\W_]{{0,5}}[0-9])
-      | (?:[Ee]rrors?|[Cc]odes?|SQLSTATE) [ ] {_CODE} (?:,?[ ](?:{_CODE}|[1-9][0-9]{{2}})){{0,4}} (?![\W_]{{0,5}}[0-9])
+      | (?:[Ee]rrors?|{_NOT_OF_A_NUMBER}[Cc]odes?|SQLSTATE)
+            [ ] {_CODE} (?:,?[ ](?:{_CODE}|[1-9][0-9]{{2}})){{0,4}} (?![\W_]{{0,5}}[0-9])
       | (?P<state>{_STATE}) ', [ ]? ['"]\[ (?P=state) \]
       | (?<![0-9)\]]) (?<![0-9)\]][ ]) \[ {_STATE} \] (?=[ ]?\[?[A-Za-z])
       | (?i:hosts?|hostname|servers?|address|addr|ip|peer|gateway|proxy|endpoint) (?:[ ](?:at|on|is))? [ ]?[:=]?[ ]?
@@ -60,15 +68,22 @@ _WITH_LETTERS = re.compile(
             (?:[.,][0-9]{{1,9}})? (?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?
       | {_DAY} [ /-] {_MONTH_NAME} [ /-] (?:19|20)[0-9]{{2}}
             (?: [: T] [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}} (?:[ ]?[+-][0-9]{{2}}:?[0-9]{{2}})? )?
-      | {_MONTH_NAME}\.? [ ]{{1,2}} {_DAY},? [ ] (?:19|20)[0-9]{{2}}
+      | {_MONTH_NAME}\.? [ ]{{1,2}} {_DAY},? [ ] (?:[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}[ ])? (?:19|20)[0-9]{{2}}
     ) (?![0-9A-Za-z])
   | (?: ^ | (?<=[(\[]) | (?<=(?:code|rror|SULT)[ =:]) ) -214 (?:7[0-4]|6[2-9]) [0-9]{{5}} (?![0-9])
   | (?<=failed[ ]\(') {_IPV4} ',[ ] [1-9][0-9]{{1,4}} (?=\))
-  | (?: (?<=://) | (?<=[A-Za-z'"]@) | (?<=[A-Za-z'"]@['"]) ) {_IPV4} (?!\.?[0-9])
+  | (?: (?<=://) | (?<=[\w'"]@) | (?<=[\w'"]@['"]) ) {_IPV4} (?: :[0-9]{{1,5}} )? (?!\.?[0-9])
     """,
     re.VERBOSE,
 )
 """What begins with -214 is what Windows calls a result, such as -2147467259."""
+
+_DIALLED = re.compile(
+    r"\b(?:phone|tel|fax|mobile|cell|caller|callee|call(?:ed|ing)|dial(?:l?ed|l?ing)?|rejected_?value|(?:phone|caller|dest|dialed)?_?number"
+    r"|caller_?id)\b['\"]?\W{0,4}$",
+    re.IGNORECASE,
+)
+"""What stands before a number, and before no address."""
 
 _MOMENT = re.compile(
     rf"""
@@ -85,7 +100,7 @@ _MOMENT = re.compile(
 _WITHOUT = re.compile(
     rf"""
     (?<![\d+]) (?:
-        (?<!\d\.) (?={_PRIVATE}) {_IPV4} (?: [:/,] \d{{1,5}} )? (?!\.?\d)
+        (?<!\d\.) (?:(?={_PRIVATE})|(?!\d\d(?:\.\d\d){{3}}(?!\d))) {_IPV4} (?: [:/,] \d{{1,5}} )? (?!\.?\d)
       | (?<!\d\.) {_IPV4} (?: [:,][1-9]\d{{1,4}} | /\d{{1,2}} ) (?!\.?\d)
       | (?<!\d\.) (?:[89]|1\d) \. (?:0|50) \. \d{{1,4}} (?:\.\d{{1,2}})? (?!\.?\d)
       | (?<!\d\.) 10\.0\.\d{{5}} (?:\.\d{{1,4}})? (?!\.?\d)
@@ -99,7 +114,7 @@ _WITHOUT = re.compile(
 _CODES = re.compile(
     rf"""
     (?: {_STATE} [ ]?[(]{_CODE}[)] | {_CODE} [ ]?[(]{_STATE}[)] | [(\[][ ]*-?{_CODE}[ ]*[)\]] )
-    (?: [ ]{{0,2}} [(\[][ ]*-?{_CODE}[ ]*[)\]] )*
+    (?: [;,]?[ ]{{0,2}} [(\[][ ]*-?{_CODE}[ ]*[)\]] )*
     """,
     re.VERBOSE,
 )
@@ -128,12 +143,16 @@ def _is_something_else(run: re.Match[str]) -> bool:
         return True
     if run.group().startswith("+"):
         return False
-    if _CODES.fullmatch(_with_brackets(run)):
+    codes = _with_brackets(run)
+    if _CODES.fullmatch(codes) and _KNOWN_CODE.search(codes):
         return True
     beside_moments = _MOMENT.sub("", _with_unit(run))
     if _digits(beside_moments) < FEWEST_DIGITS:
         return True
-    return not re.match(r"\W*0\d", beside_moments) and _digits(_WITHOUT.sub("", beside_moments)) < FEWEST_DIGITS
+    is_dialled = re.match(r"\W*0\d", beside_moments) or _DIALLED.search(
+        run.string, max(0, run.start() - 30), run.start()
+    )
+    return not is_dialled and _digits(_WITHOUT.sub("", beside_moments)) < FEWEST_DIGITS
 
 
 def _with_brackets(run: re.Match[str]) -> str:

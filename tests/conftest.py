@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Generator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +23,17 @@ LOCAL = "127.0.0.1,localhost"
 # The same examples each time where a surprise would only stop somebody else's work.
 hypothesis.settings.register_profile("project", max_examples=80, deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("project")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Tests stay until the end: to look through them for garbage, again and again, is a tenth of a worker's time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

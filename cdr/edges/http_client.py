@@ -12,12 +12,12 @@ import json as json_codec
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 from requests import PreparedRequest, Request
 from requests.auth import AuthBase
@@ -27,9 +27,13 @@ from urllib3 import BaseHTTPResponse
 from cdr.edges.http_connection import Progress, of_exchange
 from cdr.edges.http_errors import FOREIGN, reason_of, root_of
 from cdr.edges.http_line import Adapter, Line, Surroundings
+from shared.once import once
 
 MAX_ANSWER_BYTES = 65_536
 LONGEST_WORDS = 1_000
+SHORTEST_SECRET = 6
+"""What is shorter stands in many an answer by chance."""
+OF_ANY_REQUEST = (*default_headers(), "Content-Length", "Content-Type")
 
 # At the level of debugging it writes every path and query, which of a webhook is the secret.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
@@ -139,7 +143,7 @@ class HttpClient:
                 auth=self._auth,
             ).prepare()
             with of_exchange(progress), closing(self._ask(asked, progress)) as answer:
-                return Answer(answer.status, answer.headers, _body(answer, most_bytes))
+                return Answer(answer.status, answer.headers, _without(_credentials(asked), _body(answer, most_bytes)))
         except FOREIGN as exc:
             root = root_of(exc)
             kind = Unanswered if progress.is_sent else NeverSent
@@ -149,9 +153,24 @@ class HttpClient:
         method, body = str(asked.method), asked.body
         return self._line.ask(method, asked.path_url, body, asked.headers, progress, preload_content=False)
 
-    @cached_property
+    @once
     def _line(self) -> Line:
         return self._adapter.line_to(self._address, Surroundings.of(self._address, self._ca_file))
+
+
+def _credentials(asked: PreparedRequest) -> Iterator[str]:
+    """Whatever was put on a request beside what each has; of `Bearer x` also the x."""
+    for name, value in asked.headers.items():
+        if name not in OF_ANY_REQUEST:
+            yield from (str(value), str(value).rpartition(" ")[2])
+
+
+def _without(secrets: Iterable[str], body: bytes) -> bytes:
+    """An answer as words that may be shown: some servers and gateways repeat in it all that they were sent."""
+    for secret in sorted({s for s in secrets if len(s) >= SHORTEST_SECRET}, key=len, reverse=True):
+        for form in (secret, json_codec.dumps(secret)[1:-1], quote(secret, safe="")):
+            body = body.replace(form.encode(), b"***")
+    return body
 
 
 def _body(answer: BaseHTTPResponse, most_bytes: int) -> bytes:

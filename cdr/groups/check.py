@@ -193,13 +193,29 @@ def _active_alerts(alerts: AlertApi) -> Mapping[str, OpenAlert] | None:
 def _observe(groups: Sequence[WatchedGroup], group_check: GroupCheck) -> dict[str, Observation]:
     """Outside of business hours nobody is asked."""
     now = group_check.clock.now()
-    wanted = [group.id for group in groups if group.is_open(now)]
+    asked = [group for group in groups if group.is_open(now)]
     try:
-        found = group_check.members.observe(wanted) if wanted else {}
+        found = group_check.members.observe([group.id for group in asked]) if asked else {}
     except (ConfigError, TransientError) as exc:
         log.event("groups.unknown", level=logging.WARNING, error=type(exc).__name__, reason=str(exc))
-        found = {group_id: Observation(None, str(exc)) for group_id in wanted}
+        found = {group.id: Observation(None, str(exc)) for group in asked}
+    else:
+        _report_unknown(asked, found)
     return {group.id: found.get(group.id, CLOSED) for group in groups}
+
+
+def _report_unknown(asked: Sequence[WatchedGroup], found: Mapping[str, Observation]) -> None:
+    """Of which groups nothing is known, although the others are: a wrong number may stand in the configuration."""
+    for group in asked:
+        seen = found.get(group.id)
+        if seen is not None and seen.available is None:
+            reason = seen.problem or "of its members nobody says whether they are available"
+            log.event("groups.unknown", level=logging.WARNING, **_name_of(group), reason=reason)
+
+
+def _name_of(group: WatchedGroup) -> dict[str, str | None]:
+    """How lines of the log name it."""
+    return {"group": group.id, "group_name": group.name or None}
 
 
 @dataclass
@@ -228,11 +244,6 @@ class _OneGroup:
             self.group.id, self.group.name, self.record.state, *counts, self.seen.problem or None, tuple(self.done)
         )
 
-    @property
-    def _named(self) -> dict[str, str | None]:
-        """How its lines of the log name it."""
-        return {"group": self.group.id, "group_name": self.group.name or None}
-
     def _save(self, record: GroupRecord) -> None:
         """After each step, and before the first: so a crash leaves behind what was done by us and what was not."""
         self.group_check.store.save(self.group.id, record)
@@ -249,18 +260,18 @@ class _OneGroup:
                     self._tell(action)
         except (ApiUnavailable, ApiDenied, ApiRejected) as exc:
             self.done.append(f"failed: {exc}")
-            log.event("alert.failed", level=logging.ERROR, **self._named, reason=log.mask_numbers(str(exc)))
+            log.event("alert.failed", level=logging.ERROR, **_name_of(self.group), reason=log.mask_numbers(str(exc)))
 
     def _raise(self, kind: AlertType) -> None:
         sentence = sentence_of(self.group, kind, self.seen)
         alert = self.alerts.raise_alert(self.group.id, self.group.name, kind, sentence)
-        log.event("alert.raised", level=logging.WARNING, **self._named, type=kind.value, alert_id=alert.id)
+        log.event("alert.raised", level=logging.WARNING, **_name_of(self.group), type=kind.value, alert_id=alert.id)
         self.done.append(f"raised {kind.value}")
         self._save(raised(self.record, alert))
 
     def _resolve(self, alert_id: str) -> None:
         self.alerts.resolve(alert_id)
-        log.event("alert.resolved", level=logging.INFO, **self._named, alert_id=alert_id)
+        log.event("alert.resolved", level=logging.INFO, **_name_of(self.group), alert_id=alert_id)
         self.done.append("resolved")
         self._save(resolved(self.record))
 
@@ -272,7 +283,7 @@ class _OneGroup:
                 self.done.append(f"told ({notice.event})")
         except NoticeFailed as exc:
             self.done.append(f"not told: {exc}")
-            log.event("notice.failed", level=logging.WARNING, **self._named, reason=str(exc))
+            log.event("notice.failed", level=logging.WARNING, **_name_of(self.group), reason=str(exc))
         self._save(told(self.record, action, notice.at))
 
     def _report_change(self, before: GroupState) -> None:
@@ -280,7 +291,7 @@ class _OneGroup:
             log.event(
                 "group.changed",
                 level=logging.INFO,
-                **self._named,
+                **_name_of(self.group),
                 before=before.value,
                 after=self.record.state.value,
                 members=self.record.members,

@@ -44,9 +44,10 @@ def word_in(row: RawColumns, column: str) -> str | None:
 def flag_in(row: RawColumns, column: str) -> bool | None:
     """True or false; None for NULL and for what is neither."""
     value = row.get(column)
-    raw = bytes(value).decode("latin-1") if isinstance(value, bytes | bytearray | memoryview) else value
-    word = (str(int(raw)) if isinstance(raw, bool | Decimal | float) and raw in (0, 1) else str(raw)).lower()
-    word = word if word in ("\x00", "\x01") else word.strip()
+    if isinstance(value, bytes | bytearray | memoryview):
+        value = (bytes(value).lstrip(b"\0") or b"\0").decode("latin-1")  # a BIT may be wider than it needs
+    word = str(int(value) if isinstance(value, bool | Decimal | float) and value in (0, 1) else value).lower()
+    word = word if word in ("\x00", "\x01") else word.strip().removesuffix(".0")
     return True if word in _TRUE else False if word in _FALSE else None
 
 

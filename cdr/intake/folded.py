@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
@@ -12,6 +12,10 @@ from cdr.calls.call import CallRecord, Direction
 
 OwnerPolicy = Literal["last_answered", "first_answered", "longest", "each"]
 _INBOUND, _OUTBOUND, _INTERNAL = "0", "1", "2"  # column call_type
+_ADDRESS = ("id", "call_id", "started_at", "ended_at")
+
+MOST_PARTS = 50
+"""For which a record's message has room, however long their names are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +99,6 @@ class FoldedCall:
         """Once it has been waited for: what is missing will change nothing that anybody is told of the call."""
         return not any(missing.lack in _MAY_STILL_BE_TALK for missing in self.missing)
 
-    @property
-    def answered(self) -> bool:
-        """A person of ours talked; false as long as the call is not complete."""
-        return self.is_complete and any(self.owners.values())
-
 
 @dataclass(frozen=True, slots=True)
 class FoldOptions:
@@ -130,6 +129,40 @@ def records_of(
     if entry := next(iter(entries), call.unanswered):
         return [_record(call, _values(call, entry, options))]
     return [_record(call, {"answered": False, "duration_s": 0, "not_logged": "no_party"})]
+
+
+def flow_of(record: CallRecord) -> str:
+    """The flow that names its call."""
+    return record.id.partition("/")[0]
+
+
+def end_of(record: CallRecord) -> datetime:
+    """Of a record of a call that has ended."""
+    return datetime.fromisoformat(str(record.values["ended_at"]))
+
+
+def in_place_of(parts: Iterable[CallRecord], records: Sequence[CallRecord]) -> list[CallRecord]:
+    """The records, with those of parts that may have gone out before it was known that they are one call. Who submits
+    them sees to it that not both get in.
+
+    Where each person has an entry, only one's own is in place of another. What would be in place of so many that no
+    message holds them is told of as that: they stand for it.
+    """
+    ids = {record.id for record in records}
+    old = [_address_of(part) for part in parts if part.id not in ids]
+    if len(old) > MOST_PARTS:
+        told = {"problem": f"it turned out to be one call only after {len(old)} parts of it had gone out as calls"}
+        return [replace(record, values={**record.values, **told}) for record in records]
+    return [replace(record, replaces=tuple(o for o in old if _is_of_same_person(o, record))) for record in records]
+
+
+def _address_of(part: CallRecord) -> CallRecord:
+    """As much of it as tells its place in the ledger: a message has little room."""
+    return replace(part, values={column: part.values[column] for column in _ADDRESS if column in part.values})
+
+
+def _is_of_same_person(part: CallRecord, record: CallRecord) -> bool:
+    return part.id.partition("/")[2] in ("", record.id.partition("/")[2])
 
 
 def _record(call: FoldedCall, values: Mapping[str, Any], record_id: str | None = None) -> CallRecord:

@@ -104,6 +104,8 @@ class Gathering:
     def calls_of(self, flows: Iterable[str]) -> Sequence[tuple[FoldedCall, Sequence[Leg]]]:
         """The calls that these flows belong to, with their legs, as far as they were read."""
         legs = self._legs_of(flows)
+        if not legs:
+            return ()
         by_id = {leg.id: leg for leg in legs}
         return [(call, [by_id[leg] for leg in call.legs]) for call in calls_of_report(legs)]
 

@@ -10,66 +10,23 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from cdr.calls.call import CallRecord
 from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same
 from cdr.calls.rules import end_time
+from cdr.calls.times import time_of
 from cdr.intake import id_position
-from cdr.intake.id_position import IdPosition, Range, Seen
-from cdr.intake.id_span import IdSpan, span_of
+from cdr.intake.id_position import IdPosition, Seen
+from cdr.intake.id_span import span_of
 from cdr.intake.newest import newest_by_id
 from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
+from cdr.intake.rows import Row, RowPatience, RowTable
 from shared import log
 from shared.clock import Clock
 from shared.errors import InvalidRow, PositionUnreadable, SourceMisconfigured
 
 PAGE_SIZE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a table in which each row is a call. ``records`` has more than one where several people get an entry."""
-
-    id: int
-    ended: bool
-    records: Sequence[CallRecord]
-
-
-class RowTable(Protocol):
-    """An open connection to such a table. Every method raises SourceUnavailable or SourceMisconfigured."""
-
-    def rows_after(self, position: int | None, limit: int) -> list[Row]:
-        """Up to ``limit`` rows with an id beyond the position, in order of id."""
-
-    def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
-        """Up to ``limit`` rows whose id lies in one of the ranges (ascending) and beyond ``after``, in order of id."""
-
-    def ended_among(self, ids: Sequence[int], after: int | None, limit: int) -> list[Row]:
-        """Up to ``limit`` of the rows with these ids (ascending) and beyond ``after``, in order of id. Those without an
-        end may be left out."""
-
-    def newest_id(self) -> int | None:
-        """The highest id in the table; None if it is empty."""
-
-    def first_id_since(self, moment: datetime) -> int | None:
-        """The lowest id of a row that started at or after an aware moment; None if there is none."""
-
-    def rows_ended_between(self, start: datetime, end: datetime, within: IdSpan, limit: int) -> list[Row]:
-        """Up to ``limit`` rows that ended from ``start`` to before ``end`` (aware) with an id in the span."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowPatience:
-    """How long ids that are missing may still appear, when a row without an end is given up, and how long one reading
-    looks for both before it goes on to what is new."""
-
-    gap_wait: timedelta = timedelta(minutes=15)
-    open_row_wait: timedelta = timedelta(hours=24)
-    settle: timedelta = timedelta()
-    """So long ago a row must have ended that it counts as over: some tables are written in steps."""
-    look_for: timedelta = timedelta(seconds=12)
 
 
 FAR_AHEAD = timedelta(days=1)
@@ -128,7 +85,7 @@ class IdOrderReader:
             newest=newest,
             is_beyond=read.last is not None and newest is not None and newest < read.last,
             is_another=at_position is not None and not may_be_same(read.anchor, self.anchor_of(at_position)),
-            newest_at=self._moment_of(at_end, "ended_at", "started_at") if at_end is not None else None,
+            newest_at=self._end_or_start_of(at_end) if at_end is not None else None,
         )
 
     def is_over(self, row: Row) -> bool:
@@ -149,13 +106,18 @@ class IdOrderReader:
     def anchor_of(row: Row) -> Fingerprint:
         return fingerprint(row.records[0]) if row.records else ""
 
-    def _moment_of(self, row: Row, *columns: str) -> datetime | None:
-        """In the first of the columns that has one."""
-        for record in row.records[:1]:
-            for column in columns:
-                with suppress(ValueError, OverflowError):
-                    moment = datetime.fromisoformat(str(record.values.get(column)).strip())
-                    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
+    def _end_or_start_of(self, row: Row) -> datetime | None:
+        """A row that is still on may have a placeholder for its end."""
+        ended_at = self._moment_of(row, "ended_at") if row.ended else None
+        return ended_at or self._moment_of(row, "started_at")
+
+    def _moment_of(self, row: Row, column: str) -> datetime | None:
+        written = row.records[0].values.get(column) if row.records else None
+        if not isinstance(written, str):
+            return None
+        with suppress(ValueError, OverflowError):  # of what is no date either, and at the end of the calendar
+            moment = time_of(written) or datetime.fromisoformat(written.strip())
+            return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
         return None
 
     def _waiting_since(self, last: int | None) -> datetime | None:
@@ -168,7 +130,7 @@ class IdOrderReader:
         return None
 
     def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
-        within = span_of(self.table, start, end, self._moment_of)
+        within = span_of(self.table, start, end, self._end_or_start_of)
         while page := self.table.rows_ended_between(start, end, within, self.page_size):
             yield [record for row in page for record in row.records]
             within = within._replace(after=page[-1].id)

@@ -10,23 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    from cdr.intake.id_order import Row, RowTable
+from cdr.intake.rows import IdSpan, Row, RowTable
 
 MARGIN = timedelta(days=2)
 FEW = 10_000
 """So many ids are looked at as they are."""
 ROWS_TO_LOOK_AT = 5
 """For one with a time, at a place."""
-
-
-class IdSpan(NamedTuple):
-    """Ids beyond ``after`` and up to ``last``; None: no bound."""
-
-    after: int | None = None
-    last: int | None = None
 
 
 ALL = IdSpan()

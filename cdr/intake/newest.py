@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from cdr.calls.call import CallRecord
-
-if TYPE_CHECKING:
-    from cdr.intake.id_order import RowTable
-    from cdr.intake.legs_by_call import Touched
+from cdr.intake.folded import end_of
+from cdr.intake.legs_by_call import Touched
+from cdr.intake.rows import RowTable
 
 MOST_READ = 5_000
 """Rows or legs. Beyond, what was found has to do."""
@@ -65,7 +63,7 @@ def newest_by_time(
             span /= 2
             continue
         records = {record.id: record for record in whole(touched)}
-        found = sorted(records.values(), key=_end_of, reverse=True)
+        found = sorted(records.values(), key=lambda record: (end_of(record), record.id), reverse=True)
         if len(found) >= limit or since <= oldest or is_too_much:
             break
         span *= 2
@@ -80,7 +78,3 @@ def _some(pages: Iterable[Sequence[Touched]]) -> Sequence[Touched]:
         if len(touched) > MOST_READ:
             break
     return touched
-
-
-def _end_of(record: CallRecord) -> tuple[datetime, str]:
-    return datetime.fromisoformat(str(record.values["ended_at"])), record.id

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.packing import ONE_EACH, Packing
-from cdr.intake.poll_history import PollReport
+from cdr.intake.poll_history import LONGEST_LAST_ERROR, PollReport
 from cdr.intake.ports import (
     Batch,
     CallReader,
@@ -135,7 +135,8 @@ class _Poll:
         """:returns: how long the poll took, in milliseconds"""
         now = self.poller.clock.now()
         taken = (now - self.started) // timedelta(milliseconds=1)
-        self.poller.positions.release(self.lease, PollReport(now, result, self.queued, taken, error), self.memory)
+        said = error[:LONGEST_LAST_ERROR] if error else None  # a defect may say more than the record has room for
+        self.poller.positions.release(self.lease, PollReport(now, result, self.queued, taken, said), self.memory)
         return taken
 
 

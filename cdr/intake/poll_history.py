@@ -12,6 +12,8 @@ LONGEST = 20
 """Polls that are remembered."""
 
 LONGEST_ERROR = 200
+"""Of each but the last one, which has room for more."""
+LONGEST_LAST_ERROR = 2_000
 
 
 @dataclass(frozen=True, slots=True)

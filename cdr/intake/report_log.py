@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 from cdr.intake.leg import Leg
@@ -46,7 +47,13 @@ class ReportPatience:
     @property
     def ages(self) -> Sequence[timedelta]:
         """When each moment is read. At the first, short calls are over."""
-        ages = [self.rows_late + timedelta(minutes=2)]
-        while ages[-1] < self.open_row_wait + self.rows_late:
-            ages.append(ages[-1] * 3 / 2)
-        return [timedelta(seconds=age // timedelta(seconds=1)) for age in ages]
+        return _growing(self.rows_late + timedelta(minutes=2), self.open_row_wait + self.rows_late)
+
+
+@lru_cache(maxsize=1)
+def _growing(first: timedelta, longest: timedelta) -> Sequence[timedelta]:
+    """By half, until they reach the longest; in whole seconds."""
+    ages = [first]
+    while ages[-1] < longest:
+        ages.append(ages[-1] * 3 / 2)
+    return tuple(timedelta(seconds=age // timedelta(seconds=1)) for age in ages)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from cdr.calls.call import CallRecord, Direction
 from cdr.intake import time_position
-from cdr.intake.folded import FoldedCall, FoldOptions, records_of
+from cdr.intake.folded import FoldedCall, FoldOptions, end_of, flow_of, in_place_of, records_of
 from cdr.intake.leg import Leg
 from cdr.intake.legs_by_call import (
     FLOWS_AT_ONCE,
@@ -35,8 +35,6 @@ MOST_LEGS = 10_000
 
 CLOCKS_DIFFER_BY = timedelta(minutes=2)
 """The phone system's and its database's, where these are two machines."""
-
-ADDRESS = ("id", "call_id", "started_at", "ended_at")
 
 _NEXT = timedelta(microseconds=1)
 
@@ -93,14 +91,15 @@ class TimeOrderReader:
         yield from pages
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
-        read, flow, ended_at = time_position.from_text(position), record.id.partition("/")[0], _end_of(record)
+        read, flow, ended_at = time_position.from_text(position), flow_of(record), end_of(record)
         started_at = record.values.get("started_at")
         if read.started_from and started_at and datetime.fromisoformat(str(started_at)) < read.started_from:
             return True
         if read.newest_end is None or ended_at > read.newest_end or flow in read.waiting:
             return False
-        is_old = self.patience.overlap <= max(read.newest_end, self.table.now()) - ended_at
-        return is_old or read.is_done(mark_of(flow, None))
+        if read.is_done(mark_of(flow, None)) or read.newest_end - ended_at >= self.patience.overlap:
+            return True
+        return self.table.now() - ended_at >= self.patience.overlap
 
     def must_settle(self, call: FoldedCall, now: datetime) -> bool:
         """Whether it ended so lately that a leg may still come that no other one names, and changes what is told of it.
@@ -130,7 +129,7 @@ class TimeOrderReader:
         for page in pages_from(self.table, start, self.page_size):
             within = [leg for leg in page if leg.ended_at < end]
             whole = self._whole(within)
-            records = [record for record in whole if record.id not in told and start <= _end_of(record) < end]
+            records = [record for record in whole if record.id not in told and start <= end_of(record) < end]
             told.update(record.id for record in records)
             yield records
             if len(within) < len(page):
@@ -148,7 +147,7 @@ class TimeOrderReader:
                     yield from records_of(call, self.options)
 
     def again(self, record: CallRecord) -> Sequence[CallRecord]:
-        found = legs_by_call(self.table, [record.id.partition("/")[0]], self.patience.most_legs)
+        found = legs_by_call(self.table, [flow_of(record)], self.patience.most_legs)
         calls = [call for legs in found if not isinstance(legs, TooLong) for call in calls_of(legs)]
         return [each for call in calls for each in records_of(call, self.options)]
 
@@ -248,20 +247,13 @@ class _Reading:
     def _in_place_of_parts(
         self, call: FoldedCall, records: Sequence[CallRecord], legs: Sequence[Leg]
     ) -> Sequence[CallRecord]:
-        """Flows may have been queued as calls of their own, before it was known that they are one. Who submits these
-        sees to it that not both get in."""
+        """Flows may have been queued as calls of their own, before it was known that they are one."""
         alone = [leg for part in call.flows for leg in self._as_queued([leg for leg in legs if leg.flow == part])]
-        ids = {record.id for record in records}
-        parts = [
-            _address_of(record)
-            for part in calls_of(alone)
-            for record in records_of(part, self.reader.options, give_up=True)
-            if record.id not in ids
-        ]
-        if not parts:
-            return records
-        log.event("call.merged_late", level=logging.WARNING, call=call.id, flows=list(call.flows))
-        return [replace(record, replaces=tuple(o for o in parts if _same_person(o, record))) for record in records]
+        parts = (record for part in calls_of(alone) for record in records_of(part, self.reader.options, give_up=True))
+        merged = in_place_of(parts, records)
+        if merged != list(records):
+            log.event("call.merged_late", level=logging.WARNING, call=call.id, flows=list(call.flows))
+        return merged
 
     def _as_queued(self, flow: Sequence[Leg]) -> Sequence[Leg]:
         """A flow's legs as they were when they were queued; nothing if they were not.
@@ -314,20 +306,6 @@ class _Reading:
 
     def _batch(self, records: Sequence[CallRecord], read: int) -> Batch:
         return Batch(records, time_position.to_text(self.position), read)
-
-
-def _end_of(record: CallRecord) -> datetime:
-    return datetime.fromisoformat(str(record.values["ended_at"]))
-
-
-def _address_of(part: CallRecord) -> CallRecord:
-    """As much of it as tells its place in the ledger: a message has little room."""
-    return replace(part, values={column: part.values[column] for column in ADDRESS if column in part.values})
-
-
-def _same_person(one: CallRecord, other: CallRecord) -> bool:
-    """Where each person has an entry, only one's own is in place of another."""
-    return one.id.partition("/")[2] in ("", other.id.partition("/")[2])
 
 
 def progress(position: Position) -> Progress:

@@ -48,6 +48,7 @@ class TimePosition:
         return any(mark in marks for marks in self.done.values())
 
 
+@lru_cache(maxsize=4_096)  # each poll comes by what ended in the last minutes again
 def mark_of(flow: str, main_flow: str | None) -> str:
     """Stands for a flow and what it was joined to: it is another one when it is joined to something later."""
     text = flow if main_flow in (None, flow) else f"{flow}>{main_flow}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from cdr.calls.call import Direction
 from cdr.intake.columns import RawColumns, text_in, time_in, whole_number_in
@@ -312,11 +312,6 @@ def _nobody_talked(
         extension=ours.dn,
         direction=direction,
         number=number,
-        talk=timedelta(),
-        answered_at=None,
         ended_at=ended_at,
-        group=None,
-        leg=None,
-        is_internal=False,
         hangup_cause=ordered[-1].hangup_cause,
     )

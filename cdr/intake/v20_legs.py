@@ -21,8 +21,13 @@ _FOREVER = datetime.max.replace(tzinfo=UTC)
 
 def calls_of(legs: Iterable[Leg]) -> list[FoldedCall]:
     """Every call that the legs tell of, whole or not, by start. Neither their order nor copies of them matter."""
-    calls = [_folded(of_a_call) for of_a_call in _by_call(_last_copies(legs))]
+    calls = [_folded(of_a_call) for of_a_call in grouped(legs)]
     return sorted(calls, key=lambda call: (call.started_at or _FOREVER, call.id))
+
+
+def grouped(legs: Iterable[Leg]) -> list[Mapping[str, Leg]]:
+    """The legs of each call by their ids, in order of their start, and of copies one."""
+    return _by_call(_last_copies(legs))
 
 
 # Copies: rows with one id are one leg, and the one sent last counts for everything.
@@ -48,7 +53,6 @@ def _sent(leg: Leg) -> tuple[bool, int, int, bool, str]:
 
 
 def _by_call(legs: Collection[Leg]) -> list[Mapping[str, Leg]]:
-    """The legs of each call, by start."""
     joined: dict[str, str] = {}
 
     def first_of(flow: str) -> str:

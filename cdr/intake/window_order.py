@@ -19,7 +19,7 @@ from itertools import islice
 
 from cdr.calls.call import CallRecord
 from cdr.intake import window_position
-from cdr.intake.folded import FoldOptions, records_of
+from cdr.intake.folded import FoldOptions, end_of, flow_of, records_of
 from cdr.intake.gathering import gathering_of, span_of
 from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
 from cdr.intake.report_log import ReportLog, ReportPatience
@@ -72,14 +72,14 @@ class WindowOrderReader:
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
         """Queued; or its row was read when it must have been there, and it is not waited for."""
-        read, flow = self._read(position), record.id.partition("/")[0]
+        read, flow = self._read(position), flow_of(record)
         if mark_of(flow, None) in read.done or mark_of_given_up(flow) in read.done:
             return True
         began_at = record.values.get("started_at")
         if flow in read.waiting or began_at is None:
             return False
         started_at = datetime.fromisoformat(str(began_at))
-        enough = _end_of(record) - started_at + self.patience.rows_late
+        enough = end_of(record) - started_at + self.patience.rows_late
         return any(age >= enough and until > started_at for age, until in read.read.items())
 
     def lag(self, position: Position | None) -> Lag:
@@ -110,17 +110,17 @@ class WindowOrderReader:
                 record
                 for call, _ in gathering.calls_of(gathering.flows)
                 for record in records_of(call, self.options)
-                if record.id not in told and start <= _end_of(record) < end
+                if record.id not in told and start <= end_of(record) < end
             ]
             told.update(record.id for record in records)
             yield records
 
     def again(self, record: CallRecord) -> Sequence[CallRecord]:
-        began_at, flow = record.values.get("started_at"), record.id.partition("/")[0]
+        began_at, flow = record.values.get("started_at"), flow_of(record)
         if began_at is None:
             return ()
         gathering = gathering_of(self.log, self.clock.now())
-        gathering.read_more([(datetime.fromisoformat(str(began_at)), _end_of(record))])
+        gathering.read_more([(datetime.fromisoformat(str(began_at)), end_of(record))])
         gathering.gather([flow])
         return [each for call, _ in gathering.calls_of([flow]) for each in records_of(call, self.options)]
 
@@ -138,7 +138,7 @@ class WindowOrderReader:
                 if not any(each.may_be(*span_of(legs)) for each in under_way):
                     found.update((record.id, record) for record in records_of(call, self.options))
             until, span = until - span, span * 2
-        return sorted(found.values(), key=_end_of, reverse=True)[:limit]
+        return sorted(found.values(), key=end_of, reverse=True)[:limit]
 
     def check(self, position: Position | None = None) -> None:  # noqa: ARG002 - a second is as cheap
         now = self.clock.now()
@@ -146,10 +146,6 @@ class WindowOrderReader:
 
     def _read(self, position: Position) -> WindowPosition:
         return window_position.from_text(position).of_ages(self.patience.ages)
-
-
-def _end_of(record: CallRecord) -> datetime:
-    return datetime.fromisoformat(str(record.values["ended_at"]))
 
 
 def progress(position: Position) -> Progress:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from cdr.calls.beginning import beginning_in
 from cdr.calls.call import CallRecord
 from cdr.intake import window_position
-from cdr.intake.folded import FoldedCall, FoldOptions, records_of
+from cdr.intake.folded import FoldedCall, FoldOptions, in_place_of, records_of
 from cdr.intake.gathering import Gathering, Span, around, gathering_of, span_of
 from cdr.intake.leg import Leg
 from cdr.intake.ports import Batch
@@ -171,12 +171,11 @@ class Reading:
     def _in_place_of(
         self, earlier: Sequence[str], call: FoldedCall, records: Sequence[CallRecord], legs: Sequence[Leg]
     ) -> Sequence[CallRecord]:
-        """Flows that were queued as calls of their own, before it was known that they are one. Who submits these sees
-        to it that not both get in."""
+        """Flows that were queued as calls of their own, before it was known that they are one."""
         log.event("call.merged_late", level=logging.WARNING, call=call.id, flows=list(call.flows))
         alone = [replace(leg, main_flow=None) for leg in legs if leg.flow in earlier and leg.flow != call.id]
-        old = [record for part in calls_of_report(alone) for record in records_of(part, self.options, give_up=True)]
-        return [replace(record, replaces=tuple(o for o in old if _same_person(o, record))) for record in records]
+        parts = (record for part in calls_of_report(alone) for record in records_of(part, self.options, give_up=True))
+        return in_place_of(parts, records)
 
     def _wait(self, call: FoldedCall, legs: Sequence[Leg]) -> Sequence[CallRecord]:
         start, end = span_of(legs)
@@ -219,8 +218,3 @@ def _too_long(call: FoldedCall, span: Span, most_legs: int) -> CallRecord:
     """Such a call is a loop of forwarding."""
     problem = f"The call has more than {most_legs} rows"
     return CallRecord.from_row({"id": call.id, "call_id": call.id, "ended_at": span[1].isoformat(), "problem": problem})
-
-
-def _same_person(one: CallRecord, other: CallRecord) -> bool:
-    """Where each person has an entry, only one's own is in place of another."""
-    return one.id.partition("/")[2] in ("", other.id.partition("/")[2])

@@ -24,7 +24,7 @@ from hashlib import sha256
 from cdr.intake.columns import RawColumns, flag_in, id_in, text_in, time_in, word_in
 from cdr.intake.folded import FoldedCall
 from cdr.intake.leg import Leg, Side
-from cdr.intake.v20_legs import calls_of
+from cdr.intake.v20_legs import calls_of, grouped
 from shared.errors import InvalidRow
 
 _PERSON, _OUTSIDE, _MAILBOX = "extension", "external_line", "voicemail"
@@ -49,16 +49,17 @@ def calls_of_report(legs: Iterable[Leg]) -> list[FoldedCall]:
     """The calls of all these legs, by start. Neither their order nor copies of them matter."""
     found = list(legs)
     by_id = {leg.id: leg for leg in found}
-    places = {leg: (call.legs[:place], call.legs) for call in calls_of(found) for place, leg in enumerate(call.legs)}
-    return calls_of(
-        _linked(leg, places[leg.id][0][-1:], [by_id[other] for other in places[leg.id][1]]) for leg in found
-    )
+    places: dict[str, tuple[str | None, Sequence[Leg]]] = {}
+    for call in grouped(found):
+        others = [by_id[leg] for leg in call]
+        places.update((leg, (before, others)) for before, leg in zip([None, *call], call, strict=False))
+    return calls_of(_linked(leg, *places[leg.id]) for leg in found)
 
 
-def _linked(leg: Leg, before: Sequence[str], others: Sequence[Leg]) -> Leg:
+def _linked(leg: Leg, before: str | None, others: Sequence[Leg]) -> Leg:
     """A row names the number at which the call went on: that is the row there which goes on beyond its end."""
     at, until = leg.continued_in, leg.ended_at
-    leg = replace(leg, originating=next(iter(before), None))
+    leg = replace(leg, originating=before)
     if at is None or until is None:
         return leg
     beyond = [

@@ -1,4 +1,5 @@
-"""What the ledger says of one call after the other, with no more of it in memory than a few days."""
+"""What the ledger says of one call after the other. In memory are a few days of it, and the names of those records of
+the others that no call has been asked for."""
 
 from __future__ import annotations
 

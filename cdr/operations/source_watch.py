@@ -79,7 +79,9 @@ class SourceWatcher:
         return replace(known, findings=_told(known, {}, self.clock.now()), newest_at=None).to_text()
 
     def _asked(self, known: Remembered, newest_at: datetime | None, queued: int, now: datetime) -> Remembered:
-        if self.newest_call is None or queued:
+        if self.newest_call is None:  # also where it was asked once: then the usual course has to do again
+            return replace(known, asked_at=None, ahead_since=None)
+        if queued:
             return replace(known, ahead_since=None)
         if known.asked_at is not None and now - known.asked_at < ASK_EVERY:
             return known

@@ -23,9 +23,11 @@ class Hands:
         """Work on all of them; the results in their order. What one raises is raised when all are done."""
         *others, last = items
         begun = [self._begin(work, item) for item in others]
-        with self._free:  # the last one, which is the only one of most messages, needs no other thread
-            own = work(last)
-        wait(begun)
+        try:
+            with self._free:  # the last one, which is the only one of most messages, needs no other thread
+                own = work(last)
+        finally:
+            wait(begun)
         return [*(each.result() for each in begun), own]
 
     def _begin(self, work: Callable[[Item], Result], item: Item) -> Future[Result]:

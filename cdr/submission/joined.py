@@ -44,16 +44,18 @@ class Joined(Generic[Wanted, Answer]):
             if mine.answer.done():
                 return mine.answer.result()
             together, self._gathered, self._is_asking = self._gathered, [], True
-        self._ask_for(together)
-        with self._changed:
-            self._is_asking = False
-            self._changed.notify_all()
+        try:
+            self._ask_for(together)
+        finally:
+            with self._changed:
+                self._is_asking = False
+                self._changed.notify_all()
         return mine.answer.result()
 
     def _ask_for(self, together: Sequence[_Asked[Wanted, Answer]]) -> None:
         """A defect that one meets is none of the others'; what storage cannot do it cannot do for any of them."""
         try:
-            answers = self._ask([each.wanted for each in together])
+            answered = list(zip(together, self._ask([each.wanted for each in together]), strict=True))
         except BaseException as exc:  # noqa: BLE001 - it is raised where each of them asked
             if len(together) > 1 and not isinstance(exc, StorageUnavailable):
                 for one in together:
@@ -62,7 +64,7 @@ class Joined(Generic[Wanted, Answer]):
                 for each in together:
                     each.answer.set_exception(exc)
         else:
-            for each, answer in zip(together, answers, strict=True):
+            for each, answer in answered:
                 each.answer.set_result(answer)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, TypeVar
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from cdr.calls.call import Reason
@@ -18,10 +18,10 @@ from cdr.intake.ports import Progress
 from cdr.operations.ports import LedgerCounts
 from cdr.operations.side_by_side import Problem
 from cdr.operations.status import Depths, ExtensionsNow, GroupNow, HoursNow, Lagging, Status
-from cdr.operations.verdict import LATE_AFTER, MANY_WAITING, MISCONFIGURED, Flow, Part, Verdict
+from cdr.operations.verdict import LATE_AFTER, MANY_WAITING, MISCONFIGURED, Verdict
 from cdr.web.chart import SHOWN, Chart, chart_of
+from cdr.web.verdict_words import SENTENCES, TO_DO, WORDS, Tone
 
-Tone = Literal["good", "late", "bad", "none"]
 Told = tuple[str, str, Tone]
 """Of a fact: its value, a hint, and how it is."""
 
@@ -29,25 +29,6 @@ Found = TypeVar("Found")
 Shown = TypeVar("Shown")
 
 SECOND_MS = 1000
-
-WORDS: Mapping[Flow, tuple[str, Tone]] = {
-    Flow.FLOWS: ("Calls flow", "good"),
-    Flow.LATE: ("Calls are late", "late"),
-    Flow.STOPPED: ("Calls do not flow", "bad"),
-    Flow.NONE_YET: ("No calls yet", "none"),
-}
-
-SENTENCES: Mapping[tuple[Flow, Part | None], str] = {
-    (Flow.FLOWS, None): "Every part does its work",
-    (Flow.LATE, Part.POLL): "Reading is behind the phone system",
-    (Flow.LATE, Part.API): "Submitting is behind: more calls come than the Call Logger takes",
-    (Flow.STOPPED, Part.CONFIGURATION): "The configuration is not usable",
-    (Flow.STOPPED, Part.STORAGE): "The storage account does not do its work",
-    (Flow.STOPPED, Part.PHONE_SYSTEM): "The phone system's calls cannot be read",
-    (Flow.STOPPED, Part.POLL): "Polls do not come through",
-    (Flow.STOPPED, Part.API): "The Call Logger does not take calls",
-    (Flow.NONE_YET, None): "Nothing is wrong, but nothing came through so far",
-}
 
 GROUP_TONES: Mapping[GroupState, Tone] = {
     GroupState.OK: "good",
@@ -80,6 +61,7 @@ class Headline:
     sentence: str
     since: Moment | None
     why: str
+    to_do: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +160,8 @@ def page_of_mistakes(mistakes: Sequence[str]) -> Page:
 
 def _headline(verdict: Verdict, since: Moment | None) -> Headline:
     word, tone = WORDS[verdict.flow]
-    return Headline(word, tone, SENTENCES[verdict.flow, verdict.part], since, verdict.why)
+    what = (verdict.flow, verdict.part)
+    return Headline(word, tone, SENTENCES[what], since, verdict.why, TO_DO.get(what, ""))
 
 
 def in_words(span: timedelta) -> str:
@@ -300,7 +283,7 @@ def _group(group: GroupNow, tell: Teller) -> GroupLine:
 def _notices(status: Status, tell: Teller) -> Iterator[str]:
     """What does not keep calls, but wants to be known."""
     if not isinstance(status.queue, Problem) and status.queue.poison:
-        yield f"{status.queue.poison} messages lie on the poison queue, until they are kept as rejected"
+        yield f"{status.queue.poison:,} messages lie on the poison queue, until they are kept as rejected"
     if not isinstance(status.ledger, Problem) and not status.ledger.complete:
         yield "What earlier versions wrote into the ledger is still being counted"
     if not isinstance(status.source_watch, Problem):

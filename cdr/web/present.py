@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from cdr.calls.body import body_of
 from cdr.calls.message import Letter, Message
@@ -24,6 +24,8 @@ from cdr.operations.watch_memory import Finding
 from shared import log
 
 Json = dict[str, Any]
+Found = TypeVar("Found")
+Shown = TypeVar("Shown")
 
 NUMBERS = ("caller_number", "dest_number")
 NEVER_NUMBERS = ("id", "call_id", "started_at", "ended_at")
@@ -37,29 +39,23 @@ def status_json(status: Status, found: Verdict) -> Json:
         "flow": {"state": found.flow, "part": found.part, "since": _seconds(found.since), "why": found.why},
         "version": status.version,
         "uptime_seconds": status.uptime_s,
-        "source": _problem(status.source) if isinstance(status.source, Problem) else status.source,
+        "source": _shown(status.source, str),
         **_progress(status),
-        "last_poll": _last_poll(status),
-        "recent_polls": _problem(status.polls)
-        if isinstance(status.polls, Problem)
-        else [_poll(poll) for poll in status.polls.polls],
-        "source_watch": _problem(status.source_watch)
-        if isinstance(status.source_watch, Problem)
-        else [_finding(found) for found in status.source_watch],
-        "lag": _problem(status.lag) if isinstance(status.lag, Problem) else _lag(status.lag),
-        "queue": _problem(status.queue)
-        if isinstance(status.queue, Problem)
-        else {"waiting": status.queue.waiting, "poison": status.queue.poison},
-        "api": _problem(status.api) if isinstance(status.api, Problem) else status.api,
+        "last_poll": _shown(status.last_poll, lambda poll: _poll(poll) if poll else None),
+        "recent_polls": _shown(status.polls, lambda history: [_poll(poll) for poll in history.polls]),
+        "source_watch": _shown(status.source_watch, lambda findings: [_finding(each) for each in findings]),
+        "lag": _shown(status.lag, _lag),
+        "queue": _shown(status.queue, asdict),
+        "api": _shown(status.api, str),
         **_ledger(status.ledger),
-        "extensions": _problem(status.extensions)
-        if isinstance(status.extensions, Problem)
-        else _extensions(status.extensions),
+        "extensions": _shown(status.extensions, _extensions),
         "business_hours": _hours(status.hours),
-        "monitored_groups": _problem(status.groups)
-        if isinstance(status.groups, Problem)
-        else [_group(group) for group in status.groups],
+        "monitored_groups": _shown(status.groups, lambda groups: [_group(group) for group in groups]),
     }
+
+
+def _shown(found: Found | Problem, show: Callable[[Found], Shown]) -> Shown | Json:
+    return _problem(found) if isinstance(found, Problem) else show(found)
 
 
 def _problem(problem: Problem) -> Json:
@@ -75,13 +71,6 @@ def _progress(status: Status) -> Json:
         "open_rows": progress.open_calls,
         "missing_ids": progress.missing_ids,
     }
-
-
-def _last_poll(status: Status) -> Json | None:
-    report = status.last_poll
-    if report is None or isinstance(report, Problem):
-        return _problem(report) if report else None
-    return _poll(report)
 
 
 def _poll(report: PollReport) -> Json:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cdr import __version__
-from cdr.wiring.once import once
 from cdr.wiring.ports import (
     CALL_QUEUE,
     GROUPS_TABLE,
@@ -22,6 +21,7 @@ from cdr.wiring.ports import (
 from cdr.wiring.schedule import ncrontab, of_hours
 from shared.config.intervals import CHECK_MINUTES, POLL_SECONDS, RECONCILE_EVERY
 from shared.errors import InvalidConfig, StorageUnavailable
+from shared.once import once
 
 if TYPE_CHECKING:
     from cdr.groups.check import GroupCheck

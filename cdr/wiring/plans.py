@@ -11,9 +11,9 @@ from cdr.groups.alerts import AlertPolicy
 from cdr.groups.hours import Hours, Span
 from cdr.groups.notices import WatchedGroup
 from cdr.intake.folded import FoldOptions
-from cdr.intake.id_order import RowPatience
 from cdr.intake.ports import StartFrom
 from cdr.intake.report_log import ReportPatience
+from cdr.intake.rows import RowPatience
 from cdr.intake.time_order import LegPatience
 from shared.config.calls import Calls
 from shared.config.groups import CallGroups, NoMembers
@@ -27,7 +27,7 @@ def start_from(three_cx: ThreeCx) -> StartFrom:
     return start_moment(start, three_cx.timezone) if isinstance(start, datetime) else start
 
 
-def patience(three_cx: ThreeCx) -> RowPatience:
+def row_patience(three_cx: ThreeCx) -> RowPatience:
     settle = timedelta(seconds=three_cx.settle_seconds)
     return RowPatience(gap_wait=three_cx.gap_wait, open_row_wait=three_cx.open_row_wait, settle=settle)
 

@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cdr.wiring.once import once
 from cdr.wiring.times import Times
 from cdr.wiring.xapi_clients import XapiClients
 from shared import log
@@ -21,6 +20,7 @@ from shared.config.intervals import Intervals, Uncommon, intervals_in
 from shared.config.written import read_file
 from shared.config.yaml_text import Plain
 from shared.errors import InvalidConfig, SourceMisconfigured, StorageUnavailable
+from shared.once import once
 
 if TYPE_CHECKING:
     from cdr.calls.call_queue import CallQueue
@@ -66,7 +66,7 @@ class Ports:
         self.xapi_clients = XapiClients(self.clock)
         self._written: Plain | InvalidConfig
         try:
-            self._written = read_file(root / environment.get("CONFIG_FILE", CONFIG_FILE))
+            self._written = read_file(root / (environment.get("CONFIG_FILE") or CONFIG_FILE))
         except InvalidConfig as exc:
             self._written = exc
         self._replaced = frozenset(replacements)
@@ -154,8 +154,13 @@ class Ports:
         from cdr.edges.call_logger.auth import make_auth
 
         api = self.settings.api
-        timeout = timedelta(seconds=api.timeout_seconds)
-        return RestAlertApi(api.base_url, timeout=timeout, auth=make_auth(api.auth), ca_file=api.ca_file)
+        return RestAlertApi(
+            api.base_url,
+            timeout=timedelta(seconds=api.timeout_seconds),
+            auth=make_auth(api.auth),
+            ca_file=api.ca_file,
+            clock=self.clock,
+        )
 
     @once
     def notifier(self) -> Notifier:

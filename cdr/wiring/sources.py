@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from cdr.intake import id_order, time_order
 from cdr.wiring import plans
 from cdr.wiring.xapi_clients import XapiClients
 from shared import log
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from cdr.intake.ports import CallReader, CallSource, Position, Progress, SourceFacts
 
 OF_CALLLOG = "calllog"
-PAGE_OF_ROWS = 500
-PAGE_OF_LEGS = 2_000
 
 
 def make_source(
@@ -32,13 +30,15 @@ def make_source(
     xapi_clients: XapiClients | None = None,
 ) -> CallSource:
     makers = {
-        "calllog": lambda: _calllog(settings, root, clock, page_size or PAGE_OF_ROWS),
-        "v20": lambda: _v20(settings, root, clock, page_size or PAGE_OF_LEGS),
-        "v18": lambda: _v18(settings, root, clock, page_size or PAGE_OF_ROWS),
+        "calllog": lambda: _calllog(settings, root, clock, page_size or id_order.PAGE_SIZE),
+        "v20": lambda: _v20(settings, root, clock, page_size or time_order.PAGE_SIZE),
+        "v18": lambda: _v18(settings, root, clock, page_size or id_order.PAGE_SIZE),
         "xapi": lambda: _xapi(settings, clock, xapi_clients or XapiClients(clock)),
     }
     source = settings.three_cx.source
-    return FoundSource(settings, makers) if source == "auto" else LateSource(source, makers[source])
+    if source == "auto":
+        return LateSource(None, lambda: _found(settings, makers))
+    return LateSource(source, makers[source])
 
 
 def _calllog(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSource:
@@ -46,7 +46,7 @@ def _calllog(settings: Settings, root: Path, clock: Clock, page_size: int) -> Ca
 
     three_cx = settings.three_cx
     sql = read_schema(three_cx.schema_ or OF_CALLLOG, root, three_cx.database.engine)
-    return SqlCallLog(three_cx.database, sql, clock, plans.patience(three_cx), page_size)
+    return SqlCallLog(three_cx.database, sql, clock, plans.row_patience(three_cx), page_size)
 
 
 def _v20(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSource:
@@ -66,7 +66,7 @@ def _v18(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSo
     three_cx = settings.three_cx
     sql = read_segments(three_cx.database.engine, root)
     options = plans.fold_options(settings.calls)
-    return SqlV18(three_cx.database, sql, clock, plans.patience(three_cx), options=options, page_size=page_size)
+    return SqlV18(three_cx.database, sql, clock, plans.row_patience(three_cx), options=options, page_size=page_size)
 
 
 def _xapi(settings: Settings, clock: Clock, clients: XapiClients) -> CallSource:
@@ -79,48 +79,22 @@ def _xapi(settings: Settings, clock: Clock, clients: XapiClients) -> CallSource:
     return XapiCalls(client, clock, plans.report_patience(three_cx), plans.fold_options(settings.calls))
 
 
-@dataclass
 class LateSource:
-    """A CallSource whose files are read when it is first connected to.
+    """A CallSource that is made when it is first connected to, which reads its files.
 
     What is wrong with them is said where every other failure of a source is said, by whoever connects, and the next one
-    looks again.
+    looks again. ``name`` None: only what is made knows it.
     """
 
-    name: str
-    make: Callable[[], CallSource]
-    _made: CallSource | None = field(default=None, init=False)
-
-    def connect(self) -> AbstractContextManager[CallReader]:
-        return self._source().connect()
-
-    def progress(self, position: Position) -> Progress:
-        return self._source().progress(position)
-
-    def about(self) -> SourceFacts:
-        return self._source().about()
-
-    def _source(self) -> CallSource:
-        if self._made is None:
-            self._made = self.make()
-        return self._made
-
-
-class FoundSource:
-    """A CallSource for a database of which it is not said what it is: it looks once which tables are there.
-
-    Old ones that an upgrade left beside the new ones are not filled any more, so the new ones win.
-    """
-
-    def __init__(self, settings: Settings, makers: Mapping[str, Callable[[], CallSource]]) -> None:
-        self._settings = settings
-        self._makers = makers
-        self._found: CallSource | None = None
+    def __init__(self, name: str | None, make: Callable[[], CallSource]) -> None:
+        self.make = make
+        self._name = name
+        self._made: CallSource | None = None
         self._one_at_a_time = Lock()
 
     @property
     def name(self) -> str:
-        return self._source().name
+        return self._name if self._name is not None else self._source().name
 
     def connect(self) -> AbstractContextManager[CallReader]:
         return self._source().connect()
@@ -132,21 +106,26 @@ class FoundSource:
         return self._source().about()
 
     def _source(self) -> CallSource:
-        """:raises SourceUnavailable, SourceMisconfigured: it cannot be looked at, or none of the tables is there"""
         with self._one_at_a_time:
-            if self._found is None:
-                self._found = self._look()
-            return self._found
+            if self._made is None:
+                self._made = self.make()
+            return self._made
 
-    def _look(self) -> CallSource:
-        from cdr.edges.sql.tables import OF_3CX, tables_there
 
-        there = tables_there(self._settings.three_cx.database, OF_3CX.values())
-        kinds = [kind for kind, table in OF_3CX.items() if table in there]
-        if not kinds:
-            raise SourceMisconfigured(
-                f"3cx.source auto: the login sees none of the tables {', '.join(OF_3CX.values())}; check "
-                "3cx.cdr_database.database and what the login may SELECT from, or set 3cx.source"
-            )
-        log.event("source.found", source=kinds[0], tables=sorted(there))
-        return self._makers[kinds[0]]()
+def _found(settings: Settings, makers: Mapping[str, Callable[[], CallSource]]) -> CallSource:
+    """Of a database of which it is not said what it is: by the tables that are there. Old ones that an upgrade left
+    beside the new ones are not filled any more, so the new ones win.
+
+    :raises SourceUnavailable, SourceMisconfigured: it cannot be looked at, or none of the tables is there
+    """
+    from cdr.edges.sql.tables import OF_3CX, tables_there
+
+    there = tables_there(settings.three_cx.database, OF_3CX.values())
+    kinds = [kind for kind, table in OF_3CX.items() if table in there]
+    if not kinds:
+        raise SourceMisconfigured(
+            f"3cx.source auto: the login sees none of the tables {', '.join(OF_3CX.values())}; check "
+            "3cx.cdr_database.database and what the login may SELECT from, or set 3cx.source"
+        )
+    log.event("source.found", source=kinds[0], tables=sorted(there))
+    return makers[kinds[0]]()

@@ -2,20 +2,18 @@
 
 import heapq
 import random
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self, cast
+from typing import Literal, cast
 
 from local.phone_system.script import Leg, ScriptedCall, scripted_calls
+from local.phone_system.writer import Writer, utc_now
 
 CALLS_PER_MINUTE = 30.0
-OPENING_CALLS = 3
 OPENING_GAP_S = 0.4
 
 CREATE_CALL_LOG = """
@@ -70,19 +68,15 @@ class CallEvent:
     duration_s: int = 0
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 def ignore(_: CallEvent) -> None:
     """For a phone system that nobody watches."""
 
 
-class Pbx:
-    """Writes calls into `file`, which gets a CallLog table if it has none. For one thread at a time.
+class Pbx(Writer):
+    """Writes calls into `file`, which gets a CallLog table if it has none.
 
     Times are stored as naive UTC text with whole seconds. `pace` stretches the seconds of scripted calls
-    (0.01: a hundred times as fast). Raises sqlite3.Error where the file cannot be written.
+    (0.01: a hundred times as fast).
     """
 
     def __init__(
@@ -94,21 +88,11 @@ class Pbx:
         pace: float = 1.0,
         on_event: Callable[[CallEvent], None] = ignore,
     ) -> None:
+        super().__init__(file, CREATE_CALL_LOG, rng=rng, pace=pace, opening_gap_s=OPENING_GAP_S)
         self._calls = scripted_calls(rng)
-        self._rng = rng
         self._now = now
-        self._pace = pace
         self._on_event = on_event
         self._running: dict[int, RunningLeg] = {}
-        # Autocommit: a row is there for readers at once. May be made in one thread and run in another.
-        self._database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-        try:
-            self._database.execute("PRAGMA journal_mode = WAL")  # so that readers never wait for the writer
-            self._database.execute("PRAGMA synchronous = NORMAL")
-            self._database.execute(CREATE_CALL_LOG)
-        except sqlite3.Error:
-            self._database.close()
-            raise
 
     def begin(self, call: ScriptedCall) -> RunningLeg:
         """Insert the row of the call's first leg."""
@@ -125,10 +109,7 @@ class Pbx:
             self._end_leg(running, running.call.legs[-1].hangup_cause)
 
     def run(self, stop: threading.Event, *, calls_per_minute: float = CALLS_PER_MINUTE) -> None:
-        """Let calls come and go until `stop` is set, then hang up on those still running.
-
-        The first calls come in quick succession, so that somebody who watches soon sees calls that ended.
-        """
+        """Let calls come and go until `stop` is set, then hang up on those still running."""
         ends: list[tuple[float, int]] = []
         begun = 0
         next_begin = time.monotonic()
@@ -144,17 +125,6 @@ class Pbx:
                     next_begin = time.monotonic() + self._gap_s(begun, calls_per_minute)
         finally:
             self.hang_up_all()
-
-    def close(self) -> None:
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _begin_leg(self, call: ScriptedCall, position: int) -> RunningLeg:
         leg, started_at = call.legs[position], self._now()
@@ -173,11 +143,6 @@ class Pbx:
 
     def _due(self, running: RunningLeg) -> tuple[float, int]:
         return time.monotonic() + running.leg.seconds * self._pace, running.row_id
-
-    def _gap_s(self, begun: int, calls_per_minute: float) -> float:
-        if begun < OPENING_CALLS:
-            return OPENING_GAP_S * self._pace
-        return self._rng.uniform(0.5, 1.5) * 60 / calls_per_minute
 
 
 def seconds_until(moment: float) -> float:

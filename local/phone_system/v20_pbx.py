@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from local.phone_system.cut import cut_off
-from local.phone_system.pbx import OPENING_CALLS, utc_now
 from local.phone_system.programme import Programme
 from local.phone_system.stage import Row
 from local.phone_system.story import Moment, ending, story
 from local.phone_system.v20 import PlayedCall
+from local.phone_system.writer import Writer, utc_now
 
 CALLS_PER_MINUTE = 15.0
 OPENING_GAP_S = 1.5
@@ -76,11 +74,10 @@ class Due:
     what: Row | Moment = field(compare=False)
 
 
-class V20Pbx:
+class V20Pbx(Writer):
     """Writes into `file`, which gets a table cdroutput if it has none. Times are naive UTC text with milliseconds.
 
-    `pace` stretches all seconds (0.01: a hundred times as fast). For one thread at a time. Raises sqlite3.Error where
-    the file cannot be written.
+    `pace` stretches all seconds (0.01: a hundred times as fast).
     """
 
     def __init__(
@@ -92,23 +89,13 @@ class V20Pbx:
         pace: float = 1.0,
         on_event: Callable[[Told], None],
     ) -> None:
+        super().__init__(file, CREATE_LEGS, rng=rng, pace=pace, opening_gap_s=OPENING_GAP_S)
         self._programme = Programme(rng, pace)
-        self._rng = rng
         self._now = now
-        self._pace = pace
         self._on_event = on_event
         self._agenda: list[Due] = []
         self._turns = itertools.count()
         self._begun = 0
-        # Autocommit: a row is there for readers at once. May be made in one thread and run in another.
-        self._database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-        try:
-            self._database.execute("PRAGMA journal_mode = WAL")  # so that readers never wait for the writer
-            self._database.execute("PRAGMA synchronous = NORMAL")
-            self._database.execute(CREATE_LEGS)
-        except sqlite3.Error:
-            self._database.close()
-            raise
 
     def begin(self, played: PlayedCall) -> None:
         """Let this call happen, as it was played."""
@@ -152,30 +139,16 @@ class V20Pbx:
                 self._on_event(call.told(ending(legs)))
 
     def run(self, stop: threading.Event, *, calls_per_minute: float = CALLS_PER_MINUTE) -> None:
-        """Let calls come and go until `stop` is set, then hang up on those still running.
-
-        The first calls come in quick succession, so that somebody who watches soon sees calls that ended.
-        """
+        """Let calls come and go until `stop` is set, then hang up on those still running."""
         next_begin = self._now()
         try:
             while not stop.wait(self._seconds_until(min([next_begin, *(due.at for due in self._agenda[:1])]))):
                 self.catch_up()
                 if next_begin <= self._now():
                     self.begin(self._programme.next_call(self._now()))
-                    next_begin = self._now() + timedelta(seconds=self._gap_s(calls_per_minute))
+                    next_begin = self._now() + timedelta(seconds=self._gap_s(self._begun, calls_per_minute))
         finally:
             self.hang_up_all()
-
-    def close(self) -> None:
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _plan(self, at: datetime, call: RunningCall, what: Row | Moment) -> None:
         heapq.heappush(self._agenda, Due(at, next(self._turns), call, what))
@@ -199,11 +172,6 @@ class V20Pbx:
             self._database.execute(WRITE_LEG, [_value(leg[name]) for name in COLUMNS])
             call.written.add(leg["cdr_id"])
         self._database.execute("COMMIT")
-
-    def _gap_s(self, calls_per_minute: float) -> float:
-        if self._begun < OPENING_CALLS:
-            return OPENING_GAP_S * self._pace
-        return self._rng.uniform(0.5, 1.5) * 60 / calls_per_minute
 
     def _seconds_until(self, moment: datetime) -> float:
         return max(0.0, (moment - self._now()).total_seconds())

@@ -8,7 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from shared.config.types import Duration, ExistingFile, HttpUrl, Section
+from shared.config.types import CaFile, Duration, HttpUrl, Section, check_ends
+
+OWN_HEADERS = frozenset(
+    ("accept", "accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding")
+)
+"""Which the request could not do without, or with another value."""
 
 
 def _milliseconds_from_1000(value: Any) -> Any:
@@ -27,6 +32,26 @@ def _fits_a_header(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _bare_token(secret: SecretStr) -> SecretStr:
+    token = _fits_a_header(secret).get_secret_value()
+    check_ends(token)
+    if re.match(r"(authorization: *)?bearer +", token, re.IGNORECASE):
+        raise ValueError("begins with a word that is put before it; write the token alone")
+    return secret
+
+
+def _free_header(name: str) -> str:
+    if name.lower() in OWN_HEADERS:
+        raise ValueError("is a header that each request has already")
+    return name
+
+
+def _audience(audience: str) -> str:
+    if re.search(r"\s|/\.default$", audience):
+        raise ValueError("has a blank in it, or .default at its end, which is added to it")
+    return audience
+
+
 Seconds = Annotated[
     float,
     BeforeValidator(
@@ -43,18 +68,24 @@ class NoAuth(Section):
 
 class BearerAuth(Section):
     type: Literal["bearer"] = Field(description="bearer")
-    token: HeaderSecret = Field(description="the token, sent as Authorization: Bearer")
+    token: Annotated[SecretStr, AfterValidator(_bare_token)] = Field(
+        description="the token, sent as Authorization: Bearer"
+    )
 
 
 class ApiKeyAuth(Section):
     type: Literal["api_key"] = Field(description="api_key")
-    header: str = Field("X-API-Key", pattern=r"^[A-Za-z0-9-]+$", description="name of the header that carries the key")
+    header: Annotated[str, AfterValidator(_free_header)] = Field(
+        "X-API-Key", pattern=r"^[A-Za-z0-9-]+$", description="name of the header that carries the key"
+    )
     key: HeaderSecret = Field(description="the key")
 
 
 class EntraAuth(Section):
     type: Literal["entra"] = Field(description="entra")
-    audience: str = Field(description="the API's application id URI, for example api://call-logger", min_length=1)
+    audience: Annotated[str, AfterValidator(_audience)] = Field(
+        description="the API's application id URI, for example api://call-logger", min_length=1
+    )
 
 
 ApiAuth = Annotated[NoAuth | BearerAuth | ApiKeyAuth | EntraAuth, Field(discriminator="type")]
@@ -76,5 +107,5 @@ class Api(Section):
         timedelta(days=7),
         description="such as 7 days: when a call that the API cannot take is given up, and recorded as rejected",
     )
-    ca_file: ExistingFile | None = Field(None, description="a file with the certificates to trust, for a private CA")
+    ca_file: CaFile | None = Field(None, description="a file with the certificates to trust, for a private CA")
     auth: ApiAuth = Field(NoAuth(), description="type: none, bearer, api_key or entra")

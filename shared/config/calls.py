@@ -33,6 +33,12 @@ def _call_id_template(template: str) -> str:
     return template
 
 
+def _visible(text: str) -> str:
+    if text and not any(character.isprintable() for character in text):
+        raise ValueError("has nothing in it that can be seen")
+    return text
+
+
 class InternalNumberDigits(Section):
     min: int = Field(2, ge=1, le=10, description="1 to 10: the fewest digits of an extension")
     max: int = Field(5, ge=1, le=10, description="1 to 10, not below min: the most digits of an extension")
@@ -68,7 +74,7 @@ class Calls(Section):
         pattern="^[A-Z]{2}$",
         description="two capital letters, such as US, for e164: the country whose numbers are written without +",
     )
-    anonymous_number: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
+    anonymous_number: Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_visible)] = Field(
         "anonymous", min_length=1, max_length=50, description="1 to 50 characters, sent where a caller has no number"
     )
     unmapped_extensions: Literal["keep", "skip", "submit_without_email"] = Field(

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from shared.config.mistakes import may_be_secret, mistakes_in, name_of
 from shared.config.settings import Settings
-from shared.config.variables import UNRESOLVED, fill_in, is_unresolved, unresolved
+from shared.config.variables import fill_in, reference_in, unresolved
 from shared.config.written import ENVIRONMENT, read_file
 from shared.config.yaml_text import Plain, read_yaml
 from shared.errors import InvalidConfig
 
-READ_BESIDE_THE_FILE = ("AzureWebJobsStorage", "AZURE_CLIENT_ID")
+READ_BESIDE_THE_FILE = ("AzureWebJobsStorage", "AZURE_CLIENT_", "AZURE_TENANT_ID")
 """How variables begin that the clients of Azure read themselves."""
 
 
@@ -40,8 +40,8 @@ def settings_of(written: Plain, environment: Mapping[str, str], root: Path = Pat
     _fill_from_environment(data, environment)
     refused = {**filled.refused, **dict(unresolved(data))}
     mistakes = [f"{name_of(path)}: {problem}" for path, problem in refused.items()]
-    beside = (name for name, value in environment.items() if is_unresolved(value))
-    mistakes += [f"{name}: {UNRESOLVED}" for name in beside if name.startswith(READ_BESIDE_THE_FILE)]
+    beside = ((name, reference_in(value)) for name, value in environment.items())
+    mistakes += [f"{name}: {problem}" for name, problem in beside if problem and name.startswith(READ_BESIDE_THE_FILE)]
     try:
         settings = Settings.model_validate(data, context={"root": root})
     except ValidationError as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
@@ -69,7 +70,10 @@ class Notify(Section):
     @field_validator("url")
     @classmethod
     def _is_url(cls, value: SecretStr) -> SecretStr:
-        http_url(value.get_secret_value().partition("?")[0])
+        address, _, query = value.get_secret_value().partition("?")
+        http_url(address)
+        if not re.fullmatch(r"[!-~]*", query):
+            raise ValueError("is not an http or https address: what follows its ? has a blank or a line break in it")
         return value
 
 

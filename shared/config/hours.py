@@ -141,6 +141,15 @@ def _minutes(clock: time) -> int:
     return clock.hour * 60 + clock.minute
 
 
+def _calendar_day(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}([T ]00:00(:00)?)?", value):
+        raise ValueError("is no day of the form 2026-12-24")
+    return value
+
+
+CalendarDay = Annotated[date, BeforeValidator(_calendar_day, json_schema_input_type=date)]
+
+
 class Holidays(Section):
     """Days without business hours."""
 
@@ -148,7 +157,7 @@ class Holidays(Section):
         None, pattern="^[A-Z]{2}$", description="two capital letters, such as US: whose public holidays count"
     )
     subdivision: str | None = Field(None, description="a state or region of the country, such as AK")
-    dates: tuple[date, ...] = Field((), description="a list of days of one's own, such as 2026-12-24")
+    dates: tuple[CalendarDay, ...] = Field((), description="a list of days of one's own, such as 2026-12-24")
 
     @field_validator("country")
     @classmethod

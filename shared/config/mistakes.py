@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
+from shared.config.credentials import may_hold_one
 from shared.config.settings import Settings
 from shared.config.types import ShownIf, types_in
 from shared.config.variables import Path
@@ -19,13 +20,24 @@ from shared.config.yaml_text import Plain
 LONGEST_NAME = 200
 LONGEST_VALUE = 80
 
-_CREDENTIALS = re.compile(r"://|\b(pwd|password|secret|token|key|sig)\s*[=:]", re.IGNORECASE)
-"""Somebody may have written a connection string where something else belongs."""
+HABITS: Mapping[str, str] = {
+    **dict.fromkeys(("server", "hostname", "address", "data_source"), "host"),
+    **dict.fromkeys(("name", "dbname", "db", "catalog", "initial_catalog", "path", "file"), "database"),
+    **dict.fromkeys(("user", "uid", "login"), "username"),
+    **dict.fromkeys(("pwd", "pass"), "password"),
+    **dict.fromkeys(("driver", "dialect", "type"), "engine"),
+    **dict.fromkeys(("ssl", "tls", "sslmode"), "encrypt"),
+    **dict.fromkeys(("url", "endpoint", "uri"), "base_url"),
+    **dict.fromkeys(("open", "from", "begin"), "start"),
+    **dict.fromkeys(("close", "to", "until"), "end"),
+}
+"""What people and other programs call a setting, where it is no slip of the pen."""
 
 
 def name_of(path: Path) -> str:
     """As it is written in a mistake: on one line, whatever the file has for a key."""
-    name = "".join(char if char.isprintable() else repr(char)[1:-1] for char in ".".join(path))
+    shown = ("***" if may_hold_one(key) else key for key in path)
+    name = "".join(char if char.isprintable() else repr(char)[1:-1] for char in ".".join(shown))
     return name[:LONGEST_NAME] or "the file"
 
 
@@ -46,15 +58,27 @@ def mistakes_in(
         at = _locate(error["loc"])
         if at.path in told or (error["type"].startswith("union_tag") and any(path[:-1] == at.path for path in told)):
             continue
-        name, message = name_of(at.path), error["msg"].removeprefix("Value error, ")
+        name, message = name_of(at.path), _TAG.sub(_shown_tag, error["msg"].removeprefix("Value error, "))
         if error["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(at.path[-1][:LONGEST_NAME], at.known_keys, n=1, cutoff=0)
-            yield f"{name}: unknown key; the nearest known one is {near[0]}"
+            near = _nearest(at.path[-1][:LONGEST_NAME], at.known_keys)
+            yield f"{name}: unknown key; the nearest known one is {near}"
         elif error["type"] == "missing" or message.startswith("missing"):
             because = "" if error["type"] == "missing" else message.removeprefix("missing")
             yield f"{name}: missing{_variable_of(at.path, variables, unset)}{because}{at.allowed}"
         else:
             yield f"{name}: {_held(data, at)}{message}{at.allowed}"
+
+
+_TAG = re.compile("(?<=^Input tag )'(.*)'(?= found using)", re.DOTALL)
+
+
+def _shown_tag(found: re.Match[str]) -> str:
+    return "***" if may_hold_one(found[1]) else found[0][:LONGEST_VALUE]
+
+
+def _nearest(key: str, known: Collection[str]) -> str:
+    usual = HABITS.get(key.lower(), "")
+    return usual if usual in known else difflib.get_close_matches(key.lower(), known, n=1, cutoff=0)[0]
 
 
 def may_be_secret(path: Path) -> bool:
@@ -121,8 +145,8 @@ def _may_be_shown(text: str, field: FieldInfo) -> bool:
         return False
     wholly = [mark.pattern for mark in (*field.metadata, *types_in(field.annotation)) if isinstance(mark, ShownIf)]
     if wholly:
-        return all(re.fullmatch(pattern, text) for pattern in wholly)
-    return "@" not in text.partition(":")[2] and not _CREDENTIALS.search(text)
+        return all(re.fullmatch(pattern, text) for pattern in wholly) and not may_hold_one(text.replace("://", ""))
+    return not may_hold_one(text)
 
 
 def _is_secret(annotation: Any) -> bool:

@@ -8,10 +8,10 @@ from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, PlainValidator, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, PlainValidator, ValidationInfo, field_validator
 
 from shared.config.intervals import POLL_SECONDS
-from shared.config.types import Duration, ExistingFile, Host, HttpUrl, Section, Zone, check_host_of
+from shared.config.types import CaFile, Duration, Host, HttpUrl, Name, Secret, Section, Zone, host_for
 
 Engine = Literal["sqlserver", "mysql", "postgresql", "sqlite"]
 DEFAULT_PORTS: Mapping[str, int] = {"sqlserver": 1433, "mysql": 3306, "postgresql": 5432}
@@ -32,11 +32,11 @@ class Database(Section):
     port: int | None = Field(
         None, ge=1, le=65535, description="1 to 65535; if not given 1433 (sqlserver), 3306 (mysql) or 5432 (postgresql)"
     )
-    database: str = Field(
-        description="name of the database; for sqlite the path of its file, which is all that it needs", min_length=1
+    database: Name = Field(
+        description="name of the database; for sqlite the path of its file, which is all that it needs"
     )
-    username: str | None = Field(None, description="a login with nothing but SELECT; not for sqlite", min_length=1)
-    password: SecretStr | None = Field(None, description="its password; not for sqlite")
+    username: Name | None = Field(None, description="a login with nothing but SELECT; not for sqlite")
+    password: Secret | None = Field(None, description="its password; not for sqlite")
     timezone: Zone = Field(
         "UTC",
         description="IANA time zone of timestamps without an offset, for example Europe/Berlin; TIMESTAMP of mysql, "
@@ -48,7 +48,7 @@ class Database(Section):
         description="true or false: true takes any certificate, such as a self-signed one; false verifies it, "
         "for which sqlserver needs Microsoft's ODBC driver, because FreeTDS cannot",
     )
-    ca_file: ExistingFile | None = Field(
+    ca_file: CaFile | None = Field(
         None,
         description="for mysql and postgresql: a file with the certificates to trust; sqlserver takes the system's "
         "own, or those of the file that the environment variable SSL_CERT_FILE names",
@@ -67,9 +67,7 @@ class Database(Section):
     @classmethod
     def _the_engine_finds_it(cls, value: str | None, info: ValidationInfo) -> str | None:
         engine = info.data.get("engine", "sqlite")
-        if value is not None and engine != "sqlite":
-            check_host_of(engine, value)
-        return value
+        return value if value is None or engine == "sqlite" else host_for(engine, value)
 
     @field_validator("ca_file")
     @classmethod
@@ -142,9 +140,9 @@ class Xapi(Section):
     """The REST API of 3CX V20. It knows one token at a time, so no other tool may use this client."""
 
     url: HttpUrl = Field(description="http(s) address of the phone system, such as https://pbx.example.com:5001")
-    client_id: str = Field(description="the API client's id", min_length=1)
-    client_secret: SecretStr = Field(description="its secret")
-    ca_file: ExistingFile | None = Field(None, description="a file with the certificates to trust, for a private CA")
+    client_id: Name = Field(description="the API client's id")
+    client_secret: Secret = Field(description="its secret", min_length=1)
+    ca_file: CaFile | None = Field(None, description="a file with the certificates to trust, for a private CA")
 
 
 class ThreeCx(Section):

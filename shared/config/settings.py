@@ -14,6 +14,7 @@ from pydantic_core import InitErrorDetails
 
 from shared.config.call_logger import Api
 from shared.config.calls import Calls, Ledger, Reconcile
+from shared.config.credentials import may_hold_one
 from shared.config.extensions import DatabaseExtensions, ExtensionsFrom, NoExtensions, XapiExtensions
 from shared.config.groups import CallGroups
 from shared.config.hours import BusinessHours
@@ -67,7 +68,7 @@ def _wrong_keys(mapping: dict[str, Any]) -> Iterator[InitErrorDetails]:
     """What can be no extension, and what would be another one's."""
     written: dict[str, str] = {}
     for key, email in mapping.items():
-        shown = f"{key!r:.{LONGEST_SHOWN}}"
+        shown = "***" if may_hold_one(key) else f"{key!r:.{LONGEST_SHOWN}}"
         try:
             plain = as_compared(key)
         except ValueError as exc:

@@ -17,15 +17,16 @@ NOT_UNDERSTOOD = (
 )
 IN_A_KEY = "is a key with ${ in it; only values are filled in from the environment"
 UNRESOLVED = (
-    "is still a Key Vault reference, which the platform could not resolve: look at it among the app's settings, "
-    "whether the secret is there, and whether the app's identity may read it"
+    "is still {kind} reference, which the platform could not resolve: look at it among the app's settings, whether "
+    "{what} is there, and whether the app's identity may read it"
 )
 
 # A default may have pairs of braces in it, as a template has.
 _VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:(?!\$\{)(?:\{[^{}]*\}|[^}]))*))?\}")
 _IN_OTHER_WORDS = re.compile(r"\$(?:(?P<bracket>\([^)]*\)|env:)|(?P<name>[A-Za-z_]\w*))", re.ASCII)
 """How shells and pipelines write one: $NAME, $(NAME), $env:NAME."""
-_VAULT_REFERENCE = re.compile(r"@\s*Microsoft\s*\.\s*KeyVault\s*\(", re.IGNORECASE)
+_REFERENCE = re.compile(r"@\s*Microsoft\s*\.\s*(KeyVault|AppConfiguration)\s*\(", re.IGNORECASE)
+_KINDS = {"keyvault": ("a Key Vault", "the secret"), "appconfiguration": ("an App Configuration", "the key")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +73,16 @@ def unresolved(data: Plain, path: Path = ()) -> Iterator[tuple[Path, str]]:
     elif isinstance(data, list):
         for place, value in enumerate(data):
             yield from unresolved(value, (*path, str(place)))
-    elif data and is_unresolved(data):
-        yield path, UNRESOLVED
+    elif data and (problem := reference_in(data)):
+        yield path, problem
 
 
-def is_unresolved(text: str) -> bool:
-    """Whether there is the text of a reference in it, where the platform should have put a secret."""
-    return _VAULT_REFERENCE.search(text) is not None
+def reference_in(text: str) -> str | None:
+    """What is wrong, if there is the text of a reference in it, where the platform should have put a secret."""
+    if (found := _REFERENCE.search(text)) is None:
+        return None
+    kind, what = _KINDS[found[1].lower()]
+    return UNRESOLVED.format(kind=kind, what=what)
 
 
 def _value(found: re.Match[str], environment: Mapping[str, str]) -> str | None:

@@ -46,7 +46,9 @@ def _read(path: Path) -> str:
         raise InvalidConfig([f"{path.name}: the configuration file cannot be read: {problem}"]) from exc
     if len(raw) > MAX_FILE_BYTES:
         raise InvalidConfig([f"{path.name}: more than the {MAX_FILE_BYTES} bytes that are allowed"])
+    if b"\0" in raw:  # and nearly every second byte, as Windows' own programs write it
+        raise InvalidConfig([f"{path.name}: is not UTF-8 text, but perhaps UTF-16; save it as UTF-8"])
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidConfig([f"{path.name}: is not UTF-8 text"]) from None
+        raise InvalidConfig([f"{path.name}: is not UTF-8 text; save it as such"]) from None

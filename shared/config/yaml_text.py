@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from shared.config.credentials import may_hold_one
 from shared.errors import InvalidConfig
 
 DEEPEST = 50
@@ -96,7 +97,8 @@ def _mapping(node: yaml.MappingNode) -> Plain:
         if not isinstance(key, yaml.ScalarNode):
             raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key.start_mark)
         if key.value in found:
-            raise yaml.MarkedYAMLError(problem=f"the key {key.value:.80} stands twice", problem_mark=key.start_mark)
+            shown = "***" if may_hold_one(key.value) else f"{key.value:.80}"
+            raise yaml.MarkedYAMLError(problem=f"the key {shown} stands twice", problem_mark=key.start_mark)
         found[key.value] = _plain(value)
     return found
 
@@ -107,8 +109,15 @@ def _reason(exc: Exception, text: str) -> str:
     mark = getattr(exc, "problem_mark", None)
     if mark is None:
         return problem
-    hint = "; within {…} or […] a variable needs quotes" if "${" in _line(text, mark.index) else ""
-    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}{hint}"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}{_way_out(text, _line(text, mark.index))}"
+
+
+def _way_out(text: str, line: str) -> str:
+    if "${" in line:
+        return "; within {…} or […] a variable needs quotes"
+    if re.search(r"^ *[\t\u00a0]", text, re.MULTILINE):
+        return "; lines are indented by blanks, and here by tabs or no-break spaces"
+    return ""
 
 
 def _line(text: str, index: int) -> str:

@@ -290,6 +290,15 @@ def test_a_select_without_end_is_refused(postgres: PostgreSqlSwitchboard) -> Non
     assert "50000" in misconfigured(source, "call_groups.members.select")
 
 
+def test_as_many_rows_as_are_taken_are_all_there_and_a_numeric_group_is_known_by_its_digits(
+    postgres: PostgreSqlSwitchboard,
+) -> None:
+    source = postgres.source_of(
+        "SELECT 800.0 AS group_id, n AS extension, 1 AS available FROM generate_series(1, 50000) n"
+    )
+    assert source.observe(["800"])["800"].available == 50_000
+
+
 def test_3cxs_select_on_another_database_is_the_selects_fault(postgres: PostgreSqlSwitchboard) -> None:
     postgres.server.sql("DROP TABLE queue2dn")
     assert "queue2dn" in misconfigured(postgres.source_of(THREE_CX_V20), "call_groups.members.select")

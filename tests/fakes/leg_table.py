@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from cdr.intake.folded import FoldOptions
@@ -104,9 +105,9 @@ class InMemoryLegs:
 
     def ended_from(self, since: datetime | None, limit: int) -> Sequence[Touched]:
         with self._look("ended_from") as legs:
-            touched = [Touched(leg.flow, leg.main_flow, leg.ended_at) for leg in legs if leg.ended_at]
-            beyond = [leg for leg in touched if since is None or leg.ended_at >= since]
-            return sorted(beyond, key=lambda leg: leg.ended_at)[:limit]
+            ended = [(leg.ended_at, leg) for leg in legs if leg.ended_at and (since is None or leg.ended_at >= since)]
+            ended.sort(key=itemgetter(0))
+            return [Touched(leg.flow, leg.main_flow, at) for at, leg in ended[:limit]]
 
     def legs_of(self, flows: Collection[str], limit: int) -> Sequence[Leg]:
         with self._look("legs_of") as legs:

@@ -308,7 +308,7 @@ def test_an_installer_without_a_network_is_understood(tmp_path, command):
             f"run --source calllog --for 2.5 --port {closed_port()}",
             "-m local.run --port {port} --for 2.5 --source calllog",
         ),
-        ("test tests/unit -k poll --maxfail=1", "-m pytest -n 4 --dist loadfile tests/unit -k poll --maxfail=1"),
+        ("test -k poll --maxfail=1", "-m pytest -n 4 --dist loadfile --no-loadscope-reorder -k poll --maxfail=1"),
         ("faults --minutes 3", "-m tests.faults --minutes 3"),
         ("bench --only submit", "-m tests.bench --only submit"),
         ("preview --limit 5 --reveal", "-m local.look preview --limit 5 --reveal"),
@@ -320,14 +320,17 @@ def test_an_installer_without_a_network_is_understood(tmp_path, command):
 def test_it_goes_on_as_the_environments_python(machine, program, venv, tmp_path, *, arguments, handed_over):
     """With an Azurite of one's own, which is taken as it is."""
     program("node", "echo v20.0.0")
-    venv('case "$*" in "-c "*|*pip*) exit 0;; esac; echo "$AZURITE_DIR: $*"; exit 7')
+    said = '"$AZURITE_DIR, ${PYTHONDONTWRITEBYTECODE-bytecode is kept}: $*"'
+    venv(f'case "$*" in "-c "*|*pip*) exit 0;; esac; echo {said}; exit 7')
     (tmp_path / AZURITE_JS).parent.mkdir(parents=True)
     (tmp_path / AZURITE_JS).touch()
     command = [sys.executable, machine.root / "dev.py", *arguments.split()]
-    environment = os.environ | {"AZURITE_DIR": str(tmp_path)}
+    environment = os.environ | {"AZURITE_DIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (7, "")
-    assert ran.stdout.splitlines()[-1] == f"{tmp_path}: {handed_over.format(port=arguments.split()[-1])}"
+    assert (
+        ran.stdout.splitlines()[-1] == f"{tmp_path}, bytecode is kept: {handed_over.format(port=arguments.split()[-1])}"
+    )
 
 
 def test_check_does_all_three_even_if_one_fails_and_mends_the_format_only_outside_ci(machine, venv, calls, monkeypatch):

@@ -184,7 +184,7 @@ def test_calls_of_every_kind(load, collected, storage, call_logger):
 def test_an_api_that_repeats_what_it_was_sent(load, collected, storage, refusing):
     def repeat(request: Received) -> list[str]:
         number = json.loads(request.body)["phoneNumber"] if request.body else ""
-        return [number, f"call {CALLED} or tel:{THIRD};ext=1", request.body.decode(), "a\r\nb"]
+        return [number, f"call {CALLED} or tel:{THIRD};ext=1", request.body.decode(), "a\r\nb", str(request.headers)]
 
     collected.run(usable(load(api=refusing(repeat))), storage)
     assert "refused_by_api" in {record.reason for record in storage.ledger()}

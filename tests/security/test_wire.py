@@ -57,12 +57,14 @@ def submit(url: str, ca_file: str | None = None) -> object:
 
 def look_for_alerts(url: str, ca_file: str | None = None) -> object:
     auth = make_auth(BearerAuth(type="bearer", token=TOKEN))
-    return RestAlertApi(f"{url}/api", timeout=timedelta(seconds=5), auth=auth, ca_file=ca_file).active()
+    timeout = timedelta(seconds=5)
+    return RestAlertApi(f"{url}/api", timeout=timeout, auth=auth, clock=SystemClock(), ca_file=ca_file).active()
 
 
 def raise_alert(url: str, ca_file: str | None = None) -> object:
     auth = make_auth(BearerAuth(type="bearer", token=TOKEN))
-    alerts = RestAlertApi(f"{url}/api", timeout=timedelta(seconds=5), auth=auth, ca_file=ca_file)
+    timeout = timedelta(seconds=5)
+    alerts = RestAlertApi(f"{url}/api", timeout=timeout, auth=auth, clock=SystemClock(), ca_file=ca_file)
     return alerts.raise_alert("800", "Sales", AlertType.NO_ASSIGNED_USERS, "nobody")
 
 

@@ -8,28 +8,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pycep import BicepParser
+from tests.support.bicep import INFRA, parsed
 
 PROJECT = Path(__file__).parents[2]
 WITH_QUERIES = ("docs/queries.md", "docs/operating.md", "infra/README.md")
 
 
-@cache
-def _alerts() -> dict[str, Any]:
-    """infra/alerts.bicep, as the parser sees it."""
-    return BicepParser(cache=False).parse(text=(PROJECT / "infra" / "alerts.bicep").read_text(encoding="utf-8"))
-
-
 def variable(name: str) -> Any:
-    return _alerts()["variables"][name]["value"]
+    return parsed("alerts.bicep")["variables"][name]["value"]
 
 
 def properties(resource: str) -> dict[str, Any]:
-    """Of a resource in it, or of each in a loop."""
-    config = _alerts()["resources"][resource]["config"]
+    """Of a resource in infra/alerts.bicep, or of each in a loop."""
+    config = parsed("alerts.bicep")["resources"][resource]["config"]
     return config.get("config", config)["properties"]
 
 
+@cache
 def rules() -> list[dict[str, Any]]:
     """The rules of alerts, with whole queries and the names of their dimensions."""
 
@@ -45,16 +40,16 @@ def rules() -> list[dict[str, Any]]:
 
 def shown() -> dict[str, str]:
     """The workbook's queries, by the name of their item."""
-    items = json.loads((PROJECT / "infra" / "workbook.json").read_text(encoding="utf-8"))["items"]
+    items = json.loads((INFRA / "workbook.json").read_text(encoding="utf-8"))["items"]
     return {item["name"]: item["content"]["query"] for item in items if item["type"] == 3}
 
 
 def cap_rule() -> dict[str, Any]:
     """The alert in infra/log-cap.bicep. It asks for what the workspace says of itself, not for events of ours."""
-    text = (PROJECT / "infra" / "log-cap.bicep").read_text(encoding="utf-8")
-    return BicepParser(cache=False).parse(text=text)["resources"]["rule"]["config"]["properties"]
+    return parsed("log-cap.bicep")["resources"]["rule"]["config"]["properties"]
 
 
+@cache
 def queries() -> dict[str, str]:
     found = {f"alert {rule['name']}": rule["query"] for rule in rules()}
     found |= {f"workbook {name}": query for name, query in shown().items()}

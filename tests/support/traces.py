@@ -6,9 +6,8 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
-
-import duckdb_kql
 
 from shared.clock import HandMovedClock
 from tests.support.kql import rules
@@ -25,9 +24,9 @@ class Traces(logging.Handler):
     def __init__(self, clock: HandMovedClock) -> None:
         super().__init__()
         self._clock = clock
-        self._database = duckdb_kql.connect()
-        self._database.execute(f"CREATE TABLE lines ({COLUMNS})")
-        self._database.execute(f"CREATE TABLE runs ({COLUMNS_OF_RUNS})")
+        self._database = _database()
+        for table, columns in (("lines", COLUMNS), ("runs", COLUMNS_OF_RUNS)):
+            self._database.execute(f"CREATE OR REPLACE TABLE {table} ({columns})")
         self._see(datetime(2000, 1, 1, tzinfo=UTC))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -40,7 +39,7 @@ class Traces(logging.Handler):
         self._database.execute("INSERT INTO runs VALUES (?, ?, ?, ?)", values)
 
     def ask(self, query: str) -> list[dict[str, Any]]:
-        found = duckdb_kql.query(self._database, query)
+        found = self._database.sql(_as_sql(query))
         return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
 
     def alerts(self, name: str) -> list[tuple[str, ...]]:
@@ -70,6 +69,23 @@ def _is_up(rule: Mapping[str, Any], count: int) -> bool:
 
 def _minutes(window: str) -> int:
     return {"PT15M": 15, "PT30M": 30, "PT1H": 60, "PT2H": 120}[window]
+
+
+@cache
+def _database() -> Any:
+    """One for all, since a test's tables replace those of the one before: to open it takes longer than a test."""
+    import duckdb_kql
+
+    return duckdb_kql.connect()
+
+
+@cache
+def _as_sql(query: str) -> str:
+    """Each query is asked again and again, of tables that are always the same."""
+    import duckdb_kql
+    from duckdb_kql.engine import schema
+
+    return str(duckdb_kql.to_sql(query, schema=schema(_database())))
 
 
 @contextmanager

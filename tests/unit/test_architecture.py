@@ -53,14 +53,18 @@ def _imports() -> tuple[Import, ...]:
     )
 
 
+STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)
+"""What can hold an import; expressions, of which there are most, cannot."""
+
+
 def _imports_in(node: ast.AST, importer: str, *, lazy: bool = False, for_types: bool = False) -> Iterator[Import]:
-    for child in ast.iter_child_nodes(node):
+    for child in (each for each in ast.iter_child_nodes(node) if isinstance(each, STATEMENTS)):
         for name in _names(child):
             yield Import(importer, name, lazy, for_types)
         yield from _imports_in(
             child,
             importer,
-            lazy=lazy or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda),
+            lazy=lazy or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef),
             for_types=for_types or (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"),
         )
 

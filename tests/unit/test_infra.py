@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import yaml
 from lark.exceptions import LarkError
-from pycep import BicepParser
 
 from shared.config.phone_system import DEFAULT_PORTS, Engine, ThreeCx
 from shared.config.written import ENVIRONMENT
+from tests.support.bicep import INFRA, parsed, parser, text
 
-INFRA = Path(__file__).parents[2] / "infra"
 FILES = sorted(path.name for path in INFRA.glob("*.bicep"))
 ROLES = {
     ("storage.bicep", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"),  # Storage Blob Data Owner
@@ -31,21 +28,6 @@ ROLES = {
 KEYWORDS = {"targetScope", "existing", "for", "in", "if", "true", "false", "null", "string", "int", "bool", "object"}
 SECRET = re.compile(r"password|secret|connectionstring|instrumentationkey|token|list\w*keys?\b", re.IGNORECASE)
 every_file = pytest.mark.parametrize("name", FILES)
-
-
-@cache
-def text(name: str) -> str:
-    return (INFRA / name).read_text(encoding="utf-8")
-
-
-@cache
-def parser() -> BicepParser:
-    return BicepParser(cache=False)
-
-
-@cache
-def parsed(name: str) -> dict[str, Any]:
-    return parser().parse(text=text(name))
 
 
 def body(element: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,26 @@ OF_A_LIBRARY = {("systems/tds_types.py", "rpc._read_value")}
 """A stand-in's library reads some types of parameters in no other place."""
 
 
-def _trees() -> dict[str, ast.Module]:
-    files = sorted(TESTS.rglob("*.py"))
-    return {str(file.relative_to(TESTS)): ast.parse(file.read_text(encoding="utf-8")) for file in files}
+@cache
+def _found() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """By file: private names, and what is forced. Trees are let go of, since all of them are millions of objects."""
+    private, forced = [], []
+    for path in TESTS.rglob("*.py"):
+        file = path.relative_to(TESTS).as_posix()
+        nodes = _nodes(path.read_text(encoding="utf-8"))
+        private += [(file, name) for name in _private_names(nodes)]
+        forced += [(file, what) for what in _forced(nodes)]
+    return private, forced
 
 
-def _private_names(tree: ast.Module) -> Iterator[str]:
+def _nodes(text: str) -> list[ast.AST]:
+    wanted = (ast.Attribute, ast.Call, ast.Import, ast.ImportFrom)
+    return [node for node in ast.walk(ast.parse(text)) if isinstance(node, wanted)]
+
+
+def _private_names(nodes: list[ast.AST]) -> Iterator[str]:
     """Attributes of others by a private name, and such names imported."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
             if ast.unparse(node.value) not in ("self", "cls", "super()") and node.attr not in PUBLIC_ALL_THE_SAME:
                 yield ast.unparse(node)
@@ -33,10 +46,10 @@ def _private_names(tree: ast.Module) -> Iterator[str]:
             yield from (name.name for name in node.names if name.name.startswith("_") and name.name[1] != "_")
 
 
-def _imported_of_ours(tree: ast.Module) -> set[str]:
+def _imported_of_ours(nodes: list[ast.AST]) -> set[str]:
     """The names under which modules of ours, and what is in them, are known."""
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in OURS:
             found |= {name.asname or name.name for name in node.names}
         elif isinstance(node, ast.Import):
@@ -51,10 +64,10 @@ def _root(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _forced(tree: ast.Module) -> Iterator[str]:
+def _forced(nodes: list[ast.AST]) -> Iterator[str]:
     """What is set at modules or classes of ours, and what is made an object of another class."""
-    ours = _imported_of_ours(tree)
-    for node in ast.walk(tree):
+    ours = _imported_of_ours(nodes)
+    for node in nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
             if node.attr == "__class__" or node.attr.isupper() or _root(node) in ours:
                 yield ast.unparse(node)
@@ -63,7 +76,7 @@ def _forced(tree: ast.Module) -> Iterator[str]:
 
 
 def _forces(call: ast.Call, ours: set[str]) -> bool:
-    does = ast.unparse(call.func).rpartition(".")[2]
+    does = call.func.attr if isinstance(call.func, ast.Attribute) else _root(call.func)
     if does in ("setattr", "delattr", "__setattr__") and call.args:
         target = call.args[0]
         text = target.value if isinstance(target, ast.Constant) and isinstance(target.value, str) else None
@@ -72,12 +85,13 @@ def _forces(call: ast.Call, ours: set[str]) -> bool:
 
 
 def test_no_private_attribute_is_touched() -> None:
-    found = {(file, name) for file, tree in _trees().items() for name in _private_names(tree)}
-    assert found == OF_A_LIBRARY
+    private, _ = _found()
+    assert set(private) == OF_A_LIBRARY
 
 
 def test_nothing_is_set_at_a_module_or_a_class_and_no_object_gets_another_class() -> None:
-    assert [(file, what) for file, tree in _trees().items() for what in _forced(tree)] == []
+    _, forced = _found()
+    assert forced == []
 
 
 @pytest.mark.parametrize(
@@ -93,9 +107,9 @@ def test_nothing_is_set_at_a_module_or_a_class_and_no_object_gets_another_class(
     ],
 )
 def test_the_rule_sees(line: str) -> None:
-    assert list(_forced(ast.parse(line)))
+    assert list(_forced(_nodes(line)))
 
 
 @pytest.mark.parametrize("line", ["azurite._program", "from cdr.calls.rules import _text", "self._server._server"])
 def test_the_rule_sees_private_names(line: str) -> None:
-    assert list(_private_names(ast.parse(line)))
+    assert list(_private_names(_nodes(line)))

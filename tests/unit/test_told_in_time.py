@@ -18,7 +18,6 @@ from tests.support.traces import Traces, traces_of
 from tests.support.workshop import Workshop
 
 MINUTE = timedelta(minutes=1)
-QUERIES = queries()
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def traces(clock: HandMovedClock) -> Iterator[Traces]:
 
 
 def ask(traces: Traces, name: str, **changed: str) -> list[dict[str, Any]]:
-    query = QUERIES[name]
+    query = queries()[name]
     for constant, other in changed.items():
         query = query.replace(f'"{constant}"', f'"{other}"')
     return traces.ask(query)
@@ -203,7 +202,7 @@ def test_every_other_question_has_an_answer_where_there_is_something_to_tell(
     log.event("poll.finished", lag_s=1, queue_depth=2, poison_depth=0, rows_read=1, duration_ms=1_500, open_rows=0)
     log.event("alert.raised", level=logging.WARNING, group="800", group_name="Sales", type="NO_ASSIGNED_USERS")
     log.event("group.changed", group="800", before="ok", after="alerted")
-    for name, query in QUERIES.items():
+    for name, query in queries().items():
         if not name.startswith("alert ") and name != "docs/queries.md 5":
             assert traces.ask(query.replace("{Call}", "0000017F-7-7").replace('"105"', '"999"')), name
     assert len(traces.ask(shown()["history"].replace("{Call}", "999"))) == 1

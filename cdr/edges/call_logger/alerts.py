@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +12,7 @@ from requests.auth import AuthBase
 from cdr.edges.call_logger.answers import error_of_harmless
 from cdr.edges.http_client import Answer, HttpClient, HttpFailure
 from cdr.groups.alerts import AlertType, OpenAlert
-from shared.clock import Clock, SystemClock
+from shared.clock import Clock, moment_in
 from shared.errors import ApiDenied, ApiUnavailable
 
 MAX_MESSAGE = 1_000
@@ -29,11 +29,11 @@ class RestAlertApi:
         *,
         timeout: timedelta,
         auth: AuthBase,
+        clock: Clock,
         ca_file: str | None = None,
-        clock: Clock | None = None,
     ) -> None:
         self._http = HttpClient(f"{base_url}/alerts/call-groups", timeout=timeout, auth=auth, ca_file=ca_file)
-        self._clock = clock or SystemClock()
+        self._clock = clock
 
     def active(self) -> Mapping[str, OpenAlert]:
         found = self._asked("GET", params={"active": "true"})
@@ -75,7 +75,8 @@ class RestAlertApi:
         kind = _text(item, "alertType")
         if item.get("isActive") is False or not _text(item, "id") or kind not in set(AlertType):
             return None
-        raised_at = _moment(item.get("createdAt")) or self._clock.now()
+        # The backend writes its times with or without an offset, depending on how it was set up; without, UTC is meant.
+        raised_at = moment_in(item.get("createdAt")) or self._clock.now()
         return OpenAlert(_text(item, "id"), AlertType(kind), raised_at)
 
 
@@ -88,12 +89,3 @@ def _json_in(answer: Answer) -> Any:
 
 def _text(item: Mapping[str, Any], name: str) -> str:
     return str(item.get(name) or "")
-
-
-def _moment(value: Any) -> datetime | None:
-    """The backend writes its times with or without an offset, depending on how it was set up; without, UTC is meant."""
-    try:
-        moment = datetime.fromisoformat(str(value))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from functools import cached_property
+from threading import local
 from typing import TYPE_CHECKING, Any
 
 from requests import PreparedRequest
@@ -13,6 +13,7 @@ from requests.auth import AuthBase
 from cdr.edges.entra import TOKEN_PATIENCE, make_credential
 from shared.config.call_logger import ApiKeyAuth, BearerAuth, EntraAuth, NoAuth
 from shared.errors import ApiDenied, ApiUnreachable, PipelineError
+from shared.once import once
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -56,13 +57,13 @@ class _EntraToken(AuthBase):
     def __init__(self, scope: str, patience: timedelta) -> None:
         self._scope = scope
         self._patience = patience
-        self._last_status: int | None = None
-        """What the platform's endpoint last answered: the library's errors do not tell."""
+        self._answered = local()
+        """To each thread, with which ``status`` the platform's endpoint did so: the library's errors do not tell."""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         from azure.core.exceptions import AzureError
 
-        self._last_status = None
+        self._answered.status = None
         try:
             token = self._credential.get_token(self._scope).token
         except (AzureError, ValueError) as exc:  # ValueError: of an answer without a body the library makes JSON
@@ -70,20 +71,18 @@ class _EntraToken(AuthBase):
         request.headers["Authorization"] = f"Bearer {token}"
         return request
 
-    @cached_property
+    @once
     def _credential(self) -> TokenCredential:
         return make_credential(os.environ.get("AZURE_CLIENT_ID") or None, self._patience, note=self._note_status)
 
     def _note_status(self, response: PipelineResponse[Any, Any]) -> None:
-        self._last_status = response.http_response.status_code
+        self._answered.status = response.http_response.status_code
 
     def _error_of(self, error: Exception) -> PipelineError:
         from azure.core.exceptions import ClientAuthenticationError
 
-        refused = (
-            isinstance(error, ClientAuthenticationError) if self._last_status is None else self._last_status in REFUSED
-        )
-        if refused:
+        status = self._answered.status
+        if isinstance(error, ClientAuthenticationError) if status is None else status in REFUSED:
             return ApiDenied("api.auth: no Entra ID token could be had for the configured audience")
-        said = f"it answered {self._last_status}" if self._last_status else type(error).__name__
+        said = f"it answered {status}" if status else type(error).__name__
         return ApiUnreachable(f"api.auth: who hands out Entra ID tokens did not give one ({said})")

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, literal_column
 
-from cdr.intake.id_order import Row
 from cdr.intake.id_position import Range
+from cdr.intake.rows import Row
 
 WIDE = 8
 """From so many ids on a range is asked for as one; a shorter one as its ids."""

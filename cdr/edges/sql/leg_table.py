@@ -9,21 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    and_,
-    bindparam,
-    column,
-    func,
-    literal_column,
-    select,
-)
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, column, func, select
 from sqlalchemy.types import NullType
 
 from cdr.edges.sql.connections import Connections, Session
 from cdr.edges.sql.errors import Unconvertible
 from cdr.edges.sql.moments import moment_in_utc
+from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.tables import facts_of, server_time
@@ -36,9 +28,9 @@ from cdr.intake.time_order import PAGE_SIZE, LegPatience, TimeOrderReader, progr
 from shared import log
 from shared.clock import Clock
 from shared.config.phone_system import Database
-from shared.errors import InvalidRow, SourceMisconfigured
+from shared.errors import InvalidRow
 
-NEEDED = frozenset(COLUMNS) - {"offload_id"}
+NEEDED = [name for name in COLUMNS if name != "offload_id"]
 
 FIRST_TIME, LAST_TIME = datetime(1990, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
@@ -131,12 +123,7 @@ class SqlLegTable:
         return (leg for row in rows if (leg := _leg(row)) is not None)
 
     def _read(self, wanted: ColumnElement[bool], limit: int) -> list[RawRow]:
-        query: Any = select(literal_column("legs.*")).select_from(self._legs).where(wanted)
-        result = self._connection.execute(query.limit(limit))
-        names = [name.lower() for name in result.keys()]  # noqa: SIM118 - a result is no dict
-        if missing := sorted(NEEDED - set(names)):
-            raise SourceMisconfigured(f"3cx.schema: the SELECT of legs yields no column {', '.join(missing)}")
-        return [dict(zip(names, row, strict=True)) for row in result]
+        return rows_of(self._connection, everything_of(self._legs).where(wanted).limit(limit), NEEDED, "3cx.schema")
 
     def _readable(self, wanted: ColumnElement[bool], limit: int) -> list[RawRow]:
         """Of copies of a leg that cannot be read there is one.
@@ -144,8 +131,7 @@ class SqlLegTable:
         :raises Unconvertible: what cannot be converted decides which legs there are
         """
         own = self._legs.c.cdr_id
-        nothing: Any = select(literal_column("legs.*")).select_from(self._legs).where(literal_column("1 = 0"))
-        named = {name.lower(): name for name in self._connection.execute(nothing).keys()}  # noqa: SIM118 - as above
+        named = names_of(self._connection, self._legs)
         names = {name: named[name] for name in COLUMNS if name in named}
 
         def are(some: Sequence[Any]) -> ColumnElement[bool]:

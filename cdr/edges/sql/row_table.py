@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, column, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, column, func, select
 
 from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
 from cdr.calls.times import stands_for_no_time
@@ -23,20 +23,23 @@ from cdr.edges.sql.connections import Connections, Session
 from cdr.edges.sql.errors import Unconvertible
 from cdr.edges.sql.ids import rows_among
 from cdr.edges.sql.moments import TimeColumn
+from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.tables import facts_of
 from cdr.edges.sql.timeouts import USUAL, Timeouts
-from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Row, RowPatience, progress
+from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, progress
 from cdr.intake.id_position import Range
-from cdr.intake.id_span import IdSpan
 from cdr.intake.ports import Position, Progress, SourceFacts
+from cdr.intake.rows import IdSpan, Row, RowPatience
 from shared import log
 from shared.clock import Clock
 from shared.config.phone_system import CdrDatabase
 from shared.errors import SourceMisconfigured
 
 EXACT_FLOATS = 2**53
+
+NEEDED = [name for name in COLUMNS if name not in OPTIONAL_COLUMNS]
 
 
 def read_schema(name: str, root: Path, engine: str = "") -> str:
@@ -148,8 +151,7 @@ class SqlRowTable:
 
     def _names(self) -> Mapping[str, str]:
         """The canonical columns that there are, with their names as the engine spells them."""
-        nothing: Select[Any] = select(literal_column("cdr.*")).select_from(self._cdr).where(literal_column("1 = 0"))
-        names = {name.lower(): name for name in self._session.execute(nothing).keys()}  # noqa: SIM118 - as above
+        names = names_of(self._session, self._cdr)
         return {name: names[name] for name in COLUMNS if name in names}
 
     def _value(self, row_id: int, name: str) -> Any:
@@ -157,13 +159,8 @@ class SqlRowTable:
         return self._session.execute(query).scalar()
 
     def _read(self, *conditions: ColumnElement[bool], limit: int) -> list[RawRow]:
-        query: Select[Any] = select(literal_column("cdr.*")).select_from(self._cdr).where(*conditions)
-        result = self._session.execute(query.order_by(self._cdr.c.id).limit(limit))
-        names = [name.lower() for name in result.keys()]  # noqa: SIM118 - a result is no dict
-        missing = [name for name in COLUMNS if name not in names and name not in OPTIONAL_COLUMNS]
-        if missing:
-            raise SourceMisconfigured(f"3cx.schema: the SELECT yields no column {', '.join(missing)}")
-        return [dict(zip(names, row, strict=True)) for row in result]
+        query = everything_of(self._cdr).where(*conditions).order_by(self._cdr.c.id).limit(limit)
+        return rows_of(self._session, query, NEEDED, "3cx.schema")
 
     def _one_id(self, query: Select[Any]) -> int | None:
         value = self._session.execute(query).scalar()

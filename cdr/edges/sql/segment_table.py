@@ -8,19 +8,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, column, func, literal_column, select, table
+from sqlalchemy import ColumnElement, Select, column, func, select, table
 
 from cdr.edges.sql.connections import Connections, Session
 from cdr.edges.sql.ids import rows_among
 from cdr.edges.sql.moments import moment_in_utc
+from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.tables import facts_of
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
-from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, Row, RowPatience, progress
+from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, progress
 from cdr.intake.id_position import Range
-from cdr.intake.id_span import IdSpan
 from cdr.intake.ports import Position, Progress, SourceFacts
+from cdr.intake.rows import IdSpan, Row, RowPatience
 from cdr.intake.v18_segments import calls_of, unreadable_call
 from shared.clock import Clock
 from shared.config.phone_system import Database
@@ -119,21 +120,19 @@ class SqlSegmentTable:
         return readable_parts(ids, self._read_calls, self._read_columns)
 
     def _read_calls(self, ids: Sequence[int]) -> list[FoldedCall]:
-        wanted: Any = select(literal_column("segments.*")).select_from(self._segments)
-        result = self._connection.execute(wanted.where(self._segments.c.call_id.in_(ids)))
-        names = [name.lower() for name in result.keys()]  # noqa: SIM118 - a result is no dict
-        return calls_of(dict(zip(names, row, strict=True)) for row in result)
+        wanted = everything_of(self._segments).where(self._segments.c.call_id.in_(ids))
+        return calls_of(rows_of(self._connection, wanted, ["call_id"], "3cx.source"))
 
     def _read_columns(self, call_id: int) -> FoldedCall:
         """A call of which a segment cannot be read, with what can."""
         own = self._segments.c.call_id == call_id
-        nothing: Any = select(literal_column("segments.*")).select_from(self._segments).where(literal_column("1 = 0"))
-        names = {name.lower(): name for name in self._connection.execute(nothing).keys()}  # noqa: SIM118 - as above
 
         def value(name: str) -> Any:
             return self._connection.execute(select(column(name)).select_from(self._segments).where(own)).scalar()
 
-        return unreadable_call(column_by_column(call_id, names, value, key="call_id"))
+        return unreadable_call(
+            column_by_column(call_id, names_of(self._connection, self._segments), value, key="call_id")
+        )
 
     def _row(self, call: FoldedCall) -> Row:
         """What is not whole is told of as it is only once it is given up."""

@@ -8,13 +8,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cdr.edges.entra import TOKEN_PATIENCE, make_credential
 from shared.clock import SystemClock
-from shared.config.variables import UNRESOLVED, is_unresolved
+from shared.config.variables import reference_in
 from shared.errors import PipelineError, StorageUnavailable
+from shared.once import once
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
@@ -74,9 +74,10 @@ class StorageAccount:
             for service in ("queue", "table")
         }
         self._client_id = environment.get(f"{SETTING}__clientId") or environment.get("AZURE_CLIENT_ID")
-        beside = (name for name in environment if name.startswith((SETTING, "AZURE_CLIENT_ID")))
+        beside = (name for name in environment if name.startswith((SETTING, "AZURE_CLIENT_", "AZURE_TENANT_ID")))
         self._has_service_principal = bool(environment.get("AZURE_TENANT_ID"))
-        self._unresolved = next((name for name in beside if is_unresolved(environment[name])), None)
+        references = ((name, reference_in(environment[name])) for name in beside)
+        self._unresolved = next((f"{name} {problem}" for name, problem in references if problem), None)
 
     def queue_client(self, name: str) -> QueueClient:
         from azure.storage.queue import QueueClient, TextBase64DecodePolicy, TextBase64EncodePolicy
@@ -143,7 +144,7 @@ class StorageAccount:
         retries = {f"retry_{kind}": self._patience.retries for kind in ("total", "connect", "read", "status")}
         return {**retries, "permit_redirects": False, "transport": self.transport}
 
-    @cached_property
+    @once
     def transport(self) -> HttpTransport[HttpRequest, HttpResponse]:
         """One for all clients."""
         if self._own_transport is not None:
@@ -156,7 +157,7 @@ class StorageAccount:
     def _refuse_unresolved(self) -> None:
         """Nothing is tried with what is no value."""
         if self._unresolved is not None:
-            raise StorageUnavailable(f"the app setting {self._unresolved} {UNRESOLVED}")
+            raise StorageUnavailable(f"the app setting {self._unresolved}")
 
     def _uri(self, service: str) -> str:
         uri = self._uris[service]
@@ -164,7 +165,7 @@ class StorageAccount:
             raise StorageUnavailable(f"the app setting {SETTING} is missing (or {SETTING}__{service}ServiceUri)")
         return uri
 
-    @cached_property
+    @once
     def _credential(self) -> TokenCredential:
         """One for all clients: it keeps its tokens."""
         return _Tokens(

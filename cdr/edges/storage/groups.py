@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.table import Table, escape_key, unescape_key, version_of
 from cdr.groups.alerts import AlertType, GroupRecord, GroupState, OpenAlert
+from shared.clock import moment_in
 from shared.errors import LeaseHeld
 
 GROUPS = "group"
@@ -78,14 +79,14 @@ def record_in(text: object) -> GroupRecord:
         acknowledged=_word(AlertType, kept.get("acknowledged")),
         members=_count(kept.get("members")),
         available=_count(kept.get("available")),
-        **{name: _moment(kept.get(name)) for name in _TIMES},
+        **{name: moment_in(kept.get(name)) for name in _TIMES},
     )
 
 
 def _alert(kept: object) -> OpenAlert | None:
     if not isinstance(kept, dict) or not isinstance(kept.get("id"), str):
         return None
-    kind, raised_at = _word(AlertType, kept.get("type")), _moment(kept.get("raised_at"))
+    kind, raised_at = _word(AlertType, kept.get("type")), moment_in(kept.get("raised_at"))
     return OpenAlert(kept["id"], kind, raised_at) if kind and raised_at else None
 
 
@@ -95,11 +96,3 @@ def _word(words: type[Word], kept: object) -> Word | None:
 
 def _count(kept: object) -> int | None:
     return kept if type(kept) is int and kept >= 0 else None
-
-
-def _moment(kept: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(str(kept))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
-from itertools import islice
+from itertools import accumulate, islice, takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cdr.calls.call import DIGEST
@@ -242,8 +242,9 @@ def escape_key(name: str) -> str:
     if _units(key) <= LONGEST_KEY:
         return key
     digest = f"~{sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:DIGEST]}"
-    begins = (_escaped(name[:length]) for length in range(LONGEST_KEY, 0, -1))
-    return next(begin for begin in begins if _units(begin + digest) <= LONGEST_KEY) + digest
+    ends = accumulate(_units(_escaped(character)) for character in name)
+    length = sum(1 for _ in takewhile(lambda end: end + len(digest) <= LONGEST_KEY, ends))
+    return _escaped(name[:length]) + digest
 
 
 def _escaped(name: str) -> str:

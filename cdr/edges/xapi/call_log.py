@@ -70,7 +70,8 @@ class _CutShort(TooMuchAtOnce):
 
 
 class XapiCallLog:
-    """A ReportLog. Remembers from one call to the next what the phone system can answer. For one thread.
+    """A ReportLog. Remembers from one call to the next what the phone system can answer, for all who ask: in each
+    other's way threads may only find out once more how much that is.
 
     Every method raises SourceUnavailable (try later) or SourceMisconfigured (a person must act).
     """
@@ -81,14 +82,6 @@ class XapiCallLog:
         self._spelling = SPELLINGS[0]
         self._width = FIRST_WIDTH
         self._good = 0
-
-    def rows_started_between(self, start: datetime, end: datetime) -> Sequence[Leg]:
-        """Every row that started from ``start`` to before ``end`` (aware), and perhaps some that started around them.
-
-        Each row once, in no order. ``end`` should lie a minute in the past: what starts now is still being written.
-        """
-        rows = {row.id: row for window in self.windows(start, end) for row in window.rows}
-        return [*rows.values()]
 
     def newest_start(self) -> datetime | None:
         """When the newest call of the records started; None if there is none. They may have been written later."""
@@ -106,8 +99,10 @@ class XapiCallLog:
             return None
 
     def windows(self, start: datetime, end: datetime) -> Iterator[Window]:
-        """The same in order of time, each window as soon as it is there. They touch: whether their last second belongs
-        to them is not known."""
+        """Every row that started from ``start`` to before ``end`` (aware), and perhaps some that started around them:
+        in order of time, each window as soon as it is there. They touch, and what stands on their edge may come twice:
+        whether their last second belongs to them is not known. What starts now is still being written.
+        """
         at, until = _whole_second(start), _whole_second(end + SMALLEST - timedelta.resolution)
         give_up_at = self._monotonic() + PATIENCE.total_seconds()
         while at < until:

@@ -45,7 +45,7 @@ def test_few_calls_travel_alone_and_many_share_as_many_messages_as_are_worked_on
     assert sizes(ONE_EACH, records) == [1] * calls
 
 
-@given(st.lists(RECORDS | MERGED, max_size=60), st.integers(1, 20), st.integers(1, 50))
+@given(st.lists(RECORDS | MERGED, max_size=30), st.integers(1, 20), st.integers(1, 50))
 def test_every_record_travels_once_and_in_its_turn(records: list[CallRecord], side_by_side: int, most: int) -> None:
     messages = list(Packing(side_by_side, most).pack(records))
     assert [record for message in messages for record in message.records] == records

@@ -192,8 +192,15 @@ def test_blindness_is_noticed_after_15_minutes_once_for_each_group(site: Site) -
 def test_a_group_that_the_phone_system_does_not_know_is_named(site: Site) -> None:
     del site.members.groups["801"]
     assert [(report.state, report.problem) for report in site.look().groups] == [("ok", None), ("unknown", MISSING)]
-    changed = site.events.named("group.changed")[-1]
+    changed, unknown = site.events.named("group.changed")[-1], site.events.only("groups.unknown")
     assert (changed["group"], changed["reason"]) == ("801", MISSING)
+    assert unknown == {
+        "event": "groups.unknown",
+        "level": "WARNING",
+        "group": "801",
+        "group_name": "Support",
+        "reason": MISSING,
+    }
     for _ in range(3):
         site.look()
     assert site.active == [("801", BLIND)]

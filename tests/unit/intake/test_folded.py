@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from cdr.calls.call import Direction
-from cdr.intake.folded import Entry, FoldedCall, FoldOptions, OwnerPolicy, records_of
+from cdr.calls.call import MAX_TEXT, CallRecord, Direction
+from cdr.calls.message import bytes_of
+from cdr.calls.packing import MOST_BYTES
+from cdr.intake.folded import MOST_PARTS, Entry, FoldedCall, FoldOptions, OwnerPolicy, in_place_of, records_of
 from cdr.intake.leg import leg_of
 from cdr.intake.v20_legs import calls_of
 from tests.support.v20_cases import cases
@@ -160,3 +162,21 @@ def test_a_problem_names_one_leg_of_each_kind_that_the_call_cannot_do_without() 
         f"The call never became whole: leg {first} has not ended (and 2 more),"
         f" leg {second} goes on in a leg that is not there"
     )
+
+
+def _parts(number: int) -> list[CallRecord]:
+    """With the longest names there are."""
+    row = {"call_id": "c" * MAX_TEXT, "started_at": END, "ended_at": END, "caller_number": "n" * MAX_TEXT}
+    return [CallRecord.from_row({"id": f"{n:0{MAX_TEXT}}", **row}) for n in range(number)]
+
+
+def test_as_many_parts_as_a_record_is_in_place_of_fit_into_its_message() -> None:
+    (record,) = in_place_of(_parts(MOST_PARTS), _parts(MOST_PARTS + 1)[-1:])
+    assert [part.id for part in record.replaces] == [part.id for part in _parts(MOST_PARTS)]
+    assert bytes_of(record) < MOST_BYTES
+
+
+def test_a_call_that_would_be_in_place_of_more_says_so_instead_of_holding_up_the_queue() -> None:
+    (record,) = in_place_of(_parts(MOST_PARTS + 1), _parts(MOST_PARTS + 2)[-1:])
+    assert record.replaces == ()
+    assert f"after {MOST_PARTS + 1} parts of it" in str(record.values["problem"])

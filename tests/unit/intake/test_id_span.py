@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.intake.id_order import Row
-from cdr.intake.id_span import ALL, IdSpan, span_of
+from cdr.intake.id_order import IdOrderReader
+from cdr.intake.id_span import ALL, span_of
+from cdr.intake.rows import IdSpan, Row, RowPatience
 from shared.clock import HandMovedClock
-from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
+from tests.fakes.row_table import InMemoryCallLog, InMemoryRows, InMemoryRowTable
 from tests.support.factories import make_raw_row
 from tests.support.workshop import NOON
 
@@ -47,6 +48,32 @@ def test_of_a_year_only_the_days_around_a_day_are_looked_at_and_found_with_few_l
     assert 97 * 24 <= span.after // 1_000 <= 98 * 24
     assert 103 * 24 - 1 <= span.last // 1_000 <= 104 * 24
     assert looks < 40
+
+
+class NotedRows(InMemoryRows):
+    """Notes within which ids it was asked for the calls of a time."""
+
+    def __init__(self, source: InMemoryRowTable) -> None:
+        super().__init__(source)
+        self.spans: list[IdSpan] = []
+
+    def rows_ended_between(self, start: datetime, end: datetime, within: IdSpan, limit: int) -> list[Row]:
+        self.spans.append(within)
+        return super().rows_ended_between(start, end, within, limit)
+
+
+def test_a_reader_asks_for_the_calls_of_a_day_within_the_ids_around_it_alone() -> None:
+    table = table_of(*(FIRST + n * HOUR for n in range(100 * 24)))
+    for still_on in range(0, 100 * 24, 7):
+        began = table.rows[still_on * 1_000]["ended_at"]
+        table.put(make_raw_row(id=still_on * 1_000, started_at=began, ended_at="9999-12-31 00:00:00"))
+    rows = NotedRows(table)
+    table.connections.append(rows)
+    reader = IdOrderReader(rows, HandMovedClock(NOON), RowPatience())
+    pages = list(reader.ended_between(FIRST + 50 * DAY, FIRST + 51 * DAY))
+    assert sum(map(len, pages)) == 21
+    assert (rows.spans[0].after or 0) // 1_000 >= 47 * 24
+    assert all((span.last or 10**9) // 1_000 <= 54 * 24 for span in rows.spans)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -65,17 +67,18 @@ class Legs:
 
     def __init__(self, ends: Collection[datetime], open_ends: int = 0) -> None:
         self.legs = [_leg(f"{n:06}", end) for n, end in enumerate(sorted(ends))]
+        self.ended = [Touched(leg.flow, None, leg.ended_at) for leg in self.legs if leg.ended_at]
         self.legs += [_leg(f"open{n}", None) for n in range(open_ends)]
         self.read = 0
 
     def newest_end(self) -> datetime | None:
-        return max((leg.ended_at for leg in self.legs if leg.ended_at), default=None)
+        return self.ended[-1].ended_at if self.ended else None
 
     def ended_from(self, since: datetime | None, limit: int) -> Sequence[Touched]:
-        ended = [Touched(leg.flow, None, leg.ended_at) for leg in self.legs if leg.ended_at]
-        wanted = [t for t in ended if since is None or t.ended_at >= since]
-        self.read += len(wanted[:limit])
-        return wanted[:limit]
+        first = 0 if since is None else bisect_left(self.ended, since, key=attrgetter("ended_at"))
+        found = self.ended[first : first + limit]
+        self.read += len(found)
+        return found
 
     def legs_of(self, flows: Collection[str], limit: int) -> Sequence[Leg]:
         return [leg for leg in self.legs if leg.flow in flows][:limit]

@@ -291,6 +291,14 @@ def test_a_failure_leaves_the_position_where_it_was(
     assert site.poll().queued == 4 - queued
 
 
+def test_a_failure_with_much_to_say_leaves_a_report_that_finds_room(site: Site) -> None:
+    site.table.fail_at(1, ZeroDivisionError("why " * 100_000))
+    with pytest.raises(ZeroDivisionError):
+        site.poll()
+    assert site.store.report is not None
+    assert len(site.store.report.error or "") == 2_000
+
+
 def test_a_poll_without_a_lease_touches_nothing(site: Site, events: Events) -> None:
     site.store.fail_at(1, StorageUnavailable("503"))
     with pytest.raises(StorageUnavailable):

@@ -83,7 +83,7 @@ def test_neither_the_order_of_rows_nor_copies_of_them_matter(case: dict[str, Any
 
 def test_the_calls_of_many_rows_are_kept_apart() -> None:
     rows = rows_of(["A = 101 0-9 5"], call_id=1) + rows_of(["B ~ 102 0-9 3"], call_id=2)
-    assert [(call.id, call.answered) for call in calls_of([rows[1], rows[0]])] == [("2", False), ("1", True)]
+    assert [(call.id, bool(call.owners)) for call in calls_of([rows[1], rows[0]])] == [("2", False), ("1", True)]
 
 
 NO_SEGMENT = {column: None for column in rows_of(["A = 101 0-9 5"])[0] if not column.startswith("call_")}

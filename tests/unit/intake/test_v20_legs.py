@@ -66,9 +66,7 @@ def test_legs_become_the_right_calls(case: Case) -> None:
     calls = _folded(case.rows)
     assert [_right(call) for call in calls] == case.calls
     assert [call.id for call in calls] == [call.flows[0] for call in case.calls]
-    assert [call.answered for call in calls] == [
-        bool(call.owners["last_answered"] and not call.missing) for call in case.calls
-    ]
+    assert [call.is_complete for call in calls] == [not call.missing for call in case.calls]
 
 
 def test_flows_that_a_call_was_joined_to_are_known_where_they_are_absent() -> None:

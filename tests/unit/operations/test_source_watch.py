@@ -313,8 +313,11 @@ def test_a_phone_system_that_does_not_answer_is_no_reason_for_an_alarm(events: E
     assert set(events.names) == {"poll.finished", "source.watch_failed"}
 
 
-def test_without_another_way_to_ask_the_usual_course_of_a_week_tells(events: Events) -> None:
-    site, n = Site(), 0
+@pytest.mark.parametrize("asked_once", [False, True], ids=["never", "not any more"])
+def test_without_another_way_to_ask_the_usual_course_of_a_week_tells(events: Events, *, asked_once: bool) -> None:
+    site, n = Site(newest_call=OtherWay() if asked_once else None), 0
+    site.poll()
+    site.newest_call = None
     end = NOON + timedelta(weeks=5)
     while site.clock.now() <= end:
         now = site.clock.now()

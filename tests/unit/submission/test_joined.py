@@ -71,6 +71,10 @@ def one_alone(wanted: Sequence[str]) -> Sequence[str]:
     return in_capitals(wanted)
 
 
+def first_answer_alone(wanted: Sequence[str]) -> Sequence[str]:
+    return in_capitals(wanted)[:1]
+
+
 def who_met(crowds: list[Crowd], ask: Callable[[Sequence[str]], Sequence[str]]) -> Callable[[], list[str] | None]:
     """To be repeated until the three others asked together: between being about to ask and asking, one may be late."""
 
@@ -89,8 +93,9 @@ def who_met(crowds: list[Crowd], ask: Callable[[Sequence[str]], Sequence[str]]) 
         (in_capitals, ["ONE", "TWO", "THREE", "FOUR"]),
         (without_three, ["ONE", "TWO", "a defect", "FOUR"]),
         (one_alone, ["ONE", "away", "away", "away"]),
+        (first_answer_alone, ["ONE", "TWO", "THREE", "FOUR"]),
     ],
-    ids=["what is its own", "a defect that it meets", "what storage cannot do for all"],
+    ids=["what is its own", "a defect that it meets", "what storage cannot do for all", "its own where one was lost"],
 )
 def test_who_asks_while_another_one_is_answered_is_asked_for_with_the_others_and_gets(
     ask: Callable[[Sequence[str]], Sequence[str]], answers: list[str]

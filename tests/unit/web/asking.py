@@ -54,5 +54,10 @@ def ask(
 @cache
 def _described(route: str, status: int) -> Draft202012Validator:
     """What the description of the functions says of such an answer."""
-    responses = openapi()["paths"][f"/{ENDPOINTS[route].path}"][METHODS[route].lower()]["responses"]
+    responses = _paths()[f"/{ENDPOINTS[route].path}"][METHODS[route].lower()]["responses"]
     return Draft202012Validator(responses[str(status)]["content"]["application/json"]["schema"])
+
+
+@cache
+def _paths() -> Any:
+    return openapi()["paths"]

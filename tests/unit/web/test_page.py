@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import azure.functions as func
@@ -17,7 +18,8 @@ from cdr.operations.verdict import Flow, Part, verdict
 from cdr.submission.submit import submit
 from cdr.web import routes
 from cdr.web.html import html_answer
-from cdr.web.page import SENTENCES, WORDS, Fact, Page, in_seconds, in_words, page_of
+from cdr.web.page import Fact, Page, in_seconds, in_words, page_of
+from cdr.web.verdict_words import SENTENCES, TO_DO, WORDS
 from cdr.wiring.parts import Parts
 from shared.errors import StorageUnavailable
 from tests.support.factories import make_message
@@ -51,6 +53,12 @@ def test_a_poll_takes_milliseconds_or_seconds() -> None:
 def test_there_is_a_word_for_each_flow_and_a_sentence_for_each_part_that_can_keep_calls() -> None:
     assert set(WORDS) == set(Flow)
     assert {part for flow, part in SENTENCES if flow is Flow.STOPPED} == set(Part)
+
+
+def test_whatever_is_not_well_has_a_sentence_that_says_what_to_do() -> None:
+    assert TO_DO.keys() == {what for what in SENTENCES if what[0] is not Flow.FLOWS}
+    shown = html_answer(SCENES["outage"], "n").get_body().decode()
+    assert TO_DO[Flow.STOPPED, Part.PHONE_SYSTEM] in unescape(shown)
 
 
 def test_times_are_told_in_the_zone_of_the_business_hours_with_their_day_where_that_is_another() -> None:

@@ -105,6 +105,13 @@ def test_the_configuration_may_stand_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "own.yml").write_text(CONFIG)
     assert Parts({"CONFIG_FILE": "own.yml"}, tmp_path).is_configured
     assert Parts({"CONFIG_FILE": str(tmp_path / "own.yml")}, Path("/nowhere")).is_configured
+    assert Parts({"CONFIG_FILE": ""}, tmp_path).mistakes == Parts({}, tmp_path).mistakes
+
+
+def test_an_empty_name_of_it_is_as_good_as_none(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "3cx-config.yml").write_text(CONFIG)
+    assert Parts({"CONFIG_FILE": ""}, tmp_path).is_configured
 
 
 def test_without_a_clock_they_go_by_the_real_time(tmp_path: Path) -> None:

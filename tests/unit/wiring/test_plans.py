@@ -62,11 +62,11 @@ def test_a_date_to_start_from_is_meant_in_the_databases_time_zone(start_from: st
 
 
 def test_how_long_is_waited_for_rows_can_be_configured() -> None:
-    assert plans.patience(make_settings().three_cx) == RowPatience()
+    assert plans.row_patience(make_settings().three_cx) == RowPatience()
     three_cx = with_three_cx("gap_wait: 2 minutes", "open_row_wait: 3 h").three_cx
-    assert plans.patience(three_cx) == RowPatience(timedelta(minutes=2), timedelta(hours=3))
+    assert plans.row_patience(three_cx) == RowPatience(timedelta(minutes=2), timedelta(hours=3))
     settling = make_settings(environment={}).three_cx.model_copy(update={"settle_seconds": 20})
-    assert plans.patience(settling).settle == timedelta(seconds=20)
+    assert plans.row_patience(settling).settle == timedelta(seconds=20)
 
 
 def test_how_legs_are_waited_for_and_folded_can_be_configured() -> None:

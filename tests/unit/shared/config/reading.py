@@ -14,12 +14,13 @@ from shared.config.settings import Settings
 from shared.errors import InvalidConfig
 from tests.support.factories import CONFIG
 
+SHORTEST = json.dumps(yaml.safe_load(CONFIG))
 ATTRIBUTES = {"3cx": "three_cx", "schema": "schema_"}
 
 
 def text_with(*settings: tuple[str, Any]) -> str:
     """The shortest configuration with these settings, each by its path, in it or in place of its own. JSON is YAML."""
-    config = yaml.safe_load(CONFIG)
+    config = json.loads(SHORTEST)
     for path, value in settings:
         section = config
         *sections, key = path.split(".")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from shared.config.file import load_settings, parse_settings
@@ -226,7 +227,14 @@ def _folder(file: Path) -> None:
     [
         pytest.param(lambda _: None, "the configuration file cannot be read: No such file or directory", id="missing"),
         pytest.param(_folder, "the configuration file cannot be read: Is a directory", id="a-folder"),
-        pytest.param(lambda f: f.write_bytes("a: ü".encode("latin-1")), "is not UTF-8 text", id="latin-1"),
+        pytest.param(
+            lambda f: f.write_bytes("a: ü".encode("latin-1")), "is not UTF-8 text; save it as such", id="latin-1"
+        ),
+        pytest.param(
+            lambda f: f.write_bytes("a: b".encode("utf-16")),
+            "is not UTF-8 text, but perhaps UTF-16; save it as UTF-8",
+            id="as-windows-writes-it",
+        ),
         pytest.param(
             lambda f: f.write_bytes(b"#" * (MAX_FILE_BYTES + 1)),
             "more than the 256000 bytes that are allowed",
@@ -249,7 +257,7 @@ def test_a_name_that_no_file_can_have_is_a_mistake(tmp_path: Path) -> None:
 
 
 def test_a_byte_order_mark_does_no_harm_and_paths_are_relative_to_the_root(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").touch()
+    (tmp_path / "ca.pem").write_bytes(Path(certifi.where()).read_bytes())
     (tmp_path / "config").mkdir()
     file = tmp_path / "config" / "3cx-config.yml"
     file.write_text(f"{CONFIG}  ca_file: ca.pem\n", encoding="utf-8-sig")

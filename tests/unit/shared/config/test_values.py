@@ -6,16 +6,19 @@ from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from typing import Any
 
+import certifi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from local.call_logger.rules import is_email
+from shared.config.call_logger import BearerAuth
 from shared.config.file import parse_settings
 from shared.config.groups import DatabaseMembers, StaticMembers, XapiMembers
 from shared.errors import InvalidConfig
 from tests.unit.shared.config.reading import at, mistake, mistakes, read, text_with
 
+BUNDLE = certifi.where()
 START, WAIT, TIMEOUT, URL = "3cx.start_from", "3cx.gap_wait", "api.timeout_seconds", "api.base_url"
 DATABASE, HOST, ZONE = "3cx.cdr_database", "3cx.cdr_database.host", "3cx.cdr_database.timezone"
 TEMPLATE, REGION, DIGITS = "calls.pbx_call_id", "calls.default_region", "calls.internal_number_digits"
@@ -60,13 +63,17 @@ TAKEN = [
     (HOST, "::1", "::1"),
     (HOST, "tcp:pbx", "tcp:pbx"),
     (HOST, "(local)", "(local)"),
+    (HOST, "[::1]", "[::1]"),
     (ZONE, "America/Anchorage", "America/Anchorage"),
     (TEMPLATE, "{call_id}", "{call_id}"),
     (TEMPLATE, "3cx:{id}", "3cx:{id}"),
     (TEMPLATE, "{id}.{call_id}", "{id}.{call_id}"),
     (TEMPLATE, "{id}{id}", "{id}{id}"),
     (TEMPLATE, "x" * 81 + "{id}", "x" * 81 + "{id}"),  # 100 characters with the highest id
+    ("api.auth", {"type": "bearer", "token": "bearer-of-it"}, BearerAuth(type="bearer", token="bearer-of-it")),
     ("calls.anonymous_number", " withheld ", "withheld"),
+    (WAIT, "3650 days", timedelta(days=3650)),
+    (f"{DATABASE}.username", r"DOMAIN\svc$", r"DOMAIN\svc$"),
     (REGION, "GB", "GB"),
     (f"{DIGITS}.max", "2", 2),  # not below min
     (MAPPED, "o'neil+x@ex-ample.org", "o'neil+x@ex-ample.org"),
@@ -102,6 +109,7 @@ REFUSED = [
     *((WAIT, written, ": ") for written in ("0 minutes", "-1 hours", "1.5 h", "a week", "", None, "3 months", [])),
     (WAIT, "15", f": holds '15': {NO_SPAN}; allowed: such as 15 minutes"),
     (WAIT, "1000000 days", f": holds '1000000 days': {NO_SPAN}"),
+    (WAIT, "999999 days", ": holds '999999 days': is longer than 3650 days"),
     *((TIMEOUT, written, ": ") for written in ("0", "61", "999", "60001", "nan", "inf", "-1000", "soon", None)),
     (f"{DATABASE}.port", "0", ": holds '0'"),
     (f"{DATABASE}.port", "65536", ": holds '65536'"),
@@ -120,6 +128,13 @@ REFUSED = [
     (HOST, "a" * 64, f": holds '{'a' * 64}': {NO_NAME}a part between its dots is longer than the 63 that fit"),
     (HOST, "ü" * 60, f": holds '{'ü' * 60}': {NO_NAME}a part between its dots is longer"),
     (HOST, "a." * 127 + "a", f": holds '{'a.' * 39}a: {NO_NAME}it has more than 253 characters"),
+    *(
+        (HOST, host, f": holds '{host}': is no address: one has")
+        for host in ("999.1.1.1", "10.1", "1433", "0x7F000001")
+    ),
+    (URL, "https://10.0.0.256/api", ": holds 'https://10.0.0.256/api': is no address: one has four numbers"),
+    (URL, "https://a/a\x07pi", NO_URL),
+    (URL, "https://a\\api", NO_URL),
     (HOST, "pbx example", ": holds 'pbx example': is no host name and no address"),
     (HOST, "fe80::x", ": holds ***: is no host name and no address"),
     (HOST, "user:hunter2@pbx", ": holds ***: is no host name and no address"),
@@ -148,11 +163,45 @@ REFUSED = [
     (NOTIFY, [{"type": "teams", "url": "ftp://x.example"}], ".0.url: holds ***: is not an http or https address"),
     (f"{DATABASE}.engine", "mysql://u:hunter2@pbx/cdr", ": holds ***: "),
     (f"{DATABASE}.encrypt", "no; Password=hunter2", ": holds ***: "),
+    (
+        NOTIFY,
+        [{"type": "json", "url": "https://a/?sig=hunter2\n"}],
+        ".0.url: holds ***: is not an http or https address",
+    ),
+    # As forms, scripts and files leave them
+    (HOST, "pbx ", ": holds 'pbx ': has a blank or a line break at an end; write it without"),
+    (HOST, "  ", ": holds '  ': has a blank"),
+    (HOST, '"pbx"', ": holds ***: is in quotes, which are a part of it here"),
+    (URL, "https://x.example/api\n", ": holds ***: has a blank"),
+    (URL, "'https://x.example/api'", ": holds ***: is in quotes"),
+    ("api.auth", {"type": "bearer", "token": '"hunter2"'}, ".token: holds ***: is in quotes"),
+    # Names and passwords, of which no error of a server shall have to tell
+    *(
+        (f"{DATABASE}.{name}", text, ": holds ***: is a whole connection string; write each part of it under its own")
+        for name in ("database", "username")
+        for text in ("postgres://u:hunter2@h/db", "Server=h;Database=d;PWD=hunter2", "a;Password = hunter2")
+    ),
+    *((f"{DATABASE}.database", text, ": holds ") for text in (" cdr", "cdr\n", "c\0dr", "\u200bcdr", '"cdr"', "'cdr'")),
+    *((f"{DATABASE}.password", text, ": holds ***: has a line break in it") for text in ("hunter2\n", "a\r\nb", "a\0")),
+    (MEMBERS, XAPI | {"client_secret": "hunter2\n"}, ".client_secret: holds ***: has a line break in it"),
+    (f"{DATABASE}.password", " \t", ": holds ***: is nothing but blanks"),
+    (MEMBERS, XAPI | {"client_secret": ""}, ".client_secret: holds ***: "),
     # Time zones and files
+    (ZONE, "europe/berlin", ": holds 'europe/berlin': is not a time zone that this system knows; meant Europe/Berlin?"),
+    (
+        ZONE,
+        "America/New York ",
+        ": holds 'America/New York ': is not a time zone that this system knows; meant America",
+    ),
+    *(
+        (ZONE, name, f": holds '{name}': is not a time zone")
+        for name in ("right/UTC", "posix/UTC", "localtime", "Factory")
+    ),
     *((ZONE, written, ": holds ") for written in ("Europe", "Nowhere", "", "CET Time", "../../etc/passwd", "a" * 5000)),
     ("business_hours.timezone", "a\0b", r": holds 'a\x00b': is not a time zone that this system knows; allowed: IANA"),
     *(("api.ca_file", path, ": holds ") for path in ("missing.pem", ".", "a" * 3000, "a\0b")),
-    (f"{DATABASE}.ca_file", __file__, f": holds '{__file__:.79}"),
+    (f"{DATABASE}.ca_file", BUNDLE, f": holds '{BUNDLE:.79}"),
+    ("api.ca_file", __file__, f": holds '{__file__:.79}': has no certificates in it that can be read; it must be PEM"),
     # Calls
     (TEMPLATE, "{call_id}{id}", ": holds '{call_id}{id}': would merge calls: something other than digits must stand"),
     (TEMPLATE, "x-{id}0{call_id}", ": holds 'x-{id}0{call_id}': would merge calls"),
@@ -170,6 +219,7 @@ REFUSED = [
     ("3cx", {"source": "v20"}, ".cdr_database: missing, source v20 needs it"),
     ("3cx", {"source": "xapi"}, ".xapi: missing, source xapi needs it"),
     ("calls.anonymous_number", "  ", ": holds '  '"),
+    ("calls.anonymous_number", "\u200b", r": holds '\u200b': has nothing in it that can be seen"),
     # Credentials
     ("api.auth", {"token": "x"}, ": Unable to extract tag using discriminator 'type'; allowed: type: none, bearer"),
     ("api.auth", {"type": "basic"}, ": Input tag 'basic' found using 'type' does not match"),
@@ -179,6 +229,12 @@ REFUSED = [
     ("api.auth", {"type": "api_key", "key": "x", "header": "a b"}, ".header: holds 'a b': String should match"),
     ("api.auth", {"type": "bearer", "token": "hunter2\n"}, ".token: holds ***: is empty, or has a blank or line break"),
     ("api.auth", {"type": "bearer", "token": ["hunter2"]}, ".token: Input should be a valid string"),
+    ("api.auth", {"type": "bearer", "token": "Bearer hunter2"}, ".token: holds ***: begins with a word that is put"),
+    ("api.auth", {"type": "api_key", "key": "x", "header": "Host"}, ".header: holds 'Host': is a header that each"),
+    *(
+        ("api.auth", {"type": "entra", "audience": a}, ".audience: holds ")
+        for a in (" ", "api://x y", "api://x/.default")
+    ),
     ("api.auth", "hunter2", ": holds ***: "),
     (DATABASE, "mysql://u:hunter2@pbx/cdr", ": holds ***: "),
     ("3cx", "Server=pbx;PWD=hunter2", ": holds ***: "),
@@ -201,6 +257,7 @@ REFUSED = [
     (MAPPING, {"": EMAIL}, ": '' is empty, and matches nothing"),
     (MAPPING, {"1" * 21: EMAIL}, f": '{'1' * 21}' is no extension: it has more than 20 characters, and matches"),
     (MAPPING, {"1\0": EMAIL}, r": '1\x00' has a NUL character in it"),
+    *((MAPPING, {text: EMAIL}, f": '{text}' names several, and matches nothing") for text in ("101,102", "101; 102")),
     (MAPPING, {"101": EMAIL, "Ext.101": "b@x.example"}, ": 'Ext.101' is 101, which has another address"),
     # Hours
     (MONDAY, span("17:00", "08:00"), ".end: holds '08:00': is not after start; a span over midnight needs overnight"),
@@ -216,6 +273,12 @@ REFUSED = [
     (MONDAY, [{"end": "17:00"}], ".0.start: missing; allowed: hh:mm"),
     (MONDAY, span("08:00", "17:00", stop="18:00"), ".stop: unknown key; the nearest known one is start"),
     (MONDAY, [span("08:00", "17:00", overnigth="1")], ".0.overnigth: unknown key; the nearest known one is overnight"),
+    *(
+        (f"{HOLIDAYS}.dates", [day], f".0: holds '{day}': is no day of the form")
+        for day in ("0", "20261224", "24.12.2026")
+    ),
+    (DATABASE, LOGIN | {"server": "h"}, ".server: unknown key; the nearest known one is host"),
+    ("api.url", "https://x.example", ": unknown key; the nearest known one is base_url"),
     ("business_hours.moonday", None, ": unknown key; the nearest known one is monday"),
     (HOLIDAYS, {"country": "XX", "subdivision": "AK"}, ".country: holds 'XX': is no country whose holidays are known"),
     (HOLIDAYS, {"country": "us"}, ".country: holds 'us': String should match pattern '^[A-Z]{2}$'"),
@@ -254,6 +317,34 @@ def test_what_a_setting_refuses(path: str, written: Any, words: str) -> None:
     assert "hunter2" not in found
 
 
+CONNECTION_STRINGS = [
+    *("Server=h;User Id=u;Password=hunter2", "AccountName=a;AccountKey=hunter2==", "jdbc:mysql://h;password=hunter2"),
+    *(
+        "u:hunter2@h",
+        "u/hunter2@h",
+        "https://h/?code=hunter2",
+        "?sv=1&sig=hunter2",
+        "h,password=hunter2",
+        "--password hunter2",
+    ),
+    *(
+        "Bearer hunter2",
+        "Authorization: Basic hunter2",
+        "eyJhbGciOiJI.hunter2/x",
+        '{"client_secret": "hunter2"}',
+        "apikey hunter2",
+    ),
+]
+
+
+@pytest.mark.parametrize("text", CONNECTION_STRINGS)
+@pytest.mark.parametrize("path", [START, WAIT, HOST, ZONE, URL, "api.auth.type", REGION, MONDAY, MAPPING, "ledger"])
+def test_a_connection_string_is_not_shown_as_whatever_it_was_written(path: str, text: str) -> None:
+    """A flow mapping of YAML makes a key of one, as in {Server=h;Password=x}."""
+    for value in (text, {text: None}, {text: "x"}):
+        assert "hunter2" not in " ".join(mistakes(text_with((path, value))))
+
+
 @pytest.mark.parametrize("host", ["/var/run/postgresql", "pg1.example,pg2.example"])
 def test_postgresql_takes_several_servers_and_a_folder(host: str) -> None:
     assert read(DATABASE, LOGIN | {"engine": "postgresql", "host": host}).host == host
@@ -278,8 +369,13 @@ def test_a_host_that_the_engine_would_never_find_is_refused(engine: str, host: s
 
 def test_a_file_is_taken_where_the_engine_has_a_use_for_it() -> None:
     for engine in ("mysql", "postgresql"):
-        settings = parse_settings(text_with((f"{DATABASE}.engine", engine), (f"{DATABASE}.ca_file", __file__)), {})
-        assert settings.three_cx.cdr_database.ca_file == __file__
+        settings = parse_settings(text_with((f"{DATABASE}.engine", engine), (f"{DATABASE}.ca_file", BUNDLE)), {})
+        assert settings.three_cx.cdr_database.ca_file == BUNDLE
+
+
+@pytest.mark.parametrize(("engine", "host"), [("mysql", "[::1]"), ("postgresql", "[::1],[fe80::1%eth0]")])
+def test_the_brackets_of_a_url_around_an_address_are_not_handed_on(engine: str, host: str) -> None:
+    assert read(DATABASE, LOGIN | {"engine": engine, "host": host}).host == host.replace("[", "").replace("]", "")
 
 
 @pytest.mark.parametrize("name", ["host", "username", "password"])

@@ -110,9 +110,20 @@ def test_neither_is_one_that_comes_from_the_environment_alone_or_stands_in_a_lis
     assert found.startswith("call_groups.monitored_groups.0.members.1: is still a Key Vault reference")
 
 
-@pytest.mark.parametrize("name", ["AzureWebJobsStorage", "AzureWebJobsStorage__clientId", "AZURE_CLIENT_ID"])
+@pytest.mark.parametrize(
+    "name", ["AzureWebJobsStorage", "AzureWebJobsStorage__clientId", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID"]
+)
 def test_neither_is_one_that_the_file_does_not_name(name: str) -> None:
     assert mistake(text_with(), {name: REFERENCE}).startswith(f"{name}: is still a Key Vault reference")
+
+
+def test_nor_is_a_reference_to_the_app_configuration() -> None:
+    reference = "@Microsoft.AppConfiguration(Endpoint=https://x.azconfig.io; Key=hunter2)"
+    found = mistake(text_with((PASSWORD, "${HELD}")), {"HELD": reference})
+    assert found.startswith(
+        f"{PASSWORD}: is still an App Configuration reference, which the platform could not resolve"
+    )
+    assert "hunter2" not in found
 
 
 def test_the_platform_s_own_list_of_references_is_no_mistake() -> None:

@@ -38,11 +38,19 @@ TAG = "a tag that is not understood here; text that begins with ! needs quotes"
     ("text", "problem"),
     [
         ("3cx:\n  schema: a\n  schema: b\n", "line 3, column 3: the key schema stands twice"),
+        ("a: {PWD=hunter2: 1, PWD=hunter2: 2}", "line 1, column 21: the key *** stands twice"),
         ("a: &x {b: c}\nd: *x\n", "uses a YAML alias (*name); write the value out instead"),
         ("a: {<<: *x}", "uses a YAML alias (*name); write the value out instead"),
         ("a: &x b\nc: &x d\n", "line 2, column 4: an anchor (&name) that stands twice"),
         ("a: [b\nc: d\n", "line 2, column 2: expected ',' or ']'"),
-        ("a:\n\tb: c\n", "line 2, column 1: found character '\\t'"),
+        (
+            "a:\n\tb: c\n",
+            "line 2, column 1: found character '\\t' that cannot start any token; lines are indented by blanks",
+        ),
+        (
+            "a:\n\u00a0\u00a0b: c\n\u00a0\u00a0d\n e: f",
+            "; lines are indented by blanks, and here by tabs or no-break spaces",
+        ),
         ("? [a]\n: b\n", "line 1, column 3: a key must be plain text"),
         ("a: b\n---\nc: d\n", "line 2, column 1: but found another document"),
         (

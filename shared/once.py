@@ -1,4 +1,4 @@
-"""Parts that are made when they are first asked for."""
+"""What is made when it is first asked for."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ Part = TypeVar("Part")
 
 class once(cached_property[Part]):  # noqa: N801 - it reads as what it is derived from
     """Made once, whichever threads ask at the same time: from Python 3.12 on a cached_property makes one for each of
-    them, and two clocks or two breakers know half as much. A lock for each part cannot come to a standstill, since no
-    part needs one that needs it."""
+    them, and two breakers, or two credentials with a token each, know half as much.
+
+    There is one lock for each name, whichever object has it. That cannot come to a standstill, since no part needs one
+    that needs it; but where to make one takes a while, all who ask wait for it.
+    """
 
     def __init__(self, make: Callable[[Any], Part]) -> None:
         super().__init__(make)

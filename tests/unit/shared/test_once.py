@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from cdr.wiring.once import once
+from shared.once import once
 
 
 class Workbench:
