@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import time
 from collections.abc import Iterator
@@ -88,11 +89,18 @@ class Polls:
         self._position = reader.begin("now")
 
     def take(self) -> tuple[float, int]:
-        """How long one takes in seconds, and how many records it tells."""
-        began, told = time.perf_counter(), 0
-        for batch in self._reader.batches(self._position):
-            self._position, told = batch.position, told + len(batch.records)
-        return time.perf_counter() - began, told
+        """How long one takes in seconds, and how many records it tells.
+
+        Without the collection of garbage, which could befall the polls of one table each time.
+        """
+        gc.disable()
+        try:
+            began, told = time.perf_counter(), 0
+            for batch in self._reader.batches(self._position):
+                self._position, told = batch.position, told + len(batch.records)
+            return time.perf_counter() - began, told
+        finally:
+            gc.enable()
 
 
 Spent = dict[str, tuple[list[float], list[float]]]
