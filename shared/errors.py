@@ -78,7 +78,12 @@ class NoSuchStart(SourceMisconfigured):
 
 
 class ApiDenied(ConfigError):
-    """The Call Logger refuses our credentials."""
+    """The Call Logger refuses our credentials, or what answers is not the Call Logger. ``of_all``: that has nothing to
+    do with the call that it was said to."""
+
+    def __init__(self, message: str, *, of_all: bool = False) -> None:
+        self.of_all = of_all
+        super().__init__(message)
 
 
 class DaysForgotten(PipelineError):
@@ -138,7 +143,12 @@ class ApiUnreachable(ApiUnavailable):
 
 
 class SubmissionUnknown(TransientError):
-    """The call was sent and no answer came: it may be in, or still on its way in."""
+    """The call was sent and no answer came: it may be in, or still on its way in. ``retry_after`` as in ApiUnavailable,
+    where something in between said so."""
+
+    def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class TakenElsewhere(SubmissionUnknown):

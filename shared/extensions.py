@@ -26,7 +26,8 @@ def extension_in(text: str) -> str:
 
 
 def in_plain_digits(text: str) -> str:
-    """Digits and plus signs of other scripts, full width or Arabic, as ours."""
+    """Digits and plus signs of other scripts, full width or Arabic, as ours, without the marks that nobody sees: those
+    of the direction of writing, and what programs put into a text to join or to break it."""
     if text.isascii():
         return text
     return "".join(_plain_character(character) for character in text)
@@ -36,9 +37,11 @@ def _plain_character(character: str) -> str:
     value = unicodedata.decimal(character, None)
     if value is not None:
         return str(value)
-    return {"\uff0b": "+", "\ufe62": "+", "\uff20": "@"}.get(character, character)
+    if unicodedata.category(character) == "Cf":
+        return ""
+    return {"\uff0b": "+", "\ufe62": "+", "\uff20": "@", "\uff08": "(", "\uff09": ")"}.get(character, character)
 
 
 def plain_extension(text: str) -> str:
     """As extensions and groups are compared, however they are written."""
-    return extension_in(in_plain_digits(without_blanks(text)))
+    return extension_in(without_blanks(in_plain_digits(text)))

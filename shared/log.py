@@ -44,6 +44,7 @@ EVENTS = {
     "source.clock_set_back": "the phone system's clock was set back; what ends now is looked at again from there on",
     "call.put_back": "the call cannot be submitted now; its message comes again after a delay",
     "call.unsettled": "the call was sent and no answer came; the claim stays, the message comes after its lease",
+    "claim.cut_short": "a call's claim ended later than any can, see until; it ends within ten minutes now",
     "rejections.stopped": "too many calls were rejected within a minute; they are put back instead, see why",
     "api.denied": "the API refuses our credentials, or what answers is not the API",
     "request.failed": "a function that was asked met a defect of the app; where says in which lines of its code",

@@ -139,12 +139,14 @@ def _record_in(part: Any, *, is_replaced: bool = False) -> CallRecord:
         raise InvalidMessage("the row of the message has neither a whole number nor a text as id")
     if nested := [column for column in COLUMNS if isinstance(values.get(column), list | dict)]:
         raise InvalidMessage(f"the row of the message has a {nested[0]} that is neither text nor a number")
-    known = {k: _well_formed(v) for k, v in values.items() if k in COLUMNS}
+    told = {k: _well_formed(v) for k, v in values.items() if k in COLUMNS}
+    known = {k: v[:MAX_TEXT] if isinstance(v, str) else v for k, v in told.items()}
+    longer = {k: len(v) for k, v in told.items() if isinstance(v, str) and len(v) > MAX_TEXT}
     replaces = part.get("replaces", []) if not is_replaced else []
     if not isinstance(replaces, list):
         raise InvalidMessage("the message does not say which records it is in place of")
     return CallRecord(
-        str(known["id"]), known, dict(cut), tuple(_record_in(each, is_replaced=True) for each in replaces)
+        str(known["id"]), known, {**longer, **cut}, tuple(_record_in(each, is_replaced=True) for each in replaces)
     )
 
 

@@ -37,6 +37,7 @@ MAX_DURATION_S = 2**31 - 1
 
 _INBOUND, _OUTBOUND, _INTERNAL = "0", "1", "2"  # column call_type
 
+_NO_NUMBER = frozenset({"-1", "-1.0"})
 _OF_EXTENSIONS = frozenset({"extension", "call_group_id"})
 
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on", "1.0", "-1", "answered", "\x01"})  # the last: a BIT of MySQL
@@ -222,7 +223,7 @@ def _kind(record: CallRecord, rules: CallRules) -> str:
 def call_type_in(record: CallRecord) -> str | None:
     """0, 1 or 2, or None where the column says nothing of the kind."""
     value = record.values.get("call_type")
-    text = str(value).strip()
+    text = str(value).strip().removesuffix(".0")  # of a column of floats
     return text if not isinstance(value, bool) and text in (_INBOUND, _OUTBOUND, _INTERNAL) else None
 
 
@@ -295,7 +296,10 @@ def _number(record: CallRecord, column: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise InvalidRow(column, "is neither text nor a number")
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    return numbers.plain(text)
+    number = numbers.plain("" if text.strip() in _NO_NUMBER else text)
+    if numbers.is_rounded(number):
+        raise InvalidRow(column, "was a floating-point number before it was text, and has lost digits")
+    return number
 
 
 def _text(record: CallRecord, column: str, longest: int) -> str:

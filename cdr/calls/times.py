@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cdr.calls.call import INTEGERS_BELOW
+from shared.extensions import in_plain_digits
 
 YEARS = range(1990, 2200)
 """What lies outside stands for "not yet": every engine and every writer of rows has a placeholder of its own, such as
@@ -39,7 +40,8 @@ _TIME = (
     r" ?(?P<half>[ap]\.?m\.?)?"
     r" ?(?P<zone>Z|UTC|GMT|(?P<sign>[+-])(?P<off_h>[0-9]{2})(?::?(?P<off_m>[0-9]{2})(?::?(?P<off_s>[0-9]{2}))?)?)?"
 )
-_WRITTEN = tuple(re.compile(day + _TIME, re.IGNORECASE) for day in _DAYS)
+_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? )?"
+_WRITTEN = tuple(re.compile(_WEEKDAY + day + _TIME, re.IGNORECASE) for day in _DAYS)
 
 _CLOCK = re.compile(
     r"(?:(?P<days>[0-9]{1,5})(?: ?d(?:ays?)?,? ?| |\.))?"
@@ -63,7 +65,7 @@ def stands_for_no_time(value: Any) -> bool:
         return value in {0, -1} or (isinstance(value, float) and math.isnan(value))
     if not isinstance(value, str):
         return value is None
-    text = value.strip().lower()
+    text = in_plain_digits(value).strip().lower()
     if text.strip("()<>[] ") in _NOTHING or text.lstrip("+-") in _ENDLESS or not text.strip("0.:-/ tz"):
         return True
     if year := next(filter(None, (pattern.match(text) for pattern in _YEARS)), None):
@@ -73,8 +75,9 @@ def stands_for_no_time(value: Any) -> bool:
 
 
 def time_of(text: str) -> datetime | None:
-    """A date and time, aware where it has an offset; None if it is none."""
-    written = " ".join(text.split())
+    """A date and time, aware where it has an offset; None if it is none. 24:00 is the beginning of the next day, as
+    a leap second is of the next hour."""
+    written = " ".join(in_plain_digits(text).split())
     for pattern in _WRITTEN:
         if found := pattern.fullmatch(written):
             return _moment(found)
@@ -92,19 +95,17 @@ def _moment(found: re.Match[str]) -> datetime | None:
         if not 1 <= hour <= 12:  # noqa: PLR2004 - of half a day
             return None
         hour = hour % 12 + (12 if parts["half"].lower().startswith("p") else 0)
-    part = (parts["part"] or "").ljust(6, "0")[:6]
+    minute, second = int(parts["minute"]), int(parts["second"] or 0)
+    part = int((parts["part"] or "").ljust(6, "0")[:6])
+    more = timedelta()
+    if hour == 24 and not (minute or second or part):  # noqa: PLR2004 - of a day
+        hour, more = 0, timedelta(days=1)
+    elif minute == 59 and second == 60:  # noqa: PLR2004 - a leap second is an hour's last
+        second, part, more = 59, 0, timedelta(seconds=1)
     try:
-        return datetime(
-            int(parts["y"]),
-            month,
-            int(parts["d"]),
-            hour,
-            int(parts["minute"]),
-            int(parts["second"] or 0),
-            int(part),
-            tzinfo=_zone(parts),
-        )
-    except ValueError:
+        day = int(parts["y"]), month, int(parts["d"])
+        return datetime(*day, hour, minute, second, part, tzinfo=_zone(parts)) + more
+    except (ValueError, OverflowError):
         return None
 
 
@@ -124,10 +125,10 @@ def end_in_utc(started: datetime | None, ended: datetime, duration_s: float | No
     The hour in which summer time ends comes twice. Which of its passes is meant shows in the duration: the one that
     brings the call's span nearest to it, and the first one if nothing shows.
     """
-    ends = _readings(ended, zone)
+    ends = readings(ended, zone)
     if started is None:
         return ends[0]
-    spans = [(end - start, end) for end in ends for start in _readings(started, zone) if end >= start]
+    spans = [(end - start, end) for end in ends for start in readings(started, zone) if end >= start]
     if not spans:
         return None
     if duration_s is None:
@@ -135,8 +136,8 @@ def end_in_utc(started: datetime | None, ended: datetime, duration_s: float | No
     return min(spans, key=lambda found: (abs(found[0].total_seconds() - duration_s), found[1]))[1]
 
 
-def _readings(moment: datetime, zone: str) -> list[datetime]:
-    """In UTC: one, or two for the hour that comes twice."""
+def readings(moment: datetime, zone: str) -> list[datetime]:
+    """What a time stands for, in UTC: one moment, or two for the hour that comes twice, the first one first."""
     if moment.tzinfo is not None:
         return [moment.astimezone(UTC)]
     first, second = (moment.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC) for fold in (0, 1))
@@ -147,7 +148,7 @@ def seconds_of(value: Any) -> float | None:
     """A duration from a number of seconds or from what people write instead, such as 0:01:30, 1.02:03:04, PT90S, 1 day
     00:10:00 or 1h 30m; None if it is none. A text of two parts such as 1:30 could be either of two."""
     if isinstance(value, str):
-        return _seconds_in(" ".join(value.split()))
+        return _seconds_in(" ".join(in_plain_digits(value).split()))
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and abs(value) < INTEGERS_BELOW else None  # a message may hold any integer
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote
 
@@ -31,6 +32,8 @@ from shared.once import once
 
 MAX_ANSWER_BYTES = 65_536
 LONGEST_WORDS = 1_000
+BODILESS = frozenset({204, 304})
+"""By their own rules, whatever their heads say."""
 SHORTEST_SECRET = 6
 """What is shorter stands in many an answer by chance."""
 OF_ANY_REQUEST = (*default_headers(), "Content-Length", "Content-Type")
@@ -181,4 +184,15 @@ def _body(answer: BaseHTTPResponse, most_bytes: int) -> bytes:
         raw += piece
         if len(raw) >= most_bytes:
             break
+    if not raw and answer.tell():
+        raise HTTPException("there was a body, and nothing of it could be decoded")
+    if not raw and _announces_text(answer):
+        raise ConnectionError("the answer broke off before its body")
     return bytes(raw[:most_bytes])
+
+
+def _announces_text(answer: BaseHTTPResponse) -> bool:
+    """Of a body that ends where the connection does, which is no proof that there was none."""
+    is_open_ended = not any(name in answer.headers for name in ("Content-Length", "Transfer-Encoding"))
+    is_text = answer.headers.get("Content-Type", "").lower().startswith("text/")
+    return is_open_ended and is_text and answer.status not in BODILESS

@@ -36,6 +36,9 @@ and the whole time-out would pass before that shows."""
 KEEP_ALIVE = (("TCP_KEEPIDLE", 15), ("TCP_KEEPALIVE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 """Seconds, and a number of probes; each system knows some of the names."""
 
+INTERIM = frozenset(range(100, 200)) - {101}
+"""What comes before the answer: early hints, or that it is being worked on. After 101 comes none that we could read."""
+
 AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
 
@@ -96,13 +99,17 @@ class _TimedReader(io.RawIOBase):
         self._progress = _current.get()
         self._socket = sock
         self._file = sock.makefile("rb", buffering=0)
+        self.is_at_end = False
+        """Whether the other side has closed, and all that it said is read."""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
         self._socket.settimeout(self._progress.left())
-        return self._file.readinto(buffer)
+        count = self._file.readinto(buffer)
+        self.is_at_end = count == 0
+        return count
 
     def close(self) -> None:
         self._file.close()
@@ -113,15 +120,29 @@ class _TimedSocket:
     """As much of a socket as an answer needs."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
+        self.reader = _TimedReader(sock)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_TimedReader(self._socket))
+        return io.BufferedReader(self.reader)
 
 
 class _TimedResponse(HTTPResponse):
+    """The library takes for a whole head what broke off within it, and for an answer what only comes before one."""
+
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        super().__init__(cast("socket.socket", _TimedSocket(sock)), *args, **options)
+        timed = _TimedSocket(sock)
+        self._reader = timed.reader
+        super().__init__(cast("socket.socket", timed), *args, **options)
+
+    def begin(self) -> None:
+        super().begin()
+        while self.status in INTERIM:
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
+        if self._reader.is_at_end:
+            raise ConnectionError("the answer broke off in its head")
+        if self.length is None and not self.chunked and self.headers.get("Content-Length") is not None:
+            raise ConnectionError("the answer's length is no number")
 
 
 # Connecting and sending

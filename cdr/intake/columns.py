@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from cdr.calls.call import INTEGERS_BELOW
 from cdr.calls.times import YEARS, stands_for_no_time, time_of
 from shared.errors import InvalidRow
 
@@ -83,6 +84,12 @@ def _text(value: Any) -> str | None:
         return None
     if isinstance(value, bytes | bytearray | memoryview):
         value = bytes(value).decode("utf-8", "replace")
-    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
-        value = int(value)
+    if isinstance(value, float | Decimal):
+        value = _whole(value)
     return str(value).strip() or None
+
+
+def _whole(value: float | Decimal) -> int | float | Decimal:
+    """A whole number as such, as far as one is written with few digits."""
+    is_near = math.isfinite(value) and -INTEGERS_BELOW < value < INTEGERS_BELOW
+    return int(value) if is_near and value == int(value) else value

@@ -7,15 +7,14 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 from cdr.calls.call import CallRecord
 from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same
 from cdr.calls.rules import end_time
-from cdr.calls.times import time_of
+from cdr.calls.times import readings, time_of
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition, Seen
 from cdr.intake.id_span import span_of
@@ -86,13 +85,21 @@ class IdOrderReader:
             is_beyond=read.last is not None and newest is not None and newest < read.last,
             is_another=at_position is not None and not may_be_same(read.anchor, self.anchor_of(at_position)),
             newest_at=self._end_or_start_of(at_end) if at_end is not None else None,
+            first_at=self._first_at(read.last) if at_position is None and read.last is not None else None,
         )
 
+    def _first_at(self, before: int) -> datetime | None:
+        behind = [row for row in self.table.rows_after(None, 1) if row.id < before]
+        return next((self._moment_of(row, "started_at") or self._moment_of(row, "ended_at") for row in behind), None)
+
     def is_over(self, row: Row) -> bool:
-        ended_at = self._moment_of(row, "ended_at") if row.ended else None
-        if ended_at is None:
+        ends = self._moments_of(row, "ended_at") if row.ended else ()
+        if not ends:
             return row.ended
-        return self.clock.now() - ended_at >= (self.patience.settle or -FAR_AHEAD)
+        now = self.clock.now()
+        # In the hour that comes twice its last pass, as long as that is not still to come.
+        ended_at = max((end for end in ends if end <= now), default=ends[0])
+        return now - ended_at >= (self.patience.settle or -FAR_AHEAD)
 
     def given_up(self, row: Row) -> Row:
         """What is told of a row that does not end: also of one whose end is still to come."""
@@ -112,13 +119,14 @@ class IdOrderReader:
         return ended_at or self._moment_of(row, "started_at")
 
     def _moment_of(self, row: Row, column: str) -> datetime | None:
+        return next(iter(self._moments_of(row, column)), None)
+
+    def _moments_of(self, row: Row, column: str) -> Sequence[datetime]:
         written = row.records[0].values.get(column) if row.records else None
-        if not isinstance(written, str):
-            return None
-        with suppress(ValueError, OverflowError):  # of what is no date either, and at the end of the calendar
-            moment = time_of(written) or datetime.fromisoformat(written.strip())
-            return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
-        return None
+        if isinstance(written, str):
+            with suppress(ValueError, OverflowError):  # of what is no date either, and at the end of the calendar
+                return readings(time_of(written) or datetime.fromisoformat(written.strip()), self.timezone)
+        return ()
 
     def _waiting_since(self, last: int | None) -> datetime | None:
         for row in self.table.rows_after(last, 1):
@@ -137,7 +145,7 @@ class IdOrderReader:
 
     def again(self, record: CallRecord) -> Sequence[CallRecord]:
         number = record.id.partition("/")[0]
-        if not re.fullmatch("-?[0-9]{1,19}", number):
+        if not re.fullmatch("-?[0-9]{1,40}", number):
             return ()
         rows = self.table.rows_in([(int(number), int(number))], None, 1)
         return [each for row in rows if row.ended for each in row.records]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -17,7 +17,8 @@ FLOWS_AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """A leg that has ended, as far as it is needed to find its call. ``flow`` is empty for one of no call."""
+    """A leg, as far as it is needed to find its call. ``flow`` is empty for one of no call; ``ended_at`` of one without
+    an end is when it began."""
 
     flow: str
     main_flow: str | None
@@ -39,6 +40,10 @@ class LegTable(Protocol):
 
     def ended_from(self, since: datetime | None, limit: int) -> Sequence[Touched]:
         """Up to ``limit`` legs that ended at ``since`` or later (None: whenever), in order of their ends."""
+
+    def endless_from(self, since: datetime | None, before: datetime, limit: int) -> Sequence[Touched]:
+        """Up to ``limit`` legs without an end that began at ``since`` (None: whenever) or later, but before ``before``,
+        in order of their beginnings."""
 
     def legs_of(self, flows: Collection[str], limit: int) -> Sequence[Leg]:
         """Legs of these flows, and of flows that were joined to one of them; if there are more than ``limit``, at least
@@ -65,8 +70,19 @@ def pages_from(table: LegTable, since: datetime | None, size: int) -> Iterator[S
     further, for all of a page ended then, the next one is larger. So no ids are compared, which every engine orders in
     a way of its own, and a column of finer times than ours loses nothing.
     """
+    return _pages(table.ended_from, since, size)
+
+
+def endless_pages(table: LegTable, since: datetime | None, before: datetime, size: int) -> Iterator[Sequence[Touched]]:
+    """In the same way all that have not ended and began in this span."""
+    return _pages(lambda since, limit: table.endless_from(since, before, limit), since, size)
+
+
+def _pages(
+    read: Callable[[datetime | None, int], Sequence[Touched]], since: datetime | None, size: int
+) -> Iterator[Sequence[Touched]]:
     limit = size
-    while page := table.ended_from(since, limit):
+    while page := read(since, limit):
         yield page
         if len(page) < limit:
             return

@@ -59,7 +59,8 @@ class Bearings:
 
     ``read`` and ``newest`` are how far was read and the newest there is: ids, or times of ends (None: there are none).
     ``is_beyond``: the newest is before what was read. ``is_another``: where the position stands there is another call
-    than the one that was read. ``newest_at`` is when the newest call began or ended (aware, UTC), where that is known.
+    than the one that was read. ``newest_at`` is when the newest call began or ended (aware, UTC), where that is known;
+    ``first_at`` is that of the very first one, if it lies before the position and nothing stands there any more.
     """
 
     read: int | datetime | None
@@ -67,6 +68,7 @@ class Bearings:
     is_beyond: bool = False
     is_another: bool = False
     newest_at: datetime | None = None
+    first_at: datetime | None = None
 
 
 class CallReader(Protocol):

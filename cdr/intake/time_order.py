@@ -17,6 +17,7 @@ from cdr.intake.legs_by_call import (
     LegTable,
     TooLong,
     Touched,
+    endless_pages,
     flows_of,
     legs_by_call,
     newest_end_of,
@@ -80,9 +81,11 @@ class TimeOrderReader:
         raise NoSuchStart("3cx.start_from: this source has no numbers as ids; write a date, or now")
 
     def batches(self, position: Position) -> Iterator[Batch]:
-        """A page of what has ended lately, then a look at the calls that were not whole, then the rest: so that neither
-        can keep who stops early from the other."""
+        """What never ended, while the position still remembers what was told of it. Then a page of what has ended
+        lately, then a look at the calls that were not whole, then the rest: so that neither can keep who stops early
+        from the other."""
         reading = _Reading(self, time_position.from_text(position))
+        yield from reading.endless()
         pages = reading.pages()
         first_page = next(pages, None)
         if first_page is not None:
@@ -202,6 +205,17 @@ class _Reading:
             if records or self.position != before:
                 yield replace(self._batch(records, len(some)), is_news=False)
 
+    def endless(self) -> Iterator[Batch]:
+        """What began so long ago that it is given up. A call of which no leg ever ends is not come by otherwise."""
+        reader = self.reader
+        after = reader.patience.open_row_wait + reader.patience.overlap
+        since = self.position.read_from - after if self.position.read_from else None
+        for page in endless_pages(reader.table, since, self.server_now - after, reader.page_size):
+            before = self.position
+            records = self._take(flows_of(leg for leg in page if not before.is_done(leg.mark)), set())
+            if records or self.position != before:
+                yield replace(self._batch(records, len(page)), is_news=False)
+
     def _take(self, flows: Sequence[str], found: set[str]) -> list[CallRecord]:
         """The records of the calls that these flows belong to, as far as their time has come; the others wait.
         ``found`` gets the flows that have legs."""
@@ -286,8 +300,7 @@ class _Reading:
         return quiet_for >= patience.open_row_wait + patience.overlap
 
     def _done(self, call: FoldedCall, marks: Collection[str]) -> None:
-        ended_at = call.ended_at or self.position.newest_end or self.server_now
-        self.position = time_position.queued(self.position, marks, ended_at, call.flows)
+        self.position = time_position.queued(self.position, marks, call.ended_at or self.server_now, call.flows)
 
     def _take_too_long(self, found: TooLong) -> Sequence[CallRecord]:
         """Such a call is a loop of forwarding; it is told of once, however many of its flows lead to it."""

@@ -10,7 +10,9 @@ from enum import Enum, auto
 
 from cdr.calls.call import UNDATED, CallKey, Job, State
 from cdr.calls.fingerprint import facts, fingerprint, may_be_same
+from cdr.calls.leases import is_beyond_belief
 from cdr.calls.rules import CallRules, call_key, row_key
+from cdr.calls.times import time_of
 from cdr.operations.ports import LedgerEntry, LedgerRecords
 
 DAYS_AT_ONCE = 5
@@ -39,12 +41,14 @@ class Standing(Enum):
 @dataclass
 class LedgerDays:
     """The ledger's records of some days (UTC, both included) and around them. A claim that ran out before
-    ``stalled_before`` has lost its message. ``former`` are rules by which calls had other names, once."""
+    ``stalled_before`` has lost its message; of one that ends later than any can (it is ``now``) nobody knows.
+    ``former`` are rules by which calls had other names, once."""
 
     records: LedgerRecords
     first: date
     last: date
     stalled_before: datetime
+    now: datetime
     again: str | None = None
     """A reason for which calls were skipped or rejected."""
     former: CallRules | None = None
@@ -96,10 +100,10 @@ class LedgerDays:
 
     def _under_another_key(self, job: Job) -> LedgerEntry | None:
         """The same call of the same row, as a change of ``calls.pbx_call_id`` leaves it behind."""
-        try:
-            ended_on = date.fromisoformat(str(job.record.values.get("ended_at"))[: len("2026-11-22")])
-        except ValueError:
+        ended_at = time_of(str(job.record.values.get("ended_at")))
+        if ended_at is None:
             return None
+        ended_on = ended_at.date()
         call = fingerprint(job.record)
         for away in (0, -1, 1):
             day = (ended_on + away * DAY).isoformat()
@@ -147,4 +151,5 @@ class LedgerDays:
         return not entry.ended_on or entry.ended_on <= self.last.isoformat()
 
     def _is_stalled(self, entry: LedgerEntry) -> bool:
-        return entry.claimed_until is not None and entry.claimed_until < self.stalled_before
+        until = entry.claimed_until
+        return until is not None and (until < self.stalled_before or is_beyond_belief(until, self.now))

@@ -21,6 +21,7 @@ from shared.clock import Clock
 from shared.errors import DaysForgotten, PipelineError, PositionOfAnotherSource
 
 SHOWN_IDS = 1_000
+_UNKNOWN = datetime.min.replace(tzinfo=UTC)
 OPEN = (Standing.ABSENT, Standing.LOST, Standing.CHANGED, Standing.AGAIN)
 
 
@@ -142,9 +143,15 @@ class _Comparison:
         kept = reconciler.positions.read()
         self._stored = _position(reconciler, kept)
         self._depth = reconciler.queue.depth()
-        stalled_before = reconciler.clock.now() - reconciler.stalled_after
+        now = reconciler.clock.now()
         self._days = LedgerDays(
-            reconciler.records, first, last, stalled_before, again, _former_rules(reconciler.rules, kept)
+            reconciler.records,
+            first,
+            last,
+            now - reconciler.stalled_after,
+            now,
+            again,
+            _former_rules(reconciler.rules, kept),
         )
         self._rows = self._not_polled = self._before_start = 0
         self._recorded = self._changed_late = 0
@@ -237,9 +244,9 @@ def _position(reconciler: Reconciler, kept: Kept) -> StoredPosition | None:
     return stored
 
 
-def _end_of(job: Job) -> str:
+def _end_of(job: Job) -> datetime:
     """The queue brings the oldest first, so the newest are the ones that may still be on it."""
-    return str(job.record.values.get("ended_at") or "")
+    return job.key.ended_at or _UNKNOWN
 
 
 def _ids(jobs: Sequence[Job]) -> Sequence[str]:

@@ -108,8 +108,9 @@ class SourceWatcher:
 def what_is_wrong(bearings: Bearings, known: Remembered) -> Mapping[Kind, str]:
     """What a look at the end of a source says of it, each with a sentence for people. Pure.
 
-    Ids that began again are known by another call at the position, or by a lower id with a later call. That is not over
-    when they have grown beyond the position: what is below it was never read.
+    Ids that began again are known by another call at the position, by a lower id with a later call, or where nothing
+    stands at the position by the first call of all being later. That is not over when they have grown beyond the
+    position: what is below it was never read.
     """
     read, newest = bearings.read, bearings.newest
     if newest is None:
@@ -117,8 +118,11 @@ def what_is_wrong(bearings: Bearings, known: Remembered) -> Mapping[Kind, str]:
         return {**found, **_lasting(known)}
     if bearings.is_beyond and not isinstance(newest, int):
         return {Kind.ENDS_GONE: f"the newest call ended {newest}, but one was read that ended {read}: was it set back?"}
-    is_later = bearings.newest_at is not None and known.newest_at is not None and bearings.newest_at > known.newest_at
-    if bearings.is_another or (bearings.is_beyond and is_later):
+    newest_is_later, first_is_later = (
+        at is not None and known.newest_at is not None and at > known.newest_at
+        for at in (bearings.newest_at, bearings.first_at)
+    )
+    if bearings.is_another or first_is_later or (bearings.is_beyond and newest_is_later):
         sentence = f"ids have started again: up to {read} was read, and there are new calls below; {WAY_OUT}"
         return {Kind.STARTED_AGAIN: sentence}
     if bearings.is_beyond and not known.finding(Kind.STARTED_AGAIN):

@@ -108,7 +108,7 @@ class Overview:
     groups: Mapping[str, str]
     group_store: GroupStore | None
     poll_interval: timedelta
-    longest_look_s: float = 2.5
+    longest_look_s: float = 2.0
     troubles: Troubles = field(default_factory=Troubles)
 
 

@@ -92,7 +92,8 @@ class Attempt:
             accepted = worker.api.submit(call, give_up_at=give_up_at, patient=not is_probe, visit=self.visit)
         except (ApiFailed, ApiDenied, SubmissionUnknown) as exc:
             # A door before the API may refuse what one call says: only several calls tell of refused credentials.
-            breaker.failed_at(self.job.key, now(), str(exc))
+            breaker.failed_at(self.job.key, now(), str(exc), wait=getattr(exc, "retry_after", None))
+            self._ask_after_the_api(give_up_at)
             raise
         except ApiUnavailable as exc:
             breaker.failed(now(), str(exc), wait=exc.retry_after)
@@ -102,6 +103,17 @@ class Attempt:
             raise
         breaker.succeeded()
         return accepted
+
+    def _ask_after_the_api(self, give_up_at: datetime) -> None:
+        """Where calls are few, no others tell for a long while whether it is the call or the API."""
+        worker = self.worker
+        now = worker.clock.now()
+        if worker.api_breaker.is_down(now) or now + worker.longest_attempt > give_up_at:
+            return
+        try:
+            worker.api.check_health()
+        except (ApiUnavailable, ApiDenied) as exc:
+            worker.api_breaker.failed(worker.clock.now(), str(exc))
 
     def _check_limit(self, exc: PermanentError) -> None:
         rejections, now = self.worker.rejections, self.worker.clock.now()

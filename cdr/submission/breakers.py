@@ -16,11 +16,11 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 class ApiBreaker:
     """Remembers that the API is down, so that not every message has to find out by waiting for its time-outs.
 
-    It is down when it was not reached, or failed at or refused ``strangers`` different calls in a row: one call that
-    always fails says nothing about the others. While it is down one message every ``probe_every`` may try; the first
-    that succeeds opens the way for all. A failure that nobody has seen again for ``forget_after`` says nothing more,
-    be it of the API or at one call. For as long as the API asks not to be asked, it is not, whatever comes of what was
-    on its way by then; but after ``longest_wait`` it is.
+    It is down when it was not reached, or says so itself, or failed at or refused ``strangers`` different calls in a
+    row: one call that always fails says nothing about the others. While it is down one message every ``probe_every``
+    may try; the first that succeeds opens the way for all. A failure that nobody has seen again for ``forget_after``
+    says nothing more, be it of the API or at one call. For as long as the API asks not to be asked, it is not, whatever
+    comes of what was on its way by then; but after ``longest_wait`` it is.
     """
 
     probe_every: timedelta = timedelta(seconds=5)
@@ -50,17 +50,15 @@ class ApiBreaker:
 
     def failed(self, now: datetime, why: str, *, wait: timedelta | None = None) -> None:
         """The API was not reached, or is busy; ``wait`` is how long it asked not to be asked."""
-        asked = min(wait or timedelta(), self.longest_wait)
         with self._lock:
-            self._asked_for = max(self._asked_for, now + asked)
-            self._fail(now, why, max(self.probe_every, asked))
+            self._fail(now, why, wait)
 
-    def failed_at(self, call: CallKey, now: datetime, why: str) -> None:
+    def failed_at(self, call: CallKey, now: datetime, why: str, *, wait: timedelta | None = None) -> None:
         """The API failed at one call, refused it, or never answered: which of the two is at fault, others will tell."""
         with self._lock:
             self._suspects = {c: at for c, at in self._suspects.items() if now - at < self.forget_after} | {call: now}
             if len(self._suspects) >= self.strangers:
-                self._fail(now, why, self.probe_every)
+                self._fail(now, why, wait)
 
     def succeeded(self) -> None:
         with self._lock:
@@ -73,9 +71,11 @@ class ApiBreaker:
         with self._lock:
             return self._last_failure
 
-    def _fail(self, now: datetime, why: str, wait: timedelta) -> None:
+    def _fail(self, now: datetime, why: str, wait: timedelta | None) -> None:
+        asked = min(wait or timedelta(), self.longest_wait)
         self._last_failure = why
-        self._next_probe = max(self._next_probe, now + wait)
+        self._asked_for = max(self._asked_for, now + asked)
+        self._next_probe = max(self._next_probe, now + max(self.probe_every, asked))
         self._forget_at = now + self.forget_after
 
     def _is_down(self, now: datetime) -> bool:

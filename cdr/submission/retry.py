@@ -60,8 +60,7 @@ def delay_after(
     """
     if isinstance(hindrance, NoTimeLeft) and is_rest:
         return timedelta()
-    may_be_the_call = alone and isinstance(hindrance, ApiFailed | ApiDenied | SubmissionUnknown)
-    longest = patience.longest_delay_alone if may_be_the_call else patience.longest_delay
+    longest = patience.longest_delay_alone if alone and _may_be_the_call(hindrance) else patience.longest_delay
     return max(_delay(message.tries, longest, drawn, patience), _before_that_in_vain(hindrance, now, patience))
 
 
@@ -76,6 +75,12 @@ def _can_be_given_up(hindrance: Hindrance) -> bool:
     return not isinstance(hindrance, NoTimeLeft | StorageUnavailable | SubmissionUnknown | Held)
 
 
+def _may_be_the_call(hindrance: Hindrance) -> bool:
+    if isinstance(hindrance, ApiDenied):
+        return not hindrance.of_all
+    return isinstance(hindrance, ApiFailed | SubmissionUnknown)
+
+
 def _age(message: Message, now: datetime) -> timedelta:
     return now - message.first_tried_at if message.first_tried_at else timedelta()
 
@@ -88,10 +93,11 @@ def _delay(tries: int, longest: timedelta, drawn: float, patience: Patience) -> 
 
 def _before_that_in_vain(hindrance: Hindrance, now: datetime, patience: Patience) -> timedelta:
     match hindrance:
-        case SubmissionUnknown():
-            return patience.claim_lease + patience.after_the_lease
+        case SubmissionUnknown(retry_after=wait):
+            asked = min(wait or timedelta(), patience.longest_delay_alone)
+            return max(patience.claim_lease + patience.after_the_lease, asked)
         case Held(until=datetime() as until):
-            return until - now + patience.after_the_lease
+            return min(until - now + patience.after_the_lease, patience.longest_delay_alone)
         case ApiUnavailable(retry_after=timedelta() as wait):
             return min(wait, patience.longest_delay_alone)
     return timedelta()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from cdr.intake import id_order, time_order
@@ -15,6 +14,7 @@ from shared import log
 from shared.clock import Clock
 from shared.config.settings import Settings
 from shared.errors import SourceMisconfigured
+from shared.once import Together
 
 if TYPE_CHECKING:
     from cdr.intake.ports import CallReader, CallSource, Position, Progress, SourceFacts
@@ -90,7 +90,7 @@ class LateSource:
         self.make = make
         self._name = name
         self._made: CallSource | None = None
-        self._one_at_a_time = Lock()
+        self._together: Together[CallSource] = Together()
 
     @property
     def name(self) -> str:
@@ -106,10 +106,12 @@ class LateSource:
         return self._source().about()
 
     def _source(self) -> CallSource:
-        with self._one_at_a_time:
-            if self._made is None:
-                self._made = self.make()
-            return self._made
+        return self._together.do(self._make_unless_made, self)
+
+    def _make_unless_made(self) -> CallSource:
+        if self._made is None:
+            self._made = self.make()
+        return self._made
 
 
 def _found(settings: Settings, makers: Mapping[str, Callable[[], CallSource]]) -> CallSource:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import math
 import os
 import random
 import threading
@@ -29,7 +30,8 @@ CONFIG_FILE = "local/run/demo.yml"
 # With these calls each outcome is soon to be seen.
 SEED = 25
 CHECK_EVERY_S = 3.0
-CHECK_TIMEOUT_S = 10.0
+LATE_LEG_WAIT_S = 8.0  # nobody watches for a quarter of an hour; more than v20_pbx.LATE_BY_S
+REQUEST_TIMEOUT_S = 10.0
 
 PhoneEvent = CallEvent | Told | AgentEvent
 
@@ -42,6 +44,7 @@ class Demo:
         self._on_event = on_event
         self._source = source
         self._pace = pace
+        self._port = 0
         self._parts = ExitStack()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -72,6 +75,7 @@ class Demo:
             "CONFIG_FILE": CONFIG_FILE,
             "CDR_SOURCE": self._source,
             "CDR_DB_NAME": str(self._cdr_file),
+            "LATE_LEG_WAIT": f"{math.ceil(LATE_LEG_WAIT_S * self._pace)} s",
             "API_BASE_URL": self._call_logger.base_url,
             # A proxy, where the machine has one, is not for the demo's own addresses.
             "NO_PROXY": "127.0.0.1",
@@ -103,10 +107,11 @@ class Demo:
 
     def begin(self, port: int) -> None:
         """Let calls and agents come and go, and the functions on this port check the groups."""
+        self._port = port
         works = {
             "calls": lambda: self._phone_system.run(self._stop, calls_per_minute=self._calls_per_minute / self._pace),
             "agents": lambda: self._agents.run(self._stop),
-            "checks": lambda: self._ask_for_checks(port),
+            "checks": self._ask_for_checks,
         }
         self._threads = [threading.Thread(target=work, name=name) for name, work in works.items()]
         for thread in self._threads:
@@ -118,6 +123,10 @@ class Demo:
         for thread in self._threads:
             thread.join()
 
+    def ask_for_poll(self) -> None:
+        """Nobody who waits for the last calls should wait for the timer, too."""
+        self._ask_for("poll")
+
     def _make_phone_system(self) -> Pbx | V20Pbx:
         rng = random.Random(SEED)
         if self._source == "v20":
@@ -128,10 +137,13 @@ class Demo:
     def _calls_per_minute(self) -> float:
         return v20_pbx.CALLS_PER_MINUTE if self._source == "v20" else pbx.CALLS_PER_MINUTE
 
-    def _ask_for_checks(self, port: int) -> None:
+    def _ask_for_checks(self) -> None:
         while not self._stop.wait(CHECK_EVERY_S * self._pace):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=CHECK_TIMEOUT_S)
-            # What keeps the functions from it they say themselves, in their own lines.
-            with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-                connection.request("POST", "/trigger/alerts")
-                connection.getresponse().read()
+            self._ask_for("alerts")
+
+    def _ask_for(self, what: str) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=REQUEST_TIMEOUT_S)
+        # What keeps the functions from it they say themselves, in their own lines.
+        with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+            connection.request("POST", f"/trigger/{what}")
+            connection.getresponse().read()

@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 READY_SECONDS = 300  # Core Tools fetch their extensions at the very first start
 SETTLE_SECONDS = 20
+POLL_AGAIN_SECONDS = 1
 TICK_SECONDS = 0.2
 
 Happening = PhoneEvent | Output | Ended | Literal["stop"]
@@ -66,8 +67,11 @@ class Run:
     _is_ready: bool = False
     _demo: Demo | None = None
 
-    def run(self, port: int, seconds: float | None) -> None:
-        """Returns when `seconds` are over. Raises Stopped, FunctionsFailed, AzuriteError and HostError."""
+    def run(self, port: int, seconds: float | None, is_enough: Callable[[], bool] = lambda: False) -> None:
+        """Returns when `seconds` are over, or what was seen `is_enough`, and all that ended has come out.
+
+        Raises Stopped, FunctionsFailed, AzuriteError and HostError.
+        """
         with ExitStack() as parts:
             parts.callback(self._show_the_rest)
             is_own = (ROOT / SETTINGS_FILE).is_file()
@@ -79,7 +83,7 @@ class Run:
             if demo:
                 parts.callback(demo.end)
             self._begin(functions, port, demo)
-            self._watch(functions, after(seconds))
+            self._watch(functions, either(is_enough, after(seconds)))
             if demo:
                 self._settle(functions, demo)
 
@@ -101,7 +105,10 @@ class Run:
         demo.end()
         self._take_all(functions)
         self.terminal.say(f"\nNo more calls; waiting for {len(self.tally.waiting)} on their way ...\n", "dim")
-        self._watch(functions, either(lambda: not self.tally.waiting, after(SETTLE_SECONDS)))
+        is_late = after(SETTLE_SECONDS)
+        while self.tally.waiting and not is_late():
+            demo.ask_for_poll()
+            self._watch(functions, either(lambda: not self.tally.waiting, after(POLL_AGAIN_SECONDS)))
         self.backend = demo.backend
 
     def _watch(self, functions: Functions, is_over: Callable[[], bool]) -> None:

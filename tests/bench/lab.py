@@ -38,6 +38,8 @@ class Sizes:
     """How much of everything."""
 
     rounds: int = 5
+    polls: int = 7
+    """A poll is short: each turn takes the median of so many."""
     backlog: int = 2_000
     """Rows of a catch-up and calls of the submits after it."""
     loop: int = 500
@@ -59,6 +61,7 @@ class Sizes:
 
 TINY = Sizes(
     rounds=1,
+    polls=1,
     backlog=30,
     loop=10,
     counted=5,

@@ -30,9 +30,6 @@ from tests.unit.web.asking import ask
 NEW = 100
 """Rows that a poll finds."""
 
-TIMES = 7
-"""A poll is short: each turn takes the median of so many."""
-
 FILL = """
 INSERT INTO {table} (Id, CallId, StartTime, EndTime, Duration, CallerNumber, DestNumber, Extension, CallType, Answered)
 SELECT n, 'call-' || n, at - interval '90 seconds', at, 90, '+19075550142', '101', '101', 0, 1
@@ -68,7 +65,7 @@ def growth(lab: Lab) -> Iterator[Result]:
                 if name == "/health":  # it remembers for a while what it found
                     made[table] = parts_with_free_storage(lab, table.schema(joined=False), system)
 
-            return _median(lambda: measure(made[table]), before)
+            return _median(lab, lambda: measure(made[table]), before)
 
         medians = in_turns(lab.sizes.rounds, few=lambda: seconds(small), many=lambda: seconds(large))
         yield Result(
@@ -97,8 +94,8 @@ def worst_checkpoint(lab: Lab) -> Iterator[Result]:
                 raise RuntimeError(f"the checkpoint is not what it should be: {outcome}")
             medians = in_turns(
                 lab.sizes.rounds,
-                idle=lambda: _median(lambda: _expect(poll(idle.poller), 0)),  # noqa: B023 - called at once
-                worst=lambda: _median(lambda: _expect(poll(worst.poller), 0)),  # noqa: B023
+                idle=lambda: _median(lab, lambda: _expect(poll(idle.poller), 0)),  # noqa: B023 - called at once
+                worst=lambda: _median(lab, lambda: _expect(poll(worst.poller), 0)),  # noqa: B023
             )
             yield Result(
                 f"worst checkpoint on {name}, beyond the idle one",
@@ -141,9 +138,9 @@ class Table:
         return CALLLOG.replace("FROM CallLog", f"FROM {table}")
 
 
-def _median(measure: Callable[[], None], before: Callable[[], None] = lambda: None) -> float:
+def _median(lab: Lab, measure: Callable[[], None], before: Callable[[], None] = lambda: None) -> float:
     taken = []
-    for _ in range(TIMES):
+    for _ in range(lab.sizes.polls):
         before()
         began = time.perf_counter()
         measure()

@@ -11,12 +11,15 @@ import sys
 from collections.abc import Iterator, Mapping
 from statistics import median
 
-from tests.bench.lab import Lab
+from tests.bench.lab import Account, Lab
 from tests.bench.results import Goal, Result, in_turns
 from tests.functions.loaded_app import ROOT
 
 WORKERS_OWN = "azure.functions"
 """Imported by the worker itself before it looks for functions."""
+
+NOBODY_S = Account("nobody", queue_port=1, table_port=1)
+"""Who only starts asks nothing of storage."""
 
 PROBE = """
 import {module}, time
@@ -27,8 +30,7 @@ print(cpu * 1e3, resident_mib())
 
 
 def start(lab: Lab) -> Iterator[Result]:
-    system = lab.backlog(0)
-    variables = lab.variables(lab.new_account(), system.settings())
+    variables = lab.variables(NOBODY_S, lab.backlog(0).settings())
     memory: dict[str, list[float]] = {"bare": [], "ours": []}
 
     def cpu_of(name: str, module: str) -> float:

@@ -231,9 +231,10 @@ def test_an_answer_without_an_alert_is_no_alert_that_was_raised(receiver: Receiv
 
 def test_resolving_needs_no_body_in_the_answer_and_an_id_leads_nowhere_else(receiver: Receiver) -> None:
     receiver.usual = Answer(204)
-    for name in ("7d1c", "../../calls?x#"):
+    for name in ("7d1c", "../../calls?x#", "\ud83d"):
         rest_api(receiver.url).resolve(name)
     paths = ["/alerts/call-groups/7d1c/resolve", "/alerts/call-groups/..%2F..%2Fcalls%3Fx%23/resolve"]
+    paths.append("/alerts/call-groups/%3F/resolve")
     assert [(sent.method, sent.path) for sent in receiver.received] == [("PUT", path) for path in paths]
 
 

@@ -89,6 +89,35 @@ def test_a_claim_given_back_lets_the_next_in_at_once_who_is_told_why(bench: Benc
     assert again.unanswered_at is None
 
 
+LOOKS_AT_A_CLAIM: dict[str, Callable[[CallLedger, datetime], Any]] = {
+    "alone": lambda ledger, now: ledger.claim([make_job()], now, LEASE)[0],
+    "among others": lambda ledger, now: ledger.claim([make_job(9), make_job()], now, LEASE)[1],
+    "from the day after": lambda ledger, now: ledger.claim([make_job(day="2026-11-21")], now, LEASE)[0],
+    "to record it": lambda ledger, now: ledger.record(KEY, message_of(make_job()), REJECTED, now),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS_AT_A_CLAIM.values(), ids=LOOKS_AT_A_CLAIM)
+def test_a_claim_by_a_clock_that_was_a_year_ahead_ends_ten_minutes_after_somebody_has_seen_it(
+    bench: Bench, ledger: CallLedger, look: Callable[[CallLedger, datetime], Any]
+) -> None:
+    claim = claimed(ledger, now=NOW + timedelta(days=365))
+    end = NOW + timedelta(minutes=10)
+    for now in (NOW, LATER):
+        assert look(bench.open(), now).until == end
+    assert not isinstance(look(bench.open(), end), Held)
+    ledger.settle([(claim, SUBMITTED)], end)
+    assert bench.record().state is State.SUBMITTED
+
+
+def test_what_was_claimed_by_a_clock_that_was_ahead_was_sent_now_at_the_latest(ledger: CallLedger) -> None:
+    claimed(ledger, now=NOW + timedelta(minutes=5))
+    assert claimed(ledger, now=NOW + timedelta(minutes=8)).unanswered_at == NOW + timedelta(minutes=5)
+    claimed(ledger, make_job(8), NOW + timedelta(days=365))
+    ledger.claim([make_job(8)], NOW, LEASE)
+    assert claimed(ledger, make_job(8), NOW + timedelta(minutes=10)).unanswered_at == NOW + timedelta(minutes=10)
+
+
 def test_what_may_have_been_sent_is_remembered_beyond_a_claim_that_was_given_back(
     bench: Bench, ledger: CallLedger
 ) -> None:

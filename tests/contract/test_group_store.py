@@ -111,6 +111,11 @@ def test_a_lease_that_ran_out_goes_to_the_next(open_store: OpenStore) -> None:
         open_store().lease("third", NOW + LEASE, LEASE)
 
 
+def test_a_lease_by_a_clock_that_was_a_year_ahead_keeps_nobody_out(open_store: OpenStore) -> None:
+    open_store().lease("first", NOW + timedelta(days=365), LEASE)
+    open_store().lease("second", NOW, LEASE)
+
+
 def test_whoever_has_the_lease_may_renew_it(open_store: OpenStore) -> None:
     store = open_store()
     store.lease("first", NOW, LEASE)

@@ -276,8 +276,27 @@ def test_a_host_is_reached_at_whichever_of_its_addresses_answers(
         HEAD,
         HEAD + b"\r\nhalf",
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 101,
+        b"HTTP/1.1 409 Conflict\r\nContent-",
+        b"HTTP/1.1 409 Conflict\r\n",
+        b"HTTP/1.1 409 Conflict\r\nContent-Length: none\r\n\r\n",
+        b"HTTP/1.1 409 Conflict\r\nContent-Length: 5\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x00\x00",
+        b"HTTP/1.1 102 Processing\r\n\r\n",
+        b"HTTP/1.0 409 Conflict\r\nContent-Type: text/html\r\n\r\n",
     ],
-    ids=["nothing", "another protocol", "half a status", "half a head", "half a body", "too many headers"],
+    ids=[
+        "nothing",
+        "another protocol",
+        "half a status",
+        "half a head",
+        "half a body",
+        "too many headers",
+        "half a header, which says of the body as much as none",
+        "no end of the head",
+        "a length that is no number",
+        "a packed body of which nothing can be unpacked",
+        "only what comes before an answer",
+        "a page of which nothing came",
+    ],
 )
 def test_what_breaks_off_after_the_request_is_unanswered(said: bytes) -> None:
     def play(conversation: Conversation) -> None:
@@ -286,6 +305,22 @@ def test_what_breaks_off_after_the_request_is_unanswered(said: bytes) -> None:
 
     with serving(play) as server:
         assert isinstance(failure_of(client(server.url)), Unanswered)
+
+
+def test_what_comes_before_an_answer_is_none_and_the_next_request_does_not_get_it() -> None:
+    """Early hints, and a 102 of a server that works on; where the answer itself takes its time."""
+
+    def play(conversation: Conversation) -> None:
+        for status in (b"201 Created", b"409 Conflict"):
+            conversation.read_request()
+            conversation.say(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n")
+            conversation.say(b"HTTP/1.1 102 Processing\r\n\r\n")
+            conversation.over.wait(0.05)
+            conversation.say(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+
+    with serving(play) as server:
+        http = client(server.url)
+        assert [http.exchange("POST").status, http.exchange("POST").status] == [201, 409]
 
 
 class Breaking(Adapter):

@@ -84,6 +84,19 @@ def test_ended_legs_come_in_order_of_their_ends_from_a_moment_on(table: Table) -
         assert legs.newest_end() == NINE + 2 * SECOND
 
 
+def test_legs_without_an_end_come_in_order_of_their_beginnings(table: Table) -> None:
+    begun = [NINE + hours * timedelta(hours=1) for hours in (3, 1, 2, 0)]
+    table.insert(leg(n, f"flow-{n}", None) | {"cdr_started_at": at} for n, at in enumerate(begun))
+    table.insert([leg(9, "flow-9")])
+    with table.connect() as legs:
+        found = legs.endless_from(begun[1], begun[0], 10)
+        assert [(each.flow, each.ended_at) for each in found] == [
+            (table.name_of("flow-1"), begun[1]),
+            (table.name_of("flow-2"), begun[2]),
+        ]
+        assert [len(legs.endless_from(None, begun[0], limit)) for limit in (2, 10)] == [2, 3]
+
+
 def test_an_empty_table_has_no_legs_and_knows_the_time(table: Table, clock: HandMovedClock) -> None:
     with table.connect() as legs:
         assert (legs.newest_end(), legs.ended_from(None, 10), legs.legs_of(table.names("x"), 10)) == (None, [], [])
@@ -202,6 +215,19 @@ def test_texts_that_sort_in_another_order_than_their_times_are_read_all_the_same
     with sqlite.connect() as legs:
         pages = list(legs_by_call.pages_from(legs, NINE + 10 * SECOND, 3))
     assert {one.flow for page in pages for one in page} >= {id_of(f"flow-{number}") for number in range(10, 20)}
+
+
+@pytest.mark.parametrize("form", ["01.11.2026 09:00:0{}", "30.11.2026 09:00:0{}", "2026-11-22 09:00:0{}-05:00"])
+def test_ends_whose_texts_do_not_sort_are_refused_instead_of_passed_over(sqlite: LegTable, form: str) -> None:
+    sqlite.insert(leg(number, "flow") | {"cdr_ended_at": form.format(number)} for number in (1, 2, 3))
+    with sqlite.connect() as legs, pytest.raises(SourceMisconfigured, match=r"the column cdr_ended_at holds '"):
+        legs.ended_from(None, 10)
+
+
+def test_ends_whose_texts_are_ahead_of_their_times_are_read_early_enough(sqlite: LegTable) -> None:
+    sqlite.insert(leg(number, "flow") | {"cdr_ended_at": f"2026-11-22 11:00:0{number}+02:00"} for number in (1, 2, 3))
+    with sqlite.connect() as legs:
+        assert [one.ended_at for one in legs.ended_from(NINE, 10)] == [NINE + n * SECOND for n in (1, 2, 3)]
 
 
 def test_legs_without_a_call_are_in_nobodys_way(sqlite: LegTable) -> None:

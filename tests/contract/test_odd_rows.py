@@ -192,6 +192,18 @@ def test_an_id_that_is_no_whole_number_is_refused_with_the_way_out(system: Any, 
         read(system, schema)
 
 
+@pytest.mark.parametrize(("system", "kind"), [("postgresql", "ALTER Id TYPE NUMERIC(38)")], indirect=["system"])
+def test_ids_beyond_what_drivers_take_for_a_whole_number_are_read_after_and_between(system: Any, kind: str) -> None:
+    system.sql(f"ALTER TABLE CallLog {kind}")
+    low, high = 2**64, 2**64 + 1
+    system.insert(*({"id": row_id, "ended_at": NINE} for row_id in (1, low, high)))
+    nine = NINE.replace(tzinfo=UTC)
+    with system.connect() as table:
+        assert [row.id for row in table.rows_after(low, 10)] == [high]
+        assert [row.id for row in table.rows_in([(low, high + 99)], None, 10)] == [low, high]
+        assert [row.id for row in table.rows_ended_between(nine, nine + HOUR, IdSpan(1, low), 10)] == [low]
+
+
 # Sessions
 
 
@@ -282,6 +294,53 @@ def test_texts_of_sqlite_are_compared_however_they_are_written(system: Any) -> N
         assert [row.id for row in table.rows_ended_between(nine, nine + HOUR, ALL, 20)] == all_of_them
         assert table.rows_ended_between(nine - HOUR, nine, ALL, 10) == []
         assert (table.first_id_since(nine), table.first_id_since(nine + timedelta(seconds=1))) == (1, None)
+
+
+NINE_AND_TEN = ("2026-11-20 09:00:00", "2026-11-20 10:00:00")
+IN_ORDER = {
+    "with-a-t": lambda text: text.replace(" ", "T"),
+    "with-slashes": lambda text: text.replace("-", "/"),
+    "in-utc": lambda text: f"{text.replace(' ', 'T')}Z",
+}
+
+
+@on("mariadb")
+@pytest.mark.parametrize("write", IN_ORDER.values(), ids=IN_ORDER)
+def test_texts_of_mysql_are_compared_as_the_times_that_they_tell_of(system: Any, write: Any) -> None:
+    system.sql("ALTER TABLE CallLog MODIFY StartTime TEXT, MODIFY EndTime TEXT")
+    texts = [*map(write, NINE_AND_TEN), "soon"]
+    system.insert(*({"id": n, "started_at": text, "ended_at": text} for n, text in enumerate(texts, start=1)))
+    zone, nine = ("UTC" if "Z" in texts[0] else "Asia/Kolkata"), NINE.replace(tzinfo=UTC)
+    moment = nine if zone == "UTC" else nine - timedelta(hours=5, minutes=30)
+    with system.connect(timezone="Asia/Kolkata") as table:
+        assert [row.id for row in table.rows_ended_between(moment, moment + HOUR, ALL, 10)] == [1]
+        assert table.first_id_since(moment + timedelta(seconds=1)) == 2
+
+
+IN_NO_ORDER = [
+    ("mariadb", "TEXT", "30.04.2026 06:35:46"),
+    ("mariadb", "TEXT", "2026-04-30T06:35:46+02:00"),
+    ("mariadb", "BIGINT", 1777530946),
+    ("sqlite", "", 1777530946),
+    ("postgresql", "TEXT", "2026-04-30 06:35:46"),
+    ("postgresql", "BIGINT", 1777530946),
+    *((name, "NVARCHAR", "2026-04-30T06:35:46+02:00") for name in SQL_SERVERS),
+]
+
+
+@pytest.mark.parametrize(("system", "kind", "value"), IN_NO_ORDER, indirect=["system"])
+def test_times_that_no_select_can_choose_by_are_refused_instead_of_left_out(system: Any, kind: str, value: Any) -> None:
+    if system.engine == "sqlserver":
+        system.sql("DROP TABLE CallLog")
+        system.types = (system.types[0], system.types[1], kind, system.types[3])
+        system.create_table()
+    elif kind:
+        change = {"mysql": "MODIFY EndTime {}", "postgresql": "ALTER EndTime TYPE {0} USING NULL"}[system.engine]
+        system.sql(f"ALTER TABLE CallLog {change.format(kind)}")
+    system.insert({"id": 1, "ended_at": value}, {"id": 2, "ended_at": value}, {"id": 3})
+    nine = NINE.replace(tzinfo=UTC)
+    with system.connect() as table, pytest.raises(SourceMisconfigured, match=r"3cx\.schema.*(make a time of|cast it)"):
+        table.rows_ended_between(nine, nine + HOUR, ALL, 10)
 
 
 # Lines that fall silent in the middle of a page

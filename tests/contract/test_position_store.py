@@ -76,6 +76,11 @@ def test_while_one_has_the_lease_no_other_gets_it_until_it_ran_out(open_store: O
     assert (taken.owner, taken.stored) == ("second", SEVEN)
 
 
+def test_a_lease_by_a_clock_that_was_a_year_ahead_keeps_nobody_out(open_store: OpenStore) -> None:
+    open_store().lease("first", NOW + timedelta(days=365), MINUTE)
+    assert open_store().lease("second", NOW, MINUTE).owner == "second"
+
+
 def test_saving_renews_the_lease(open_store: OpenStore) -> None:
     first = open_store()
     first.save(first.lease("first", NOW, MINUTE), SEVEN, NOW + MINUTE / 2, MINUTE)

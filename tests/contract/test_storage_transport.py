@@ -34,7 +34,9 @@ from tests.systems.storage import AT_ONCE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: 7\r\n\r\n\xef\xbb\xbf<a/>"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n"
-CREATED = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nETag: 1\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n\r\n"
+CREATED = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nETag: 1\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n"
+CREATED += b"x-ms-request-id: 7\r\n\r\n"
+GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nDate: Sun, 22 Nov 2020 12:00:00 GMT\r\n\r\n"
 
 
 def transport(answer_s: float = 5, connect_s: float = 5, **more: Any) -> StorageTransport:
@@ -265,13 +267,27 @@ def test_proxies_are_looked_up_once_and_told_the_whole_address(monkeypatch: pyte
     assert b"\r\nProxy-Authorization: Basic " in asked
 
 
-def test_what_an_answer_says_of_the_time_is_handed_on_with_how_long_it_took() -> None:
+@pytest.mark.parametrize(
+    "framing", [b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n", b"X: y\r\n\r\n"], ids=["chunks", "no end"]
+)
+def test_an_answer_without_an_end_is_none(framing: bytes) -> None:
+    def play(conversation: Conversation) -> None:
+        conversation.read_request()
+        conversation.say(b"HTTP/1.1 200 OK\r\n" + framing)
+        while not conversation.over.is_set():
+            conversation.say(b"x" * 1_000 + (b"\r\n3e8\r\n" if b"chunked" in framing else b""))
+
+    with serving(play) as server:
+        assert failure_of(transport(most_bytes=50_000), server.url) is ServiceResponseError
+
+
+def test_what_an_answer_of_the_accounts_says_of_the_time_is_handed_on_with_how_long_it_took() -> None:
     heard: list[tuple[str, timedelta]] = []
     now = itertools.count()
-    with answering(CREATED, OK) as server:
+    with answering(GATEWAY, CREATED, OK) as server:
         over = transport(answer_s=1_000, connect_s=1_000, hear=lambda *said: heard.append(said), monotonic=now.__next__)
-        sent(over, server.url)
-        sent(over, server.url)
+        for _ in range(3):
+            sent(over, server.url)
     ((said, took),) = heard
     assert said == "Sun, 22 Nov 2026 12:00:00 GMT"
     assert timedelta() < took < timedelta(seconds=next(now))

@@ -25,6 +25,9 @@ STORAGE = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey={key};" + "".j
     f"{service}Endpoint=http://127.0.0.1:{{port}}/a;" for service in ("Queue", "Table")
 )
 
+ROOT = Path(__file__).parents[2]
+"""Where the schemas are, so that it is the database that does not answer."""
+
 pytestmark = pytest.mark.usefixtures("events")
 
 
@@ -35,9 +38,10 @@ def parts_that_are(what: str, folder: Path) -> Iterator[Parts]:
         port = listener.getsockname()[1]
         if what == "refused":
             listener.close()
-        (folder / "config.yml").write_text(CONFIG.format(port=port))
-        environment = {"CONFIG_FILE": "config.yml", "AzureWebJobsStorage": STORAGE.format(port=port, key=ACCOUNT_KEY)}
-        yield Parts(environment, folder, times=Times(longest_look=timedelta(seconds=1)))
+        config = folder / "config.yml"
+        config.write_text(CONFIG.format(port=port))
+        environment = {"CONFIG_FILE": str(config), "AzureWebJobsStorage": STORAGE.format(port=port, key=ACCOUNT_KEY)}
+        yield Parts(environment, ROOT, times=Times(longest_look=timedelta(seconds=1)))
 
 
 @pytest.fixture(params=["silent", "refused"])

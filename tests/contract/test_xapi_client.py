@@ -17,6 +17,7 @@ from cdr.edges.xapi.client import NotThere, TooMuchAtOnce, XapiClient, XapiLogin
 from shared.clock import HandMovedClock
 from shared.errors import SourceMisconfigured, SourceUnavailable
 from tests.systems import xapi
+from tests.systems.conversation import serving, stays_silent
 from tests.systems.switchboards import failure_of, xapi_client
 from tests.systems.xapi import Fault, Xapi
 
@@ -234,3 +235,14 @@ def test_a_phone_system_that_drips_holds_nobody_for_longer_than_the_deadline(ser
     begun = time.monotonic()
     failure(xapi_client(server, timeout=timedelta(seconds=0.4)), SourceUnavailable)
     assert time.monotonic() - begun < 2
+
+
+def test_many_who_ask_a_phone_system_that_is_silent_do_not_wait_for_one_after_the_other(clock: HandMovedClock) -> None:
+    timeout, many = timedelta(seconds=0.3), 16
+    with serving(stays_silent) as silent:
+        client = XapiClient(XapiLogin(silent.url, "id", "secret", "3cx.xapi"), clock, timeout=timeout)
+        begun = time.monotonic()
+        with ThreadPoolExecutor(many) as pool:
+            for asked in [pool.submit(read, client) for _ in range(many)]:
+                assert isinstance(asked.exception(), SourceUnavailable)
+    assert time.monotonic() - begun < timeout.total_seconds() * many / 2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,18 @@ from local.host.host import Times as HostTimes
 from local.host.host import main
 
 HASTY = Times(
-    longest_attempt=timedelta(seconds=2),
-    slow_attempt=timedelta(seconds=0.1),
-    submit_budget=timedelta(seconds=3),
-    claim_lease=timedelta(seconds=4),
-    redelivery=timedelta(seconds=5),
-    first_delay=timedelta(seconds=2),
-    longest_delay=timedelta(seconds=5),
-    longest_delay_alone=timedelta(seconds=5),
-    after_the_lease=timedelta(seconds=1),
-    poll_lease=timedelta(seconds=4),
-    groups_lease=timedelta(seconds=4),
-    groups_longest_step=timedelta(seconds=2),
+    longest_attempt=timedelta(seconds=1),
+    slow_attempt=timedelta(seconds=0.15),
+    submit_budget=timedelta(seconds=2.5),
+    claim_lease=timedelta(seconds=3),
+    redelivery=timedelta(seconds=4),
+    first_delay=timedelta(seconds=1),
+    longest_delay=timedelta(seconds=3),
+    longest_delay_alone=timedelta(seconds=3),
+    after_the_lease=timedelta(seconds=0.5),
+    poll_lease=timedelta(seconds=2),
+    groups_lease=timedelta(seconds=2),
+    groups_longest_step=timedelta(seconds=1),
 )
 
 
@@ -38,5 +39,6 @@ def hurry() -> None:
     functions.parts = Parts(os.environ, Path.cwd(), times=HASTY)
 
 
-if __name__ == "__main__":
-    sys.exit(main(times=HostTimes(queue_lease=timedelta(seconds=5)), prepare=hurry))
+def run(arguments: Sequence[str]) -> int:
+    """The exit status."""
+    return main(arguments, times=HostTimes(queue_lease=timedelta(seconds=3)), prepare=hurry)

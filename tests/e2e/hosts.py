@@ -6,14 +6,18 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from local.host.host import main
 from shared.log import EVENTS
+from tests.e2e import hasty_host
 from tests.functions.surroundings import SECRETS, RecordingCallLogger, Storage, write_config
 from tests.support.waiting import wait_until
 from tests.systems import mariadb
-from tests.systems.host import PROJECT, HostProcess
+from tests.systems.forked import Forked
+from tests.systems.host import LOCAL_HOST, PROJECT, HostProcess
 from tests.systems.phone_systems import SqlPhoneSystem
 
 PRIVATE = (*SECRETS, mariadb.PASSWORD, "webhook-s3cret")
@@ -23,15 +27,15 @@ _STARTING = re.compile(r"|Functions:|\t\w+: .*|Host ready on .*|local\.host stan
 
 
 class Host(HostProcess):
-    """One of this project's functions. ``hasty``: with leases of seconds instead of minutes.
+    """One of this project's functions, soon there. ``hasty``: with leases of seconds instead of minutes.
 
     ``root`` is another project's folder: the functions, and the host, of another version.
     """
 
     def __init__(self, environment: dict[str, str], *functions: str, hasty: bool = False, root: Path = PROJECT) -> None:
         chosen = ["--functions", *functions] if functions else []
-        program = ("-m", "tests.e2e.hasty_host" if hasty else "local.host")
-        super().__init__(root, environment, *chosen, program=program, cwd=root)
+        launch = LOCAL_HOST if root != PROJECT else partial(Forked, hasty_host.run if hasty else main)
+        super().__init__(root, environment, *chosen, launch=launch, cwd=root)
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -110,13 +114,8 @@ def hosts_between(folder: Path, storage: Storage, call_logger: RecordingCallLogg
 
 def settled(storage: Storage, rows: int) -> bool:
     """Whether the ledger has come to an end with so many rows."""
-    return all_final(storage, rows) and storage.depth() == 0
-
-
-def all_final(storage: Storage, rows: int) -> bool:
-    """Whether so many calls are in the ledger and none is on its way. A second message of one may still be waiting."""
     states = storage.states()
-    return len(states) == rows and "claimed" not in states
+    return len(states) == rows and "claimed" not in states and storage.depth() == 0
 
 
 def numbers_of(system: SqlPhoneSystem) -> set[str]:

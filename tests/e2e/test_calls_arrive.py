@@ -92,7 +92,9 @@ def rows_and_outcome():
 def test_every_kind_of_call_arrives_exactly_so(start_host, phone_system, storage, call_logger):
     rows, bodies, records = rows_and_outcome()
     phone_system.insert(*rows)
-    host = start_host(phone_system, **ROME)  # its timer is enough
+    host = start_host(phone_system, **ROME)
+    if phone_system.engine != "sqlite":  # where its timer is enough
+        host.trigger("poll")
     wait_until(lambda: settled(storage, len(rows)))
     assert sorted(call_logger.bodies, key=json.dumps) == sorted(bodies, key=json.dumps)
     assert [

@@ -9,9 +9,10 @@ import requests
 
 from cdr.calls.message import Message
 from local.call_logger import Fault
-from tests.e2e.hosts import all_final
 from tests.support.factories import make_raw_row
 from tests.support.waiting import wait_until
+
+AT_ONCE_S = 0.01
 
 SLOWLY = Fault(before_answer_s=0.1)
 """The call is in, and for a while nobody but the API knows."""
@@ -50,14 +51,13 @@ def test_killed_while_it_submits(start_host, mariadb_system, storage, call_logge
     for entries_before_the_kill in (15, 35):
         host = start_host(mariadb_system, hasty=True)
         host.trigger("poll")
-        wait_until(lambda least=entries_before_the_kill: len(call_logger.bodies) >= least)
+        wait_until(lambda least=entries_before_the_kill: len(call_logger.bodies) >= least, longest_pause_s=AT_ONCE_S)
         host.kill()
         assert "claimed" in storage.states()
         assert len(call_logger.bodies) < len(submitted_names(rows))
     call_logger.faults.clear()
     start_host(mariadb_system, hasty=True)
-    wait_until(lambda: all_final(storage, len(rows)))
-    assert storage.states() == outcome_of(rows)
+    wait_until(lambda: storage.states() == outcome_of(rows))
     assert call_logger.call_ids == submitted_names(rows)
     assert call_logger.double_submissions == []
 
@@ -74,17 +74,15 @@ def test_killed_while_it_polls(start_host, sqlite_system, storage, call_logger):
 
     polling = threading.Thread(target=poll)
     polling.start()
-    queued = wait_until(lambda: (depth := storage.depth()) >= 5 and depth)
+    queued = wait_until(lambda: (depth := storage.depth()) >= 5 and depth, longest_pause_s=AT_ONCE_S)
     host.kill()
     polling.join()
     assert queued < len(rows) / 10, "the calls share messages of ten"
     assert storage.position is None
     assert not storage.lease_is_free
-    restarted = start_host(sqlite_system, hasty=True)
-    finished = wait_until(lambda: restarted.events_of("poll.finished"))
-    assert (finished[0]["queued"], storage.position) == (len(rows), len(rows))
-    wait_until(lambda: all_final(storage, len(rows)))
-    assert storage.states() == outcome_of(rows)
+    restarted = start_host(sqlite_system, "trigger_poll", "submit_call", hasty=True)
+    assert (restarted.trigger("poll")["queued"], storage.position) == (len(rows), len(rows))
+    wait_until(lambda: storage.states() == outcome_of(rows))
     assert call_logger.call_ids == submitted_names(rows)
     assert call_logger.double_submissions == []
 
@@ -98,7 +96,7 @@ def test_told_to_stop_it_finishes_what_it_began_and_leaves_the_rest_on_the_queue
     for first in range(0, 80, 20):  # two calls in each message, and more messages than are taken in hand at once
         sqlite_system.insert(*rows[first : first + 20])
         host.trigger("poll")
-    wait_until(lambda: len(call_logger.bodies) >= 5)
+    wait_until(lambda: len(call_logger.bodies) >= 5, longest_pause_s=AT_ONCE_S)
     assert host.end() == 0
     states = storage.states()
     assert set(states) == {"submitted"}

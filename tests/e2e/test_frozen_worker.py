@@ -21,7 +21,7 @@ from tests.systems.phone_systems import SqlitePhoneSystem
 
 PROJECT = Path(__file__).parents[2]
 SECOND = timedelta(seconds=1)
-TIMES = Times(submit_budget=2 * SECOND, claim_lease=3 * SECOND, redelivery=4 * SECOND, longest_attempt=SECOND)
+TIMES = Times(longest_attempt=0.5 * SECOND, submit_budget=SECOND, claim_lease=1.5 * SECOND, redelivery=2 * SECOND)
 
 WORKER = """
 import os, signal, sys

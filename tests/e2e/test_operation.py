@@ -1,15 +1,25 @@
-"""What operators see of a running host: health, status, reasons, and a configuration that is broken."""
+"""What operators see of a running host: health, status, reasons, broken configuration; and answers as described."""
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import checks
+
+from cdr.web.endpoints import ENDPOINTS
 from cdr.wiring.parts import POISON_QUEUE
-from tests.e2e.hosts import hosts_between, settled
+from tests.e2e.hosts import Host, hosts_between, settled
 from tests.functions.surroundings import SECRETS, RecordingCallLogger
 from tests.support.factories import make_message, make_raw_row
 from tests.support.waiting import wait_until
 from tests.systems.phone_systems import SqlitePhoneSystem
+
+EXAMPLES = 8
+NOT_HELD_TO = [checks.positive_data_acceptance, checks.ignored_auth]
+"""That of two days one must not be before the other is nothing that a description can say; and keys are Azure's."""
 
 
 @pytest.fixture(scope="class")
@@ -61,6 +71,32 @@ class TestOverHttp:
     def test_a_wrong_request_gets_a_reason(self, host, method, path, options, status):
         answer = host.ask(method, path, **options)
         assert (answer.status_code, answer.json().keys()) == (status, {"error"})
+
+    def test_every_function_answers_as_it_is_described_whatever_it_is_asked(self, host):
+        """So it comes last: what it asks for is done."""
+        described = host.ask("GET", "/openapi.json").json()
+        assert described["paths"].keys() == {f"/{endpoint.path}" for endpoint in ENDPOINTS.values()}
+        schema = schemathesis.openapi.from_dict(described)
+        for operation in schema.get_all_operations():
+            hold(operation.ok(), host)
+
+
+def hold(operation: Any, host: Host) -> None:
+    """Ask this function for what it says it takes, and for what it says it does not."""
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy() | operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE))
+    def ask(case: Any) -> None:
+        case.call_and_validate(base_url=host.base_url, excluded_checks=NOT_HELD_TO)
+
+    ask()
 
 
 def test_with_a_broken_configuration_it_does_nothing_loses_nothing_and_says_every_mistake(

@@ -50,7 +50,7 @@ def wanted(last: int) -> list[str]:
 
 
 def work_until(storage: Storage, call_logger: RecordingCallLogger, calls: int) -> None:
-    wait_until(lambda: len(call_logger.bodies) >= calls)
+    wait_until(lambda: len(call_logger.bodies) >= calls, longest_pause_s=0.02)
     assert storage.depth() > 0, "the roll must come in mid-flow"
 
 

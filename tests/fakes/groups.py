@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from cdr.calls.leases import LONGEST_LEASE
 from cdr.groups.alerts import AlertType, GroupRecord, Member, Observation, OpenAlert
 from cdr.groups.ports import Notice
 from local.call_logger.store import Alert, BackendError, CallLogger, InvalidBodyError
@@ -107,7 +108,7 @@ class InMemoryGroupStore(Fake):
 
     def lease(self, owner: str, now: datetime, duration: timedelta) -> None:
         with self.operation("lease"):
-            if self.owner != owner and self.leased_until > now:
+            if self.owner != owner and now < self.leased_until <= now + max(LONGEST_LEASE, duration):
                 raise LeaseHeld(f"another check is at work until {self.leased_until:%H:%M:%S} UTC")
             self.owner, self.leased_until = owner, now + duration
 

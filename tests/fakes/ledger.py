@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from cdr.calls.call import CallKey, CallRecord, Job, Reason, Settlement, State
 from cdr.calls.fingerprint import facts, fingerprint, may_be_same
+from cdr.calls.leases import LONGEST_LEASE, is_beyond_belief
 from cdr.calls.message import Letter, Message, letter_of
 from cdr.calls.rules import extension_of, row_key
 from cdr.operations.ports import (
@@ -84,7 +85,7 @@ class InMemoryLedger(Fake):
         return [self._unless_elsewhere(job, self._claim(job, now, lease), now) for job in jobs]
 
     def _unless_elsewhere(self, job: Job, answer: ClaimAnswer, now: datetime) -> ClaimAnswer:
-        others = [self.records[key] for key in job.key.around if key in self.records]
+        others = [self._bounded(key, now) for key in job.key.around if key in self.records]
         for found in others if isinstance(answer, Claim) else ():
             if not may_be_same(found.call, fingerprint(job.record)):
                 continue
@@ -99,7 +100,7 @@ class InMemoryLedger(Fake):
     def _claim(self, job: Job, now: datetime, lease: timedelta) -> ClaimAnswer:
         key, row_id, message = job.key, job.record.id, Message((job.record,)).to_text()
         with self.operation("claim"):
-            found = self.records.get(key) or LedgerRecord(State.CLAIMED, row_id, message)
+            found = self._bounded(key, now) or LedgerRecord(State.CLAIMED, row_id, message)
             if found.final is not None:
                 return found.final
             if (held := found.held(now)) is not None:
@@ -111,7 +112,13 @@ class InMemoryLedger(Fake):
             known = {"first_claimed_at": found.first_claimed_at or now, "ended_at": key.ended_at}
             mine = replace(mine, owner=extension_of(job.record), **known)
             version = self._write(key, replace(mine, claimed_until=until, in_hand=True, claimed_at=now))
-            return Claim(key, row_id, version, attempts, found.unanswered_at)
+            return Claim(key, row_id, version, attempts, found.unanswered_at and min(found.unanswered_at, now))
+
+    def _bounded(self, key: CallKey, now: datetime) -> LedgerRecord | None:
+        found = self.records.get(key)
+        if found is not None and found.held(now) and is_beyond_belief(found.claimed_until, now):
+            self.records[key] = replace(found, claimed_until=now + LONGEST_LEASE)
+        return self.records.get(key)
 
     def settle(self, ends: Sequence[tuple[Claim, Settlement]], now: datetime) -> None:
         for claim, settlement in ends:
@@ -141,7 +148,7 @@ class InMemoryLedger(Fake):
 
     def record(self, key: CallKey, letter: Letter | None, settlement: Settlement, now: datetime) -> RecordAnswer:
         with self.operation("record"):
-            found = self.records.get(key)
+            found = self._bounded(key, now)
             if found is not None and found.final is not None:
                 return found.final
             if found is not None and (held := found.held(now)) is not None:

@@ -109,6 +109,12 @@ class InMemoryLegs:
             ended.sort(key=itemgetter(0))
             return [Touched(leg.flow, leg.main_flow, at) for at, leg in ended[:limit]]
 
+    def endless_from(self, since: datetime | None, before: datetime, limit: int) -> Sequence[Touched]:
+        with self._look("endless_from") as legs:
+            begun = ((leg, leg.started_at) for leg in legs if leg.started_at and not leg.ended_at)
+            touched = [Touched(leg.flow, leg.main_flow, at) for leg, at in begun if (not since or at >= since)]
+            return sorted((leg for leg in touched if leg.ended_at < before), key=lambda leg: leg.ended_at)[:limit]
+
     def legs_of(self, flows: Collection[str], limit: int) -> Sequence[Leg]:
         with self._look("legs_of") as legs:
             return [leg for leg in legs if leg.flow in flows or leg.main_flow in flows][: limit + 1]

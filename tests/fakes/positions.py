@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from cdr.calls.leases import LONGEST_LEASE
 from cdr.intake.poll_history import PollHistory, PollReport
 from cdr.intake.ports import Kept, Memory, Position, PositionLease, StoredPosition
 from shared.errors import LeaseHeld, LeaseLost, PositionFull
@@ -27,7 +28,7 @@ class InMemoryPositionStore(Fake):
 
     def lease(self, owner: str, now: datetime, duration: timedelta) -> PositionLease:
         with self.operation("lease"):
-            if self.owner != owner and self.leased_until > now:
+            if self.owner != owner and now < self.leased_until <= now + max(LONGEST_LEASE, duration):
                 until = self.leased_until
                 raise LeaseHeld(f"another poll holds the lease until {until:%H:%M:%S} UTC", until)
             self.owner = owner

@@ -109,6 +109,7 @@ KINDS: Mapping[str, Kind] = {
         _plain("storage: queue fails for a while", partial(storage_faults.fails_for_good, kind="queue")),
         _plain("storage: table fails for a while", partial(storage_faults.fails_for_good, kind="table")),
         _plain("storage: stopped and restarted", storage_faults.restarts),
+        _plain("storage: tables and queues deleted", storage_faults.vanishes),
         _plain("three workers, all polling, messages doubled", storage_faults.many_at_work),
         _plain("replays while at work", storage_faults.replays_meanwhile),
         _plain("database: killed mid-page", database_faults.killed_mid_page, needs_mariadb=True),

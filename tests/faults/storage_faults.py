@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 
+from cdr.edges.storage.rejected_index import index_of
+from cdr.wiring.parts import CALL_QUEUE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
 from tests.faults.lab import Lab, own_azurite
 from tests.faults.proxies import Answer, Dropped, Forward, Request, Treatment
 from tests.faults.site import Site
@@ -14,6 +16,8 @@ from tests.faults.verdict import Verdict
 ROWS = 6
 
 Share = float
+
+STORES = (LEDGER_TABLE, index_of(LEDGER_TABLE), STATE_TABLE, CALL_QUEUE, POISON_QUEUE)
 
 
 def is_storage(request: Request) -> bool:
@@ -92,6 +96,21 @@ def restarts(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
             storage.start()
         site.phone_system.end_call(late[0])
         return site.settle(), site.faults.injected
+
+
+def vanishes(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
+    """A table or a queue is deleted in the midst of the work, and then another one. They are made anew; reconciling
+    brings back what only they knew."""
+    with Site(lab, rng, workers=2) as site:
+        late = site.add("good", ended=False)
+        site.start()
+        for what in rng.sample(STORES, 2):
+            site.add_mixed(ROWS)
+            site.pause(rng.uniform(0.1, 1.5))
+            site.books.remove(what)
+            site.faults.injected += 1
+        site.phone_system.end_call(late[0])
+        return site.settle(also=lambda: site.reconcile() == 0), site.faults.injected
 
 
 def many_at_work(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:

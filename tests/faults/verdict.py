@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
-from azure.data.tables import TableClient
+from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
 
 from cdr.edges.storage.account import StorageAccount
-from cdr.edges.storage.ledger_tally import is_counter
+from cdr.edges.storage.ledger_tally import counts_in, counts_of, is_counter, total
 from cdr.edges.storage.positions import TablePositionStore
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition
@@ -60,8 +60,19 @@ class Books:
             self._stack.enter_context(QueueClient.from_connection_string(connection, name, **options))
             for name in (CALL_QUEUE, POISON_QUEUE)
         )
-        self.ledger = self._stack.enter_context(TableClient.from_connection_string(connection, LEDGER_TABLE, **options))
+        self._tables = self._stack.enter_context(TableServiceClient.from_connection_string(connection, **options))
+        self.ledger = self._tables.get_table_client(LEDGER_TABLE)
         self._positions = TablePositionStore(StorageAccount({"AzureWebJobsStorage": connection}), STATE_TABLE)
+
+    def remove(self, what: str) -> None:
+        """A table or a queue, if it is there."""
+        try:
+            if what in (CALL_QUEUE, POISON_QUEUE):
+                {CALL_QUEUE: self.queue, POISON_QUEUE: self.poison_queue}[what].delete_queue()
+            else:
+                self._tables.delete_table(what)
+        except ResourceNotFoundError:
+            return
 
     def close_if_quiet(self) -> Verdict | None:
         """None while something is under way, or the storage is out of reach."""
@@ -113,15 +124,19 @@ class Books:
             return IdPosition()
 
     def records(self) -> list[dict[str, Any]]:
+        return [entity for entity in self._entities() if not is_counter(entity)]
+
+    def _entities(self) -> list[dict[str, Any]]:
         try:
-            return [dict(entity) for entity in self.ledger.list_entities() if not is_counter(entity)]
+            return [dict(entity) for entity in self.ledger.list_entities()]
         except ResourceNotFoundError:
             return []
 
     def close(self) -> Verdict:
         """Compare the database's rows with what stands at the API and in the ledger."""
         rows = {row_id: has_ended or row_id in self.given_up for row_id, has_ended in self._phone_system.rows().items()}
-        entries, records = self.entries(), self.records()
+        entries, entities = self.entries(), self._entities()
+        records = [entity for entity in entities if not is_counter(entity)]
         ended = sorted(row_id for row_id, has_ended in rows.items() if has_ended)
         verdict = Verdict(calls=len(ended))
         places = {row_id: entries[self._phone_system.pbx_call_id(row_id)] * ["submitted"] for row_id in ended}
@@ -135,6 +150,7 @@ class Books:
             self._judge(row_id, found, verdict)
         self._judge_the_rest(rows, entries, records, verdict)
         self._judge_position(rows, verdict)
+        _judge_counters(entities, verdict)
         return verdict
 
     def _judge(self, row_id: int, found: list[str], verdict: Verdict) -> None:
@@ -186,6 +202,19 @@ class Books:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self._stack.close()
+
+
+def _judge_counters(entities: Sequence[dict[str, Any]], verdict: Verdict) -> None:
+    """Each record is counted as what it is, and the counters know of no more and no less."""
+    told = total(counts_in(entity.get("counts")) for entity in entities if is_counter(entity))
+    labels = {entity["RowKey"]: str(entity.get("counted")) for entity in entities if not is_counter(entity)}
+    there = total(map(counts_of, labels.values()))
+    if told != there:
+        verdict.problems.append(f"counted {dict(told)}, should be {dict(there)}")
+    for entity in entities:
+        label = labels.get(entity["RowKey"])
+        if label is not None and entity["state"] != "claimed" and entity["state"] not in label.split(" "):
+            verdict.problems.append(f"{entity['RowKey']} is {entity['state']}, counted as {label!r}")
 
 
 def _depth(queue: QueueClient) -> int:

@@ -35,28 +35,24 @@ def listening(ports):
     return [is_taken(port) for port in ports]
 
 
-def test_it_serves_queues_and_tables_and_ctrl_c_at_the_terminal_is_not_for_it():
-    with azurite.start() as storage, queue_client(storage) as queue:
-        queue.create_queue()
-        queue.send_message("hello")
-        assert queue.receive_message().content == "hello"
-        with TableServiceClient.from_connection_string(storage.connection_string) as tables:
-            tables.create_table("Calls")
-            assert [table.name for table in tables.list_tables()] == ["Calls"]
-        if hasattr(os, "getpgid"):
-            assert os.getpgid(storage.pid) != os.getpgrp()
-
-
-def test_stopped_it_is_gone_and_what_was_stored_in_a_folder_is_there_again_on_the_same_ports(tmp_path):
+def test_ctrl_c_is_not_for_it_and_stopped_it_is_gone_and_what_a_folder_keeps_is_there_again_on_the_same_ports(
+    tmp_path,
+):
     ports = azurite.Ports(lasting_port(), lasting_port(), lasting_port())
     with azurite.start(tmp_path, ports) as storage, queue_client(storage) as queue:
         queue.create_queue()
         queue.send_message("kept")
+        with TableServiceClient.from_connection_string(storage.connection_string) as tables:
+            tables.create_table("Calls")
+        if hasattr(os, "getpgid"):
+            assert os.getpgid(storage.pid) != os.getpgrp()
     assert storage.process.returncode is not None
     assert listening(storage.ports) == [False] * 3
     with azurite.start(tmp_path, ports) as again, queue_client(again) as queue:
         assert again.ports == storage.ports == ports
         assert queue.receive_message().content == "kept"
+        with TableServiceClient.from_connection_string(again.connection_string) as tables:
+            assert [table.name for table in tables.list_tables()] == ["Calls"]
 
 
 def test_a_held_port_is_named_in_one_line():

@@ -11,13 +11,18 @@ import pytest
 import requests
 
 from tests.support.waiting import wait_until
-from tests.systems.host import HostProcess
+from tests.systems.host import HostProcess, python
 
 HOST_JSON = {
     "version": "2.0",
     "extensions": {
         "http": {"routePrefix": "v1"},
-        "queues": {"batchSize": 4, "maxDequeueCount": 2, "visibilityTimeout": "00:00:01"},
+        "queues": {
+            "batchSize": 4,
+            "maxDequeueCount": 2,
+            "visibilityTimeout": "00:00:01",
+            "maxPollingInterval": "00:00:00.1",
+        },
     },
 }
 APP = """
@@ -135,21 +140,20 @@ def test_it_says_that_it_stands_in_for_core_tools_and_lists_the_functions(host):
 
 
 class TestQueues:
-    @pytest.mark.parametrize(
-        ("order", "error"),
-        [
-            ("fail always", "told to fail always"),
-            ("return a value", "function orders returned a str; it may return no"),
-        ],
-    )
-    def test_an_exception_or_a_result_is_a_failure_with_a_log_and_in_the_end_poison(self, host, storage, order, error):
+    def test_an_exception_or_a_result_is_a_failure_with_a_log_and_in_the_end_poison(self, host, storage):
+        errors = {
+            "fail always": "told to fail always",
+            "return a value": "function orders returned a str; it may return no",
+        }
         with storage.plain_queue("orders") as client:
-            client.send_message(b64encode(order.encode()).decode())
-        (poisoned,) = wait_until(lambda: host.journal("keep_poisoned", order))
-        tries = host.journal("orders", order)
-        assert ([note["count"] for note in tries], poisoned["count"]) == ([1, 2], 1)
-        assert all(later["at"] - earlier["at"] >= 0.9 for earlier, later in pairwise(tries))
-        assert f"RuntimeError: {error}" in host.output
+            for order in errors:
+                client.send_message(b64encode(order.encode()).decode())
+        for order, error in errors.items():
+            (poisoned,) = wait_until(lambda order=order: host.journal("keep_poisoned", order))
+            tries = host.journal("orders", order)
+            assert ([note["count"] for note in tries], poisoned["count"]) == ([1, 2], 1)
+            assert all(later["at"] - earlier["at"] >= 0.9 for earlier, later in pairwise(tries))
+            assert f"RuntimeError: {error}" in host.output
         assert "Message has reached MaxDequeueCount of 2. Moving it to queue 'orders-poison'" in host.output
         executed = next(line for line in host.lines if "Executed 'Functions.orders' (Failed, Id=" in line)
         assert datetime.strptime(executed.split()[0], "[%Y-%m-%dT%H:%M:%S.%fZ]")  # noqa: DTZ007 - the Z is literal
@@ -262,8 +266,8 @@ class TestStartAndStop:
 
     def test_what_does_not_finish_in_time_is_cut_off(self, tmp_path, storage):
         start = "import datetime; from local.host.host import Times, main; raise SystemExit(main(times=Times(stop={})))"
-        program = ("-c", start.format("datetime.timedelta(seconds=0.1)"))
-        with AppProcess(tmp_path, storage, "--functions", "stuck", program=program) as host:
+        launch = python("-c", start.format("datetime.timedelta(seconds=0.1)"))
+        with AppProcess(tmp_path, storage, "--functions", "stuck", launch=launch) as host:
             address = host.base_url
             asking = threading.Thread(target=is_refused, args=(f"{address}/v1/stuck",))
             asking.start()

@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import requests
 
@@ -20,6 +20,41 @@ READY = "Host ready on "
 STOP_S = 20.0
 
 
+class Process(Protocol):
+    """What is asked of a `subprocess.Popen`."""
+
+    @property
+    def stdout(self) -> Any: ...
+    def poll(self) -> int | None: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def kill(self) -> None: ...
+    def wait(self, seconds: float | None = None, /) -> int: ...
+
+
+Launch = Callable[[Sequence[str], Mapping[str, str], Path], Process]
+"""Starts a program with these arguments and this environment, in this folder."""
+
+
+def python(*program: str) -> Launch:
+    """As everybody starts it."""
+
+    def launch(arguments: Sequence[str], environment: Mapping[str, str], cwd: Path) -> Process:
+        return subprocess.Popen(
+            [sys.executable, *program, *arguments],
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+        )
+
+    return launch
+
+
+LOCAL_HOST = python("-m", "local.host")
+
+
 class HostProcess:
     """Started on a free port, and up when its address is asked for; killed at the end of a block."""
 
@@ -28,18 +63,14 @@ class HostProcess:
         script_root: Path,
         environment: Mapping[str, str],
         *arguments: str,
-        program: tuple[str, ...] = ("-m", "local.host"),
+        launch: Launch = LOCAL_HOST,
         cwd: Path = PROJECT,
     ) -> None:
         self.lines: list[str] = []
-        self._process = subprocess.Popen(
-            [sys.executable, *program, "--script-root", str(script_root), "--port", "0", *arguments],
-            cwd=cwd,
-            env={**os.environ, "PYTHON_THREADPOOL_THREAD_COUNT": "18", "PYTHONUNBUFFERED": "1", **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
+        self._process = launch(
+            ["--script-root", str(script_root), "--port", "0", *arguments],
+            {**os.environ, "PYTHON_THREADPOOL_THREAD_COUNT": "18", "PYTHONUNBUFFERED": "1", **environment},
+            cwd,
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()

@@ -58,7 +58,7 @@ class RestAlertApi:
         return alert
 
     def resolve(self, alert_id: str) -> None:
-        self._asked("PUT", f"/{quote(alert_id, safe='')}/resolve")
+        self._asked("PUT", f"/{quote(alert_id, safe='', errors='replace')}/resolve")
 
     def _asked(self, method: str, path: str = "", **options: Any) -> Any:
         """What a successful answer holds; None for an empty one."""

@@ -17,6 +17,7 @@ All else was said by something in between, which does not know what the Call Log
     500           NOT_IN     NOT_IN      NOT_YET_IN  NOT_YET_IN     MAYBE_IN       gateways too, a few of them in JSON
     408 425 499   MAYBE_IN   MAYBE_IN    MAYBE_IN    MAYBE_IN       MAYBE_IN       whose patience ended, not the work
     501-999       MAYBE_IN   MAYBE_IN    MAYBE_IN    MAYBE_IN       MAYBE_IN       the same
+    100-199       MAYBE_IN   MAYBE_IN    MAYBE_IN    MAYBE_IN       MAYBE_IN       the answer is still to come
     200 202-299   TAKEN      TAKEN       TAKEN       TAKEN          TAKEN          it may be passed on later
     the rest      ELSEWHERE  ELSEWHERE   ELSEWHERE   ELSEWHERE      ELSEWHERE      redirections, 404: path, method, host
 
@@ -42,6 +43,12 @@ from shared.errors import (
     SubmissionUnknown,
     TakenElsewhere,
 )
+
+UNAUTHORIZED = 401
+"""Of credentials alone; a 403 may come from a firewall that dislikes what one call says."""
+
+LONGEST_ASKED_S = 1e9
+"""What asks for more means "for ever", and is asked again all the same."""
 
 OWN_REPORT = frozenset({"timestamp", "status", "error", "path"})
 
@@ -87,7 +94,8 @@ def meaning_of(outcome: Answer | HttpFailure) -> Meaning:  # noqa: PLR0911 - a t
             return Meaning.MAYBE_IN
         case status if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own numbers
             return Meaning.TAKEN
-    return Meaning.MAYBE_IN if outcome.status >= 500 else Meaning.ELSEWHERE  # noqa: PLR2004 - HTTP's own number
+    is_open = outcome.status < 200 or outcome.status >= 500  # noqa: PLR2004 - HTTP's own numbers
+    return Meaning.MAYBE_IN if is_open else Meaning.ELSEWHERE
 
 
 def _has_id(said: Mapping[str, object] | None) -> bool:
@@ -110,13 +118,14 @@ def error_of(outcome: Answer | HttpFailure, now: datetime) -> PipelineError:  # 
         case Meaning.REFUSED:
             return ApiRejected(f"{said}: {outcome.words}")
         case Meaning.DENIED:
-            return ApiDenied(f"{said}: check api.auth")
+            return ApiDenied(f"{said}: check api.auth", of_all=outcome.status == UNAUTHORIZED)
         case Meaning.BUSY:
             return ApiUnreachable(f"{said}: too many requests", wait_asked_for(outcome, now))
         case Meaning.NOT_IN | Meaning.NOT_YET_IN:
             return ApiFailed(said)
         case Meaning.MAYBE_IN:
-            return SubmissionUnknown(f"{said}, or something before it did: it may be on its way in")
+            words = f"{said}, or something before it did: it may be on its way in"
+            return SubmissionUnknown(words, wait_asked_for(outcome, now))
         case Meaning.TAKEN:
             return TakenElsewhere(f"{_wrong_address(outcome)}; it may be on its way in")
         case _:
@@ -137,21 +146,23 @@ def _wrong_address(answer: Answer) -> str:
 
 
 def object_in(answer: Answer) -> Mapping[str, object] | None:
-    """The JSON object that an answer holds. One that is said to be of another type is none, whatever it looks like."""
+    """The JSON object that an answer holds. One that is said to be of another type is none, whatever it looks like; nor
+    is a gateway's own, as Azure API Management's, in whose words a status is a statusCode."""
     if answer.content_type not in ("", "application/json") and not answer.content_type.endswith("+json"):
         return None
     try:
         found = answer.json()
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    is_own = isinstance(found, dict) and ("statusCode" not in found or _is_own_report(found))
+    return found if is_own else None
 
 
 def wait_asked_for(answer: Answer, now: datetime) -> timedelta | None:
-    """``Retry-After``: seconds, or an HTTP date; anything else is as good as nothing."""
+    """``Retry-After``: seconds, or an HTTP date; anything else is as good as nothing. Of several the longest."""
     header = answer.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", header):
-        return timedelta(seconds=int(header))
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?( *, *[0-9]+(\.[0-9]*)?)*", header):
+        return timedelta(seconds=min(max(map(float, header.split(","))), LONGEST_ASKED_S))
     try:
         moment = parsedate_to_datetime(header)
     except (ValueError, OverflowError):

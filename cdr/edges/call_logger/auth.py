@@ -83,6 +83,6 @@ class _EntraToken(AuthBase):
 
         status = self._answered.status
         if isinstance(error, ClientAuthenticationError) if status is None else status in REFUSED:
-            return ApiDenied("api.auth: no Entra ID token could be had for the configured audience")
+            return ApiDenied("api.auth: no Entra ID token could be had for the configured audience", of_all=True)
         said = f"it answered {status}" if status else type(error).__name__
         return ApiUnreachable(f"api.auth: who hands out Entra ID tokens did not give one ({said})")

@@ -54,7 +54,8 @@ def translated_connecting(database: str = "3cx.cdr_database", select: str = "3cx
     except Unconvertible as exc:
         kind = type(exc.__cause__).__name__
         raise SourceMisconfigured(
-            f"check {database}.host, username, password and database: the driver cannot take one of them ({kind})"
+            f"check {database}.host, username, password, database and timezone: one of them is nothing that the driver "
+            f"or the server can take ({kind})"
         ) from None
 
 

@@ -16,6 +16,10 @@ SCHEMA = "check {select}: the SELECT asks for a table or column that is not ther
 RIGHTS = "the login may not read what {select} asks for; grant it SELECT"
 WRITES = "check {select}: its SELECT would write, and nothing is ever written here"
 SYNTAX = "check {select}: the database does not understand the SELECT"
+COMPARED = (
+    "check {select}: it yields a column of a type that cannot be compared with a time or a number, such as text; cast "
+    "it there, for example EndTime::timestamp AS ended_at"
+)
 CONVERSION = "check {select}: its SELECT makes a value of a type that it cannot have"
 SUBQUERY = "check {select}: a subquery of its SELECT finds several rows for one"
 CERTIFICATE = "the server's certificate cannot be verified: check {database}.trust_server_certificate and encrypt"
@@ -114,6 +118,7 @@ POSTGRESQL_STATES: Mapping[str, str] = {
     "55P03": LOCKED,
     "0A000": SYNTAX,
     "21000": SUBQUERY,
+    "42883": COMPARED,
 }
 POSTGRESQL_CLASSES: Mapping[str, str] = {"42": SYNTAX, "22": CONVERSION, "28": LOGIN}
 POSTGRESQL_WORDS: Mapping[str, str] = {

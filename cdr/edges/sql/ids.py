@@ -19,6 +19,13 @@ IDS_A_STATEMENT = 900
 RANGES_A_STATEMENT = 200
 """Every one is a branch of its own to a planner."""
 
+PARAMETERS_BELOW = 2**63
+
+
+def id_value(row_id: int) -> int | ColumnElement[int]:
+    """For a comparison: as a parameter, or as it is written where drivers take it for no whole number of theirs."""
+    return row_id if abs(row_id) < PARAMETERS_BELOW else literal_column(str(row_id))
+
 
 def rows_among(
     column: ColumnElement[Any],

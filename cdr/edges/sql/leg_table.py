@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, column, func, select
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, column, func, or_, select
 from sqlalchemy.types import NullType
 
+from cdr.calls.times import time_of
 from cdr.edges.sql.connections import Connections, Session
 from cdr.edges.sql.errors import Unconvertible
-from cdr.edges.sql.moments import moment_in_utc
+from cdr.edges.sql.moments import ROWS_TO_LOOK_AT, moment_in_utc, not_in_order, text_is_not_behind
 from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
@@ -100,7 +101,30 @@ class SqlLegTable:
         fields = (legs.call_history_id, legs.main_call_history_id, legs.cdr_ended_at)
         wanted = (*self._ended(since or FIRST_TIME), legs.call_history_id.is_not(None))
         query = select(*fields).where(*wanted).order_by(legs.cdr_ended_at).limit(limit)
-        return [_touched(row) for row in self._connection.execute(query).mappings()]
+        rows = self._connection.execute(query).mappings().all()
+        any_ends = select(legs.cdr_ended_at).where(legs.cdr_ended_at.is_not(None)).limit(ROWS_TO_LOOK_AT)
+        self._refuse_texts_in_no_order(
+            [row["cdr_ended_at"] for row in rows] or self._connection.execute(any_ends).scalars().all()
+        )
+        return [_touched(row) for row in rows]
+
+    def _refuse_texts_in_no_order(self, ends: Sequence[Any]) -> None:
+        """Of which the newest are not found by being beyond the others."""
+        odd = [end for end in ends if isinstance(end, str) and time_of(end) is not None and not text_is_not_behind(end)]
+        if len(odd) * 2 > len(ends):
+            raise not_in_order("cdr_ended_at", odd[0], self._engine)
+
+    def endless_from(self, since: datetime | None, before: datetime, limit: int) -> Sequence[Touched]:
+        legs = self._legs.c
+        from_since, to_before, first, last = (
+            moment_in_utc(moment, self._engine) for moment in (since or FIRST_TIME, before, FIRST_TIME, LAST_TIME)
+        )
+        ends, began = legs.cdr_ended_at, legs.cdr_started_at
+        is_endless = or_(ends.is_(None), ends < first, ends >= last)
+        wanted = (is_endless, began >= from_since, began < to_before, legs.call_history_id.is_not(None))
+        fields = (legs.call_history_id, legs.main_call_history_id, began)
+        found = self._connection.execute(select(*fields).where(*wanted).order_by(began).limit(limit)).mappings()
+        return [_touched(row, "cdr_started_at") for row in found]
 
     def legs_of(self, flows: Collection[str], limit: int) -> Sequence[Leg]:
         """By one column and then by the other: a condition over both keeps some engines from using their indexes."""
@@ -159,11 +183,11 @@ def _spelled(flows: Sequence[str]) -> BindParameter[Any]:
     return bindparam(None, spellings, expanding=True, unique=True, type_=NullType())
 
 
-def _touched(row: Mapping[Any, Any]) -> Touched:
+def _touched(row: Mapping[Any, Any], time: str = "cdr_ended_at") -> Touched:
     """What cannot be read as a time comes first, where it is in nobody's way."""
     columns = {str(name): value for name, value in row.items()}
     try:
-        ended_at = time_in(columns, "cdr_ended_at")
+        ended_at = time_in(columns, time)
     except InvalidRow:
         ended_at = None
     flow, main_flow = (id_in(columns, name) for name in ("call_history_id", "main_call_history_id"))

@@ -21,7 +21,7 @@ from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
 from cdr.calls.times import stands_for_no_time
 from cdr.edges.sql.connections import Connections, Session
 from cdr.edges.sql.errors import Unconvertible
-from cdr.edges.sql.ids import rows_among
+from cdr.edges.sql.ids import id_value, rows_among
 from cdr.edges.sql.moments import TimeColumn
 from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
@@ -96,7 +96,7 @@ class SqlRowTable:
         )
 
     def rows_after(self, position: int | None, limit: int) -> list[Row]:
-        beyond = [] if position is None else [self._cdr.c.id > position]
+        beyond = [] if position is None else [self._cdr.c.id > id_value(position)]
         return self._rows(*beyond, limit=limit)
 
     def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
@@ -117,8 +117,8 @@ class SqlRowTable:
         return self._one_id(select(func.min(self._cdr.c.id)).where(self._started.is_from(moment)))
 
     def rows_ended_between(self, start: datetime, end: datetime, within: IdSpan, limit: int) -> list[Row]:
-        beyond = [] if within.after is None else [self._cdr.c.id > within.after]
-        up_to = [] if within.last is None else [self._cdr.c.id <= within.last]
+        beyond = [] if within.after is None else [self._cdr.c.id > id_value(within.after)]
+        up_to = [] if within.last is None else [self._cdr.c.id <= id_value(within.last)]
         return self._rows(self._ended.is_from(start), self._ended.is_before(end), *beyond, *up_to, limit=limit)
 
     def _rows(self, *conditions: ColumnElement[bool], limit: int) -> list[Row]:
@@ -138,7 +138,7 @@ class SqlRowTable:
         names = self._names()
 
         def read(some: Sequence[int]) -> list[RawRow]:
-            return self._read(*conditions, self._cdr.c.id.between(some[0], some[-1]), limit=limit)
+            return self._read(*conditions, self._cdr.c.id.between(id_value(some[0]), id_value(some[-1])), limit=limit)
 
         def read_columns(row_id: int) -> RawRow:
             return column_by_column(row_id, names, partial(self._value, row_id))
@@ -155,7 +155,7 @@ class SqlRowTable:
         return {name: names[name] for name in COLUMNS if name in names}
 
     def _value(self, row_id: int, name: str) -> Any:
-        query: Select[Any] = select(column(name)).select_from(self._cdr).where(self._cdr.c.id == row_id)
+        query: Select[Any] = select(column(name)).select_from(self._cdr).where(self._cdr.c.id == id_value(row_id))
         return self._session.execute(query).scalar()
 
     def _read(self, *conditions: ColumnElement[bool], limit: int) -> list[RawRow]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -17,6 +17,9 @@ _QUOTED = r"'[^']*'|\"[^\"]*\"|`[^`]*`|\[(?:[^]]|]])*\]"
 
 _QUOTED_WITH_BACKSLASHES = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|\[(?:[^]]|]])*\]"
 """The same where a backslash takes its meaning from a quote, as in MySQL."""
+
+_IN_DOLLARS = r"(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$[\s\S]*?\$(?P=tag)\$"
+"""One more way to write a text, of PostgreSQL alone."""
 
 
 def read_select(name: str, root: Path, folder: str, setting: str, engine: str = "") -> str:
@@ -34,11 +37,13 @@ def read_select(name: str, root: Path, folder: str, setting: str, engine: str = 
         raise SourceMisconfigured(f"{setting}: {name} cannot be read; known names: {known}") from exc
     to_line_end = "(?:--|#)" if engine == "mysql" else "--"
     comment = rf"{to_line_end}[^\n]*|/\*.*?\*/"
-    without_comments = re.sub(rf"({_QUOTED})|{comment}", lambda found: found[1] or " ", sql, flags=re.DOTALL)
+    quoted = f"{_in_dollars(engine)}{_QUOTED}"
+    without_comments = re.sub(rf"({quoted})|{comment}", lambda found: found[1] or " ", sql, flags=re.DOTALL)
     bare = re.sub(r"^[\s;]+|[\s;]+$", "", without_comments)
-    if fault := _fault(bare):
+    readings = _readings(bare, engine)
+    if fault := _fault(readings):
         raise SourceMisconfigured(f"{setting}: {name} must be one SELECT and nothing else: {fault}")
-    if limit := next(filter(None, map(outer_limit, _readings(bare))), None):
+    if limit := next(filter(None, map(outer_limit, readings)), None):
         way_out = "leave it out (within a subquery or an APPLY it is fine)"
         raise SourceMisconfigured(f"{setting}: {name}: nothing is read beyond its {limit}; {way_out}")
     return bare
@@ -59,13 +64,18 @@ _WAYS_OUT: Mapping[str, str] = {
 }
 
 
-def _fault(sql: str) -> str | None:
+_FORBIDDEN: Mapping[str, str] = {
+    "(?<![a-z_])into(?![a-z_0-9])": "it has the word INTO, which writes a table or a file: take that part away",
+    r"\btablesample\s*(\(|system\b|bernoulli\b)": "it has TABLESAMPLE, which leaves out rows by lot: take it away",
+}
+
+
+def _fault(readings: Sequence[str]) -> str | None:
     """What keeps it from standing in the brackets that are put around it, and the way out.
 
     A bracket too many, and what follows it would be a statement of its own, for which SQL Server wants no semicolon.
     INTO writes a table or a file.
     """
-    readings = _readings(sql)
     code = readings[0]
     first = re.match(r"[a-z_]+|.?", code, re.IGNORECASE | re.DOTALL)
     word = first[0].lower() if first else ""
@@ -80,14 +90,18 @@ def _fault(sql: str) -> str | None:
         return "it closes a bracket that it has not opened"
     if depths[-1] > 0:
         return "it opens a bracket that it does not close"
-    if any(re.search(r"(?<![a-z_])into(?![a-z_0-9])", reading, re.IGNORECASE) for reading in readings):
-        return "it has the word INTO, which writes a table or a file: take that part away"
-    return None
+    code_either_way = "\n".join(readings)
+    return next((why for word, why in _FORBIDDEN.items() if re.search(word, code_either_way, re.IGNORECASE)), None)
 
 
-def _readings(sql: str) -> tuple[str, str]:
+def _readings(sql: str, engine: str) -> tuple[str, str]:
     """What stands outside of quotes, in the two ways in which engines read a backslash in a text."""
-    return re.sub(_QUOTED, "''", sql), re.sub(_QUOTED_WITH_BACKSLASHES, "''", sql)
+    dollars = _in_dollars(engine)
+    return re.sub(dollars + _QUOTED, "''", sql), re.sub(dollars + _QUOTED_WITH_BACKSLASHES, "''", sql)
+
+
+def _in_dollars(engine: str) -> str:
+    return f"{_IN_DOLLARS}|" if engine == "postgresql" else ""
 
 
 def as_text(sql: str) -> TextClause:

@@ -123,7 +123,7 @@ class StorageAccount:
         return TableClient(self._uri("table"), name, credential=self._credential, **options)
 
     def tell_time(self) -> None:
-        """Let the clock hear what time it is, unless it has. Any answer tells.
+        """Let the clock hear what time it is, unless it has. Any answer of the account's tells.
 
         :raises StorageUnavailable: there is none
         """
@@ -132,6 +132,8 @@ class StorageAccount:
         if self._clock is not None and not self._clock.has_heard:
             with translated("storage"), suppress(HttpResponseError):
                 self.queue_client("any").get_queue_properties()
+            if not self._clock.has_heard:
+                raise StorageUnavailable("storage: what answers is not storage, and does not tell the time")
 
     def _hear(self, date: str, took: timedelta) -> None:
         with suppress(ValueError):

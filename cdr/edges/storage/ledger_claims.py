@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -11,6 +13,7 @@ from uuid import uuid4
 
 from cdr.calls.call import CallKey, Job, Reason, Settlement, State
 from cdr.calls.fingerprint import facts, fingerprint, may_be_same
+from cdr.calls.leases import LONGEST_LEASE
 from cdr.calls.message import Letter, Message
 from cdr.calls.rules import row_key
 from cdr.edges.storage.account import StorageAccount
@@ -24,6 +27,7 @@ from cdr.edges.storage.ledger_entities import (
     final_answer,
     freeing,
     held_answer,
+    is_endless,
     is_held_by,
     is_same,
     is_set_aside,
@@ -37,9 +41,10 @@ from cdr.edges.storage.ledger_entities import (
 from cdr.edges.storage.ledger_reading import sound
 from cdr.edges.storage.ledger_tally import LedgerTally, change, total
 from cdr.edges.storage.rejected_index import RejectedIndex, index_of
-from cdr.edges.storage.table import ONE_TRANSACTION, PIECE, Table, escape_key, in_pieces, version_of
+from cdr.edges.storage.table import ONE_TRANSACTION, PIECE, Table, escape_key, in_pieces, unescape_key, version_of
 from cdr.edges.storage.transaction import Insert, Merge, Write
 from cdr.submission.ports import Claim, ClaimAnswer, Held, RecordAnswer, Recorded
+from shared import log
 from shared.errors import StorageUnavailable
 
 TRIES_AGAINST_OTHERS = 5
@@ -86,7 +91,7 @@ class TableCallLedger:
         answers: dict[str, ClaimAnswer] = {}
         asked: list[tuple[Wish, Write]] = []
         for wish in wishes:
-            known = found.get(wish.job.key.name)
+            known = self._bounded(found.get(wish.job.key.name), wish.now)
             answer = wish.answer_to(known) if known is not None else None
             if answer is not None:
                 answers[wish.owner] = answer
@@ -111,7 +116,7 @@ class TableCallLedger:
         found = self._read(wish.job.key)
         if found is None:
             return Held("the ledger's record vanished between two looks at it")
-        if (answer := wish.answer_to(found)) is not None:
+        if (answer := wish.answer_to(self._bounded(found, wish.now))) is not None:
             return answer
         self._set_aside(wish.job.key, wish.job.record.id, found, wish.now)
         return self._claim_over(wish, found)
@@ -136,6 +141,7 @@ class TableCallLedger:
                 other = found.get(key)
                 if other is None or not may_be_same(other.get("call") or "", fingerprint(wish.job.record)):
                     continue
+                other = self._bounded(other, wish.now)
                 if (final := final_answer(other)) is not None:
                     where = f"submitted before, as a call of {key.day}"
                     self.settle([(claim, Settlement(State.SKIPPED, Reason.SAME_PBX_CALL_ID, where))], wish.now)
@@ -164,6 +170,19 @@ class TableCallLedger:
     def _read(self, key: CallKey) -> Any:
         found = self._table.read(*address(key).values())
         return sound(found) if found is not None else None
+
+    def _bounded(self, found: Any, now: datetime) -> Any:
+        """The record (None: there is none). A claim that ends later than any can goes on for the longest lease from now
+        on, since whoever made it may be at work; written down, so that it does end."""
+        if found is None or not is_endless(found, now):
+            return found
+        bounded, until = copy(found), now + LONGEST_LEASE
+        bounded["claimed_until"] = until
+        key = {"PartitionKey": found["PartitionKey"], "RowKey": found["RowKey"]}
+        self._table.merge({**key, "claimed_until": until}, version_of(found))
+        said = f"{found['claimed_until']:%Y-%m-%d %H:%M:%S} UTC"
+        log.event("claim.cut_short", level=logging.WARNING, call=unescape_key(found["RowKey"]), until=said)
+        return bounded
 
     def _set_aside(self, key: CallKey, record_id: str | None, found: Found, now: datetime) -> None:
         """Another row's record of this call, if it says why that row is not logged, goes on under the row's own key."""
@@ -255,7 +274,7 @@ class TableCallLedger:
         text = letter.to_text()[: ROW_PIECES * PIECE] if letter is not None else ""
         mine = {"owner": uuid4().hex, **told}
         for _ in range(TRIES_AGAINST_OTHERS):
-            found = self._read(key)
+            found = self._bounded(self._read(key), now)
             if (answer := _answer_to_record(found, letter, now)) is not None:
                 return answer
             before = counted_as(found)

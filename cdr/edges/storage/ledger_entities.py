@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from cdr.calls.call import CallKey, Job, Reason, Settlement, State
 from cdr.calls.fingerprint import facts, fingerprint
+from cdr.calls.leases import is_beyond_belief
 from cdr.calls.message import Message
 from cdr.calls.rules import extension_of
 from cdr.edges.storage.ledger_reading import READ_BY
@@ -82,7 +83,7 @@ class Wish:
         """Claimed; the record was this before (None: there was none)."""
         if found is None:
             return self.granted(version, 1)
-        unanswered_at = found.get("claimed_at") if is_unanswered(found) else None
+        unanswered_at = min(found["claimed_at"], self.now) if is_unanswered(found) else None
         claim = self._granted(version, found["attempts"] + 1, found)
         return replace(claim, unanswered_at=unanswered_at)
 
@@ -132,6 +133,11 @@ def held_answer(found: Mapping[str, Any], now: datetime) -> Held | None:
         return None
     until = found["claimed_until"]
     return Held(f"another worker has the call until {until:%H:%M:%S} UTC", until)
+
+
+def is_endless(found: Found, now: datetime) -> bool:
+    """Whether it is a claim that nobody can have made as it stands there."""
+    return found["state"] == State.CLAIMED and is_beyond_belief(found["claimed_until"], now)
 
 
 def is_held_by(claim: Claim, found: Found) -> bool:

@@ -7,16 +7,14 @@ the work on all others, from ending; and none that says in any way that the API 
 from __future__ import annotations
 
 from copy import copy
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cdr.calls.call import State
+from cdr.calls.leases import LONGEST_LEASE
 
 if TYPE_CHECKING:
     from azure.data.tables import TableEntity
-
-LONGEST_LEASE = timedelta(minutes=10)
-"""Of any version: who wrote a claim whose end cannot be read may be at work for so long."""
 
 READ_BY = ("PartitionKey", "RowKey", "Timestamp", "state", "owner", "entry_id", "counted")
 """What a query must ask for."""

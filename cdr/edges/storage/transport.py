@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from datetime import timedelta
+from http.client import HTTPException
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
@@ -29,7 +31,15 @@ from cdr.edges.http_line import Adapter, Line, Surroundings
 from cdr.edges.storage.answer import StorageAnswer
 
 Hear = Callable[[str, timedelta], None]
-"""Told the Date of an answer, and how long it took."""
+"""Told the Date of an answer of the account's, and how long it took."""
+
+SIGN = "x-ms-request-id"
+"""Of the account's own answers: what a proxy or another server says of the time is not the time that claims go by."""
+
+MOST_BYTES = 128 * 1024 * 1024
+"""Of an answer; far more than any page of the account's, and less than would end the process."""
+
+ONE_PIECE = 1024 * 1024
 
 ERRORS: dict[tuple[bool, bool], type[AzureError]] = {
     (False, False): ServiceRequestError,
@@ -53,6 +63,7 @@ class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
         answer_s: float,
         hear: Hear = lambda *_: None,
         monotonic: Callable[[], float] = time.monotonic,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         """:param answer_s: from the look-up of the name to the last byte of the answer; ``connect_s`` of it at most
             until there is a connection
@@ -62,6 +73,7 @@ class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
         self._answer_s = answer_s
         self._hear = hear
         self._monotonic = monotonic
+        self._most_bytes = most_bytes
         self._adapter = Adapter()
         self._lines: dict[str, Line] = {}
 
@@ -76,13 +88,14 @@ class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
         try:
             with of_exchange(progress):
                 wire = self._exchange(request, progress)
+                raw = self._whole(wire)
         except FOREIGN as exc:
             root = root_of(exc)
             kind = ERRORS[progress.is_sent, isinstance(root, TimeoutError)]
             raise kind(reason_of(root), error=exc) from exc
-        if (said := wire.headers.get("Date")) is not None:
+        if (said := wire.headers.get("Date")) is not None and SIGN in wire.headers:
             self._hear(said, timedelta(seconds=self._monotonic() - began))
-        return StorageAnswer(request, wire.status, wire.reason or "", wire.headers, wire.data)
+        return StorageAnswer(request, wire.status, wire.reason or "", wire.headers, raw)
 
     def _exchange(self, request: HttpRequest, progress: Progress) -> BaseHTTPResponse:
         address = urlsplit(request.url)
@@ -91,7 +104,17 @@ class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
         body, headers = _body_of(request), dict(request.headers)
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
-        return line.ask(request.method, path, body, headers, progress, decode_content=False)
+        return line.ask(request.method, path, body, headers, progress, preload_content=False)
+
+    def _whole(self, wire: BaseHTTPResponse) -> bytes:
+        """The body as it came."""
+        raw = bytearray()
+        with closing(wire):
+            for piece in wire.stream(ONE_PIECE, decode_content=False):
+                raw += piece
+                if len(raw) > self._most_bytes:
+                    raise HTTPException("there is no end to the answer")
+        return bytes(raw)
 
     def _line_to(self, origin: str) -> Line:
         if (line := self._lines.get(origin)) is None:

@@ -8,6 +8,7 @@ is replaced once; if the new one is refused too, somebody else is at it all the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
@@ -69,6 +70,7 @@ class XapiClient:
         self._most_pages = most_pages
         self._http = HttpClient(login.url, timeout=timeout, ca_file=login.ca_file)
         self._one_at_a_time = Lock()
+        self._longest_queue_s = 2 * timeout.total_seconds()
         self._token = ""
         self._token_ends: datetime | None = None
 
@@ -89,13 +91,23 @@ class XapiClient:
         :param role: which role of the API client it takes, for a person to whom it is refused
         :raises NotThere, TooMuchAtOnce: kinds of SourceUnavailable
         """
-        with self._one_at_a_time:
+        with self._turn():
             answer = self._get_with_token(path, parameters, most_bytes)
             if answer.status == requests.codes.unauthorized:
                 answer = self._get_with_token(path, parameters, most_bytes)
         if answer.status != requests.codes.ok:
             raise self._refusal(answer.status, role)
         return self._object_in(answer, most_bytes)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """While the phone system hangs, those who come meanwhile are not to wait for one after the other of them."""
+        if not self._one_at_a_time.acquire(timeout=self._longest_queue_s):
+            raise SourceUnavailable(f"{self.url_setting}: the phone system keeps those waiting that came before")
+        try:
+            yield
+        finally:
+            self._one_at_a_time.release()
 
     def items(self, path: str, fields: str | None = None) -> Iterator[Item]:
         """Everything in a list, page by page."""

@@ -45,6 +45,7 @@ BODIES: dict[str, list[tuple[str, str]]] = {
         ("text/plain", REPORT),
         ("text/html", "{}"),
         ("application/json", "[]"),
+        ("application/json", '{"statusCode": 500, "message": "Internal server error", "activityId": "7"}'),
         ("application/json", '"in"'),
         ("application/json", '{"id": '),
         ("application/json", "[" * 50_000),
@@ -137,7 +138,7 @@ def test_each_meaning_has_its_error_and_each_error_is_one_line_that_says_what_to
 ) -> None:
     meaning, error = meaning_of(outcome), error_of(outcome, NOW)
     assert isinstance(error, ERRORS.get(meaning, ApiDenied))
-    assert isinstance(error, ApiUnavailable) is (meaning in (Meaning.NOT_IN, Meaning.BUSY))
+    assert isinstance(error, ApiUnavailable) is (meaning in (Meaning.NOT_IN, Meaning.NOT_YET_IN, Meaning.BUSY))
     assert str(error).isprintable()
     if isinstance(outcome, Answer):
         assert str(error).startswith(f"the API answered {outcome.status}")
@@ -187,9 +188,15 @@ def test_an_error_says_in_words(outcome: Answer | HttpFailure, words: str) -> No
     assert str(error_of(outcome, NOW)) == words
 
 
-def test_being_turned_away_keeps_when_to_come_back() -> None:
-    error = error_of(answer(429, **{"Retry-After": "3600"}), NOW)
-    assert isinstance(error, ApiUnavailable)
+def test_only_a_401_is_certainly_said_of_every_call() -> None:
+    denied = [answer(status, "text/html", "x") for status in (401, 403, 404, 407, 302)]
+    assert [each.status for each in denied if error_of(each, NOW).of_all] == [401]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_being_turned_away_keeps_when_to_come_back(status: int) -> None:
+    error = error_of(answer(status, **{"Retry-After": "3600"}), NOW)
+    assert isinstance(error, ApiUnavailable if status == 429 else SubmissionUnknown)
     assert error.retry_after == timedelta(hours=1)
 
 
@@ -203,7 +210,10 @@ def test_being_turned_away_keeps_when_to_come_back() -> None:
         pytest.param("Sun, 22 Nov 2026 12:01:00 -0000", timedelta(minutes=1), id="no-offset"),
         pytest.param("Sunday, 22-Nov-26 12:01:00 GMT", timedelta(minutes=1), id="an-old-form"),
         pytest.param("Sun, 22 Nov 2026 11:59:00 GMT", timedelta(), id="past"),
-        *[(text, None) for text in ("-1", "1.5", "1e3", "9999999999", "soon", "", "٣")],
+        ("1.5", timedelta(seconds=1.5)),
+        pytest.param("10, 3600 ,7", timedelta(hours=1), id="several"),
+        pytest.param("9" * 400, timedelta(seconds=1e9), id="for-ever"),
+        *[(text, None) for text in ("-1", "1e3", "soon", "", "٣", "7,")],
         pytest.param("Sun, 22 Nov 99999 12:00:00 GMT", None, id="no-such-year"),
         pytest.param("Mon, 99999999999999999999 Nov 2026 10:00:00 GMT", None, id="no-such-day"),
         pytest.param("Sun, 22 Nov 2026 10:00:00 +99999999999999999", None, id="no-such-offset"),

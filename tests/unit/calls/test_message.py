@@ -154,6 +154,11 @@ def test_half_a_surrogate_pair_is_replaced_since_no_encoding_can_write_it_and_un
     assert record == CallRecord("\ufffd", {"id": "\ufffd", "call_id": "a\ufffdb"}, {"call_id": 300})
 
 
+def test_a_text_that_no_row_would_have_brought_is_cut_as_a_rows_is() -> None:
+    (record,) = Message.from_text(_with(row={"id": 7, "caller_number": "1" + " " * 40_000 + "x"})).records
+    assert (len(record.values["caller_number"]), record.shortened) == (255, {"caller_number": 40_002})
+
+
 def test_what_a_record_is_in_place_of_is_in_place_of_nothing_itself() -> None:
     nested = {"row": {"id": 8}, "replaces": [{"row": {"id": 9}}]}
     (record,) = Message.from_text(_with(replaces=[nested])).records

@@ -229,6 +229,19 @@ def test_a_row_that_ended_a_moment_ago_is_left_alone_until_it_has_settled() -> N
     assert [record.values["answered"] for record in batch.records] == [True]
 
 
+@pytest.mark.parametrize("end", ["2026-10-25 02:10:00", "25.10.2026 02:10:00", "Oct 25 2026 2:10AM"])
+@pytest.mark.parametrize("hour", [0, 1], ids=["first-pass", "second-pass"])
+def test_a_row_settles_also_in_the_hour_that_comes_twice_and_in_every_writing(end: str, hour: int) -> None:
+    ended_at = datetime(2026, 10, 25, hour, 10, tzinfo=UTC)
+    site = Site(HandMovedClock(ended_at + MOMENT), patience=replace(PATIENCE, settle=timedelta(minutes=10)))
+    site.table = InMemoryRowTable(timezone="Europe/Berlin")
+    site.add(1, started_at=None, ended_at=end)
+    for moves, read in ((timedelta(), []), (timedelta(minutes=9), []), (timedelta(minutes=1), [1])):
+        site.clock.move(moves)
+        site.look()
+        assert site.read == read
+
+
 @pytest.mark.parametrize("settle", [timedelta(), timedelta(seconds=30)])
 @pytest.mark.parametrize("end", ["2026-12-24 12:00:00", "2079-06-06", "2099-12-31 23:59:59"])
 def test_a_row_whose_end_lies_in_the_future_is_still_on_and_given_up_with_that_reason(

@@ -104,7 +104,18 @@ def test_what_is_no_time_is_refused_by_its_column(raw: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "number"), [(7, 7), ("0012", 12), (Decimal("7.0"), 7), (None, None), ("", None), ("x", None), (7.5, None)]
+    ("raw", "number"),
+    [
+        (7, 7),
+        ("0012", 12),
+        (Decimal("7.0"), 7),
+        (None, None),
+        ("", None),
+        ("x", None),
+        (7.5, None),
+        (Decimal("1E+5000"), None),
+        (Decimal("NaN"), None),
+    ],
 )
 def test_the_offload_id_is_a_number_in_every_type(raw: Any, number: int | None) -> None:
     assert _leg(offload_id=raw).offload_id == number

@@ -197,6 +197,21 @@ def test_a_call_that_is_given_up_is_a_record_and_is_told_when_it_becomes_whole_a
     assert site.look() == []
 
 
+def test_a_call_of_which_no_leg_ever_ends_is_given_up_once(site: Site) -> None:
+    names = [f"b{number}" for number in range(site.page_size + 1)]
+    site.answered("a")
+    site.table.put(*(make_leg_row(name, name, NOON, cdr_ended_at=None) for name in names))
+    assert site.look() == ["a"]
+    told = []
+    for number in range(60):
+        site.wait(HOUR / 2)
+        site.answered(f"a{number}", site.server_clock.now())
+        told += [(name, number) for name in site.look() if name in names]
+    assert told == [(name, 48) for name in names]
+    given_up = next(record.values for record in site.told if record.id == "b0")
+    assert (given_up["ended_at"], "never became whole" in given_up["problem"]) == (None, True)
+
+
 def test_broken_calls_of_a_history_are_not_waited_for(site: Site) -> None:
     site.begun("a", NOON - 30 * 24 * HOUR)
     assert site.look() == ["a"]

@@ -284,6 +284,12 @@ def test_a_claim_that_ran_out_long_ago_is_missing_for_its_message_is_lost(site: 
     assert (found.missing_ids, found.only_in_ledger, found.queued) == (["2"], 0, 1)
 
 
+def test_a_claim_by_a_clock_that_was_a_year_ahead_is_missing_for_nobody_knows_of_its_message(site: Site) -> None:
+    site.row(1, recorded=False)
+    site.ledger.claim([make_job(id=1, started_at=None)], NOON + timedelta(days=365), TIMES.claim_lease)
+    assert site.reconcile().missing_ids == ["1"]
+
+
 def test_another_call_under_a_number_that_was_given_twice_is_missing(site: Site) -> None:
     site.shop.go_by(pbx_call_id="{id}")
     site.row(1, call_id="before", started_at="2026-11-22 09:00")

@@ -117,6 +117,10 @@ Change = Callable[[Site], None]
 CHANGES: dict[str, tuple[Change, list[Kind]]] = {
     "ids began again": (lambda site: site.begin_anew(*range(1, 9)), [Kind.STARTED_AGAIN]),
     "and grew beyond the position meanwhile": (lambda site: site.begin_anew(*range(1, 60)), [Kind.STARTED_AGAIN]),
+    "and grew beyond the position without its id": (
+        lambda site: site.begin_anew(*range(1, 60, 2)),
+        [Kind.STARTED_AGAIN],
+    ),
     "an older state was put back": (lambda site: [site.table.remove(n) for n in range(31, 47)], [Kind.BEYOND]),
     "the table was emptied": (lambda site: site.table.rows.clear(), [Kind.EMPTIED]),
     "the last row was corrected": (lambda site: site.add(46, at=NOON), []),

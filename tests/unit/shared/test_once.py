@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from shared.once import once
 
 
@@ -44,3 +46,30 @@ def test_what_is_handed_in_is_not_made() -> None:
     bench.part = "handed in"
     assert bench.other == ("handed in", "other")
     assert bench.made == []
+
+
+def test_who_asks_while_a_part_takes_long_to_fail_fails_with_it_and_waits_for_no_other_failure() -> None:
+    many, tries = 8, list[int]()
+    at_once, never = threading.Barrier(many), threading.Event()
+
+    class Broken:
+        @once
+        def part(self) -> object:
+            tries.append(1)
+            never.wait(0.2)
+            raise LookupError
+
+    broken = Broken()
+
+    def ask(_: int) -> object:
+        at_once.wait(10)
+        return broken.part
+
+    with ThreadPoolExecutor(many) as pool:
+        asked = [pool.submit(ask, n) for n in range(many)]
+        assert {type(each.exception(10)) for each in asked} == {LookupError}
+    before = len(tries)
+    assert before <= many / 2
+    with pytest.raises(LookupError):
+        _ = broken.part
+    assert len(tries) == before + 1, "the next one tries again"

@@ -71,6 +71,7 @@ REFUSALS: dict[str, tuple[Exception, str]] = {
     "mysql login by socket": (_mysql(1698), hints.LOGIN),
     "mysql rights on the database": (_mysql(1044), hints.DATABASE),
     "mysql writes": (_mysql(1792), hints.WRITES),
+    "postgresql compares": (_psycopg("42883"), hints.COMPARED),
     "postgresql writes": (_psycopg("25006"), hints.WRITES),
     "postgresql database": (_psycopg("3D000"), hints.DATABASE),
     "postgresql login": (psycopg.OperationalError('password authentication failed for user "x"'), hints.LOGIN),

@@ -42,6 +42,15 @@ def test_a_number_sign_begins_a_comment_in_mysql_alone(tmp_path: Path) -> None:
         assert _read(tmp_path, "SELECT a # b FROM ##calls", engine) == "SELECT a # b FROM ##calls"
 
 
+def test_texts_in_dollar_signs_are_texts_of_postgresql_alone(tmp_path: Path) -> None:
+    select = "SELECT $$it's -- ; ($$ AS a, $x$ LIMIT 5 $$ $x$ AS b, $1 FROM a$$b"
+    assert _read(tmp_path, select, "postgresql") == select
+    assert _read(tmp_path, f"{select} -- 'c", "postgresql") == f"{select} "[:-1]
+    for engine, text in (("postgresql", "SELECT $$'$$; DELETE FROM a --'"), ("mysql", "SELECT $$a;$$ AS id")):
+        with pytest.raises(SourceMisconfigured, match="two statements"):
+            _read(tmp_path, text, engine)
+
+
 @pytest.mark.parametrize(
     "select",
     [
@@ -82,6 +91,7 @@ REFUSED = {
     "into a file": "SELECT 1 AS id INTO OUTFILE '/tmp/stolen'",
     "into a file, hidden by a backslash": f"SELECT '\\'' AS id) {OUT} INTO OUTFILE '/tmp/stolen' #'",
     "into, in a comment that MySQL carries out": "SELECT '/*' AS id, '\\'' /*!50000INTO*/ OUTFILE '/tmp/x' #'",
+    "rows by lot": "SELECT Id AS id FROM (SELECT * FROM CallLog TABLESAMPLE (10 PERCENT)) some",
     "WITH": "WITH a AS (SELECT 1) SELECT * FROM a",
     "a write within WITH": "WITH gone AS (DELETE FROM CallLog RETURNING Id) SELECT Id AS id FROM gone",
 }

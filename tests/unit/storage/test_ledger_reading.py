@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdr.calls.call import Job, State
+from cdr.calls.leases import LONGEST_LEASE
 from cdr.edges.storage.ledger_entities import (
     Wish,
     counted_as,
@@ -22,7 +23,7 @@ from cdr.edges.storage.ledger_entities import (
     is_unanswered,
     rejected_call,
 )
-from cdr.edges.storage.ledger_reading import LONGEST_LEASE, MOMENTS, TEXTS, sound
+from cdr.edges.storage.ledger_reading import MOMENTS, TEXTS, sound
 from cdr.submission.ports import AlreadySubmitted, Claim, Held
 from tests.contract.ledgers import KEY, LEASE, NOW, make_job
 

@@ -105,6 +105,14 @@ def test_no_probe_is_sent_before_the_time_that_the_api_asks_for_within_reason(
     assert breaker.may_try(first)
 
 
+def test_what_several_calls_are_asked_to_wait_is_waited_for_by_all(breaker: ApiBreaker) -> None:
+    for each in CALLS:
+        assert breaker.may_try(NOON)
+        breaker.failed_at(each, NOON, "503", wait=10 * MINUTE)
+    assert not breaker.may_try(NOON + 10 * MINUTE - MOMENT)
+    assert breaker.may_try(NOON + 10 * MINUTE)
+
+
 def test_what_gets_in_meanwhile_does_not_shorten_the_time_that_the_api_asks_for(breaker: ApiBreaker) -> None:
     breaker.failed(NOON, "429", wait=40 * SECOND)
     breaker.succeeded()

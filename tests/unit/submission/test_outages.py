@@ -35,6 +35,7 @@ class SimulatedApi:
 
     def __init__(self, clock: HandMovedClock) -> None:
         self.fails: Callable[[Call], Exception | None] = lambda _: None
+        self.fails_health: Exception | None = None
         self.costs = timedelta()
         self.tried: list[datetime] = []
         self.submitted: set[str] = set()
@@ -48,6 +49,10 @@ class SimulatedApi:
         assert call.pbx_call_id not in self.submitted
         self.submitted.add(call.pbx_call_id)
         return Accepted(None, earlier=False)
+
+    def check_health(self) -> None:
+        if (error := self.fails_health) is not None:
+            raise error
 
 
 class Simulation:
@@ -144,6 +149,19 @@ def test_an_outage_only_delays_calls_and_all_are_logged_within_5_minutes_of_its_
     assert max(at for at, _ in simulation.ended.values()) - back_at <= LONGEST_DELAY + AFTER_ALL
     assert simulation.ended["11"][0] - back_at <= AFTER_ALL, "a new call flows at once"
     assert len(simulation.api.submitted) == 11
+
+
+@each_failure
+def test_where_there_is_but_one_call_the_apis_own_health_tells_that_it_is_not_the_call(
+    failure: Exception, costs: timedelta
+) -> None:
+    simulation = failing(Simulation(calls=1), failure, costs)
+    simulation.api.fails_health = ApiDenied("the API answered 401: check api.auth")
+    simulation.run(6 * HOUR)
+    back_at = simulation.clock.now()
+    simulation.api.fails, simulation.api.fails_health = lambda _: None, None
+    simulation.run(HOUR, until_empty=True)
+    assert simulation.ended["1"][0] - back_at <= LONGEST_DELAY + AFTER_ALL
 
 
 @each_failure

@@ -39,6 +39,8 @@ HINDRANCES: dict[str, Hindrance] = {
     "no time left": NoTimeLeft("not sent"),
     "held": HELD,
     "held, nobody knows until when": Held("claimed at the same moment"),
+    "held for years": Held("another worker has it", NOON + 500 * WEEK),
+    "unknown, and asked to wait": SubmissionUnknown("503", timedelta(days=3)),
 }
 GIVEN_UP = {"unavailable", "failed", "denied", "too many", "a part is held"}
 """Not what is no fault of the call's, and not what may be on its way in."""
@@ -73,6 +75,7 @@ def test_a_call_is_given_up_after_its_time_unless_it_is_no_fault_of_its_own_or_m
         (FAILED, False, [30, 60, 120, 240, 300, 300, 300]),
         (FAILED, True, [30, 60, 120, 240, 480, 960, 1800]),
         (ApiDenied("403"), True, [30, 60, 120, 240, 480, 960, 1800]),
+        (ApiDenied("401", of_all=True), True, [30, 60, 120, 240, 300, 300, 300]),
         (UNKNOWN, True, [185, 185, 185, 240, 480, 960, 1800]),
         (UNKNOWN, False, [185, 185, 185, 240, 300, 300, 300]),
         (HELD, True, [30, 60, 120, 240, 300, 300, 300]),
@@ -80,6 +83,8 @@ def test_a_call_is_given_up_after_its_time_unless_it_is_no_fault_of_its_own_or_m
         (ApiUnavailable("429", timedelta(seconds=100)), True, [100, 100, 120, 240, 300, 300, 300]),
         (ApiUnavailable("429", timedelta(hours=1)), False, [1800] * 7),
         (ApiUnavailable("429", timedelta(days=-1)), False, [30, 60, 120, 240, 300, 300, 300]),
+        (SubmissionUnknown("503", timedelta(hours=1)), True, [1800] * 7),
+        (SubmissionUnknown("503", timedelta(seconds=5)), True, [185, 185, 185, 240, 480, 960, 1800]),
     ],
     ids=[
         "nobody had a turn",
@@ -87,6 +92,7 @@ def test_a_call_is_given_up_after_its_time_unless_it_is_no_fault_of_its_own_or_m
         "failed as others do",
         "failed alone",
         "refused alone",
+        "refused for what is the same with every call",
         "no answer",
         "no answer for others either",
         "held for a moment",
@@ -94,6 +100,8 @@ def test_a_call_is_given_up_after_its_time_unless_it_is_no_fault_of_its_own_or_m
         "asked to wait",
         "asked to wait for too long",
         "asked to wait until yesterday",
+        "no answer, and asked to wait",
+        "no answer, and asked to wait for less than the lease",
     ],
 )
 def test_the_delay_doubles_to_its_longest_and_is_not_shorter_than_what_would_be_in_vain(
