@@ -198,7 +198,7 @@ def test_a_failure_that_passes_is_sat_out(connect: Connect, clock: Clock) -> Non
 def test_what_a_submission_took_is_known_whatever_came_of_it(connect: Connect, clock: Clock, answer: bytes) -> None:
     visit = Visit()
     with answering(said(500), said(500), answer) as server, suppress(PipelineError):
-        api = connect(server.url, random=lambda: 0.25, monotonic=lambda: clock.now().timestamp())
+        api = connect(server.url, timeout_s=1, random=lambda: 0.25, monotonic=lambda: clock.now().timestamp())
         api.submit(make_call(), give_up_at=PLENTY, visit=visit)
     assert visit == Visit(tries=3, took=timedelta(seconds=3.5))
 

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import strategies as st
 
 from cdr.calls.call import CallRecord
+from cdr.calls.message import letter_of
 from cdr.intake.poll import Poller, poll
 from cdr.intake.ports import Position
 from shared.clock import HandMovedClock
@@ -94,10 +95,16 @@ class ByPoll:
         self._queue = InMemoryCallQueue(clock)
         self._positions = InMemoryPositionStore()
         self._parts = (exchange.faults, self._queue, self._positions)
+        self._read = 0
+        self._records: list[CallRecord] = []
 
     @property
     def records(self) -> list[CallRecord]:
-        return [record for letter in self._queue.letters for record in letter.records]
+        """Each message is read once: nobody takes one from the queue."""
+        texts = self._queue.texts
+        self._records += (record for text in texts[self._read :] for record in letter_of(text).records)
+        self._read = len(texts)
+        return self._records
 
     @property
     def position(self) -> Position | None:
@@ -155,9 +162,9 @@ class History:
                     if not self.reader.look(number):
                         self._wait(LEASE)
                         self.reader.look(number)
+                assert self.over.issuperset(self._came())
             case "fail":
                 self.reader.fail(number, answer_lost=flag)
-        assert self.over.issuperset(self._came())
 
     def finish(self) -> None:
         """Everything that is written is committed, and half of it over; each failure to come stops one look at most,

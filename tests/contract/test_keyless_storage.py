@@ -114,7 +114,7 @@ def test_an_identity_that_never_answers_ends_the_wait_for_storage_however_often_
     monkeypatch: pytest.MonkeyPatch, play: Part
 ) -> None:
     monkeypatch.setenv("IDENTITY_HEADER", "x")
-    account = StorageAccount({f"{SETTING}__accountName": "calls"}, StoragePatience(token=timedelta(seconds=0.3)))
+    account = StorageAccount({f"{SETTING}__accountName": "calls"}, StoragePatience(token=timedelta(seconds=0.1)))
     with serving(play) as endpoint:
         monkeypatch.setenv("IDENTITY_ENDPOINT", endpoint.url)
         for use in (TableGroupStore(account, "calls").load, StorageCallQueue(account, "calls").depth):

@@ -27,6 +27,8 @@ from tests.systems.plugin import MakePhoneSystem
 from tests.systems.postgresql import READER
 
 NINE = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+EACH_SERVER = ("postgresql itself", "mariadb", "sqlite", "sqlserver freetds guids", "sqlserver microsoft guids")
+"""Enough where the types of the columns are no matter."""
 SECOND, MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -124,6 +126,7 @@ def test_as_many_legs_are_read_as_are_asked_for_and_one_more(table: Table) -> No
         assert len(legs.legs_of(table.names("loop"), 20)) == 20
 
 
+@pytest.mark.parametrize("table", ["fake", *EACH_SERVER], indirect=True)
 def test_more_flows_than_one_statement_takes_are_read_in_several(table: Table) -> None:
     flows = [f"flow-{number}" for number in range(1_300)]
     table.insert([leg(1, flows[0]), leg(2, flows[-1])])

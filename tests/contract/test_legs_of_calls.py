@@ -22,6 +22,8 @@ from tests.systems.plugin import MakePhoneSystem
 from tests.systems.segment_tables import SegmentTables
 
 CASES = list(cases())
+WITH_EVERY_TALK = ("each",)
+"""Of the policies, the one that tells most of what was read. How the others choose is no matter of the database."""
 AT_ONCE = LegPatience(overlap=timedelta(), settle=timedelta(), open_row_wait=timedelta())
 
 Told = tuple[Any, ...]
@@ -76,7 +78,7 @@ def _as_told(name: str, answer: Answer) -> Told:
 def test_the_cases_of_v20_give_their_right_answers(table: LegTable, clock: HandMovedClock) -> None:
     table.insert(row for case in CASES if table.columns.offload or not _needs_offload(case.rows) for row in case.rows)
     wanted = [case for case in CASES if table.columns.offload or not _needs_offload(case.rows)]
-    for policy in POLICIES:
+    for policy in POLICIES if table.columns.database == "sqlite" else WITH_EVERY_TALK:
         source = table.source(clock, AT_ONCE, FoldOptions(policy), page_size=50)  # type: ignore[arg-type]
         told = sorted(map(_told, read_all(source)), key=str)
         assert told == sorted(
@@ -97,7 +99,7 @@ def test_the_cases_of_v18_give_their_right_answers(
     tables = SegmentTables(system, database)
     numbered = enumerate(v18_cases.CASES, start=1)
     tables.insert(row for number, case in numbered for row in v18_cases.rows_of(case["segments"], call_id=number))
-    for policy in v18_cases.POLICIES:
+    for policy in v18_cases.POLICIES if database == "sqlite" else WITH_EVERY_TALK:
         told: dict[str, list[str]] = {}
         for record in read_all(tables.source(clock, FoldOptions(policy), page_size=7)):
             told.setdefault(record.values["call_id"], []).append(_in_short(record))

@@ -351,7 +351,7 @@ def test_a_line_that_falls_silent_in_mid_page_ends_the_reading_before_long(syste
     system.insert(*({"id": n, "hangup_cause": "x" * 2_000} for n in range(1, 501)))
     with stalling_line.start(system.server.host, system.server.port) as line:
         began = datetime.now(UTC)
-        with system.connect(port=line.port, statement_timeout_seconds=2, timeouts=SHORT) as table:
+        with system.connect(port=line.port, statement_timeout_seconds=1, timeouts=SHORT) as table:
             line.stall_after(200_000)
             with pytest.raises(SourceUnavailable, match=r"3cx\.cdr_database"):
                 table.rows_after(None, 500)

@@ -107,7 +107,7 @@ def test_every_call_comes_once_and_as_it_is(server: Xapi, clock: HandMovedClock,
     office = Office(server, clock, random, 25)
     while clock.now() < BEGIN + 150 * MINUTE:
         office.poll()
-        clock.move(random.choice([1, 2, 3]) * MINUTE)
+        clock.move(random.choice([1, 2, 3] if clock.now() < BEGIN + 50 * MINUTE else [5, 10, 20]) * MINUTE)
     assert dict(office.queued) == office.right
     assert len(office.queued) == len(office.right)
 

@@ -49,28 +49,41 @@ class PostgreSql:
         self.certificate = folder / "certificate.pem"
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._own: psycopg.Connection[tuple[Any, ...]] | None = None
         self._make_certificate()
         _give_to_server_user(folder)
         self._make_data()
         self._launch()
-        self.sql(f"CREATE DATABASE {DATABASE} ENCODING 'UTF8'", database=ADMIN)
+        with self.connect(ADMIN) as connection:
+            connection.execute(f"CREATE DATABASE {DATABASE} ENCODING 'UTF8'".encode())
         self.add_reader(READER, PASSWORD)
 
     def connect(self, database: str = DATABASE) -> psycopg.Connection[tuple[Any, ...]]:
         """A connection as the administrator; each statement is committed by itself."""
-        return psycopg.connect(host=str(self._folder), port=self.port, user=ADMIN, dbname=database, autocommit=True)
+        where = {"host": str(self._folder), "port": self.port, "user": ADMIN, "dbname": database}
+        return psycopg.connect(**where, autocommit=True, prepare_threshold=None)
 
-    def sql(self, text: str, *parameters: object, database: str = DATABASE) -> list[tuple[Any, ...]]:
+    def sql(self, text: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run one statement as the administrator, and return its rows."""
-        with self.connect(database) as connection:
-            cursor = connection.execute(text.encode(), parameters or None)
-            return cursor.fetchall() if cursor.description else []
+        cursor = self._lasting().execute(text.encode(), parameters or None)
+        return cursor.fetchall() if cursor.description else []
 
     def insert(self, table: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
         """Insert rows with values for these columns, of which there is at least one."""
         marks = ", ".join(["%s"] * len(rows[0])) if rows else ""
-        with self.connect() as connection, connection.transaction(), connection.cursor() as cursor:
-            cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})".encode(), rows)
+        self.run_with_each(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
+
+    def run_with_each(self, text: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run one statement with the values of each row, all or none of them."""
+        connection = self._lasting()
+        with connection.transaction(), connection.cursor() as cursor:
+            cursor.executemany(text.encode(), rows)
+
+    def _lasting(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """The administrator's own connection, for as long as the server runs: each costs the server a process."""
+        if self._own is None:
+            self._own = self.connect()
+        return self._own
 
     def add_reader(self, name: str, password: str) -> None:
         """A login that may read every table, also those that are yet to come."""
@@ -85,12 +98,14 @@ class PostgreSql:
 
     def stop(self) -> None:
         """Shut down in good order; returns when the server is gone. Clients find the port closed."""
+        self._hang_up()
         self._process.send_signal(signal.SIGINT)
         self._process.wait(_STOP_WITHIN_S)
 
     def kill(self) -> None:
         """End the server and all its processes at once, as a power failure would. What was committed is there after
         `restart`."""
+        self._hang_up()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(_STOP_WITHIN_S)
@@ -100,6 +115,11 @@ class PostgreSql:
         if self._process.poll() is None:
             self.stop()
         self._launch(*options)
+
+    def _hang_up(self) -> None:
+        if self._own is not None:
+            self._own.close()
+            self._own = None
 
     def _make_certificate(self) -> None:
         made = self_signed("localhost")

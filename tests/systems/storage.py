@@ -26,7 +26,7 @@ NEVER_AGAIN = StoragePatience(retries=0)
 
 
 class Line(StorageTransport):
-    """The line to storage: each fault befalls one of the next requests, in the order in which they are told."""
+    """The line to storage: each fault befalls the next request of its method, in the order in which they are told."""
 
     def __init__(self) -> None:
         super().__init__(connect_s=USUAL.connect_s, answer_s=USUAL.answer_s)
@@ -51,6 +51,11 @@ class Line(StorageTransport):
         self._faults.clear()
 
     @property
+    def outstanding(self) -> int:
+        """How many faults have not befallen a request yet."""
+        return len(self._faults)
+
+    @property
     def is_sound(self) -> bool:
         """Whether every fault has befallen a request by now."""
         return not self._faults
@@ -58,8 +63,7 @@ class Line(StorageTransport):
     def send(self, request: HttpRequest, **options: Any) -> HttpResponse:
         if self._heard is not None:
             self._heard()
-        is_next = self._faults and self._faults[0][0] == request.method
-        fault = self._faults.popleft()[1] if is_next else "sound"
+        fault = self._next_of(request.method)
         if callable(fault):
             fault()
         if fault == "not sent":
@@ -68,6 +72,13 @@ class Line(StorageTransport):
         if fault == "answer lost":
             raise ServiceResponseTimeoutError("no answer")
         return StorageAnswer(request, 503, "", HTTPHeaderDict(), b"") if fault == "answered 503" else answer
+
+    def _next_of(self, method: str | None) -> Fault | Callable[[], object]:
+        for told in self._faults:
+            if told[0] == method:
+                self._faults.remove(told)
+                return told[1]
+        return "sound"
 
 
 class Storage:
