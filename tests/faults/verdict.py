@@ -207,13 +207,12 @@ class Books:
 def _judge_counters(entities: Sequence[dict[str, Any]], verdict: Verdict) -> None:
     """Each record is counted as what it is, and the counters know of no more and no less."""
     told = total(counts_in(entity.get("counts")) for entity in entities if is_counter(entity))
-    labels = {entity["RowKey"]: str(entity.get("counted")) for entity in entities if not is_counter(entity)}
-    there = total(map(counts_of, labels.values()))
+    labelled = [(entity, str(entity.get("counted"))) for entity in entities if not is_counter(entity)]
+    there = total(counts_of(label) for _, label in labelled)
     if told != there:
         verdict.problems.append(f"counted {dict(told)}, should be {dict(there)}")
-    for entity in entities:
-        label = labels.get(entity["RowKey"])
-        if label is not None and entity["state"] != "claimed" and entity["state"] not in label.split(" "):
+    for entity, label in labelled:
+        if entity["state"] != "claimed" and entity["state"] not in label.split(" "):
             verdict.problems.append(f"{entity['RowKey']} is {entity['state']}, counted as {label!r}")
 
 
