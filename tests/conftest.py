@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from shared.clock import HandMovedClock
 from shared.config.written import ENVIRONMENT
+from tests.support import ports
 from tests.support.sections import SECTIONS
 
 pytest_plugins = ("tests.support.events", "tests.systems.plugin")
@@ -50,6 +51,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def clock() -> HandMovedClock:
     """Stands still at the end of the plain row's day until a test moves it."""
     return HandMovedClock(datetime(2026, 11, 22, 12, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    with ports.closed_port() as port:
+        yield port
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -6,10 +6,9 @@ test_http_client.py, whom we talk to at all in tests/security/test_wire.py. Here
 
 from __future__ import annotations
 
-import socket
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,6 +36,7 @@ from shared.errors import (
 )
 from tests.fakes.call_api import InMemoryCallApi
 from tests.support.factories import make_call
+from tests.support.ports import lasting_port
 from tests.systems.conversation import answering, serving
 from tests.systems.raw_server import raw_server
 
@@ -256,18 +256,11 @@ def test_a_probe_is_a_single_attempt(connect: Connect, clock: Clock) -> None:
         assert (len(server.requests), clock.slept) == (1, [])
 
 
-@contextmanager
-def closed_port() -> Iterator[int]:
-    """A port that refuses connections; nobody else takes it meanwhile."""
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        yield nobody.getsockname()[1]
-
-
 @pytest.mark.parametrize("where", ["http://127.0.0.1:{}", "http://no-such-host.invalid"])
-def test_what_is_not_reached_is_tried_again_and_then_unavailable(connect: Connect, clock: Clock, where: str) -> None:
-    with closed_port() as port:
-        failure = failure_of(connect(where.format(port), attempts=4))
+def test_what_is_not_reached_is_tried_again_and_then_unavailable(
+    connect: Connect, clock: Clock, where: str, closed_port: int
+) -> None:
+    failure = failure_of(connect(where.format(closed_port), attempts=4))
     assert isinstance(failure, ApiUnreachable)
     assert "api.base_url" in str(failure)
     assert len(clock.slept) == 3
@@ -275,8 +268,8 @@ def test_what_is_not_reached_is_tried_again_and_then_unavailable(connect: Connec
 
 def test_an_api_that_comes_up_between_two_attempts_is_reached(connect: Connect, clock: Clock) -> None:
     started: list[RunningCallLogger] = []
-    with closed_port() as port:
-        api = connect(f"http://127.0.0.1:{port}/api")
+    port = lasting_port()
+    api = connect(f"http://127.0.0.1:{port}/api")
     clock.before_sleeping = lambda: started or started.append(call_logger.start(port))
     try:
         assert api.submit(make_call(), give_up_at=PLENTY).earlier is False
@@ -407,7 +400,7 @@ def test_an_api_that_does_not_say_that_it_is_well_is_not(
     assert (type(caught.value), clock.slept) == (kind, [])
 
 
-def test_an_api_that_is_not_there_is_not_healthy(connect: Connect, clock: Clock) -> None:
-    with closed_port() as port, pytest.raises(ApiUnreachable):
-        connect(f"http://127.0.0.1:{port}/api", attempts=9).check_health()
+def test_an_api_that_is_not_there_is_not_healthy(connect: Connect, clock: Clock, closed_port: int) -> None:
+    with pytest.raises(ApiUnreachable):
+        connect(f"http://127.0.0.1:{closed_port}/api", attempts=9).check_health()
     assert clock.slept == []

@@ -24,7 +24,9 @@ from tests.systems.postgresql import PostgreSql
 SMALL, LARGE = 10_000, 1_000_000
 CALLS = 25
 """New ones in a poll, of four legs each."""
-MOST = 1.2
+MOST = 2.0
+"""Times. It is 1.0 on a machine that has nothing else to do, as the benchmark has it; beside other tests up to 1.6. A
+sequential scan, or an index that does not fit, makes it 7 and more."""
 TRIES, IF_DISTURBED = 9, 60
 """At least, and at most: until the quickest polls are those that nothing else on the machine delayed."""
 

@@ -138,10 +138,8 @@ def test_a_file_that_is_missing_or_no_database_names_its_setting_and_is_not_crea
 
 
 @on(*SERVERS)
-def test_a_server_that_is_not_there_is_unavailable(system: SqlPhoneSystem) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        unavailable(system, port=nobody.getsockname()[1], timeouts=SHORT)
+def test_a_server_that_is_not_there_is_unavailable(system: SqlPhoneSystem, closed_port: int) -> None:
+    unavailable(system, port=closed_port, timeouts=SHORT)
     unavailable(system, host="no-such-host.invalid", timeouts=SHORT)
 
 

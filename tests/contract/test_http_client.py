@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -54,13 +54,6 @@ def failure_of(http: HttpClient, path: str = "/secret-path", **options: Any) -> 
     assert str(caught.value)
     assert not re.search(r"[\r\n]|://|secret-path", str(caught.value))
     return caught.value
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        yield nobody.getsockname()[1]
 
 
 # Whole answers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -335,11 +334,11 @@ def test_a_certificate_from_the_configured_file_is_accepted(
     assert seen(server.source_of(select, **verified), "800") == {"101": True}
 
 
-def test_a_server_that_is_down_is_unavailable(server: PostgreSqlSwitchboard | MariaDbSwitchboard) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        source = server.source_of(OWN_SELECT, port=nobody.getsockname()[1], password=SECRET)
-        assert isinstance(failure_of(source, secret=SECRET), SourceUnavailable)
+def test_a_server_that_is_down_is_unavailable(
+    server: PostgreSqlSwitchboard | MariaDbSwitchboard, closed_port: int
+) -> None:
+    source = server.source_of(OWN_SELECT, port=closed_port, password=SECRET)
+    assert isinstance(failure_of(source, secret=SECRET), SourceUnavailable)
 
 
 def test_a_server_that_came_back_is_asked_by_the_same_source(postgres: PostgreSqlSwitchboard) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import traceback
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -142,11 +141,9 @@ def test_a_refusal_is_told_with_its_status_and_the_others_still_get_the_notice(
     assert len(broken.received) == 1
 
 
-def test_one_that_is_not_there_does_not_keep_the_others_from_the_notice(receiver: Receiver) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}{SECRET_PATH}"
-        assert failure_of(url, receiver) == "the json webhook was not reached, or did not answer (Connection refused)"
+def test_one_that_is_not_there_does_not_keep_the_others_from_the_notice(receiver: Receiver, closed_port: int) -> None:
+    url = f"http://127.0.0.1:{closed_port}{SECRET_PATH}"
+    assert failure_of(url, receiver) == "the json webhook was not reached, or did not answer (Connection refused)"
 
 
 def test_one_that_is_slow_is_not_waited_for(receiver: Receiver, broken: Receiver) -> None:

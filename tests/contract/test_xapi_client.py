@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -205,11 +204,9 @@ def test_an_answer_that_is_too_long_is_not_kept_in_memory(server: Xapi, client: 
         client.get("Users", most_bytes=100)
 
 
-def test_a_phone_system_that_is_down_is_unavailable(server: Xapi) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-        assert "call_groups.members.url" in failure(xapi_client(server, url=url), SourceUnavailable)
+def test_a_phone_system_that_is_down_is_unavailable(server: Xapi, closed_port: int) -> None:
+    url = f"http://127.0.0.1:{closed_port}"
+    assert "call_groups.members.url" in failure(xapi_client(server, url=url), SourceUnavailable)
 
 
 def test_a_certificate_is_checked_against_the_configured_file(clock: HandMovedClock, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 import dev
 from local.installer import reason_in
+from tests.support.ports import lasting_port
 from tests.support.requirements import need
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="its stand-ins for node, pip and apt are shell scripts")
@@ -72,11 +73,6 @@ def venv(machine, program):
 
 def lines_of(file, start=""):
     return [line for line in file.read_text().splitlines() if line.startswith(start)] if file.exists() else []
-
-
-def closed_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def refusal(capsys, machine, *arguments):
@@ -289,8 +285,8 @@ def test_the_reason_of_a_failed_installer_is_one_line_of_its_own_words():
     ],
     ids=["npm", "pip"],
 )
-def test_an_installer_without_a_network_is_understood(tmp_path, command):
-    address = f"http://127.0.0.1:{closed_port()}"
+def test_an_installer_without_a_network_is_understood(tmp_path, command, closed_port):
+    address = f"http://127.0.0.1:{closed_port}"
     program, *arguments = command.format(python=sys.executable, address=address, folder=tmp_path).split()
     need(None if shutil.which(program) else f"{program} is not installed")
     ran = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
@@ -304,10 +300,7 @@ def test_an_installer_without_a_network_is_understood(tmp_path, command):
 @pytest.mark.parametrize(
     ("arguments", "handed_over"),
     [
-        (
-            f"run --source calllog --for 2.5 --port {closed_port()}",
-            "-m local.run --port {port} --for 2.5 --source calllog",
-        ),
+        ("run --source calllog --for 2.5 --port {port}", "-m local.run --port {port} --for 2.5 --source calllog"),
         ("test -k poll --maxfail=1", "-m pytest -n 4 --dist loadfile --no-loadscope-reorder -k poll --maxfail=1"),
         ("faults --minutes 3", "-m tests.faults --minutes 3"),
         ("bench --only submit", "-m tests.bench --only submit"),
@@ -324,13 +317,12 @@ def test_it_goes_on_as_the_environments_python(machine, program, venv, tmp_path,
     venv(f'case "$*" in "-c "*|*pip*) exit 0;; esac; echo {said}; exit 7')
     (tmp_path / AZURITE_JS).parent.mkdir(parents=True)
     (tmp_path / AZURITE_JS).touch()
-    command = [sys.executable, machine.root / "dev.py", *arguments.split()]
+    port = lasting_port()
+    command = [sys.executable, machine.root / "dev.py", *arguments.format(port=port).split()]
     environment = os.environ | {"AZURITE_DIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (7, "")
-    assert (
-        ran.stdout.splitlines()[-1] == f"{tmp_path}, bytecode is kept: {handed_over.format(port=arguments.split()[-1])}"
-    )
+    assert ran.stdout.splitlines()[-1] == f"{tmp_path}, bytecode is kept: {handed_over.format(port=port)}"
 
 
 def test_check_does_all_three_even_if_one_fails_and_mends_the_format_only_outside_ci(machine, venv, calls, monkeypatch):

@@ -1,10 +1,11 @@
-"""Ports that stay one's own while a server is stopped and started again."""
+"""Ports that nobody else takes: for a server that is stopped and started again, and for one that is not there."""
 
 from __future__ import annotations
 
 import random
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 HOST = "127.0.0.1"
 LASTING = range(20_000, 32_000)
@@ -20,3 +21,11 @@ def lasting_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             probe.bind((HOST, port))
             return port
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """One that refuses connections."""
+    with socket.socket() as nobody:
+        nobody.bind((HOST, 0))
+        yield nobody.getsockname()[1]
