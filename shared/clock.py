@@ -79,19 +79,3 @@ class SystemClock:
 
     def _reckoned(self) -> datetime:
         return self._origin + timedelta(seconds=self._elapsed_s())
-
-
-class HandMovedClock:
-    """A clock for tests: sleeping moves it at once."""
-
-    def __init__(self, now: datetime) -> None:
-        self._now = now
-
-    def now(self) -> datetime:
-        return self._now
-
-    def sleep(self, seconds: float) -> None:
-        self.move(timedelta(seconds=seconds))
-
-    def move(self, by: timedelta) -> None:
-        self._now += by

@@ -11,8 +11,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from shared.clock import HandMovedClock
 from shared.config.written import ENVIRONMENT
+from tests.fakes.clock import HandMovedClock
 from tests.support import ports
 from tests.support.sections import SECTIONS
 

@@ -92,7 +92,8 @@ class Attempt:
             accepted = worker.api.submit(call, give_up_at=give_up_at, patient=not is_probe, visit=self.visit)
         except (ApiFailed, ApiDenied, SubmissionUnknown) as exc:
             # A door before the API may refuse what one call says: only several calls tell of refused credentials.
-            breaker.failed_at(self.job.key, now(), str(exc), wait=getattr(exc, "retry_after", None))
+            asked = exc.retry_after if isinstance(exc, SubmissionUnknown) else None
+            breaker.failed_at(self.job.key, now(), str(exc), wait=asked)
             self._ask_after_the_api(give_up_at)
             raise
         except ApiUnavailable as exc:

@@ -17,9 +17,9 @@ from cdr.groups.alerts import AlertType, OpenAlert
 from cdr.groups.ports import AlertApi
 from local import call_logger as call_logger_program
 from local.call_logger import CallLogger, Credential, RunningCallLogger
-from shared.clock import HandMovedClock
 from shared.config.call_logger import BearerAuth, NoAuth
 from shared.errors import ApiDenied, ApiRejected, ApiUnavailable, ApiUnreachable
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.groups import InMemoryAlertApi
 from tests.support.waiting import wait_until
 from tests.systems import receiver as receiver_program

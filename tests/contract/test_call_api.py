@@ -22,7 +22,6 @@ from cdr.edges.call_logger.calls import RestCallApi, wait_before_next
 from cdr.submission.ports import CallApi, Visit
 from local import call_logger
 from local.call_logger import CallLogger, Credential, Fault, FaultKind, RunningCallLogger
-from shared.clock import HandMovedClock
 from shared.config.call_logger import ApiKeyAuth, BearerAuth, NoAuth
 from shared.errors import (
     ApiDenied,
@@ -35,6 +34,7 @@ from shared.errors import (
     TakenElsewhere,
 )
 from tests.fakes.call_api import InMemoryCallApi
+from tests.fakes.clock import HandMovedClock
 from tests.support.factories import make_call
 from tests.support.ports import lasting_port
 from tests.systems.conversation import answering, serving

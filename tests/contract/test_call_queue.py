@@ -13,9 +13,9 @@ import pytest
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message, Unreadable
 from cdr.edges.storage.queue import StorageCallQueue
-from shared.clock import HandMovedClock
 from shared.errors import StorageUnavailable
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.clock import HandMovedClock
 from tests.support.events import Events
 from tests.support.factories import make_record
 from tests.systems.storage import Line, Storage

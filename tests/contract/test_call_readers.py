@@ -20,9 +20,9 @@ from cdr.calls.call import CallRecord
 from cdr.calls.message import letter_of
 from cdr.intake.poll import Poller, poll
 from cdr.intake.ports import Position
-from shared.clock import HandMovedClock
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.positions import InMemoryPositionStore
 from tests.systems.exchanges import EXCHANGES, LONGEST_COMMIT, Exchange, MakeExchange
 

@@ -14,9 +14,9 @@ from cdr.edges.sql.directory import SqlDirectory
 from cdr.edges.xapi.directory import XapiDirectory
 from cdr.submission.directory import PhoneBook
 from cdr.submission.ports import Directory
-from shared.clock import HandMovedClock
 from shared.config.extensions import ExtensionDatabase
 from shared.errors import SourceMisconfigured, SourceUnavailable
+from tests.fakes.clock import HandMovedClock
 from tests.systems import mariadb as mariadb_program
 from tests.systems import postgresql as postgresql_program
 from tests.systems import xapi

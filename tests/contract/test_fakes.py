@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cdr.intake.ports import StoredPosition
-from shared.clock import HandMovedClock
 from shared.errors import ApiUnavailable, LeaseHeld, SourceUnavailable, StorageUnavailable, SubmissionUnknown
 from tests.fakes.call_api import InMemoryCallApi
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryRowTable
 from tests.support.factories import make_call, make_message

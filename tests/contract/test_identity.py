@@ -14,9 +14,9 @@ import pytest
 
 from cdr.edges.call_logger.auth import make_auth
 from cdr.edges.call_logger.calls import RestCallApi
-from shared.clock import HandMovedClock
 from shared.config.call_logger import EntraAuth
 from shared.errors import ApiDenied, ApiUnreachable, PipelineError
+from tests.fakes.clock import HandMovedClock
 from tests.support.factories import make_call
 from tests.systems import identity as identity_program
 from tests.systems.conversation import WITHOUT_END, Part, Server, answering, serving

@@ -16,8 +16,9 @@ from cdr.intake import legs_by_call
 from cdr.intake.folded import FoldOptions
 from cdr.intake.time_order import LegPatience
 from cdr.wiring.sources import make_source
-from shared.clock import HandMovedClock, SystemClock
+from shared.clock import SystemClock
 from shared.errors import SourceMisconfigured, SourceUnavailable
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.leg_table import InMemoryLegTable
 from tests.support.events import Events
 from tests.support.factories import make_settings

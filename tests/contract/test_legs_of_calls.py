@@ -13,7 +13,7 @@ from cdr.intake.folded import FoldOptions
 from cdr.intake.ports import CallSource
 from cdr.intake.time_order import LegPatience
 from local.phone_system.v20 import POLICIES, Answer
-from shared.clock import HandMovedClock
+from tests.fakes.clock import HandMovedClock
 from tests.support import v18_cases
 from tests.support.v20_cases import RightCall, cases
 from tests.systems.leg_tables import COLUMNS_OF, LegTable, id_of

@@ -12,9 +12,9 @@ import pytest
 from cdr.edges.sql.members import SqlMemberSource, read_members
 from cdr.groups.alerts import Member, Observation
 from cdr.groups.ports import MemberSource
-from shared.clock import HandMovedClock
 from shared.config.groups import MemberDatabase
 from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable
+from tests.fakes.clock import HandMovedClock
 from tests.systems import xapi
 from tests.systems.switchboards import (
     OWN_SELECT,

@@ -15,8 +15,8 @@ from cdr.edges.xapi.call_log import XapiCallLog
 from cdr.edges.xapi.client import NotThere, TooMuchAtOnce
 from cdr.intake.leg import Leg, Side
 from cdr.intake.under_way import UnderWay
-from shared.clock import HandMovedClock
 from shared.errors import SourceMisconfigured, SourceUnavailable
+from tests.fakes.clock import HandMovedClock
 from tests.systems import xapi
 from tests.systems.switchboards import failure_of, xapi_client
 from tests.systems.xapi import SPELLINGS, Fault, Xapi

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from cdr.edges.xapi.client import NotThere, TooMuchAtOnce, XapiClient, XapiLogin
-from shared.clock import HandMovedClock
 from shared.errors import SourceMisconfigured, SourceUnavailable
+from tests.fakes.clock import HandMovedClock
 from tests.systems import xapi
 from tests.systems.conversation import serving, stays_silent
 from tests.systems.switchboards import failure_of, xapi_client

@@ -9,8 +9,8 @@ import pytest
 
 from cdr.edges.xapi.members import XapiMemberSource
 from cdr.groups.alerts import Member
-from shared.clock import HandMovedClock
 from shared.errors import SourceUnavailable
+from tests.fakes.clock import HandMovedClock
 from tests.systems import xapi
 from tests.systems.switchboards import Extension, Group, XapiSwitchboard, failure_of, xapi_source
 from tests.systems.xapi import Fault, Xapi

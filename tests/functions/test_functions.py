@@ -13,7 +13,7 @@ import pytest
 
 from cdr.wiring.parts import POISON_QUEUE
 from local.call_logger.faults import Fault, FaultKind
-from shared.clock import HandMovedClock
+from tests.fakes.clock import HandMovedClock
 from tests.functions.group_surroundings import Members, clear_groups, with_groups
 from tests.functions.loaded_app import LoadedApp
 from tests.functions.surroundings import SECRETS, TOKEN, RecordingCallLogger, Storage

@@ -21,7 +21,7 @@ from cdr.edges.storage.account import SETTING, StorageAccount
 from cdr.wiring.parts import Parts
 from local.azurite import ACCOUNT, ACCOUNT_KEY
 from local.call_logger.faults import Fault, FaultKind
-from shared.clock import HandMovedClock
+from tests.fakes.clock import HandMovedClock
 from tests.functions.loaded_app import ROOT, LoadedApp
 from tests.functions.surroundings import TOKEN, write_config
 from tests.security.collected import Collected, collecting, forms_of

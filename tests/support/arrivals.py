@@ -19,8 +19,8 @@ from cdr.intake.poll import Poller, poll
 from cdr.intake.time_order import LegPatience
 from local.phone_system.v20 import Answer, PlayedCall, play
 from local.phone_system.writings import When, Writing, writings
-from shared.clock import HandMovedClock
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.leg_table import InMemoryLegTable, InMemoryV20
 from tests.fakes.positions import InMemoryPositionStore
 from tests.support.workshop import Workshop

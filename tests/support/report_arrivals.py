@@ -22,8 +22,9 @@ from cdr.intake.report_log import ReportPatience
 from cdr.intake.window_order import WindowOrderReader
 from cdr.intake.xapi_rows import calls_of_report
 from local.phone_system.v20 import SHAPES, PlayedCall, play
-from shared.clock import Clock, HandMovedClock
+from shared.clock import Clock
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.report import InMemoryReport
 from tests.support.arrivals import Count, tell

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from shared.clock import HandMovedClock
+from tests.fakes.clock import HandMovedClock
 from tests.support.kql import rules
 
 COLUMNS = "timestamp TIMESTAMP, message VARCHAR, severityLevel INTEGER, itemCount INTEGER"

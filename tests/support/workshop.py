@@ -14,10 +14,10 @@ from cdr.submission.hands import Hands
 from cdr.submission.submit import Outcome, submit
 from cdr.submission.worker import Worker
 from cdr.wiring.times import Times
-from shared.clock import HandMovedClock
 from shared.errors import PipelineError
 from tests.fakes.call_api import InMemoryCallApi
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.ledger import InMemoryLedger, LedgerRecord
 from tests.support.factories import make_message, make_rules
 

@@ -10,9 +10,9 @@ import pytest
 
 from cdr.wiring.parts import Parts
 from cdr.wiring.times import Times
-from shared.clock import HandMovedClock
 from tests.fakes.call_api import InMemoryCallApi
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.directory import InMemoryDirectory, InMemoryLookStore, InMemoryPhoneBookStore
 from tests.fakes.groups import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
 from tests.fakes.ledger import InMemoryLedger

@@ -11,8 +11,8 @@ import pytest
 
 from cdr.submission.submit import Outcome
 from shared import log
-from shared.clock import HandMovedClock
 from shared.errors import ApiFailed, ApiUnreachable, PipelineError, SubmissionUnknown
+from tests.fakes.clock import HandMovedClock
 from tests.support.kql import queries, shown
 from tests.support.traces import Traces, traces_of
 from tests.support.workshop import Workshop

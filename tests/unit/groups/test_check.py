@@ -16,7 +16,6 @@ from cdr.groups.alerts import AlertPolicy, AlertType, Member, Observation
 from cdr.groups.check import GroupCheck, GroupsOutcome, check
 from cdr.groups.hours import Hours, Span
 from cdr.groups.notices import WatchedGroup, sentence_of
-from shared.clock import HandMovedClock
 from shared.errors import (
     ApiDenied,
     ApiRejected,
@@ -27,6 +26,7 @@ from shared.errors import (
     SourceUnavailable,
     StorageUnavailable,
 )
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.groups import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
 
 NOBODY, BLIND = AlertType.NO_ASSIGNED_USERS.value, AlertType.MEMBERSHIP_UNKNOWN.value

@@ -20,7 +20,6 @@ from cdr.groups.alerts import AlertPolicy, AlertType, GroupRecord, GroupState
 from cdr.groups.check import LEASE, GroupCheck, GroupsOutcome, check
 from cdr.groups.hours import Hours
 from cdr.groups.notices import WatchedGroup
-from shared.clock import HandMovedClock
 from shared.errors import (
     ApiDenied,
     ApiUnavailable,
@@ -29,6 +28,7 @@ from shared.errors import (
     SourceMisconfigured,
     SourceUnavailable,
 )
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.groups import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
 
 NOBODY = AlertType.NO_ASSIGNED_USERS

@@ -22,8 +22,8 @@ from cdr.intake import id_position
 from cdr.intake.id_order import IdOrderReader, Row, RowPatience
 from cdr.intake.id_position import Gap, IdPosition
 from cdr.intake.ports import Batch, CallReader, Lag, Position, Progress, StartFrom
-from shared.clock import HandMovedClock
 from shared.errors import PositionUnreadable, SourceMisconfigured
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRows, InMemoryRowTable
 from tests.support.events import Events
 from tests.support.factories import make_raw_row, make_record

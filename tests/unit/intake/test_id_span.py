@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cdr.intake.id_order import IdOrderReader
 from cdr.intake.id_span import ALL, span_of
 from cdr.intake.rows import IdSpan, Row, RowPatience
-from shared.clock import HandMovedClock
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRows, InMemoryRowTable
 from tests.support.factories import make_raw_row
 from tests.support.workshop import NOON

@@ -19,7 +19,7 @@ from cdr.intake.leg import Leg, Side
 from cdr.intake.legs_by_call import Touched
 from cdr.intake.newest import FIRST_SPAN, MOST_READ
 from cdr.intake.time_order import LegPatience, TimeOrderReader
-from shared.clock import HandMovedClock
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.row_table import InMemoryRowTable
 from tests.support.factories import make_raw_row
 

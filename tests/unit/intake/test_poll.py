@@ -19,7 +19,6 @@ from cdr.intake.id_position import IdPosition
 from cdr.intake.poll import Poller, PollOutcome, poll
 from cdr.intake.poll_history import PollReport
 from cdr.intake.ports import PositionLease, StartFrom, StoredPosition
-from shared.clock import HandMovedClock
 from shared.errors import (
     LeaseHeld,
     LeaseLost,
@@ -31,6 +30,7 @@ from shared.errors import (
     StorageUnavailable,
 )
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.events import Events

@@ -12,9 +12,9 @@ from cdr.intake.id_position import IdPosition
 from cdr.intake.poll import Poller, poll
 from cdr.intake.ports import StartFrom, StoredPosition
 from cdr.intake.start_over import StartedOver, start_over
-from shared.clock import HandMovedClock
 from shared.errors import LeaseHeld, NoSuchStart, SourceUnavailable, StorageUnavailable
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.events import Events

@@ -20,8 +20,8 @@ from cdr.intake import time_position
 from cdr.intake.folded import FoldOptions
 from cdr.intake.ports import CallReader, Lag, Position, Progress, StartFrom
 from cdr.intake.time_order import LegPatience
-from shared.clock import HandMovedClock
 from shared.errors import PositionUnreadable, SourceMisconfigured
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.leg_table import InMemoryLegTable, InMemoryV20
 from tests.support.events import Events
 from tests.support.factories import make_leg_row, make_record

@@ -17,8 +17,8 @@ from cdr.intake.ports import Bearings, Lag, Position, StartFrom
 from cdr.intake.report_log import ReportPatience
 from cdr.intake.under_way import UnderWay
 from cdr.intake.window_order import WindowOrderReader, progress
-from shared.clock import HandMovedClock
 from shared.errors import SourceMisconfigured
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.report import InMemoryReport
 from tests.support.events import Events
 from tests.support.report_writings import Reported, time_id

@@ -10,7 +10,6 @@ import pytest
 
 from cdr.intake.ports import SourceFacts, StoredPosition
 from cdr.operations.check_setup import Finding, Setup, Storage, check_setup, mistakes_found
-from shared.clock import HandMovedClock
 from shared.errors import (
     ApiDenied,
     ApiUnreachable,
@@ -21,6 +20,7 @@ from shared.errors import (
 )
 from tests.fakes.call_api import InMemoryCallApi
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.directory import InMemoryDirectory
 from tests.fakes.groups import InMemoryAlertApi, InMemoryMemberSource
 from tests.fakes.positions import InMemoryPositionStore

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from cdr.operations.health import HealthCheck, PartHealth
-from shared.clock import HandMovedClock
 from shared.errors import (
     ApiDenied,
     ApiUnavailable,
@@ -21,6 +20,7 @@ from shared.errors import (
     SourceUnavailable,
     StorageUnavailable,
 )
+from tests.fakes.clock import HandMovedClock
 
 SECOND = timedelta(seconds=1)
 DOWN = SourceUnavailable("pbx.example.internal does not answer")

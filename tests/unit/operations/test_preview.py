@@ -11,8 +11,8 @@ from cdr.operations.explain import Because, explain
 from cdr.operations.preview import Previewed, Previewer, preview
 from cdr.submission.addresses import Known
 from cdr.submission.directory import KeptPhoneBook, PhoneBook
-from shared.clock import HandMovedClock
 from shared.errors import SourceUnavailable
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.factories import ALICE, OUTSIDE, make_call, make_raw_row, make_record, make_rules
 from tests.support.workshop import NOON

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
 from cdr.operations.ports import RejectedCall, RejectedRecord
 from cdr.operations.rejected import RejectedPage, list_rejected
-from shared.clock import HandMovedClock
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.ledger import InMemoryLedger
 from tests.support.factories import make_message
 from tests.support.workshop import NOON, Workshop

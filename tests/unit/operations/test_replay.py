@@ -12,9 +12,9 @@ from cdr.calls.call import Reason, Settlement, State
 from cdr.calls.message import letter_of
 from cdr.operations.replay import UNDER_WAY_FOR, Replayer, ReplayOutcome, replay
 from cdr.submission.submit import Outcome
-from shared.clock import HandMovedClock
 from shared.errors import NoSuchCalls, SourceUnavailable, StorageUnavailable
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.events import Events

@@ -9,8 +9,8 @@ import pytest
 
 from cdr.calls.call import CallKey, Reason, Settlement, State
 from cdr.operations.retention import Cleaner, clean_ledger
-from shared.clock import HandMovedClock
 from shared.errors import StorageUnavailable
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.ledger import REMOVED_AT_ONCE, InMemoryLedger
 from tests.support.events import Events
 from tests.support.workshop import NOON

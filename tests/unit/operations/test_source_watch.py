@@ -16,9 +16,9 @@ from cdr.intake.start_over import start_over
 from cdr.operations.source_watch import ASK_EVERY, TELL_EVERY, SourceWatcher, check_source, what_is_wrong
 from cdr.operations.watch_memory import Finding, Kind, Remembered
 from cdr.wiring.plans import make_hours
-from shared.clock import HandMovedClock
 from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable, SourceVanished
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.events import Events

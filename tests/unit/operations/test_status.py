@@ -20,7 +20,6 @@ from cdr.operations.status import Depths, ExtensionsNow, GroupNow, HoursNow, Lag
 from cdr.submission.addresses import Addresses
 from cdr.submission.directory import KeptPhoneBook, PhoneBook
 from cdr.wiring.plans import make_hours
-from shared.clock import HandMovedClock
 from shared.errors import (
     ApiDenied,
     ApiRejected,
@@ -31,6 +30,7 @@ from shared.errors import (
 )
 from tests.fakes.call_api import InMemoryCallApi
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.directory import InMemoryPhoneBookStore
 from tests.fakes.groups import InMemoryGroupStore
 from tests.fakes.ledger import InMemoryLedger

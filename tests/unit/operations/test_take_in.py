@@ -9,8 +9,8 @@ import pytest
 
 from cdr.operations.replay import Replayer, replay
 from cdr.operations.take_in import Bookkeeper, take_in
-from shared.clock import HandMovedClock
 from shared.errors import StorageUnavailable
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.positions import InMemoryPositionStore
 from tests.support.events import Events

@@ -9,8 +9,8 @@ import pytest
 
 from cdr.submission.addresses import Addresses, Known
 from cdr.submission.directory import KeptPhoneBook, PhoneBook
-from shared.clock import HandMovedClock
 from shared.errors import StorageUnavailable
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.directory import InMemoryPhoneBookStore
 from tests.support.factories import ALICE, make_rules
 from tests.support.workshop import NOON

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cdr.calls.call import CallKey
 from cdr.submission.breakers import ApiBreaker, OnceAMinute, RejectionBreaker
-from shared.clock import HandMovedClock
+from tests.fakes.clock import HandMovedClock
 from tests.support.workshop import NOON
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

@@ -17,8 +17,8 @@ from cdr.calls.call import Call, State
 from cdr.calls.message import Letter, Message
 from cdr.submission.ports import Accepted
 from cdr.submission.submit import Outcome, submit
-from shared.clock import HandMovedClock
 from shared.errors import ApiDenied, ApiFailed, ApiRejected, ApiUnavailable, SubmissionUnknown
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.ledger import InMemoryLedger
 from tests.support.factories import make_message
 from tests.support.workshop import NOON, TIMES, Workshop

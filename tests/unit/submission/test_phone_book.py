@@ -8,8 +8,8 @@ import pytest
 
 from cdr.submission.directory import KeptPhoneBook, PhoneBook
 from cdr.submission.phone_book import PhoneBookReader, read_phone_book
-from shared.clock import HandMovedClock
 from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable, StorageUnavailable
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.directory import InMemoryDirectory, InMemoryPhoneBookStore
 from tests.support.events import Events
 from tests.support.factories import OUTSIDE

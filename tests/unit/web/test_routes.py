@@ -16,8 +16,8 @@ from cdr.calls.message import Unreadable
 from cdr.operations.learn import learn
 from cdr.submission.submit import submit
 from cdr.wiring.parts import Parts
-from shared.clock import HandMovedClock
 from shared.errors import ApiDenied, PipelineError, SourceUnavailable, StorageUnavailable
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.directory import InMemoryDirectory
 from tests.support.events import Events
 from tests.support.factories import OUTSIDE, make_call, make_message, make_raw_row

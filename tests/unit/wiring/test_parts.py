@@ -15,9 +15,9 @@ import pytest
 from cdr.intake.poll import poll
 from cdr.wiring.parts import Parts
 from cdr.wiring.times import Times
-from shared.clock import HandMovedClock
 from shared.errors import InvalidConfig, SourceMisconfigured, StorageUnavailable
 from tests.fakes.call_queue import InMemoryCallQueue
+from tests.fakes.clock import HandMovedClock
 from tests.support.events import Events
 from tests.support.factories import CONFIG
 from tests.unit.conftest import MAPPED

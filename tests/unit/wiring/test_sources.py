@@ -11,9 +11,9 @@ import pytest
 
 from cdr.intake.ports import CallSource
 from cdr.wiring.sources import LateSource, make_source
-from shared.clock import HandMovedClock
 from shared.config.file import parse_settings
 from shared.errors import SourceMisconfigured
+from tests.fakes.clock import HandMovedClock
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.events import Events
 from tests.support.workshop import NOON
