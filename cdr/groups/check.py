@@ -43,9 +43,6 @@ from shared.errors import (
     TransientError,
 )
 
-LEASE = timedelta(minutes=3)
-LONGEST_STEP = timedelta(seconds=150)
-
 Found = TypeVar("Found")
 
 
@@ -63,8 +60,8 @@ class GroupCheck:
     store: GroupStore
     clock: Clock
     policy: AlertPolicy
-    lease: timedelta = LEASE
-    longest_step: timedelta = LONGEST_STEP
+    lease: timedelta
+    longest_step: timedelta
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ class ApiBreaker:
     comes of what was on its way by then; but after ``longest_wait`` it is.
     """
 
-    probe_every: timedelta = timedelta(seconds=5)
-    forget_after: timedelta = timedelta(minutes=6)
-    longest_wait: timedelta = timedelta(minutes=30)
+    probe_every: timedelta
+    forget_after: timedelta
+    longest_wait: timedelta
     strangers: int = 5
     _lock: Lock = field(default_factory=Lock, repr=False)
     _next_probe: datetime = LONG_AGO

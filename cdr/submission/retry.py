@@ -31,10 +31,10 @@ class Patience:
 
     give_up_after: timedelta
     claim_lease: timedelta
-    first_delay: timedelta = timedelta(seconds=30)
-    longest_delay: timedelta = timedelta(minutes=5)
-    longest_delay_alone: timedelta = timedelta(minutes=30)
-    after_the_lease: timedelta = timedelta(seconds=5)
+    first_delay: timedelta
+    longest_delay: timedelta
+    longest_delay_alone: timedelta
+    after_the_lease: timedelta
 
 
 def is_given_up(hindrance: Hindrance, message: Message, now: datetime, patience: Patience) -> bool:

@@ -16,6 +16,7 @@ from cdr.groups.alerts import AlertPolicy, AlertType, Member, Observation
 from cdr.groups.check import GroupCheck, GroupsOutcome, check
 from cdr.groups.hours import Hours, Span
 from cdr.groups.notices import WatchedGroup, sentence_of
+from cdr.wiring.times import Times
 from shared.errors import (
     ApiDenied,
     ApiRejected,
@@ -40,6 +41,12 @@ MISSING = "the group does not exist in the phone system"
 Check = Callable[..., GroupsOutcome]
 
 
+def make_check(*parts: Any, **changed: Any) -> GroupCheck:
+    times = Times()
+    usual = {"policy": AlertPolicy(), "lease": times.groups_lease, "longest_step": times.groups_longest_step}
+    return GroupCheck(*parts, **usual | changed)
+
+
 class Site:
     """The parts of a check, and what is seen of them from outside. ``before_each`` happens before a part is asked."""
 
@@ -57,7 +64,7 @@ class Site:
         self.clock.move(later)
         members, alerts = (_Watched(part, self) for part in (self.members, self.alerts))
         parts: Any = (members, alerts, self.notifier, self.store, self.clock)
-        return check(groups or (SALES, SUPPORT), GroupCheck(*parts, **({"policy": AlertPolicy()} | changed)))
+        return check(groups or (SALES, SUPPORT), make_check(*parts, **changed))
 
     def done(self, *groups: WatchedGroup) -> dict[str, list[str]]:
         return done(self.look(*groups))
@@ -367,5 +374,5 @@ def test_alerts_of_groups_that_were_never_monitored_are_nobodys_business(site: S
 
 
 def test_without_groups_a_check_has_nothing_to_report(site: Site) -> None:
-    nobody = GroupCheck(site.members, site.alerts, site.notifier, site.store, site.clock, AlertPolicy())
+    nobody = make_check(site.members, site.alerts, site.notifier, site.store, site.clock)
     assert check([], nobody) == GroupsOutcome("finished", ())

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cdr.groups.alerts import AlertPolicy, AlertType, GroupRecord, GroupState
-from cdr.groups.check import LEASE, GroupCheck, GroupsOutcome, check
+from cdr.groups.check import GroupCheck, GroupsOutcome, check
 from cdr.groups.hours import Hours
 from cdr.groups.notices import WatchedGroup
+from cdr.wiring.times import Times
 from shared.errors import (
     ApiDenied,
     ApiUnavailable,
@@ -31,6 +32,8 @@ from shared.errors import (
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.groups import InMemoryAlertApi, InMemoryGroupStore, InMemoryMemberSource, InMemoryNotifier
 
+TIMES = Times()
+LEASE = TIMES.groups_lease
 NOBODY = AlertType.NO_ASSIGNED_USERS
 OF_THE_API = ("active", "raise_alert", "resolve")
 GROUPS = ("800", "801", "802")
@@ -236,7 +239,7 @@ class LifeOfAlerts(RuleBasedStateMachine):
         line.before_each = before_each or self.judge_step
         wired = (line.to(part) for part in (self.members, self.api, self.notifier, self.store))
         monitored = [WatchedGroup(name, f"Group {name}", self.hours[name]) for name in sorted(self.monitored)]
-        return check(monitored, GroupCheck(*wired, self.clock, self.policy))
+        return check(monitored, GroupCheck(*wired, self.clock, self.policy, LEASE, TIMES.groups_longest_step))
 
     # Promises
 

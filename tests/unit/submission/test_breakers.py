@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cdr.calls.call import CallKey
 from cdr.submission.breakers import ApiBreaker, OnceAMinute, RejectionBreaker
+from cdr.wiring.times import Times
 from tests.fakes.clock import HandMovedClock
 from tests.support.workshop import NOON
 
@@ -24,7 +25,7 @@ THREADS = 8
 
 @pytest.fixture
 def breaker() -> ApiBreaker:
-    return ApiBreaker()
+    return Times().api_breaker()
 
 
 def tries(breaker: ApiBreaker, seconds: int) -> list[float]:
@@ -124,7 +125,7 @@ def test_what_gets_in_meanwhile_does_not_shorten_the_time_that_the_api_asks_for(
 
 @given(st.lists(st.integers(0, 3), max_size=60))
 def test_up_to_four_calls_that_always_fail_never_close_the_door(failing: list[int]) -> None:
-    breaker = ApiBreaker()
+    breaker = Times().api_breaker()
     for n, number in enumerate(failing):
         assert breaker.may_try(NOON + n * SECOND)
         breaker.failed_at(CALLS[number], NOON + n * SECOND, "500")

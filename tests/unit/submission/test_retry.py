@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from cdr.calls.message import Message
 from cdr.submission.ports import Held
-from cdr.submission.retry import Hindrance, Patience, delay_after, is_given_up, is_over
+from cdr.submission.retry import Hindrance, delay_after, is_given_up, is_over
+from cdr.wiring.times import Times
 from shared.errors import (
     ApiDenied,
     ApiFailed,
@@ -25,7 +26,7 @@ from tests.support.factories import make_record
 from tests.support.workshop import NOON
 
 WEEK, LEASE, SECOND = timedelta(days=7), timedelta(minutes=3), timedelta(seconds=1)
-PATIENCE = Patience(give_up_after=WEEK, claim_lease=LEASE)
+PATIENCE = Times().patience(WEEK)
 UNAVAILABLE, FAILED, UNKNOWN = ApiUnavailable("not reached"), ApiFailed("500"), SubmissionUnknown("no answer")
 HELD, STORAGE = Held("another worker has it", NOON + 2 * SECOND), StorageUnavailable("503")
 HINDRANCES: dict[str, Hindrance] = {
