@@ -34,16 +34,21 @@ def start_over(poller: Poller, start: StartFrom) -> StartedOver:
     :raises SourceUnavailable, SourceMisconfigured, StorageUnavailable: nothing has changed
     """
     lease = poller.positions.lease(uuid4().hex, poller.clock.now(), poller.lease)
-    before, result, memory = lease.stored, "start over failed", None
+    before, result, memory, error = lease.stored, "start over failed", None, None
     try:
         with poller.source.connect() as reader:
             position = _begin(reader, start)
         stored = StoredPosition(poller.source.name, position, began=position)
         lease = poller.positions.save(lease, stored, poller.clock.now(), poller.lease)
         result, memory = "started over", poller.watch.forget(lease.memory) if poller.watch else None
+    except NoSuchStart:  # the source was there, and said so
+        raise
+    except PipelineError as exc:
+        error = str(exc)
+        raise
     finally:
         with suppress(StorageUnavailable):
-            poller.positions.release(lease, PollReport(poller.clock.now(), result), memory)
+            poller.positions.release(lease, PollReport(poller.clock.now(), result, error=error), memory)
     done = StartedOver(
         source=stored.source,
         position=_shown(poller.source, stored),

@@ -115,6 +115,8 @@ def test_an_id_that_is_not_there_yet_is_refused(site: Site, rows: int, start: in
     there = "the newest one is 8" if rows else "there are none yet"
     with pytest.raises(NoSuchStart, match=f"{start} is beyond the ids of the source: {there}"):
         site.start_over(start)
+    assert site.store.report is not None
+    assert not site.store.report.has_failed, "the source was read, and nobody has to look after it"
     assert [site.start_over(start).position for start in (0, -3)] == [0, -3]
 
 
@@ -125,4 +127,6 @@ def test_a_failure_changes_nothing_and_leaves_the_lease_free(site: Site, part: s
     with pytest.raises(type(error)):
         site.start_over("beginning")
     assert (site.store.stored, events.names) == (before, [])
+    assert site.store.report is not None
+    assert (site.store.report.result, site.store.report.error) == ("start over failed", str(error))
     assert site.start_over("beginning").position_before == 46
