@@ -75,6 +75,7 @@ def fails_for_good(lab: Lab, rng: random.Random, *, kind: str) -> tuple[Verdict,
         site.pause(rng.uniform(0.1, 0.6))
         act = rng.choice([refuse(503, "ServerBusy"), refuse(500, "InternalError"), reset_before])
         site.faults.add(lambda request: request.kind == kind, site.faults.counted(act))
+        site.wait_for(lambda: site.faults.injected > 0)
         site.pause(rng.uniform(1, 5))
         site.faults.clear()
         site.phone_system.end_call(late[0])
@@ -142,6 +143,7 @@ def _mixed_run(site: Site) -> tuple[Verdict, int]:
     site.wait_for(lambda: late[0] in site.books.position_or_empty().open_rows, within_s=15)
     site.phone_system.end_call(late[0])
     site.add("good")
+    site.wait_for(lambda: site.faults.injected > 0)
     site.pause(site.rng.uniform(1, 4))
     site.faults.clear()
     return site.settle(), site.faults.injected
