@@ -79,7 +79,7 @@ def test_freetds_does_not_pretend_to_verify_a_certificate() -> None:
 
 
 PASSWORDS = (
-    st.text(st.characters(exclude_characters="\r\n\0"), max_size=20) | st.text("{}; =PWD", max_size=20)
+    st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=20) | st.text("{}; =PWD", max_size=20)
 ).filter(lambda text: not text or text.strip())
 MICROSOFTS = r"(\w+)=\{((?:[^}]|\}\})*)\};"
 """How a connection string is to be read: a value in braces, a closing one within it doubled."""
