@@ -28,7 +28,7 @@ from shared.errors import (
     SubmissionUnknown,
     TakenElsewhere,
 )
-from tests.fakes.call_api import Asked
+from tests.fakes.call_api import Asked, InMemoryCallApi
 from tests.fakes.directory import InMemoryPhoneBookStore
 from tests.fakes.ledger import InMemoryLedger, LedgerRecord
 from tests.support.events import Events
@@ -278,6 +278,24 @@ def test_a_call_whose_claim_took_too_long_is_put_back_instead_of_submitted(takes
         assert shop.record().claimed_until <= shop.clock.now(), "given back, for whoever gets the message next"
         assert not shop.worker.api_breaker.is_down(shop.clock.now()), "the API has nothing to do with it"
         assert shop.queue.messages[0].visible_at - shop.clock.now() == 30 * SECOND, "storage gets a rest"
+
+
+@pytest.mark.parametrize(
+    ("takes", "is_known_down", "asks"),
+    [(LATEST_START, False, True), (LATEST_START + SECOND, False, False), (timedelta(), True, False)],
+    ids=["nothing speaks against it", "there is no time left", "the API is known to be down"],
+)
+def test_a_failure_makes_us_ask_how_the_api_is_if(takes: timedelta, *, is_known_down: bool, asks: bool) -> None:
+    class FailingApi(InMemoryCallApi):
+        def submit(self, *_: Any, **__: Any) -> Any:
+            shop.clock.move(takes)
+            raise ApiFailed("the API answered 500")
+
+    shop = Workshop(api=FailingApi())
+    if is_known_down:
+        shop.worker.api_breaker.failed(NOON - 60 * SECOND, "not reached")
+    assert shop.submit_row() is Outcome.PUT_BACK
+    assert shop.api.operations == ["check_health"] * asks
 
 
 # While nobody knows whose extension it is
