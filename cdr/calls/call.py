@@ -79,6 +79,12 @@ class CallRecord:
         return cls(str(values["id"]), values, shortened)
 
     @property
+    def source_id(self) -> str:
+        """What its source knows it by, the id of a row or of a flow: where several people get an entry of one call,
+        theirs goes on after a slash."""
+        return self.id.partition("/")[0]
+
+    @property
     def written_id(self) -> int | str:
         """The id as the phone system writes it: a whole number as one."""
         value = self.values.get("id")

@@ -30,7 +30,7 @@ JUDGED = (
 def fingerprint(record: CallRecord) -> Fingerprint:
     """Of what does not change any more once a call has begun."""
     name = str(record.values.get("call_id") or "").strip()
-    is_own = name != record.id.partition("/")[0]  # a number under which there are new calls now tells nothing
+    is_own = name != record.source_id  # a number under which there are new calls now tells nothing
     return f"{_digest(name) if is_own else ''}.{_digest(_as_text(record.values.get('started_at')))}"
 
 

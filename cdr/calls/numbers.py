@@ -20,15 +20,14 @@ _REMARK = re.compile(r"(?:\s*\([^()]*[^\W\d_][^()]*\))+\s*$")
 _OTHER_NUMBER = re.compile(r"(?<=[0-9])\s*\(\s*\+[^()]*\)\s*$")
 _DIALLED_FIRST = re.compile(r"^(?:[0-9]{1,2},+|[*#]31#)(?=(?:[^0-9]{0,3}[0-9]){5})")
 """For an outside line, with a pause after it, or to withhold the own number."""
-_DIALLED_LATER = re.compile(r"(?<=[0-9)])\s*,[0-9,#*wp\s]*$", re.IGNORECASE)
 _EXTENSION_LATER = re.compile(
     r"(?<=[0-9)])\s*(?:[wp]+|(?:ext\.?|extension|x)\s*(?=[0-9]))[0-9,#*wp\s]*$", re.IGNORECASE
 )
-_DIALLED_FIRST = re.compile(r"^(?:[0-9]{1,2},+|[*#]31#)(?=(?:[^0-9]{0,3}[0-9]){5})")
-"""For an outside line, with a pause after it, or to withhold the own number."""
+"""Its letters are none of a name's, so it goes first."""
 _DIALLED_LATER = re.compile(
     r"(?<=[0-9)])\s*(?:,|[wp]+|(?:ext\.?|extension|x)\s*(?=[0-9]))[0-9,#*wp\s]*$", re.IGNORECASE
 )
+"""A comma may stand between two numbers as well, so this goes last; and there may have been another extension."""
 _NOT_DIALLED = re.compile(r"^((?:\+|00)\s*(?!39|37[89])[1-9][0-9]{0,2}[\s./-]*)\(0\)")
 """The zero in +49 (0)30: it is only dialled within the country, except in Italy, which dials it from everywhere."""
 _SEVERAL = re.compile(r"[;,]\s*[0-9]")

@@ -157,7 +157,7 @@ def call_key(record: CallRecord, rules: CallRules) -> CallKey:
     except InvalidRow:
         return CallKey(UNDATED, f"row-{record.id}")
     ended_at = _if_any(lambda: end_time(record, rules.timezone))
-    began_at = beginning_in(record.id.partition("/")[0])
+    began_at = beginning_in(record.source_id)
     moment = began_at or ended_at
     if moment is None or "{id}" not in rules.template_of(record):
         return CallKey(UNDATED, name, ended_at)

@@ -131,11 +131,6 @@ def records_of(
     return [_record(call, {"answered": False, "duration_s": 0, "not_logged": "no_party"})]
 
 
-def flow_of(record: CallRecord) -> str:
-    """The flow that names its call."""
-    return record.id.partition("/")[0]
-
-
 def end_of(record: CallRecord) -> datetime:
     """Of a record of a call that has ended."""
     return datetime.fromisoformat(str(record.values["ended_at"]))

@@ -65,7 +65,7 @@ class IdOrderReader:
             yield from reading.next_page()
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
-        return id_position.has_passed(id_position.from_text(position), int(record.id.partition("/")[0]))
+        return id_position.has_passed(id_position.from_text(position), int(record.source_id))
 
     def lag(self, position: Position | None) -> Lag:
         last = id_position.from_text(position).last if position is not None else None
@@ -144,7 +144,7 @@ class IdOrderReader:
             within = within._replace(after=page[-1].id)
 
     def again(self, record: CallRecord) -> Sequence[CallRecord]:
-        number = record.id.partition("/")[0]
+        number = record.source_id
         if not re.fullmatch("-?[0-9]{1,40}", number):
             return ()
         rows = self.table.rows_in([(int(number), int(number))], None, 1)

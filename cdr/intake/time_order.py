@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from cdr.calls.call import CallRecord, Direction
 from cdr.intake import time_position
-from cdr.intake.folded import FoldedCall, FoldOptions, end_of, flow_of, in_place_of, records_of
+from cdr.intake.folded import FoldedCall, FoldOptions, end_of, in_place_of, records_of
 from cdr.intake.leg import Leg
 from cdr.intake.legs_by_call import (
     FLOWS_AT_ONCE,
@@ -94,7 +94,7 @@ class TimeOrderReader:
         yield from pages
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
-        read, flow, ended_at = time_position.from_text(position), flow_of(record), end_of(record)
+        read, flow, ended_at = time_position.from_text(position), record.source_id, end_of(record)
         started_at = record.values.get("started_at")
         if read.started_from and started_at and datetime.fromisoformat(str(started_at)) < read.started_from:
             return True
@@ -150,7 +150,7 @@ class TimeOrderReader:
                     yield from records_of(call, self.options)
 
     def again(self, record: CallRecord) -> Sequence[CallRecord]:
-        found = legs_by_call(self.table, [flow_of(record)], self.patience.most_legs)
+        found = legs_by_call(self.table, [record.source_id], self.patience.most_legs)
         calls = [call for legs in found if not isinstance(legs, TooLong) for call in calls_of(legs)]
         return [each for call in calls for each in records_of(call, self.options)]
 

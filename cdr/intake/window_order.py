@@ -19,7 +19,7 @@ from itertools import islice
 
 from cdr.calls.call import CallRecord
 from cdr.intake import window_position
-from cdr.intake.folded import FoldOptions, end_of, flow_of, records_of
+from cdr.intake.folded import FoldOptions, end_of, records_of
 from cdr.intake.gathering import gathering_of, span_of
 from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
 from cdr.intake.report_log import ReportLog, ReportPatience
@@ -72,7 +72,7 @@ class WindowOrderReader:
 
     def has_passed(self, position: Position, record: CallRecord) -> bool:
         """Queued; or its row was read when it must have been there, and it is not waited for."""
-        read, flow = self._read(position), flow_of(record)
+        read, flow = self._read(position), record.source_id
         if mark_of(flow, None) in read.done or mark_of_given_up(flow) in read.done:
             return True
         began_at = record.values.get("started_at")
@@ -116,7 +116,7 @@ class WindowOrderReader:
             yield records
 
     def again(self, record: CallRecord) -> Sequence[CallRecord]:
-        began_at, flow = record.values.get("started_at"), flow_of(record)
+        began_at, flow = record.values.get("started_at"), record.source_id
         if began_at is None:
             return ()
         gathering = gathering_of(self.log, self.clock.now())
