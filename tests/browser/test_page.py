@@ -176,6 +176,22 @@ def test_every_button_does_what_it_says_once_it_is_confirmed(tab: Page, app: Ser
     assert app.done == [(path, {})]
 
 
+LEFT_AND_ASKED_AGAIN = """() => {
+  const poll = document.getElementById("poll-now");
+  poll.click();
+  document.getElementById("ask").close();
+  poll.click();
+}"""
+
+
+def test_a_question_that_was_left_does_not_answer_the_next_one_however_soon_it_comes(tab: Page, app: Served) -> None:
+    """A browser tells only in its own time that a dialog was closed."""
+    opened(tab, app).evaluate(LEFT_AND_ASKED_AGAIN)
+    with tab.expect_response("**/trigger/poll"):
+        tab.get_by_role("button", name="Do it").click()
+    assert app.done == [("trigger/poll", {})]
+
+
 def test_a_call_is_found_in_one_step(tab: Page, app: Served) -> None:
     app.answers["calls"] = {
         "calls": [{"call": "0000017F-7-7", "state": "rejected", "reason": "gave_up", "row": {"id": 7}}]

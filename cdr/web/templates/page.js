@@ -98,12 +98,13 @@ function wantKey(wasGiven) {
   note(wasGiven ? "The key was not accepted." : "");
 }
 
-function isSure(question) {
-  const dialog = at("ask");
-  at("ask-text").textContent = question;
-  dialog.returnValue = "no";
-  dialog.showModal();
-  return new Promise((tell) => dialog.addEventListener("close", () => tell(dialog.returnValue === "yes"), { once: true }));
+// What is done is what was asked for: the button may stand for something else by then.
+let asked = null;
+
+function makeSure(button) {
+  asked = { button, ...button.dataset };
+  at("ask-text").textContent = asked.ask;
+  at("ask").showModal();
 }
 
 const told = (body) =>
@@ -112,13 +113,10 @@ const told = (body) =>
     .map(([name, value]) => `${name.replaceAll("_", " ")}: ${value}`)
     .join(", ");
 
-async function act(button) {
-  if (!(await isSure(button.dataset.ask))) return;
+async function act({ button, post, body: wanted }) {
   button.disabled = true;
   try {
-    const answer = await ask(button.dataset.post, {
-      method: "POST", body: button.dataset.body, headers: { "Content-Type": "application/json" },
-    });
+    const answer = await ask(post, { method: "POST", body: wanted, headers: { "Content-Type": "application/json" } });
     const body = await answer.json().catch(() => ({}));
     if (answer.status !== 401 && answer.status !== 403) await refresh();
     note(answer.ok ? `Done. ${told(body)}` : `Refused (${answer.status}). ${told(body)}`);
@@ -153,7 +151,11 @@ async function find(form) {
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-post]");
-  if (button) act(button);
+  if (button) makeSure(button);
+});
+// The press of a button, not the dialog's "close": that comes late, when the next question may be open already.
+at("ask-form").addEventListener("submit", (event) => {
+  if (event.submitter.value === "yes") act(asked);
 });
 at("find-form").addEventListener("submit", (event) => {
   event.preventDefault();
