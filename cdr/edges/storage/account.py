@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SETTING = "AzureWebJobsStorage"
 
+FIRST_ERROR = 400
+
 RETRIED = frozenset({"GET", "PUT", "DELETE", "POST", "PATCH"})
 
 
@@ -210,6 +212,8 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except HttpResponseError as exc:
+        if exc.status_code is not None and exc.status_code < FIRST_ERROR:
+            raise StorageUnavailable(f"{what}: what answers is not storage, status {exc.status_code}") from exc
         code = getattr(exc, "error_code", None) or ""
         hint = f"; check the app setting {SETTING} and its rights" if exc.status_code in (None, 401, 403) else ""
         raise StorageUnavailable(f"{what}: storage refused, status {exc.status_code} {code}{hint}") from exc
