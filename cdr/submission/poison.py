@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from cdr.calls.call import Job, Reason, Settlement, State
+from cdr.calls.call import CallRecord, Job, Reason, Settlement, State
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message, Unreadable
 from cdr.calls.rules import CallRules, job_of
@@ -36,29 +36,39 @@ def keep_poisoned(letter: Letter, keeper: PoisonKeeper) -> None:
 
     The host has no poison queue for a poison queue: a message whose function failed would come back until its time to
     live ends, and be forgotten. So nothing is raised. Without the ledger, or without usable rules, the message goes
-    back on the poison queue, never to expire; so does a call that a worker has in hand. Without the queue either, this
-    waits until one of the two is back.
+    back on the poison queue, never to expire; so does a call that a worker has in hand, without those that are
+    recorded. Without the queue either, this waits until one of the two is back.
     """
     wait_s = 1.0
-    while not (_keep(letter, keeper) or _put_back(letter, keeper)):
+    left = _keep(letter, keeper)
+    while left is not None and not _put_back(left, keeper):
         keeper.clock.sleep(wait_s)
         wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+        left = _keep(left, keeper)
 
 
-def _keep(letter: Letter, keeper: PoisonKeeper) -> bool:
-    """:returns: whether all of it is recorded"""
+def _keep(letter: Letter, keeper: PoisonKeeper) -> Letter | None:
+    """:returns: what could not be recorded; None: all of it is"""
+    if isinstance(letter, Message):
+        return letter if keeper.rules is None else _keep_calls(letter, keeper, keeper.rules)
     try:
-        if isinstance(letter, Unreadable):
-            _keep_unreadable(letter, keeper)
-            return True
-        if keeper.rules is None:
-            return False
-        jobs = [job_of(record, keeper.rules) for record in letter.records]
-        kept = [_keep_call_or_say_why(job, keeper) for job in jobs]  # each, also after one that cannot be kept now
-        return all(kept)
+        _keep_unreadable(letter, keeper)
     except Exception as exc:  # noqa: BLE001 - what escaped would come back without end, and then be forgotten
         _say(exc)
-        return False
+        return letter
+    return None
+
+
+def _keep_calls(message: Message, keeper: PoisonKeeper, rules: CallRules) -> Message | None:
+    """Each of them, also after one that cannot be kept now."""
+    left = list(message.records)
+    try:
+        for record in message.records:
+            if _keep_call_or_say_why(record, keeper, rules):
+                left.remove(record)
+    except StorageUnavailable as exc:  # the others would only wait for it as long
+        _say(exc)
+    return message.only(left) if left else None
 
 
 def _say(exc: Exception) -> None:
@@ -74,11 +84,11 @@ def _keep_unreadable(letter: Unreadable, keeper: PoisonKeeper) -> None:
     log.event("poison.kept", level=logging.ERROR, call=letter.key.name, detail=log.mask_numbers(settlement.detail))
 
 
-def _keep_call_or_say_why(job: Job, keeper: PoisonKeeper) -> bool:
+def _keep_call_or_say_why(record: CallRecord, keeper: PoisonKeeper, rules: CallRules) -> bool:
     try:
-        return _keep_call(job, keeper)
+        return _keep_call(job_of(record, rules), keeper)
     except StorageUnavailable:
-        raise  # the others would only wait for it as long
+        raise
     except Exception as exc:  # noqa: BLE001 - a defect that one call meets is none of the others'
         _say(exc)
         return False
