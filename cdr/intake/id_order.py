@@ -19,7 +19,7 @@ from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition, Seen
 from cdr.intake.id_span import span_of
 from cdr.intake.newest import newest_by_id
-from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
+from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Lag, Position, Progress, StartFrom
 from cdr.intake.rows import Row, RowPatience, RowTable
 from shared import log
 from shared.clock import Clock
@@ -86,6 +86,7 @@ class IdOrderReader:
             is_another=at_position is not None and not may_be_same(read.anchor, self.anchor_of(at_position)),
             newest_at=self._end_or_start_of(at_end) if at_end is not None else None,
             first_at=self._first_at(read.last) if at_position is None and read.last is not None else None,
+            nameless=self.table.nameless(MOST_NAMELESS),
         )
 
     def _first_at(self, before: int) -> datetime | None:

@@ -53,6 +53,16 @@ class Lag:
     waiting_since: datetime | None
 
 
+MOST_NAMELESS = 1_000
+
+
+class Behind(NamedTuple):
+    """How many rows ended in the hours before a moment (aware, UTC), from which reading has gone on."""
+
+    until: datetime
+    rows: int
+
+
 @dataclass(frozen=True, slots=True)
 class Bearings:
     """Where a position stands in what its source holds now.
@@ -61,6 +71,8 @@ class Bearings:
     ``is_beyond``: the newest is before what was read. ``is_another``: where the position stands there is another call
     than the one that was read. ``newest_at`` is when the newest call began or ended (aware, UTC), where that is known;
     ``first_at`` is that of the very first one, if it lies before the position and nothing stands there any more.
+    ``nameless`` are rows that say of no call (counted up to MOST_NAMELESS): they have no place in the ledger.
+    ``behind`` is what has been passed, where rows may still come in its midst.
     """
 
     read: int | datetime | None
@@ -69,6 +81,8 @@ class Bearings:
     is_another: bool = False
     newest_at: datetime | None = None
     first_at: datetime | None = None
+    nameless: int = 0
+    behind: Behind | None = None
 
 
 class CallReader(Protocol):

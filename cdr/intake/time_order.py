@@ -24,7 +24,7 @@ from cdr.intake.legs_by_call import (
     pages_from,
 )
 from cdr.intake.newest import newest_by_time
-from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
+from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Behind, Lag, Position, Progress, StartFrom
 from cdr.intake.time_position import TimePosition, mark_of, mark_of_given_up
 from cdr.intake.v20_legs import calls_of
 from shared import log
@@ -36,6 +36,9 @@ MOST_LEGS = 10_000
 
 CLOCKS_DIFFER_BY = timedelta(minutes=2)
 """The phone system's and its database's, where these are two machines."""
+
+LOOKED_BACK = timedelta(hours=6)
+"""For legs that come where reading has gone on from. A clock that is set back by more comes by here in time."""
 
 _NEXT = timedelta(microseconds=1)
 
@@ -155,9 +158,23 @@ class TimeOrderReader:
         return [each for call in calls for each in records_of(call, self.options)]
 
     def bearings(self, position: Position) -> Bearings:
-        read, newest = time_position.from_text(position).newest_end, self.table.newest_end()
-        is_beyond = read is not None and newest is not None and newest < read
-        return Bearings(read, newest, is_beyond=is_beyond, newest_at=newest)
+        position_read = time_position.from_text(position)
+        read, newest = position_read.newest_end, self.table.newest_end()
+        return Bearings(
+            read,
+            newest,
+            is_beyond=read is not None and newest is not None and newest < read,
+            newest_at=newest,
+            nameless=self.table.nameless(MOST_NAMELESS),
+            behind=self._behind(position_read.read_from),
+        )
+
+    def _behind(self, read_from: datetime | None) -> Behind | None:
+        """Of whole hours, so that a look or two later it still is of the same ones."""
+        if read_from is None:
+            return None
+        until = read_from.replace(minute=0, second=0, microsecond=0)
+        return Behind(until, self.table.count_ended(until - LOOKED_BACK, until))
 
     def check(self, position: Position | None = None) -> None:  # noqa: ARG002 - its newest end is as cheap
         self.table.newest_end()
