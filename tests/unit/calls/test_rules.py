@@ -341,7 +341,7 @@ def test_a_record_without_the_optional_column_has_no_group() -> None:
         pytest.param("90", 90, id="text"),
         pytest.param(" 90.6 ", 91, id="text-with-a-fraction"),
         pytest.param("0:01:30", 90, id="a-clock"),
-        pytest.param("00:01:30.9999999", 90, id="sql-server's-time-as-text"),
+        pytest.param("00:01:30.9999999", 91, id="sql-server's-time-as-text"),
         pytest.param("100:00:00", 360_000, id="more-than-a-day"),
         pytest.param(timedelta(minutes=1, seconds=30), 90, id="mysql's-time"),
         pytest.param(timedelta(microseconds=50), 0, id="next-to-nothing"),
