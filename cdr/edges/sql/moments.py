@@ -87,7 +87,9 @@ class TimeColumn:
         self._refuse_what_is_in_no_order()
         if self._engine == "sqlite":
             usual = func.replace(self._times, "/", "-")
-            written = case((func.datetime(usual).is_not(None), usual), else_=func.as_iso(cast(self._times, LargeBinary)))
+            written = case(
+                (func.datetime(usual).is_not(None), usual), else_=func.as_iso(cast(self._times, LargeBinary))
+            )
             seconds = func.coalesce(func.datetime(written), written)  # in UTC, where there is an offset
             has_offset = func.substr(written, LEAST_DATE + 1).op("GLOB")("*[-+Zz]*")
             by_offset, by_zone = (compare(seconds, literal(_text(at))) for at in (in_utc, local))

@@ -239,6 +239,7 @@ def test_the_owner_is_found_by_the_extension_as_it_is_written() -> None:
         101.0,
         "101.0",
         "101@h",
+        '"101"',
         "sip:101@h",
         '"M 2" <sip:101@h>',
         "Ext.101 (Max)",
