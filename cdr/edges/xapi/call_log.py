@@ -192,7 +192,7 @@ def _under_way(item: Item) -> UnderWay:
 
 def _has_more(answer: Item, count: int) -> bool:
     total = answer.get("@odata.count")
-    return "@odata.nextLink" in answer or (isinstance(total, int) and total > count)
+    return bool(answer.get("@odata.nextLink")) or (isinstance(total, int) and total > count)
 
 
 def _ids(rows: Sequence[Leg]) -> set[str]:
