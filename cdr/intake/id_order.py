@@ -19,7 +19,7 @@ from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition, Seen
 from cdr.intake.id_span import span_of
 from cdr.intake.newest import newest_by_id
-from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Lag, Position, Progress, StartFrom
+from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Behind, Lag, Position, Progress, StartFrom, Unread
 from cdr.intake.rows import Row, RowPatience, RowTable
 from shared import log
 from shared.clock import Clock
@@ -27,6 +27,8 @@ from shared.errors import InvalidRow, PositionUnreadable, SourceMisconfigured
 
 PAGE_SIZE = 500
 
+COUNTED = 1_000
+"""So many ids farther, another ten times as many are looked at for late rows."""
 
 FAR_AHEAD = timedelta(days=1)
 """An end that is further ahead than time zones and clocks can be wrong stands for a call that is still on."""
@@ -86,8 +88,16 @@ class IdOrderReader:
             is_another=at_position is not None and not may_be_same(read.anchor, self.anchor_of(at_position)),
             newest_at=self._end_or_start_of(at_end) if at_end is not None else None,
             first_at=self._first_at(read.last) if at_position is None and read.last is not None else None,
-            nameless=self.table.nameless(MOST_NAMELESS),
         )
+
+    def unread(self, position: Position) -> Unread:
+        """Where nothing is missing that is still looked for, no row has to come any more."""
+        settled = id_position.settled(id_position.from_text(position))
+        behind = None
+        if settled is not None:
+            first, last = settled // COUNTED * COUNTED - 10 * COUNTED, settled // COUNTED * COUNTED - 1
+            behind = Behind(f"{first}..{last}", self.table.count_among(first, last))
+        return Unread(self.table.nameless(MOST_NAMELESS), behind)
 
     def _first_at(self, before: int) -> datetime | None:
         behind = [row for row in self.table.rows_after(None, 1) if row.id < before]

@@ -53,16 +53,6 @@ class Lag:
     waiting_since: datetime | None
 
 
-MOST_NAMELESS = 1_000
-
-
-class Behind(NamedTuple):
-    """How many rows ended in the hours before a moment (aware, UTC), from which reading has gone on."""
-
-    until: datetime
-    rows: int
-
-
 @dataclass(frozen=True, slots=True)
 class Bearings:
     """Where a position stands in what its source holds now.
@@ -71,8 +61,6 @@ class Bearings:
     ``is_beyond``: the newest is before what was read. ``is_another``: where the position stands there is another call
     than the one that was read. ``newest_at`` is when the newest call began or ended (aware, UTC), where that is known;
     ``first_at`` is that of the very first one, if it lies before the position and nothing stands there any more.
-    ``nameless`` are rows that say of no call (counted up to MOST_NAMELESS): they have no place in the ledger.
-    ``behind`` is what has been passed, where rows may still come in its midst.
     """
 
     read: int | datetime | None
@@ -81,6 +69,23 @@ class Bearings:
     is_another: bool = False
     newest_at: datetime | None = None
     first_at: datetime | None = None
+
+
+MOST_NAMELESS = 1_000
+
+
+class Behind(NamedTuple):
+    """How many rows there are in a place that reading has passed for good; after a while it is another place."""
+
+    place: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Rows that reading does not come by: ``nameless`` ones say of no call, and are counted up to MOST_NAMELESS; more
+    than there were ``behind`` are late ones."""
+
     nameless: int = 0
     behind: Behind | None = None
 
@@ -109,6 +114,9 @@ class CallReader(Protocol):
 
     def bearings(self, position: Position) -> Bearings:
         """Whether this still is what the position was read from; by a look at its end, and no further."""
+
+    def unread(self, position: Position) -> Unread:
+        """What is counted of rows that no poll will come by, once in a while."""
 
     def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
         """Every call that ended from ``start`` to before ``end`` (aware), by pages."""

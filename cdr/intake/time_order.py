@@ -24,7 +24,7 @@ from cdr.intake.legs_by_call import (
     pages_from,
 )
 from cdr.intake.newest import newest_by_time
-from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Behind, Lag, Position, Progress, StartFrom
+from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Behind, Lag, Position, Progress, StartFrom, Unread
 from cdr.intake.time_position import TimePosition, mark_of, mark_of_given_up
 from cdr.intake.v20_legs import calls_of
 from shared import log
@@ -158,23 +158,21 @@ class TimeOrderReader:
         return [each for call in calls for each in records_of(call, self.options)]
 
     def bearings(self, position: Position) -> Bearings:
-        position_read = time_position.from_text(position)
-        read, newest = position_read.newest_end, self.table.newest_end()
+        read, newest = time_position.from_text(position).newest_end, self.table.newest_end()
         return Bearings(
             read,
             newest,
             is_beyond=read is not None and newest is not None and newest < read,
             newest_at=newest,
-            nameless=self.table.nameless(MOST_NAMELESS),
-            behind=self._behind(position_read.read_from),
         )
 
-    def _behind(self, read_from: datetime | None) -> Behind | None:
+    def unread(self, position: Position) -> Unread:
         """Of whole hours, so that a look or two later it still is of the same ones."""
-        if read_from is None:
-            return None
-        until = read_from.replace(minute=0, second=0, microsecond=0)
-        return Behind(until, self.table.count_ended(until - LOOKED_BACK, until))
+        read_from, behind = time_position.from_text(position).read_from, None
+        if read_from is not None:
+            until = read_from.replace(minute=0, second=0, microsecond=0)
+            behind = Behind(until.isoformat(), self.table.count_ended(until - LOOKED_BACK, until))
+        return Unread(self.table.nameless(MOST_NAMELESS), behind)
 
     def check(self, position: Position | None = None) -> None:  # noqa: ARG002 - its newest end is as cheap
         self.table.newest_end()

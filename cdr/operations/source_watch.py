@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from cdr.groups.hours import Hours
-from cdr.intake.ports import MOST_NAMELESS, Bearings, Behind, CallReader, Memory, Position, PositionStore
+from cdr.intake.ports import Bearings, CallReader, Memory, Position, PositionStore
 from cdr.operations.call_hours import calls_expected
+from cdr.operations.unread_rows import unread_rows, with_unread
 from cdr.operations.watch_memory import Finding, Kind, Remembered
 from shared import log
 from shared.clock import Clock
@@ -21,8 +22,7 @@ from shared.errors import PipelineError, SourceMisconfigured, SourceVanished
 
 TELL_EVERY = timedelta(hours=1)
 """While it lasts."""
-ASK_EVERY = timedelta(minutes=5)
-RECONCILED_WITHIN = timedelta(days=1)
+ASK_EVERY = COUNT_EVERY = timedelta(minutes=5)
 NAMED_ANEW_FOR = timedelta(days=7)
 """So long it stands in the status: about as far back as anybody reads again."""
 
@@ -54,6 +54,8 @@ class SourceWatcher:
         known = replace(known, hours=known.hours.with_calls(queued, now))
         try:
             bearings = reader.bearings(position)
+            if known.counted_at is None or now - known.counted_at >= COUNT_EVERY:
+                known = with_unread(known, reader.unread(position), now)
         except PipelineError as exc:
             log.event("source.watch_failed", level=logging.WARNING, reason=log.mask_numbers(str(exc)))
             return known.to_text()
@@ -63,8 +65,7 @@ class SourceWatcher:
         known = self._asked(known, bearings.newest_at, queued, now)
         if still := self._stands_still(known, now):
             found = {**found, Kind.STANDS_STILL: still}
-        known = with_late_rows(known, bearings.behind, now)
-        found = {**found, **nameless(bearings), **came_late(known, now), **named_anew(self.named_by, known, now)}
+        found = {**found, **unread_rows(known, now), **named_anew(self.named_by, known, now)}
         if known.named_by != self.named_by:
             known = replace(known, named_by=self.named_by, named_before=known.named_by)
         return replace(known, findings=_told(known, found, now)).to_text()
@@ -78,7 +79,8 @@ class SourceWatcher:
 
     def forget(self, memory: Memory) -> Memory:
         known = Remembered.from_text(memory)
-        return replace(known, findings=_told(known, {}, self.clock.now()), newest_at=None).to_text()
+        known = replace(known, newest_at=None, behind=None, late_at=None, counted_at=None)
+        return replace(known, findings=_told(known, {}, self.clock.now())).to_text()
 
     def _asked(self, known: Remembered, newest_at: datetime | None, queued: int, now: datetime) -> Remembered:
         if self.newest_call is None:  # also where it was asked once: then the usual course has to do again
@@ -130,34 +132,6 @@ def what_is_wrong(bearings: Bearings, known: Remembered) -> Mapping[Kind, str]:
     if bearings.is_beyond and not known.finding(Kind.STARTED_AGAIN):
         return {Kind.BEYOND: f"the newest id is {newest}, and nothing below {read} will be read; {WAY_OUT}"}
     return _lasting(known)
-
-
-def nameless(bearings: Bearings) -> Mapping[Kind, str]:
-    """Rows of which no record can tell, since they have nothing to be called by."""
-    if not bearings.nameless:
-        return {}
-    count = f"{MOST_NAMELESS} rows or more" if bearings.nameless >= MOST_NAMELESS else f"{bearings.nameless} rows"
-    return {Kind.NAMELESS: f"{count} have no id (id, or call_history_id, is NULL): their calls cannot be read"}
-
-
-def with_late_rows(known: Remembered, behind: Behind | None, now: datetime) -> Remembered:
-    """With what was passed as it is now. More of the same hours came where reading has gone on from."""
-    before = known.behind
-    is_same = behind is not None and before is not None and behind.until == before.until
-    is_more = is_same and behind is not None and before is not None and behind.rows > before.rows
-    return replace(known, behind=behind, late_at=now if is_more else known.late_at)
-
-
-def came_late(known: Remembered, now: datetime) -> Mapping[Kind, str]:
-    """For as long as it takes until the calls are reconciled."""
-    if known.late_at is None or known.behind is None or now - known.late_at >= RECONCILED_WITHIN:
-        return {}
-    sentence = (
-        f"legs have come that ended long before what is read now, last at {known.late_at:%Y-%m-%d %H:%M} UTC: was the "
-        "phone system's clock set back, or is its copy later than 3cx.replica_delay? The daily reconciliation brings "
-        "their calls, POST /trigger/reconcile at once"
-    )
-    return {Kind.CAME_LATE: sentence}
 
 
 def named_anew(template: str, known: Remembered, now: datetime) -> Mapping[Kind, str]:

@@ -51,8 +51,9 @@ class Finding:
 class Remembered:
     """``newest_at`` is of the latest call that was ever seen at the source's end. ``ahead_since``: since then the phone
     system knows of a later call than the source has, as it said when it was asked, at ``asked_at``. ``named_by`` is the
-    template of pbxCallId, None before the first look, and ``named_before`` the one before the last change. ``behind``
-    is what had been passed at the last look, and ``late_at`` when more of it was last seen to have come.
+    template of pbxCallId, None before the first look, and ``named_before`` the one before the last change.
+    At ``counted_at`` there were ``nameless`` rows, and ``behind`` what had been passed; at ``late_at`` more of that was
+    last seen to have come.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -62,6 +63,8 @@ class Remembered:
     asked_at: datetime | None = None
     named_by: str | None = None
     named_before: str | None = None
+    counted_at: datetime | None = None
+    nameless: int = 0
     behind: Behind | None = None
     late_at: datetime | None = None
 
@@ -81,6 +84,8 @@ class Remembered:
                 asked_at=_moment(kept["asked_at"]),
                 named_by=kept.get("named_by"),
                 named_before=kept.get("named_before"),
+                counted_at=_moment(kept.get("counted_at")),
+                nameless=int(kept.get("nameless", 0)),
                 behind=_behind(kept.get("behind")),
                 late_at=_moment(kept.get("late_at")),
             )
@@ -99,6 +104,8 @@ class Remembered:
             "asked_at": self.asked_at,
             "named_by": self.named_by,
             "named_before": self.named_before,
+            "counted_at": self.counted_at,
+            "nameless": self.nameless,
             "behind": self.behind,
             "late_at": self.late_at,
         }
@@ -111,7 +118,7 @@ def _finding(kept: Mapping[str, Any]) -> Finding:
 
 
 def _behind(kept: Sequence[Any] | None) -> Behind | None:
-    return Behind(datetime.fromisoformat(kept[0]), int(kept[1])) if kept is not None else None
+    return Behind(str(kept[0]), int(kept[1])) if kept is not None else None
 
 
 def _moment(kept: str | None) -> datetime | None:

@@ -53,6 +53,7 @@ def test_rows_without_an_id_are_in_nobodys_way_and_counted(system: Any, clock: H
     system.insert(*({"id": n, "started_at": moment, "ended_at": moment} for n in (None, 1, None, 2)))
     with system.connect() as table:
         assert (table.nameless(1), table.nameless(1_000), table.newest_id()) == (1, 2, 2)
+        assert (table.count_among(-5, 1), table.count_among(1, 2)) == (1, 2)
         between = table.rows_ended_between(clock.now() - HOUR, clock.now() + HOUR, ALL, 10)
         assert [row.id for row in table.rows_after(None, 10)] == [row.id for row in between] == [1, 2]
 
@@ -61,7 +62,7 @@ def test_calls_of_segments_without_an_id_are_too(segments: SegmentTables, clock:
     segments.system.sql("UPDATE cl_calls SET id = NULL WHERE id = 10")
     assert _ids(segments, clock) == ["9", "11"]
     with segments.source(clock, FoldOptions()).connect() as reader:
-        assert reader.bearings(reader.begin("now")).nameless == 1
+        assert reader.unread(reader.begin("now")).nameless == 1
 
 
 def test_a_call_of_segments_that_a_replica_was_sent_twice_is_one(
@@ -71,6 +72,8 @@ def test_a_call_of_segments_that_a_replica_was_sent_twice_is_one(
         segments.system.sql(f"INSERT INTO {name} SELECT * FROM {name}")
     segments.system.sql("INSERT INTO cl_calls (id, start_time) SELECT id, start_time FROM cl_calls WHERE id = 10")
     assert _ids(segments, clock) == ["9", "10", "11"]
+    with segments.source(clock, FoldOptions()).connect() as reader:
+        assert reader.table.count_among(9, 10) == 2
 
 
 @pytest.mark.parametrize("system", ["sqlite", "mariadb", "mssql-freetds"], indirect=True)

@@ -124,6 +124,10 @@ class InMemoryRows:
             ended = ((row_id, self._moment(rows[row_id]["ended_at"])) for row_id in inside)
             return _page(rows, (row_id for row_id, at in ended if at is not None and start <= at < end), limit)
 
+    def count_among(self, first: int, last: int) -> int:
+        with self._look("count_among") as rows:
+            return sum(1 for _ in rows.irange(first, last))
+
     def nameless(self, most: int) -> int:
         with self._look("nameless"):
             return min(self._source.nameless, most)

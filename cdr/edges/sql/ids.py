@@ -45,6 +45,11 @@ def beyond(ids: ColumnElement[Any], after: int | None) -> ColumnElement[bool]:
     return ids.is_not(None) if after is None else ids > id_value(after)
 
 
+def counted(ids: ColumnElement[Any], first: int, last: int) -> Select[Any]:
+    """How many there are from the first to the last; copies of a row count once."""
+    return select(func.count(ids.distinct())).where(ids.between(id_value(first), id_value(last)))
+
+
 def without(ids: ColumnElement[Any], most: int) -> Select[Any]:
     """How many rows have none, counted up to so many."""
     some = select(literal(1).label("one")).where(ids.is_(None)).limit(most).subquery("nameless")

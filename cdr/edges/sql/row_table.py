@@ -20,7 +20,7 @@ from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
 from cdr.calls.times import stands_for_no_time
 from cdr.edges.sql.connections import Connections, Session
 from cdr.edges.sql.errors import Unconvertible
-from cdr.edges.sql.ids import beyond, id_value, rows_among, whole_number, without
+from cdr.edges.sql.ids import beyond, counted, id_value, rows_among, whole_number, without
 from cdr.edges.sql.moments import TimeColumn
 from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
@@ -115,6 +115,9 @@ class SqlRowTable:
         up_to = [] if within.last is None else [self._cdr.c.id <= id_value(within.last)]
         ended = (self._ended.is_from(start), self._ended.is_before(end))
         return self._rows(*ended, beyond(self._cdr.c.id, within.after), *up_to, limit=limit)
+
+    def count_among(self, first: int, last: int) -> int:
+        return int(self._session.execute(counted(self._cdr.c.id, first, last)).scalar() or 0)
 
     def nameless(self, most: int) -> int:
         return int(self._session.execute(without(self._cdr.c.id, most)).scalar() or 0)

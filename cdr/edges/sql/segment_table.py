@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, column, func, select, table
 
 from cdr.edges.sql.connections import Connections, Session
-from cdr.edges.sql.ids import beyond, rows_among, whole_number, without
+from cdr.edges.sql.ids import beyond, counted, rows_among, whole_number, without
 from cdr.edges.sql.moments import moment_in_utc
 from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import column_by_column, readable_parts
@@ -103,6 +103,9 @@ class SqlSegmentTable:
         up_to = [] if within.last is None else [_CALLS.c.id <= within.last]
         ended = (_CALLS.c.end_time >= from_start, _CALLS.c.end_time < to_end)
         return self._rows(*ended, beyond(_CALLS.c.id, within.after), *up_to, limit=limit)
+
+    def count_among(self, first: int, last: int) -> int:
+        return int(self._connection.execute(counted(_CALLS.c.id, first, last)).scalar() or 0)
 
     def nameless(self, most: int) -> int:
         return int(self._connection.execute(without(_CALLS.c.id, most)).scalar() or 0)

@@ -15,12 +15,13 @@ from cdr.intake.ports import Bearings, PollReport
 from cdr.intake.start_over import start_over
 from cdr.operations.source_watch import (
     ASK_EVERY,
-    RECONCILED_WITHIN,
+    COUNT_EVERY,
     TELL_EVERY,
     SourceWatcher,
     check_source,
     what_is_wrong,
 )
+from cdr.operations.unread_rows import RECONCILED_WITHIN
 from cdr.operations.watch_memory import Finding, Kind, Remembered
 from cdr.wiring.plans import make_hours
 from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable, SourceVanished
@@ -112,10 +113,10 @@ def site() -> Site:
 # Ids that start again
 
 
-def test_as_long_as_ids_grow_all_is_well_and_three_looks_are_enough(site: Site, events: Events) -> None:
+def test_as_long_as_ids_grow_all_is_well_and_two_looks_at_the_end_are_enough(site: Site, events: Events) -> None:
     site.table.operations.clear()
     assert (site.poll(), site.is_healthy) == ([], True)
-    assert site.table.operations == ["connect", "rows_after", "newest_id", "rows_in", "nameless"]
+    assert site.table.operations == ["connect", "rows_after", "newest_id", "rows_in"]
     site.add(47, 49)
     assert (site.poll(), site.is_healthy) == ([], True)
     assert not [name for name in events.names if name.startswith("source.")]
@@ -220,13 +221,32 @@ def test_legs_are_watched_by_their_newest_end_and_new_ones_are_still_seen(
 
 def test_rows_without_an_id_are_an_error_as_long_as_they_are_there(site: Site, events: Events) -> None:
     site.table.nameless = 2
+    site.clock.move(COUNT_EVERY)
     assert (site.poll(), site.is_healthy) == ([Kind.NAMELESS], True)
     assert events.only("source.rows_without_id")["detail"].startswith("2 rows have no id ")
     site.table.nameless = 1_000
+    assert [found.detail.partition(" have")[0] for found in site.findings] == ["2 rows"], (
+        "they are not counted each time"
+    )
+    site.clock.move(COUNT_EVERY)
     site.poll()
     assert [found.detail.partition(" have")[0] for found in site.findings] == ["1000 rows or more"]
     site.table.nameless = 0
+    site.clock.move(COUNT_EVERY)
     assert site.poll() == []
+
+
+def test_a_row_that_comes_after_it_was_given_up_is_said_until_it_is_reconciled(site: Site, events: Events) -> None:
+    def kinds_after(*ids: int) -> list[Kind]:
+        site.add(*ids)
+        site.clock.move(COUNT_EVERY)
+        return site.poll()
+
+    assert kinds_after(1_001, 1_005) == kinds_after() == kinds_after(1_002, 48) == [], "that is still looked for"
+    site.clock.move(3 * COUNT_EVERY)
+    assert kinds_after() == kinds_after() == []
+    assert kinds_after(47) == kinds_after(1_006) == [Kind.CAME_LATE]
+    assert "a filter in 3cx.schema late" in events.only("source.rows_came_late")["detail"]
 
 
 def test_legs_that_come_where_reading_has_gone_on_from_are_said_until_they_are_reconciled(events: Events) -> None:
@@ -238,7 +258,7 @@ def test_legs_that_come_where_reading_has_gone_on_from_are_said_until_they_are_r
     def kinds_after(*ends: datetime) -> list[Kind]:
         table.add(*(make_leg_row(f"leg at {end}", f"call at {end}", end) for end in ends))
         poll(poller)
-        clock.move(MINUTE)
+        clock.move(COUNT_EVERY)
         return [found.kind for found in Remembered.from_text(store.read().memory).findings]
 
     assert kinds_after(NOON, NOON - 3 * HOUR) == kinds_after() == []
