@@ -33,11 +33,11 @@ def make_credential(
     """
     from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
-    from cdr.edges.storage.transport import StorageTransport
+    from cdr.edges.azure_transport import AzureTransport
 
     seconds = patience.total_seconds()
     options: dict[str, Any] = {
-        "transport": StorageTransport(connect_s=seconds, answer_s=seconds),
+        "transport": AzureTransport(connect_s=seconds, answer_s=seconds),
         "retry_total": 1,
         "retry_status": 0,  # with a status comes a time to wait, which may be any
     }
