@@ -12,7 +12,7 @@ from cdr.submission.addresses import Addresses
 from cdr.submission.breakers import ApiBreaker, OnceAMinute, RejectionBreaker
 from cdr.submission.hands import Hands
 from cdr.submission.ports import CallApi, CallLedger
-from cdr.submission.retry import Patience
+from cdr.submission.retry import RetryPatience
 from shared.clock import Clock
 
 
@@ -30,7 +30,7 @@ class Worker:
     api_breaker: ApiBreaker
     rejections: RejectionBreaker
     random: Callable[[], float]
-    patience: Patience
+    patience: RetryPatience
     budget: timedelta
     longest_attempt: timedelta
     rules: CallRules = field(repr=False)

@@ -67,9 +67,9 @@ def show_findings(parts: Parts, console: Console, *, storage_untried: str) -> in
     if parts.mistakes:
         return _show_mistakes(parts, console)
     is_wrong = False
-    for finding in (mistakes_found(parts.mistakes), *check_setup(setup_of(parts, storage_untried=storage_untried))):
-        is_wrong |= finding.verdict == "wrong"
-        for line in lines_of(finding):
+    for tried in (mistakes_found(parts.mistakes), *check_setup(setup_of(parts, storage_untried=storage_untried))):
+        is_wrong |= tried.result == "wrong"
+        for line in lines_of(tried):
             say(console, line)
     return int(is_wrong)
 
