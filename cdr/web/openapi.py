@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from cdr import __version__
@@ -71,9 +72,9 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
 
 def _schema_of(status: int, endpoint: Endpoint) -> Schema:
     """Who is held up says so in the words of the use case, where it has some."""
-    if status == 503:  # noqa: PLR2004 - HTTP's own number
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return endpoint.failure
-    return {"anyOf": [endpoint.answer(), ERROR]} if status == 409 else ERROR  # noqa: PLR2004 - HTTP's own number
+    return {"anyOf": [endpoint.answer(), ERROR]} if status == HTTPStatus.CONFLICT else ERROR
 
 
 def _refusal(says: str, schema: Schema) -> dict[str, Any]:
