@@ -172,6 +172,14 @@ class Direction(StrEnum):
     OUTBOUND = "OUTBOUND"
 
 
+class CallType(StrEnum):
+    """What the column ``call_type`` says: from outside, to outside, or in the house."""
+
+    INBOUND = "0"
+    OUTBOUND = "1"
+    INTERNAL = "2"
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call as the Call Logger wants it. ``ended_at`` is aware and in UTC."""
