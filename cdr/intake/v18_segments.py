@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cdr.calls.call import Direction
-from cdr.intake.columns import RawColumns, text_in, time_in, whole_number_in
+from cdr.intake.columns import RawColumns, text_in, time_if_readable, whole_number_in
 from cdr.intake.folded import Entry, FoldedCall, Lack, Missing
 from cdr.intake.talks import Talk, entries_of
-from shared.errors import InvalidRow
 
 _EXTENSION, _LINE, _RING_GROUP, _QUEUE, _MAILBOX, _NOT_FOUND, _OUTSIDE = 0, 1, 2, 4, 5, 12, 13  # dn_type
 _CONNECTED = 2  # type; 1 is ringing
@@ -100,8 +99,8 @@ def segment_of(row: RawColumns) -> Segment:
         action=whole_number_in(row, "seg_action"),
         source=_party(row, "src"),
         destination=_party(row, "dst"),
-        started_at=_time_in(row, "seg_started_at"),
-        ended_at=_time_in(row, "seg_ended_at"),
+        started_at=time_if_readable(row, "seg_started_at"),
+        ended_at=time_if_readable(row, "seg_ended_at"),
     )
 
 
@@ -113,13 +112,6 @@ def _party(row: RawColumns, side: str) -> Party:
         dn=text_in(row, f"{side}_dn") or "",
         caller_number=text_in(row, f"{side}_caller_number") or "",
     )
-
-
-def _time_in(row: RawColumns, column: str) -> datetime | None:
-    try:
-        return time_in(row, column)
-    except InvalidRow:
-        return None
 
 
 def calls_of(rows: Iterable[RawColumns]) -> list[FoldedCall]:
@@ -139,8 +131,8 @@ def unreadable_call(row: RawColumns) -> FoldedCall:
         flows=(call_id,),
         legs=(),
         missing=(),
-        started_at=_time_in(row, "call_started_at"),
-        ended_at=_time_in(row, "call_ended_at"),
+        started_at=time_if_readable(row, "call_started_at"),
+        ended_at=time_if_readable(row, "call_ended_at"),
         problem=text_in(row, "problem") or "its segments cannot be read",
     )
 
@@ -152,13 +144,13 @@ def call_of(row: RawColumns, segments: Iterable[Segment]) -> FoldedCall:
     parties, have not been written yet.
     """
     ordered = _in_order(segments)
-    call_id, ended_at = text_in(row, "call_id") or "", _time_in(row, "call_ended_at")
+    call_id, ended_at = text_in(row, "call_id") or "", time_if_readable(row, "call_ended_at")
     call = FoldedCall(
         id=call_id,
         flows=(call_id,),
         legs=tuple(segment.id for segment in ordered),
         missing=tuple(_missing(call_id, ended_at, ordered)),
-        started_at=_time_in(row, "call_started_at"),
+        started_at=time_if_readable(row, "call_started_at"),
         ended_at=ended_at,
     )
     if not call.may_be_logged or ended_at is None:

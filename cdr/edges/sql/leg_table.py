@@ -20,7 +20,7 @@ from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.source import SqlSource
 from cdr.edges.sql.tables import server_time
-from cdr.intake.columns import id_in, time_in
+from cdr.intake.columns import id_in, time_if_readable, time_in
 from cdr.intake.folded import FoldOptions
 from cdr.intake.leg import COLUMNS, Leg, leg_of
 from cdr.intake.legs_by_call import FLOWS_AT_ONCE, Touched
@@ -166,10 +166,7 @@ def _spelled(flows: Sequence[str]) -> BindParameter[Any]:
 def _touched(row: Mapping[Any, Any], time: str = "cdr_ended_at") -> Touched:
     """What cannot be read as a time comes first, where it is in nobody's way."""
     columns = {str(name): value for name, value in row.items()}
-    try:
-        ended_at = time_in(columns, time)
-    except InvalidRow:
-        ended_at = None
+    ended_at = time_if_readable(columns, time)
     flow, main_flow = (id_in(columns, name) for name in ("call_history_id", "main_call_history_id"))
     return Touched(flow or "", main_flow, ended_at or FIRST_TIME)
 
