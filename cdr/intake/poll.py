@@ -28,7 +28,7 @@ from cdr.intake.ports import (
 )
 from shared import log
 from shared.clock import Clock
-from shared.errors import LeaseHeld, LeaseLost, PipelineError, PositionOfAnotherSource, StorageUnavailable
+from shared.errors import LeaseHeld, LeaseLost, PipelineError, PositionOfAnotherSource, StorageUnavailable, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +172,8 @@ def _poll(poller: Poller) -> PollOutcome:
     except Exception as exc:
         # Also what should not be: a defect must not keep the lease, or hide behind a storage that failed as well.
         run.note(exc)
-        shown = str(exc) if isinstance(exc, PipelineError) else log.mask_numbers(str(exc))
         with suppress(StorageUnavailable):
-            run.release("failed", f"{type(exc).__name__}: {shown}")
+            run.release("failed", named(exc) if isinstance(exc, PipelineError) else log.mask_numbers(named(exc)))
         raise
     duration_ms = run.release("finished")
     outcome = _outcome(run, poller.source, caught_up=caught_up)

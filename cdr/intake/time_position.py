@@ -117,7 +117,7 @@ def from_text(text: str) -> TimePosition:
             done=marks_in(state["done"]),
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as exc:
-        raise PositionUnreadable("the stored position is damaged: start over at a point of your choice") from exc
+        raise PositionUnreadable from exc
 
 
 def _microseconds(moment: datetime | None) -> int | None:

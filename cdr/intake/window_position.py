@@ -155,7 +155,7 @@ def from_text(text: str) -> WindowPosition:
             done=marks_in(state["done"]),
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as exc:
-        raise PositionUnreadable("the stored position is damaged: start over at a point of your choice") from exc
+        raise PositionUnreadable from exc
 
 
 def _seen_in(call: Any, after: Any, earliest: Any, moment: Any, at: Any) -> Seen:

@@ -20,7 +20,7 @@ from cdr.submission.addresses import Addresses
 from cdr.submission.directory import KeptPhoneBook
 from shared import log
 from shared.clock import Clock
-from shared.errors import PipelineError
+from shared.errors import PipelineError, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def _api(overview: Overview) -> Literal["ok"] | Problem:
     try:
         overview.check_api()
     except PipelineError as exc:
-        return Problem(f"{type(exc).__name__}: {log.mask_numbers(str(exc))}")
+        return Problem(log.mask_numbers(named(exc)))
     return "ok"
 
 
