@@ -243,7 +243,7 @@ class Ports:
 
     @once
     def directory(self) -> Directory | None:
-        from cdr.wiring.who_is_who import make_directory
+        from cdr.wiring.directory import make_directory
 
         return make_directory(self.settings, self.root, self.xapi_clients)
 
