@@ -37,7 +37,7 @@ class TablePositionStore:
         self._table = Table(account, table)
 
     def lease(self, owner: str, now: datetime, duration: timedelta) -> PositionLease:
-        entity: Any = self._read()
+        entity = self._read()
         mine = {**KEY, "owner": owner, "leased_until": now + duration, **_seen(entity or {}, now)}
         if entity is None:
             version = self._table.insert(mine)
@@ -80,12 +80,12 @@ class TablePositionStore:
         self._table.merge({**KEY, "owner": lease.owner, "leased_until": _NOBODY, **told}, lease.version)
 
     def read(self) -> Kept:
-        entity = self._read() or {}
+        entity: Mapping[str, Any] = self._read() or {}
         older_at = entity.get("older_at")
         seen = older_at if isinstance(older_at, datetime) else None
         return Kept(_stored(entity), _report_in(entity.get("report")), _memory(entity), seen, _history(entity))
 
-    def _read(self) -> Any:
+    def _read(self) -> TableEntity | None:
         return self._table.read(KEY["PartitionKey"], KEY["RowKey"])
 
 
