@@ -26,17 +26,16 @@ class Webhook:
 
 class WebhookNotifier:
     """A Notifier. Every webhook is tried, whatever becomes of the others, each for no longer than ``timeout``; and one
-    that gave no answer has a ``rest``, so that it does not hold up one notice after the other."""
+    that gave no answer has a rest, so that it does not hold up one notice after the other."""
 
     def __init__(
         self,
         webhooks: Sequence[Webhook],
         *,
         timeout: timedelta = TIMEOUT,
-        rest: timedelta = REST,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._lines = [_Line(hook.kind, HttpClient(hook.url, timeout=timeout), rest, monotonic) for hook in webhooks]
+        self._lines = [_Line(hook.kind, HttpClient(hook.url, timeout=timeout), monotonic) for hook in webhooks]
 
     def tell(self, notice: Notice) -> int:
         told = [line.tell(notice) for line in self._lines]
@@ -49,7 +48,6 @@ class WebhookNotifier:
 class _Line:
     kind: str
     http: HttpClient
-    rest: timedelta
     monotonic: Callable[[], float]
     _rests_until: float | None = None
 
@@ -58,11 +56,11 @@ class _Line:
         if self._rests_until is not None and self.monotonic() < self._rests_until:
             return f"the {self.kind} webhook did not answer a moment ago"
         try:
-            status = self.http.exchange("POST", json=payload(self.kind, notice), most_bytes=0).status
+            answer = self.http.exchange("POST", json=payload(self.kind, notice), most_bytes=0)
         except HttpFailure as exc:
-            self._rests_until = self.monotonic() + self.rest.total_seconds()
+            self._rests_until = self.monotonic() + REST.total_seconds()
             return f"the {self.kind} webhook was not reached, or did not answer ({exc})"
-        return None if 200 <= status < 300 else f"the {self.kind} webhook answered {status}"  # noqa: PLR2004 - HTTP's own
+        return None if answer.is_success else f"the {self.kind} webhook answered {answer.status}"
 
 
 def payload(kind: str, notice: Notice) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ Note = Callable[["PipelineResponse[Any, Any]"], None]
 
 def make_credential(
     client_id: str | None,
-    patience: timedelta = TOKEN_PATIENCE,
+    patience: timedelta,
     *,
     is_platforms_only: bool = True,
     note: Note | None = None,

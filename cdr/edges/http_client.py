@@ -32,6 +32,7 @@ from shared.once import once
 
 MAX_ANSWER_BYTES = 65_536
 LONGEST_WORDS = 1_000
+SUCCESSES = range(200, 300)
 BODILESS = frozenset({204, 304})
 """By their own rules, whatever their heads say."""
 SHORTEST_SECRET = 6
@@ -65,6 +66,10 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return self.status in SUCCESSES
 
     @property
     def content_type(self) -> str:
