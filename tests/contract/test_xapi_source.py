@@ -18,12 +18,12 @@ from cdr.intake.ports import CallSource, SourceFacts
 from cdr.intake.xapi_rows import calls_of_report
 from cdr.wiring.sources import make_source
 from local.phone_system.v20 import play
-from shared.config.file import parse_settings
 from shared.errors import PipelineError, StorageUnavailable
 from tests.fakes.call_queue import InMemoryCallQueue
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.positions import InMemoryPositionStore
 from tests.support.report_writings import ReportedCall, reported
+from tests.support.settings import parse_settings
 from tests.systems import xapi
 from tests.systems.xapi import Fault, Xapi
 

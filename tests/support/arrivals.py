@@ -18,12 +18,12 @@ from cdr.intake.folded import FoldOptions, OwnerPolicy
 from cdr.intake.poll import Poller, poll
 from cdr.intake.time_order import LegPatience
 from local.phone_system.v20 import Answer, PlayedCall, play
-from local.phone_system.writings import When, Writing, writings
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.leg_table import InMemoryLegTable, InMemoryV20
 from tests.fakes.positions import InMemoryPositionStore
 from tests.support.workshop import Workshop
+from tests.support.writings import When, Writing, writings
 
 BEGIN = datetime(2026, 11, 22, 22, 30, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

@@ -11,11 +11,11 @@ import pytest
 
 from cdr.intake.ports import CallSource
 from cdr.wiring.sources import LateSource, make_source
-from shared.config.file import parse_settings
 from shared.errors import SourceMisconfigured
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.events import Events
+from tests.support.settings import parse_settings
 from tests.support.workshop import NOON
 
 ROOT = Path(__file__).parents[3]
