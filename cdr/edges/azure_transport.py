@@ -100,7 +100,7 @@ class AzureTransport(HttpTransport[HttpRequest, HttpResponse]):
         body, headers = _body_of(request), dict(request.headers)
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
-        return line.ask(request.method, path, body, headers, progress, preload_content=False)
+        return line.ask(request.method, path, body, headers, progress)
 
     def _whole(self, wire: BaseHTTPResponse) -> bytes:
         """The body as it came."""

@@ -12,7 +12,7 @@ from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Message
 from cdr.calls.packing import ONE_EACH, Packing
 from cdr.calls.rules import CallRules, job_of
-from cdr.intake.ports import CallReader, CallSource, Kept, PositionStore, StoredPosition
+from cdr.intake.ports import CallReader, CallSource, KeptPosition, PositionStore, StoredPosition
 from cdr.operations.ledger_days import LedgerDays, Standing
 from cdr.operations.ports import LedgerRecords
 from cdr.operations.watch_memory import Remembered
@@ -229,13 +229,13 @@ class _Comparison:
         yield from (Message((job.record,), replay_of=place) for job, place in places if place is not None)
 
 
-def _former_rules(rules: CallRules, kept: Kept) -> CallRules | None:
+def _former_rules(rules: CallRules, kept: KeptPosition) -> CallRules | None:
     """Those by which calls had their names before the template was changed."""
     template = Remembered.from_text(kept.memory).named_before
     return replace(rules, pbx_call_id=template or None) if template is not None else None
 
 
-def _position(reconciler: Reconciler, kept: Kept) -> StoredPosition | None:
+def _position(reconciler: Reconciler, kept: KeptPosition) -> StoredPosition | None:
     stored = kept.stored
     if stored is not None and stored.source != reconciler.source.name:
         raise PositionOfAnotherSource(

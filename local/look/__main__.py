@@ -20,10 +20,10 @@ from cdr.operations.preview import preview
 from cdr.wiring.look import setup_of, unstored_previewer
 from cdr.wiring.parts import Parts
 from local.host.settings import HostError
-from local.look.findings import lines_of
 from local.look.lines import Styled
 from local.look.options import add_look_commands
 from local.look.table import table_of
+from local.look.tried import lines_of
 from local.run.own_settings import SETTINGS_FILE, own_environment, uses_azurite
 from local.run.terminal import standard_output
 from shared.errors import PipelineError
