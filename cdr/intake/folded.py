@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
-from cdr.calls.call import CallRecord, CallType, Direction
+from cdr.calls.call import CallRecord, CallType, Direction, Value
 
 OwnerPolicy = Literal["last_answered", "first_answered", "longest", "each"]
 _ADDRESS = ("id", "call_id", "started_at", "ended_at")
@@ -159,12 +159,12 @@ def _is_of_same_person(part: CallRecord, record: CallRecord) -> bool:
     return part.id.partition("/")[2] in ("", record.id.partition("/")[2])
 
 
-def _record(call: FoldedCall, values: Mapping[str, Any], record_id: str | None = None) -> CallRecord:
+def _record(call: FoldedCall, values: Mapping[str, Value], record_id: str | None = None) -> CallRecord:
     times = {"started_at": _text(call.started_at), "ended_at": _text(call.ended_at)}
     return CallRecord.from_row({"id": record_id or call.id, "call_id": call.id, **times, **values})
 
 
-def _values(call: FoldedCall, entry: Entry, options: FoldOptions) -> dict[str, Any]:
+def _values(call: FoldedCall, entry: Entry, options: FoldOptions) -> Mapping[str, Value]:
     caller, called = entry.number, entry.extension
     if entry.direction is Direction.OUTBOUND:
         caller, called = called, caller
