@@ -54,12 +54,12 @@ class CallRules:
     include_internal: bool = True
     include_unanswered: bool = False
     internal_digits: tuple[int, int] = (2, 5)
-    phone_format: str = "digits"
+    phone_format: Literal["digits", "e164", "raw"] = "digits"
     default_region: str | None = None
     anonymous_number: str = "anonymous"
-    unmapped_extensions: str = "keep"
+    unmapped_extensions: Literal["keep", "skip", "submit_without_email"] = "keep"
     pbx_call_id: str | None = None
-    call_group: str = "any"
+    call_group: Literal["any", "monitored"] = "any"
     emails: Mapping[str, str] = field(default_factory=dict)
     """By extension, wherever they come from."""
     phone_book: Literal["none", "unread", "read"] = "none"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from cdr.calls.call import Call, CallRecord, CallType, Direction
 from cdr.calls.rules import CallRules, call_type_in
+from cdr.intake.folded import OwnerPolicy
 from cdr.submission.addresses import Known
 
-_OWNERS: Mapping[str, str] = {
+_OWNERS: Mapping[OwnerPolicy, str] = {
     "last_answered": "answered last",
     "first_answered": "answered first",
     "longest": "talked longest",
@@ -27,7 +28,7 @@ class Because:
     group: str | None = None
 
 
-def explain(record: CallRecord, call: Call | None, rules: CallRules, known: Known, owner: str) -> Because:
+def explain(record: CallRecord, call: Call | None, rules: CallRules, known: Known, owner: OwnerPolicy) -> Because:
     """``call`` None: it comes to none. ``owner`` is what ``calls.owner`` says."""
     extension = call.extension if call else str(record.values.get("extension") or "").strip()
     if not extension:
@@ -40,7 +41,7 @@ def explain(record: CallRecord, call: Call | None, rules: CallRules, known: Know
     )
 
 
-def _owner(record: CallRecord, owner: str) -> str:
+def _owner(record: CallRecord, owner: OwnerPolicy) -> str:
     if type(record.values.get("id")) is int:
         return "is the record's extension"
     if record.values.get("answered"):
