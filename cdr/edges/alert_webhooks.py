@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from cdr.edges.http_client import HttpClient, HttpFailure
 from cdr.groups.ports import Notice
@@ -16,11 +16,14 @@ TIMEOUT = timedelta(seconds=5)
 REST = timedelta(minutes=1)
 
 
+Kind = Literal["teams", "slack", "json"]
+
+
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """``kind`` is teams, slack or json. The URL is a secret: whoever has it can post."""
+    """The URL is a secret: whoever has it can post."""
 
-    kind: str
+    kind: Kind
     url: str = field(repr=False)
 
 
@@ -46,7 +49,7 @@ class WebhookNotifier:
 
 @dataclass
 class _Line:
-    kind: str
+    kind: Kind
     http: HttpClient
     monotonic: Callable[[], float]
     _rests_until: float | None = None
@@ -63,7 +66,7 @@ class _Line:
         return None if answer.is_success else f"the {self.kind} webhook answered {answer.status}"
 
 
-def payload(kind: str, notice: Notice) -> Mapping[str, Any]:
+def payload(kind: Kind, notice: Notice) -> Mapping[str, Any]:
     """The body that a kind of webhook takes."""
     if kind == "slack":
         return {"text": _slack_text(f"*{notice.title}*\n{notice.text}")}
