@@ -10,7 +10,7 @@ from typing import Literal
 from uuid import uuid4
 
 from cdr.calls.call_queue import CallQueue
-from cdr.calls.packing import ONE_EACH, Packing
+from cdr.calls.packing import Packing
 from cdr.intake.poll_history import LONGEST_LAST_ERROR, PollReport
 from cdr.intake.ports import (
     Batch,
@@ -44,11 +44,11 @@ class Poller:
     clock: Clock
     time_budget: timedelta
     lease: timedelta
-    start_from: StartFrom = "beginning"
-    watch: SourceWatch | None = None
-    packing: Packing = ONE_EACH
-    seen_queue: CallQueue | None = None
-    poison_queue: CallQueue | None = None
+    start_from: StartFrom
+    watch: SourceWatch
+    packing: Packing
+    seen_queue: CallQueue
+    poison_queue: CallQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,7 @@ class _Poll:
         if not caught_up and self.lease.stored is not None:
             with suppress(PipelineError):
                 self.lag = reader.lag(self.lease.stored.text)
-        if self.poller.watch is not None:
-            self.memory = self.poller.watch.look(reader, position, self.lease.memory, self.queued)
+        self.memory = self.poller.watch.look(reader, position, self.lease.memory, self.queued)
         return caught_up
 
     def _read(self, reader: CallReader, position: Position) -> bool:
@@ -127,9 +126,8 @@ class _Poll:
 
     def note(self, failure: Exception) -> None:
         """What a failure says of a source that was read before."""
-        watch = self.poller.watch
-        if watch is not None and self.lease.stored is not None and isinstance(failure, PipelineError):
-            self.memory = watch.failed(self.lease.memory, failure)
+        if self.lease.stored is not None and isinstance(failure, PipelineError):
+            self.memory = self.poller.watch.failed(self.lease.memory, failure)
 
     def release(self, result: str, error: str | None = None) -> int:
         """:returns: how long the poll took, in milliseconds"""
@@ -199,11 +197,10 @@ def _seconds_since(moment: datetime | None, now: datetime) -> int:
     return max(0, round((now - moment).total_seconds())) if moment else 0
 
 
-def _depth(queue: CallQueue | None) -> int | None:
+def _depth(queue: CallQueue) -> int | None:
     """None where it is not told: that is no failure of the poll."""
-    if queue is not None:
-        with suppress(StorageUnavailable):
-            return queue.depth()
+    with suppress(StorageUnavailable):
+        return queue.depth()
     return None
 
 

@@ -47,7 +47,7 @@ def _moved(poller: Poller, lease: PositionLease, start: StartFrom) -> StoredPosi
             position = _begin(reader, start)
         stored = StoredPosition(poller.source.name, position, began=position)
         lease = poller.positions.save(lease, stored, poller.clock.now(), poller.lease)
-        result, memory = "started over", poller.watch.forget(lease.memory) if poller.watch else None
+        result, memory = "started over", poller.watch.forget(lease.memory)
     except NoSuchStart:  # the source was there, and said so
         raise
     except PipelineError as exc:

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from cdr.calls.call import CallRecord, Job
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Message
-from cdr.calls.packing import ONE_EACH, Packing
+from cdr.calls.packing import Packing
 from cdr.calls.rules import CallRules, job_of
 from cdr.intake.ports import CallReader, CallSource, KeptPosition, PositionStore, StoredPosition
 from cdr.operations.ledger_days import LedgerDays, Standing
@@ -42,8 +42,8 @@ class Reconciler:
     stalled_after: timedelta
     keep: timedelta
     time_budget: timedelta
+    packing: Packing
     most_at_once: int = 10_000
-    packing: Packing = ONE_EACH
 
 
 @dataclass(frozen=True, slots=True)
