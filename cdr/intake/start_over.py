@@ -20,8 +20,8 @@ class StartedOver:
 
     source: str
     position: int | str | None
-    source_before: str | None
-    position_before: int | str | None
+    source_before: str | None = None
+    position_before: int | str | None = None
 
 
 def start_over(poller: Poller, start: StartFrom) -> StartedOver:
