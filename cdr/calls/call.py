@@ -129,7 +129,7 @@ class CallKey:
     is_lasting: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", digested(self.name, MAX_TEXT))
+        object.__setattr__(self, "name", _digested(self.name, MAX_TEXT))
 
     @property
     def around(self) -> Sequence[CallKey]:
@@ -140,7 +140,7 @@ class CallKey:
         return [CallKey((day + timedelta(days=away)).isoformat(), self.name) for away in (-1, 1)]
 
 
-def digested(text: str, longest: int) -> str:
+def _digested(text: str, longest: int) -> str:
     """A text as it is, or as much of it as leaves room for a digest that tells it from others that begin alike."""
     if len(text) <= longest:
         return text

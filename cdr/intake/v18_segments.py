@@ -90,7 +90,7 @@ class Segment:
         return None if self.action is None else _ACTIONS.get(self.action, f"action_{self.action}")
 
 
-def segment_of(row: RawColumns) -> Segment:
+def _segment_of(row: RawColumns) -> Segment:
     """The segment of a row of the SELECT."""
     return Segment(
         id=text_in(row, "seg_id") or "",
@@ -120,7 +120,7 @@ def calls_of(rows: Iterable[RawColumns]) -> list[FoldedCall]:
     by_call: dict[str, list[RawColumns]] = {}
     for row in rows:
         by_call.setdefault(text_in(row, "call_id") or "", []).append(row)
-    return [call_of(own[0], [segment_of(row) for row in own if text_in(row, "seg_id")]) for own in by_call.values()]
+    return [call_of(own[0], [_segment_of(row) for row in own if text_in(row, "seg_id")]) for own in by_call.values()]
 
 
 def unreadable_call(row: RawColumns) -> FoldedCall:

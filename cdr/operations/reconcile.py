@@ -87,7 +87,7 @@ def reconcile(
     :raises DaysForgotten: the ledger may have forgotten calls of these days
     :raises SourceUnavailable, SourceMisconfigured, PositionOfAnotherSource, StorageUnavailable: nothing can be said
     """
-    oldest = oldest_day(reconciler)
+    oldest = _oldest_day(reconciler)
     if first < oldest:
         raise DaysForgotten(
             f"records are kept for {reconciler.keep.days} days (ledger.keep_days): of days before {oldest} nobody can "
@@ -117,7 +117,7 @@ def reconcile(
 def reconcile_last_days(reconciler: Reconciler, days: int) -> Reconciliation:
     """The last days and this one, by a timer: what is missing is queued."""
     today = reconciler.clock.now().date()
-    first = max(today - timedelta(days=days), oldest_day(reconciler))
+    first = max(today - timedelta(days=days), _oldest_day(reconciler))
     try:
         return reconcile(reconciler, first, today, queue_missing=True)
     except Exception as exc:
@@ -127,7 +127,7 @@ def reconcile_last_days(reconciler: Reconciler, days: int) -> Reconciliation:
         raise
 
 
-def oldest_day(reconciler: Reconciler) -> date:
+def _oldest_day(reconciler: Reconciler) -> date:
     """The first one of which every record is kept."""
     return (reconciler.clock.now() - reconciler.keep).date() + timedelta(days=1)
 
