@@ -110,7 +110,7 @@ class Ports:
     def _judged(self) -> Settings | InvalidConfig:
         if isinstance(self._written, InvalidConfig):
             return self._written
-        from shared.config.file import settings_of
+        from shared.config.judging import settings_of
 
         try:
             return settings_of(self._written, self.environment, self.root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from shared.config.file import settings_of
+from shared.config.judging import settings_of
 from shared.config.settings import Settings
 from shared.config.written import read_file
 from shared.config.yaml_text import read_yaml

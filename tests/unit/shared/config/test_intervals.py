@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.config.file import settings_of
 from shared.config.intervals import Intervals, Uncommon, intervals_in
+from shared.config.judging import settings_of
 from shared.config.yaml_text import Plain, read_yaml
 from shared.errors import InvalidConfig
 
