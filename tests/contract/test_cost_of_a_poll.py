@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from cdr.edges.sql.leg_table import SqlV20, read_legs
+from cdr.edges.sql.leg_table import read_legs, v20_source
+from cdr.edges.sql.source import SqlSource
 from cdr.intake.folded import FoldOptions
 from cdr.intake.ports import CallReader
 from cdr.intake.time_order import LegPatience
@@ -79,10 +80,10 @@ class Replica:
         self._new = first
 
     @property
-    def source(self) -> SqlV20:
+    def source(self) -> SqlSource[Any]:
         settings = self._table.system.settings(encrypt=False)
         select = read_legs("v20", PROJECT).replace("cdroutput", self._name)
-        return SqlV20(settings, select, SystemClock(), LegPatience(), options=FoldOptions())
+        return v20_source(settings, select, SystemClock(), LegPatience(), options=FoldOptions())
 
 
 class Polls:

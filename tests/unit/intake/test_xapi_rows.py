@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdr.intake.folded import Entry, FoldedCall, FoldOptions, records_of
-from cdr.intake.time_position import mark_of
+from cdr.intake.marks import mark_of
 from cdr.intake.xapi_rows import calls_of_report, duration_in, leg_of_report
 from tests.support.report_cases import START, Answer, Case, cases
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,6 +32,7 @@ from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.events import Events
 from tests.support.factories import make_leg_row, make_raw_row, make_settings
+from tests.support.pollers import make_poller
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LEASE, MINUTE, HOUR = timedelta(seconds=60), timedelta(minutes=1), timedelta(hours=1)
@@ -69,7 +70,7 @@ class Site:
         hours = make_hours(make_settings(SUNDAYS).business_hours)
         watch = SourceWatcher(self.clock, hours, DELAY, self.newest_call, self.named_by)
         source, queue = InMemoryCallLog(self.table, self.clock), InMemoryCallQueue(self.clock)
-        return Poller(source, queue, self.store, self.clock, LEASE, LEASE, start_from=0, watch=watch)
+        return make_poller(source, queue, self.store, self.clock, lease=LEASE, start_from=0, watch=watch)
 
     def poll(self) -> list[Kind]:
         """What stands in the status afterwards."""
@@ -195,9 +196,7 @@ def test_while_it_lasts_it_is_told_every_hour(site: Site, events: Events) -> Non
 def test_a_first_poll_that_was_to_begin_beyond_all_ids_is_noticed() -> None:
     site = Site()
     site.add(1, 2)
-    poller = site.poller
-    poll(Poller(**{name: getattr(poller, name) for name in ("source", "queue", "positions", "clock", "watch")},
-                time_budget=LEASE, lease=LEASE, start_from=20261101))  # fmt: skip
+    poll(replace(site.poller, start_from=20261101))
     assert [found.kind for found in site.findings] == [Kind.BEYOND]
 
 
@@ -253,7 +252,7 @@ def test_legs_that_come_where_reading_has_gone_on_from_are_said_until_they_are_r
     table = InMemoryLegTable(clock := HandMovedClock(NOON + 10 * MINUTE))
     source, store = InMemoryV20(table, clock), InMemoryPositionStore()
     watch = SourceWatcher(clock, make_hours(make_settings(SUNDAYS).business_hours), DELAY)
-    poller = Poller(source, InMemoryCallQueue(clock), store, clock, LEASE, LEASE, watch=watch)
+    poller = make_poller(source, InMemoryCallQueue(clock), store, clock, watch=watch)
 
     def kinds_after(*ends: datetime) -> list[Kind]:
         table.add(*(make_leg_row(f"leg at {end}", f"call at {end}", end) for end in ends))
