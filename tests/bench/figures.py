@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from local import azurite
-from tests.bench import arrivals, backlogs, counting, ledgers, polls, processes, reconciling
+from tests.bench import arrivals, backlogs, counting, ledgers, memory, polls, processes, reconciling
 from tests.bench.lab import Lab
 from tests.bench.results import Result
 from tests.systems import mariadb, postgresql
@@ -20,7 +20,7 @@ FIGURES: Mapping[str, Callable[[Lab], Iterable[Result]]] = {
     "reconcile": reconciling.reconciling,
     "start": processes.start,
     "latency": arrivals.commit_to_entry,
-    "memory": processes.memory,
+    "memory": memory.memory,
 }
 
 
