@@ -36,6 +36,8 @@ def reconciling(lab: Lab) -> Iterator[Result]:
     small, large = Table(system, "calls_of_a_day"), Table(system, "calls_of_years")
     small.fill(last - few + 1, last, newest=end - SECOND, apart=DAY / few)
     large.fill(1, many, newest=end - SECOND + since * DAY, apart=DAY / few)
+    for table in (small, large):
+        table.analyze()
     letters = [letter_of(text) for text in packed(lab, system, small.schema())]
 
     def compare(parts: Parts) -> Callable[[], None]:

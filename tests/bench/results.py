@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -60,10 +61,14 @@ def median_of(
     *,
     before: Callable[[], None] = lambda: None,
 ) -> float:
-    """Of what is short the median in seconds, by the clock or of CPU; what comes ``before`` each does not count."""
+    """Of what is short the median in seconds, by the clock or of CPU; what comes ``before`` each does not count.
+
+    Garbage is collected before, or what others left would be collected during one of them, and mostly the same one.
+    """
     taken = []
     for _ in range(times):
         before()
+        gc.collect()
         began = clock()
         measure()
         taken.append(clock() - began)

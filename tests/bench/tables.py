@@ -32,6 +32,10 @@ class Table:
             ((last,),) = self.system.sql(f"SELECT coalesce(max(Id), 0) FROM {self.name}")
             self.fill(last + 1, last + rows, datetime.now(UTC), timedelta(seconds=20))
 
+    def analyze(self) -> None:
+        """As a server does from time to time, once there is much that it does not know: never for each row."""
+        self.system.sql(f"ANALYZE {self.name}")
+
     def fill(self, first: int, last: int, newest: datetime, apart: timedelta) -> None:
         """Rows with these ids, the last of which ended then."""
         ended = newest.replace(tzinfo=None)
