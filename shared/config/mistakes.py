@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from shared.config.credentials import may_hold_one
 from shared.config.settings import Settings
 from shared.config.types import ShownIf, types_in
-from shared.config.variables import Path
+from shared.config.variables import KeyPath
 from shared.config.yaml_text import Plain
 
 LONGEST_NAME = 200
@@ -34,7 +34,7 @@ HABITS: Mapping[str, str] = {
 """What people and other programs call a setting, where it is no slip of the pen."""
 
 
-def name_of(path: Path) -> str:
+def name_of(path: KeyPath) -> str:
     """As it is written in a mistake: on one line, whatever the file has for a key."""
     shown = ("***" if may_hold_one(key) else key for key in path)
     name = "".join(char if char.isprintable() else repr(char)[1:-1] for char in ".".join(shown))
@@ -45,9 +45,9 @@ def mistakes_in(
     exc: ValidationError,
     data: Plain,
     *,
-    variables: Mapping[Path, str],
-    unset: Mapping[Path, str],
-    told: Collection[Path],
+    variables: Mapping[KeyPath, str],
+    unset: Mapping[KeyPath, str],
+    told: Collection[KeyPath],
 ) -> Iterator[str]:
     """A sentence for each mistake, but none for what follows from one that has been told of already.
 
@@ -81,7 +81,7 @@ def _nearest(key: str, known: Collection[str]) -> str:
     return usual if usual in known else difflib.get_close_matches(key.lower(), known, n=1, cutoff=0)[0]
 
 
-def may_be_secret(path: Path) -> bool:
+def may_be_secret(path: KeyPath) -> bool:
     """Whether a value may be one; also where no setting is known."""
     found = _locate(path, with_tags=False).field
     return found is None or _is_secret(found.annotation)
@@ -91,7 +91,7 @@ def may_be_secret(path: Path) -> bool:
 class _Location:
     """Where in the file a mistake is: its path, its field, and the keys that may stand beside it."""
 
-    path: Path
+    path: KeyPath
     field: FieldInfo | None
     known_keys: tuple[str, ...]
 
@@ -127,7 +127,7 @@ def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
     return types_in((fields.get("source") or fields["type"]).annotation) if {"source", "type"} & fields.keys() else ()
 
 
-def _variable_of(path: Path, variables: Mapping[Path, str], unset: Mapping[Path, str]) -> str:
+def _variable_of(path: KeyPath, variables: Mapping[KeyPath, str], unset: Mapping[KeyPath, str]) -> str:
     name = unset.get(path) or variables.get(path)
     return f" (the environment variable {name} is not set)" if name else ""
 

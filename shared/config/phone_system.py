@@ -24,7 +24,7 @@ TAKE_A_CA_FILE = ("mysql", "postgresql")
 class Database(Section):
     """A server, or for sqlite a file."""
 
-    SETTING: ClassVar[str] = "3cx.cdr_database"
+    SETTING: ClassVar[str]
     """Where it stands in the configuration file."""
 
     engine: Engine = Field("sqlserver", description="sqlserver, mysql (MariaDB too), postgresql or sqlite")
@@ -83,6 +83,8 @@ class Database(Section):
 
 class CdrDatabase(Database):
     """Where the call detail records are."""
+
+    SETTING: ClassVar[str] = "3cx.cdr_database"
 
 
 Start = Literal["beginning", "now"] | int | datetime

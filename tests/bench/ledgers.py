@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 
-from cdr.wiring.parts import LEDGER_TABLE
+from cdr.wiring.ports import LEDGER_TABLE
 from tests.bench.backlogs import deliver_all
 from tests.bench.counting import counted
 from tests.bench.free_storage import packed

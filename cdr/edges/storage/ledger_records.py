@@ -22,13 +22,7 @@ from cdr.edges.storage.ledger_tally import LedgerTally, change, is_counter, tota
 from cdr.edges.storage.rejected_index import RejectedIndex, index_of
 from cdr.edges.storage.table import ONE_TRANSACTION, Table, escape_key, from_pieces, quoted, unescape_key, version_of
 from cdr.edges.storage.transaction import Delete
-from cdr.operations.ports import (
-    KeptCall,
-    LedgerCounts,
-    LedgerEntry,
-    RejectedCall,
-    RejectedRecord,
-)
+from cdr.operations.ports import KeptCall, LedgerCounts, LedgerEntry, RejectedCall, RejectedRecord
 from shared import log
 
 if TYPE_CHECKING:
@@ -45,8 +39,8 @@ class TableLedgerRecords:
         self._table, index = Table(account, table), Table(account, index_of(table))
         self._notes = RejectedIndex(index)
         self._sums = LedgerSums(self._table, index)
-        self._old = OldRecords(self._table, index)
         self._tally = LedgerTally(self._table, index)
+        self._old = OldRecords(self._table, index, self._notes, self._tally)
 
     def counts(self, now: datetime) -> LedgerCounts:
         return self._sums.counts(now, is_whole=self._old.are_taken_in())
