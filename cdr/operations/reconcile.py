@@ -11,7 +11,7 @@ from cdr.calls.call import CallRecord, Job
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Message
 from cdr.calls.packing import Packing
-from cdr.calls.rules import CallRules, job_of
+from cdr.calls.rules import CallRules, call_key
 from cdr.intake.ports import CallReader, CallSource, KeptPosition, PositionStore, StoredPosition
 from cdr.operations.ledger_days import LedgerDays, Standing
 from cdr.operations.ports import LedgerRecords
@@ -170,7 +170,7 @@ class _Comparison:
                     return
 
     def _take(self, record: CallRecord, reader: CallReader) -> None:
-        job, stored = job_of(record, self._reconciler.rules), self._stored
+        job, stored = Job(record, call_key(record, self._reconciler.rules)), self._stored  # nothing is told of it
         standing = self._days.standing(job)
         self._rows += 1
         if standing in (Standing.RECORDED, Standing.CHANGED_LATE):

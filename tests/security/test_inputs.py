@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from cdr.calls.message import Message, letter_of
-from cdr.wiring.parts import POISON_QUEUE
+from cdr.wiring.ports import POISON_QUEUE
 from local.call_logger.faults import Fault, FaultKind
 from shared.errors import InvalidConfig
 from tests.support.factories import CONFIG, make_message, make_raw_row, make_settings
