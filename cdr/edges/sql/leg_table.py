@@ -169,8 +169,12 @@ class SqlLegTable:
 
 def _spelled(flows: Sequence[str]) -> BindParameter[Any]:
     """In lower and in upper case, for columns of text; without a type of its own, to take that of the column."""
-    spellings = sorted({spelling for flow in flows for spelling in (flow, flow.upper())})
+    spellings = sorted({spelling for flow in flows for spelling in _spellings_of(flow)})
     return bindparam(None, spellings, expanding=True, unique=True, type_=NullType())
+
+
+def _spellings_of(flow: str) -> tuple[str, str]:
+    return flow, flow.upper()
 
 
 def _touched(row: Mapping[Any, Any], time: str = "cdr_ended_at") -> Touched:
@@ -178,7 +182,8 @@ def _touched(row: Mapping[Any, Any], time: str = "cdr_ended_at") -> Touched:
     columns = {str(name): value for name, value in row.items()}
     ended_at = time_if_readable(columns, time)
     flow, main_flow = (id_in(columns, name) for name in ("call_history_id", "main_call_history_id"))
-    return Touched(flow or "", main_flow, ended_at or FIRST_TIME)
+    written = str(columns["call_history_id"])
+    return Touched(flow or "", main_flow, ended_at or FIRST_TIME, is_usual=written in _spellings_of(flow or ""))
 
 
 def _leg(row: Mapping[str, Any]) -> Leg | None:
