@@ -58,7 +58,7 @@ def mistakes_in(
         at = _locate(error["loc"])
         if at.path in told or (error["type"].startswith("union_tag") and any(path[:-1] == at.path for path in told)):
             continue
-        name, message = name_of(at.path), _TAG.sub(_shown_tag, error["msg"].removeprefix("Value error, "))
+        name, message = name_of(at.path), _in_our_words(error["type"], error["msg"])
         if error["type"] == "extra_forbidden":
             near = _nearest(at.path[-1][:LONGEST_NAME], at.known_keys)
             yield f"{name}: unknown key; the nearest known one is {near}"
@@ -69,11 +69,31 @@ def mistakes_in(
             yield f"{name}: {_held(data, at)}{message}{at.allowed}"
 
 
-_TAG = re.compile("(?<=^Input tag )'(.*)'(?= found using)", re.DOTALL)
+_OURS: Mapping[str, str] = {
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "must be a section of keys with values"),
+    "tuple_type": "must be a list",
+    "string_type": "must be text",
+    "string_pattern_mismatch": "has not the form that is allowed",
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "must be a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
+}
+"""By pydantic's name of the mistake, where its own words are those of programmers."""
+
+_TAG = re.compile(r"Input tag '(.*)' found using '(\w+)' does not match any of the expected tags: (.*)", re.DOTALL)
+_NO_TAG = re.compile(r"Unable to extract tag using discriminator '(\w+)'")
 
 
-def _shown_tag(found: re.Match[str]) -> str:
-    return "***" if may_hold_one(found[1]) else found[0][:LONGEST_VALUE]
+def _in_our_words(kind: str, theirs: str) -> str:
+    if kind in _OURS:
+        return _OURS[kind]
+    if tag := _TAG.fullmatch(theirs):
+        shown = "***" if may_hold_one(tag[1]) else f"{tag[1]!r:.{LONGEST_VALUE}}"
+        return f"its {tag[2]} is {shown} and must be one of {tag[3]}"
+    if tag := _NO_TAG.fullmatch(theirs):
+        return f"must have the key {tag[1]}"
+    bound = theirs.replace("less than or equal to", "at most").replace("greater than or equal to", "at least")
+    return re.sub("^(Input|String|Value) should ", "must ", bound.removeprefix("Value error, "))
 
 
 def _nearest(key: str, known: Collection[str]) -> str:

@@ -191,11 +191,11 @@ def test_a_file_that_is_no_mapping_says_what_it_needs(text: str) -> None:
 # How mistakes read
 
 MISTAKES = {
-    "calls: {phone_format: pretty}": "calls.phone_format: holds 'pretty': Input should be 'digits', 'e164' or 'raw'; "
+    "calls: {phone_format: pretty}": "calls.phone_format: holds 'pretty': must be 'digits', 'e164' or 'raw'; "
     "allowed: digits, e164 (needs default_region) or raw (as the phone system has it)",
-    "ledger: {keep_days: many}": "ledger.keep_days: holds 'many': Input should be a valid integer, unable to parse "
-    "string as an integer; allowed: 7 to 3650 days, for calls that are submitted or skipped",
-    f"calls: {{anonymous_number: {'x' * 300}}}": f"calls.anonymous_number: holds '{'x' * 79}: String should have at "
+    "ledger: {keep_days: many}": "ledger.keep_days: holds 'many': must be a whole number; "
+    "allowed: 7 to 3650 days, for calls that are submitted or skipped",
+    f"calls: {{anonymous_number: {'x' * 300}}}": f"calls.anonymous_number: holds '{'x' * 79}: must have at "
     "most 50 characters; allowed: 1 to 50 characters, sent where a caller has no number",
     "buisness_hours: {}": "buisness_hours: unknown key; the nearest known one is business_hours",
     "calls: {include_internl: 1}": "calls.include_internl: unknown key; the nearest known one is include_internal",
