@@ -24,6 +24,7 @@ SECRETS = ("s3cret-of-the-api", "s3cret-of-the-webhook", "s3cret-of-the-account"
 CONFIG = """
 3cx: {{cdr_database: {{engine: sqlite, database: "${{CDR_DB_NAME}}"}}}}
 api: {{base_url: "${{API_BASE_URL}}", auth: {{type: bearer, token: s3cret-of-the-api}}}}
+business_hours: {{monday: {{start: "8:00", end: "17:00"}}}}
 call_groups:
   members: {{source: static}}
   notify: [{{type: teams, url: "https://hooks.example/?sig=s3cret-of-the-webhook"}}]

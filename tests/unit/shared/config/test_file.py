@@ -217,6 +217,8 @@ def test_a_value_under_an_unknown_key_is_not_shown() -> None:
 
 # The file itself
 
+WHERE = "it is config/3cx-config.yml, or what the app setting CONFIG_FILE names, seen from the app's folder"
+
 
 def _folder(file: Path) -> None:
     file.mkdir()
@@ -225,8 +227,12 @@ def _folder(file: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        pytest.param(lambda _: None, "the configuration file cannot be read: No such file or directory", id="missing"),
-        pytest.param(_folder, "the configuration file cannot be read: Is a directory", id="a-folder"),
+        pytest.param(
+            lambda _: None,
+            f"the configuration file cannot be read: No such file or directory; {WHERE}",
+            id="missing",
+        ),
+        pytest.param(_folder, f"the configuration file cannot be read: Is a directory; {WHERE}", id="a-folder"),
         pytest.param(
             lambda f: f.write_bytes("a: ü".encode("latin-1")), "is not UTF-8 text; save it as such", id="latin-1"
         ),
@@ -252,8 +258,10 @@ def test_a_file_that_cannot_be_read_is_named_without_the_folders_above_it(
 
 
 def test_a_name_that_no_file_can_have_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(InvalidConfig, match="cannot be read"):
-        load_settings(tmp_path / "a\0b", {}, tmp_path)
+    for name, shown in (("a\0b", r"a\x00b"), ("a" * 3000, "a" * 100)):
+        with pytest.raises(InvalidConfig) as caught:
+            load_settings(tmp_path / name, {}, tmp_path)
+        assert caught.value.mistakes[0].startswith(f"{shown}: the configuration file cannot be read: ")
 
 
 def test_a_byte_order_mark_does_no_harm_and_paths_are_relative_to_the_root(tmp_path: Path) -> None:
