@@ -59,7 +59,10 @@ def mistakes_in(
         if at.path in told or (error["type"].startswith("union_tag") and any(path[:-1] == at.path for path in told)):
             continue
         name, message = name_of(at.path), _in_our_words(error["type"], error["msg"])
-        if error["type"] == "extra_forbidden":
+        if error["type"] == "extra_forbidden" and _may_be_rest_of_secret(data, at):
+            shown = name_of((*at.path[:-1], "***"))
+            yield f"{shown}: unknown key without a value; text with a comma in it needs quotes within {{…}}"
+        elif error["type"] == "extra_forbidden":
             near = _nearest(at.path[-1][:LONGEST_NAME], at.known_keys)
             yield f"{name}: unknown key; the nearest known one is {near}"
         elif error["type"] == "missing" or message.startswith("missing"):
@@ -101,6 +104,13 @@ def _nearest(key: str, known: Collection[str]) -> str:
     return usual if usual in known else difflib.get_close_matches(key.lower(), known, n=1, cutoff=0)[0]
 
 
+def _may_be_rest_of_secret(data: Plain, at: _Location) -> bool:
+    """In a flow mapping of YAML a password ends at its first comma, and what follows that is a key."""
+    key = at.path[-1]
+    is_like_another = bool(difflib.get_close_matches(key.lower(), at.known_keys, n=1)) or key.lower() in HABITS
+    return at.stands_by_secrets and not is_like_another and _value_at(data, at.path) is None
+
+
 def may_be_secret(path: Path) -> bool:
     """Whether a value may be one; also where no setting is known."""
     found = _locate(path, with_tags=False).field
@@ -109,11 +119,13 @@ def may_be_secret(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Location:
-    """Where in the file a mistake is: its path, its field, and the keys that may stand beside it."""
+    """Where in the file a mistake is: its path, its field, and the keys that may stand beside it, of which some may be
+    secrets."""
 
     path: Path
     field: FieldInfo | None
     known_keys: tuple[str, ...]
+    stands_by_secrets: bool
 
     @property
     def allowed(self) -> str:
@@ -138,7 +150,8 @@ def _locate(location: Iterable[int | str], *, with_tags: bool = True) -> _Locati
         if part in known:
             field = known[part]
             models = [t for t in types_in(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel)]
-    return _Location(tuple(path), field, tuple(known))
+    by_secrets = any(_is_secret(info.annotation) for info in known.values())
+    return _Location(tuple(path), field, tuple(known), by_secrets)
 
 
 def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
@@ -153,11 +166,16 @@ def _variable_of(path: Path, variables: Mapping[Path, str], unset: Mapping[Path,
 
 
 def _held(data: Plain, at: _Location) -> str:
-    for key in at.path:
-        data = data[int(key)] if isinstance(data, list) else data.get(key) if isinstance(data, dict) else None
-    if not isinstance(data, str) or at.field is None:
+    value = _value_at(data, at.path)
+    if not isinstance(value, str) or at.field is None:
         return ""
-    return f"holds {data!r:.{LONGEST_VALUE}}: " if _may_be_shown(data, at.field) else "holds ***: "
+    return f"holds {value!r:.{LONGEST_VALUE}}: " if _may_be_shown(value, at.field) else "holds ***: "
+
+
+def _value_at(data: Plain, path: Path) -> Plain:
+    for key in path:
+        data = data[int(key)] if isinstance(data, list) else data.get(key) if isinstance(data, dict) else None
+    return data
 
 
 def _may_be_shown(text: str, field: FieldInfo) -> bool:

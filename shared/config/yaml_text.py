@@ -104,7 +104,8 @@ def _mapping(node: yaml.MappingNode) -> Plain:
         if not isinstance(key, yaml.ScalarNode):
             raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key.start_mark)
         if key.value in found:
-            shown = "***" if may_hold_one(key.value) else f"{key.value:.80}"
+            has_no_value = found[key.value] is None and _plain(value) is None  # as what follows a comma in a password
+            shown = "***" if has_no_value or may_hold_one(key.value) else f"{key.value:.80}"
             raise yaml.MarkedYAMLError(problem=f"the key {shown} stands twice", problem_mark=key.start_mark)
         found[key.value] = _plain(value)
     return found

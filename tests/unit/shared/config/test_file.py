@@ -210,6 +210,13 @@ def test_a_mistake_has_its_path_what_stands_there_and_what_is_allowed(more: str)
     assert mistake(CONFIG + more) == MISTAKES[more]
 
 
+@pytest.mark.parametrize("written", ["{type: bearer, token: ab,hunter2}", "{type: bearer, token: {hunter2, hunter2}}"])
+def test_what_follows_a_comma_in_a_secret_is_not_shown_as_a_key(written: str) -> None:
+    """Within {...} YAML takes it for one."""
+    found = " ".join(mistakes(f"{CONFIG}  auth: {written}\n"))
+    assert ("hunter2" in found, "***" in found) == (False, True)
+
+
 def test_a_value_under_an_unknown_key_is_not_shown() -> None:
     found = mistakes(text_with(("api.auth", {"type": "bearer", "tokens": "hunter2"})))
     assert [line.partition(";")[0] for line in found] == ["api.auth.token: missing", "api.auth.tokens: unknown key"]
