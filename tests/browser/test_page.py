@@ -196,13 +196,16 @@ def test_a_question_that_was_left_does_not_answer_the_next_one_however_soon_it_c
 
 def test_a_call_is_found_in_one_step(tab: Page, app: Served) -> None:
     app.answers["calls"] = {
-        "calls": [{"call": "0000017F-7-7", "state": "rejected", "reason": "gave_up", "row": {"id": 7}}]
+        "calls": [
+            {"call": "0000017F-7-7", "reason": "gave_up", "settled_at": "2026-11-22T10:05:06+00:00", "row": {"id": 7}}
+        ]
     }
     opened(tab, app)
     tab.get_by_label("Which").fill(" 0000017F-7-7 ")
     tab.get_by_label("Day").fill("2026-11-22")
     tab.keyboard.press("Enter")
     expect(tab.locator("#found")).to_contain_text("gave_up")
+    expect(tab.locator("#found")).to_contain_text("2026-11-22 10:05:06 UTC")
     assert app.asked[-1] == "GET /calls?call=0000017F-7-7&day=2026-11-22"
     app.answers["calls"] = {"calls": []}
     tab.get_by_label("By", exact=True).select_option("its extension")

@@ -155,10 +155,14 @@ function makeSure(button) {
   at("ask").showModal();
 }
 
+// A moment as people read it; anything else as it is.
+const readable = (value) =>
+  String(value).replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(\+00:00|Z)$/, "$1 $2 UTC");
+
 const told = (body) =>
   Object.entries(body ?? {})
     .filter(([, value]) => value !== null && typeof value !== "object")
-    .map(([name, value]) => `${name.replaceAll("_", " ")}: ${value}`)
+    .map(([name, value]) => `${name.replaceAll("_", " ")}: ${readable(value)}`)
     .join(", ");
 
 async function act(wanted) {
@@ -188,7 +192,7 @@ function entry(call) {
   for (const [name, value] of Object.entries(call)) {
     if (value === null || value === "") continue;
     put("dt", name.replaceAll("_", " "));
-    put("dd", typeof value === "object" ? told(value) : String(value));
+    put("dd", typeof value === "object" ? told(value) : readable(value));
   }
   return list;
 }
