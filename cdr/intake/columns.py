@@ -70,6 +70,14 @@ def time_in(row: RawColumns, column: str) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def time_if_readable(row: RawColumns, column: str) -> datetime | None:
+    """The same; None also for what is no date and time."""
+    try:
+        return time_in(row, column)
+    except InvalidRow:
+        return None
+
+
 def _parsed(column: str, value: Any) -> datetime | None:
     text = _text(value)
     if text is None or stands_for_no_time(text):

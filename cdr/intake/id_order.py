@@ -141,6 +141,8 @@ class IdOrderReader:
         within = span_of(self.table, start, end, self._end_or_start_of)
         while page := self.table.rows_ended_between(start, end, within, self.page_size):
             yield [record for row in page for record in row.records]
+            if len(page) < self.page_size:  # to see that there is no more, the rest of the span would be read once more
+                return
             within = within._replace(after=page[-1].id)
 
     def again(self, record: CallRecord) -> Sequence[CallRecord]:

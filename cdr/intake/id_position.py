@@ -242,7 +242,7 @@ def from_text(text: str) -> IdPosition:
     try:
         return _from_state(json.loads(text))
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as exc:
-        raise PositionUnreadable("the stored position is damaged: start over at a point of your choice") from exc
+        raise PositionUnreadable from exc
 
 
 def _from_state(state: Mapping[str, Any]) -> IdPosition:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from cdr.intake.leg import Leg
-from cdr.intake.time_position import mark_of
+from cdr.intake.marks import mark_of
 
 FLOWS_AT_ONCE = 200
 """Whose legs are read together."""

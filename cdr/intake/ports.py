@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 from cdr.calls.call import CallRecord
 from cdr.intake.poll_history import NO_POLLS, PollHistory, PollReport
@@ -176,9 +176,10 @@ class PositionLease:
     history: PollHistory = NO_POLLS
 
 
-class Kept(NamedTuple):
-    """What is kept of a source, for people: ``memory`` is empty before the first poll. ``older_at`` is when a poll of
-    an earlier version was last found to have been there (aware, UTC)."""
+@dataclass(frozen=True, slots=True)
+class KeptPosition:
+    """A position with what is kept beside it, for people: ``memory`` is empty before the first poll. ``older_at`` is
+    when a poll of an earlier version was last found to have been there (aware, UTC)."""
 
     stored: StoredPosition | None = None
     report: PollReport | None = None
@@ -206,4 +207,4 @@ class PositionStore(Protocol):
         """Give the lease back with a report, and what is to be remembered if that has changed. A lease that was lost is
         none of our business any more: no error."""
 
-    def read(self) -> Kept: ...
+    def read(self) -> KeptPosition: ...

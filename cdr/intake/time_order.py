@@ -23,9 +23,10 @@ from cdr.intake.legs_by_call import (
     newest_end_of,
     pages_from,
 )
+from cdr.intake.marks import mark_of, mark_of_given_up
 from cdr.intake.newest import newest_by_time
 from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
-from cdr.intake.time_position import TimePosition, mark_of, mark_of_given_up
+from cdr.intake.time_position import TimePosition
 from cdr.intake.v20_legs import calls_of
 from shared import log
 from shared.clock import Clock
@@ -100,7 +101,7 @@ class TimeOrderReader:
             return True
         if read.newest_end is None or ended_at > read.newest_end or flow in read.waiting:
             return False
-        if read.is_done(mark_of(flow, None)) or read.newest_end - ended_at >= self.patience.overlap:
+        if mark_of(flow, None) in read.done or read.newest_end - ended_at >= self.patience.overlap:
             return True
         return self.table.now() - ended_at >= self.patience.overlap
 
@@ -181,7 +182,7 @@ class _Reading:
     def pages(self) -> Iterator[Batch]:
         for page in pages_from(self.reader.table, self.position.read_from, self.reader.page_size):
             before, found = self.position, set[str]()
-            fresh = flows_of(leg for leg in page if not before.is_done(leg.mark))
+            fresh = flows_of(leg for leg in page if leg.mark not in before.done)
             records = self._take(fresh, found)
             if lost := sorted(set(fresh) - found):
                 raise SourceUnavailable(
@@ -212,7 +213,7 @@ class _Reading:
         since = self.position.read_from - after if self.position.read_from else None
         for page in endless_pages(reader.table, since, self.server_now - after, reader.page_size):
             before = self.position
-            records = self._take(flows_of(leg for leg in page if not before.is_done(leg.mark)), set())
+            records = self._take(flows_of(leg for leg in page if leg.mark not in before.done), set())
             if records or self.position != before:
                 yield replace(self._batch(records, len(page)), is_news=False)
 
@@ -255,8 +256,8 @@ class _Reading:
         return records
 
     def _is_done(self, call: FoldedCall, marks: Collection[str]) -> bool:
-        is_given_up = not call.may_be_logged and self.position.is_done(mark_of_given_up(call.id))
-        return is_given_up or all(self.position.is_done(mark) for mark in marks)
+        is_given_up = not call.may_be_logged and mark_of_given_up(call.id) in self.position.done
+        return is_given_up or all(mark in self.position.done for mark in marks)
 
     def _in_place_of_parts(
         self, call: FoldedCall, records: Sequence[CallRecord], legs: Sequence[Leg]
@@ -274,12 +275,12 @@ class _Reading:
 
         Where its mark would have been dropped meanwhile it is taken for queued, which does no harm.
         """
-        queued = [leg for leg in flow if self.position.is_done(mark_of(leg.flow, leg.main_flow))]
+        queued = [leg for leg in flow if mark_of(leg.flow, leg.main_flow) in self.position.done]
         if queued or flow[0].flow in self.position.waiting:
             return queued
         forgotten = self.position.read_from
         is_old = all(leg.ended_at and forgotten and leg.ended_at < forgotten for leg in flow)
-        is_alone = self.position.is_done(mark_of(flow[0].flow, None)) or is_old
+        is_alone = mark_of(flow[0].flow, None) in self.position.done or is_old
         return [replace(leg, main_flow=None) for leg in flow] if is_alone else ()
 
     def _is_of_no_interest(self, call: FoldedCall) -> bool:
@@ -305,7 +306,7 @@ class _Reading:
     def _take_too_long(self, found: TooLong) -> Sequence[CallRecord]:
         """Such a call is a loop of forwarding; it is told of once, however many of its flows lead to it."""
         marks = {mark_of(leg.flow, leg.main_flow) for leg in found.legs} | {mark_of_given_up(found.name)}
-        is_known = self.position.is_done(mark_of_given_up(found.name))
+        is_known = mark_of_given_up(found.name) in self.position.done
         ended_at = max((leg.ended_at for leg in found.legs if leg.ended_at), default=self.server_now)
         flows = {leg.flow for leg in found.legs}
         self.position = time_position.queued(self.position, marks, max(ended_at, self.server_now), flows)

@@ -21,9 +21,9 @@ from cdr.calls.call import CallRecord
 from cdr.intake import window_position
 from cdr.intake.folded import FoldOptions, end_of, records_of
 from cdr.intake.gathering import gathering_of, span_of
+from cdr.intake.marks import mark_of, mark_of_given_up
 from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
 from cdr.intake.report_log import ReportLog, ReportPatience
-from cdr.intake.time_position import mark_of, mark_of_given_up
 from cdr.intake.window_position import WindowPosition
 from cdr.intake.window_reading import Reading
 from shared.clock import Clock

@@ -60,9 +60,9 @@ class SourceWatcher:
         if bearings.newest_at is not None:
             known = replace(known, newest_at=max(bearings.newest_at, known.newest_at or bearings.newest_at))
         known = self._asked(known, bearings.newest_at, queued, now)
-        if still := self._stands_still(known, now):
+        if still := self._why_it_stands_still(known, now):
             found = {**found, Kind.STANDS_STILL: still}
-        found = {**found, **named_anew(self.named_by, known, now)}
+        found = {**found, **_named_anew(self.named_by, known, now)}
         if known.named_by != self.named_by:
             known = replace(known, named_by=self.named_by, named_before=known.named_by)
         return replace(known, findings=_told(known, found, now)).to_text()
@@ -93,8 +93,7 @@ class SourceWatcher:
         is_ahead = newest is not None and (newest_at is None or newest > newest_at)
         return replace(known, asked_at=now, ahead_since=(known.ahead_since or now) if is_ahead else None)
 
-    def _stands_still(self, known: Remembered, now: datetime) -> str | None:
-        """Why it does."""
+    def _why_it_stands_still(self, known: Remembered, now: datetime) -> str | None:
         if known.asked_at is not None:
             if known.ahead_since is None or now - known.ahead_since < self.delay:
                 return None
@@ -130,7 +129,7 @@ def what_is_wrong(bearings: Bearings, known: Remembered) -> Mapping[Kind, str]:
     return _lasting(known)
 
 
-def named_anew(template: str, known: Remembered, now: datetime) -> Mapping[Kind, str]:
+def _named_anew(template: str, known: Remembered, now: datetime) -> Mapping[Kind, str]:
     """Calls have other names than they had: who reads one again under its new name does not find its old record."""
     before = known.finding(Kind.NAMED_ANEW)
     if known.named_by is not None and template != known.named_by:

@@ -62,7 +62,7 @@ class Headline:
     sentence: str
     since: Moment | None
     why: str
-    to_do: str = ""
+    to_do: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +134,7 @@ class Teller:
         return Moment(told.iso, f"{told.text}:{at:%S}")
 
 
-def page_of(
-    status: Status,
-    verdict: Verdict,
-    now: datetime,
-) -> Page:
+def page_of(status: Status, verdict: Verdict, now: datetime) -> Page:
     tell = Teller(now, ZoneInfo(status.hours.timezone))
     return Page(
         headline=_headline(verdict, tell.moment(verdict.since) if verdict.since else None),

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from shared.config.credentials import may_hold_one
 from shared.config.settings import Settings
 from shared.config.types import ShownIf, types_in
-from shared.config.variables import Path
+from shared.config.variables import KeyPath
 from shared.config.yaml_text import Plain
 
 LONGEST_NAME = 200
@@ -34,7 +34,7 @@ HABITS: Mapping[str, str] = {
 """What people and other programs call a setting, where it is no slip of the pen."""
 
 
-def name_of(path: Path) -> str:
+def name_of(path: KeyPath) -> str:
     """As it is written in a mistake: on one line, whatever the file has for a key."""
     shown = ("***" if may_hold_one(key) else key for key in path)
     name = "".join(char if char.isprintable() else repr(char)[1:-1] for char in ".".join(shown))
@@ -45,9 +45,9 @@ def mistakes_in(
     exc: ValidationError,
     data: Plain,
     *,
-    variables: Mapping[Path, str],
-    unset: Mapping[Path, str],
-    told: Collection[Path],
+    variables: Mapping[KeyPath, str],
+    unset: Mapping[KeyPath, str],
+    told: Collection[KeyPath],
 ) -> Iterator[str]:
     """A sentence for each mistake, but none for what follows from one that has been told of already.
 
@@ -111,7 +111,7 @@ def _may_be_rest_of_secret(data: Plain, at: _Location) -> bool:
     return at.stands_by_secrets and not is_like_another and _value_at(data, at.path) is None
 
 
-def may_be_secret(path: Path) -> bool:
+def may_be_secret(path: KeyPath) -> bool:
     """Whether a value may be one; also where no setting is known."""
     found = _locate(path, with_tags=False).field
     return found is None or _is_secret(found.annotation)
@@ -122,7 +122,7 @@ class _Location:
     """Where in the file a mistake is: its path, its field, and the keys that may stand beside it, of which some may be
     secrets."""
 
-    path: Path
+    path: KeyPath
     field: FieldInfo | None
     known_keys: tuple[str, ...]
     stands_by_secrets: bool
@@ -160,7 +160,7 @@ def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
     return types_in((fields.get("source") or fields["type"]).annotation) if {"source", "type"} & fields.keys() else ()
 
 
-def _variable_of(path: Path, variables: Mapping[Path, str], unset: Mapping[Path, str]) -> str:
+def _variable_of(path: KeyPath, variables: Mapping[KeyPath, str], unset: Mapping[KeyPath, str]) -> str:
     name = unset.get(path) or variables.get(path)
     return f" (the environment variable {name} is not set)" if name else ""
 
@@ -172,7 +172,7 @@ def _held(data: Plain, at: _Location) -> str:
     return f"holds {value!r:.{LONGEST_VALUE}}: " if _may_be_shown(value, at.field) else "holds ***: "
 
 
-def _value_at(data: Plain, path: Path) -> Plain:
+def _value_at(data: Plain, path: KeyPath) -> Plain:
     for key in path:
         data = data[int(key)] if isinstance(data, list) else data.get(key) if isinstance(data, dict) else None
     return data

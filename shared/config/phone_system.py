@@ -30,7 +30,7 @@ OF_ALL = "calllog"
 class Database(Section):
     """A server, or for sqlite a file."""
 
-    SETTING: ClassVar[str] = "3cx.cdr_database"
+    SETTING: ClassVar[str]
     """Where it stands in the configuration file."""
 
     engine: Engine = Field("sqlserver", description="sqlserver, mysql (MariaDB too), postgresql or sqlite")
@@ -100,6 +100,8 @@ class Database(Section):
 
 class CdrDatabase(Database):
     """Where the call detail records are."""
+
+    SETTING: ClassVar[str] = "3cx.cdr_database"
 
 
 Start = Literal["beginning", "now"] | int | datetime

@@ -132,13 +132,13 @@ def not_in_order(name: str, held: Any, engine: str) -> SourceMisconfigured:
     )
 
 
-def text_is_in_order(text: str) -> bool:
+def _text_is_in_order(text: str) -> bool:
     return _IN_ORDER.fullmatch(text.strip()) is not None
 
 
 def text_is_not_behind(text: str) -> bool:
     """Whether it sorts as its time does, or by an offset ahead of UTC as a later one: that is only read more often."""
-    return text_is_in_order(_AHEAD.sub("", text.strip()))
+    return _text_is_in_order(_AHEAD.sub("", text.strip()))
 
 
 def _is_placeholder(value: Any) -> bool:
@@ -154,7 +154,7 @@ def _is_in_order(value: Any, engine: str) -> bool:
         return False
     if engine == "sqlite" or time_of(value) is None:
         return True
-    return text_is_in_order(value) if engine == "mysql" else not _has_offset(value) or "T" not in value
+    return _text_is_in_order(value) if engine == "mysql" else not _has_offset(value) or "T" not in value
 
 
 def _has_offset(value: Any) -> bool:

@@ -6,8 +6,7 @@ table, which all engines dissolve into the query around it, so that a page costs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -19,18 +18,17 @@ from sqlalchemy import ColumnElement, Select, column, func, select
 
 from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
 from cdr.calls.times import stands_for_no_time
-from cdr.edges.sql.connections import Connections, Session
+from cdr.edges.sql.connections import Session
 from cdr.edges.sql.errors import Unconvertible
 from cdr.edges.sql.ids import id_value, rows_among
 from cdr.edges.sql.moments import TimeColumn
 from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
-from cdr.edges.sql.tables import facts_of
+from cdr.edges.sql.source import SqlSource
 from cdr.edges.sql.timeouts import USUAL, Timeouts
 from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, progress
 from cdr.intake.id_position import Range
-from cdr.intake.ports import Position, Progress, SourceFacts
 from cdr.intake.rows import IdSpan, Row, RowPatience
 from shared import log
 from shared.clock import Clock
@@ -48,42 +46,22 @@ def read_schema(name: str, root: Path, engine: str = "") -> str:
     return read_select(name, root, OF_ROWS, "3cx.schema", engine)
 
 
-class SqlCallLog:
-    """A CallSource on a table in which each row is a call.
+def call_log_source(
+    database: CdrDatabase,
+    schema_sql: str,
+    clock: Clock,
+    patience: RowPatience,
+    page_size: int = PAGE_SIZE,
+    *,
+    timeouts: Timeouts = USUAL,
+) -> SqlSource[IdOrderReader]:
+    """Of a table in which each row is a call."""
 
-    A connection lives for one poll, so a lost one is replaced at the next.
-    """
+    def reader_on(session: Session) -> IdOrderReader:
+        table = SqlRowTable(session, schema_sql, database)
+        return IdOrderReader(table, clock, patience, database.timezone, page_size)
 
-    name = "calllog"
-
-    def __init__(
-        self,
-        database: CdrDatabase,
-        schema_sql: str,
-        clock: Clock,
-        patience: RowPatience,
-        page_size: int = PAGE_SIZE,
-        *,
-        timeouts: Timeouts = USUAL,
-    ) -> None:
-        self._connections = Connections(database, "3cx.schema", timeouts)
-        self._database = database
-        self._schema_sql = schema_sql
-        self._clock = clock
-        self._patience = patience
-        self._page_size = page_size
-
-    @contextmanager
-    def connect(self) -> Iterator[IdOrderReader]:
-        with self._connections.open() as session:
-            table = SqlRowTable(session, self._schema_sql, self._database)
-            yield IdOrderReader(table, self._clock, self._patience, self._database.timezone, self._page_size)
-
-    def progress(self, position: Position) -> Progress:
-        return progress(position)
-
-    def about(self) -> SourceFacts:
-        return facts_of(self._connections, self._database)
+    return SqlSource("calllog", database, "3cx.schema", reader_on, progress, timeouts=timeouts)
 
 
 class SqlRowTable:

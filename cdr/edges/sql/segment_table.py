@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, column, func, select, table
 
-from cdr.edges.sql.connections import Connections, Session
+from cdr.edges.sql.connections import Session
 from cdr.edges.sql.ids import rows_among
 from cdr.edges.sql.moments import moment_in_utc
 from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
-from cdr.edges.sql.tables import facts_of
+from cdr.edges.sql.source import SqlSource
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
 from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, progress
 from cdr.intake.id_position import Range
-from cdr.intake.ports import Position, Progress, SourceFacts
 from cdr.intake.rows import IdSpan, Row, RowPatience
 from cdr.intake.v18_segments import calls_of, unreadable_call
 from shared.clock import Clock
@@ -34,41 +32,23 @@ def read_segments(engine: str, root: Path) -> str:
     return read_select(f"v18-{'postgresql' if engine == 'sqlite' else engine}", root, "config/legs", "3cx.source")
 
 
-class SqlV18:
-    """A CallSource on the ``cl_*`` tables. Times without an offset are in UTC there, whatever is configured."""
+def v18_source(
+    database: Database,
+    segments_sql: str,
+    clock: Clock,
+    patience: RowPatience,
+    *,
+    options: FoldOptions,
+    page_size: int = PAGE_SIZE,
+) -> SqlSource[IdOrderReader]:
+    """Of the ``cl_*`` tables. Times without an offset are in UTC there, whatever is configured."""
 
-    name = "v18"
+    def reader_on(session: Session) -> IdOrderReader:
+        table = SqlSegmentTable(session, segments_sql, database.engine, options)
+        return IdOrderReader(table, clock, patience, "UTC", page_size)
 
-    def __init__(
-        self,
-        database: Database,
-        segments_sql: str,
-        clock: Clock,
-        patience: RowPatience,
-        *,
-        options: FoldOptions,
-        page_size: int = PAGE_SIZE,
-    ) -> None:
-        self._database = database.model_copy(update={"timezone": "UTC"})
-        self._connections = Connections(self._database, "3cx.source")
-        self._sql = segments_sql
-        self._engine = database.engine
-        self._clock = clock
-        self._patience = patience
-        self._options = options
-        self._page_size = page_size
-
-    @contextmanager
-    def connect(self) -> Iterator[IdOrderReader]:
-        with self._connections.open() as connection:
-            rows = SqlSegmentTable(connection, self._sql, self._engine, self._options)
-            yield IdOrderReader(rows, self._clock, self._patience, "UTC", self._page_size)
-
-    def progress(self, position: Position) -> Progress:
-        return progress(position)
-
-    def about(self) -> SourceFacts:
-        return facts_of(self._connections, self._database)
+    in_utc = database.model_copy(update={"timezone": "UTC"})
+    return SqlSource("v18", in_utc, "3cx.source", reader_on, progress)
 
 
 class SqlSegmentTable:

@@ -23,11 +23,11 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from cdr.edges.xapi.client import Forbidden, Item, NotThere, TooMuchAtOnce, XapiClient
-from cdr.intake.columns import text_in
+from cdr.intake.columns import text_in, time_if_readable
 from cdr.intake.leg import Leg
 from cdr.intake.report_log import Window
 from cdr.intake.under_way import UnderWay
-from cdr.intake.xapi_rows import leg_of_report, moment_in
+from cdr.intake.xapi_rows import leg_of_report
 from shared.errors import SourceUnavailable
 
 MOST_ROWS = 500
@@ -88,7 +88,7 @@ class XapiCallLog:
         answer = self._client.get("LastCdrAndChatMessageTimestamp")
         found = answer.get("value")
         items = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else [answer]
-        moments = (moment_in(item, "LastCdrStartedAt") for item in items)
+        moments = (time_if_readable(item, "LastCdrStartedAt") for item in items)
         return max((moment for moment in moments if moment is not None), default=None)
 
     def calls_under_way(self) -> Sequence[UnderWay] | None:
@@ -172,7 +172,7 @@ class XapiCallLog:
 def _under_way(item: Item) -> UnderWay:
     name = text_in(item, "Id") or f"{item.get('Caller')} {item.get('Callee')}"
     established_at, changed_at, told_at = (
-        moment_in(item, column) for column in ("EstablishedAt", "LastChangeStatus", "ServerNow")
+        time_if_readable(item, column) for column in ("EstablishedAt", "LastChangeStatus", "ServerNow")
     )
     return UnderWay(name, established_at, changed_at, told_at)
 

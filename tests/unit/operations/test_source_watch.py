@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.events import Events
 from tests.support.factories import make_raw_row, make_settings
+from tests.support.pollers import make_poller
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LEASE, MINUTE = timedelta(seconds=60), timedelta(minutes=1)
@@ -60,7 +61,7 @@ class Site:
         hours = make_hours(make_settings(SUNDAYS).business_hours)
         watch = SourceWatcher(self.clock, hours, DELAY, self.newest_call, self.named_by)
         source, queue = InMemoryCallLog(self.table, self.clock), InMemoryCallQueue(self.clock)
-        return Poller(source, queue, self.store, self.clock, LEASE, LEASE, start_from=0, watch=watch)
+        return make_poller(source, queue, self.store, self.clock, lease=LEASE, start_from=0, watch=watch)
 
     def poll(self) -> list[Kind]:
         """What stands in the status afterwards."""
@@ -186,9 +187,7 @@ def test_while_it_lasts_it_is_told_every_hour(site: Site, events: Events) -> Non
 def test_a_first_poll_that_was_to_begin_beyond_all_ids_is_noticed() -> None:
     site = Site()
     site.add(1, 2)
-    poller = site.poller
-    poll(Poller(**{name: getattr(poller, name) for name in ("source", "queue", "positions", "clock", "watch")},
-                time_budget=LEASE, lease=LEASE, start_from=20261101))  # fmt: skip
+    poll(replace(site.poller, start_from=20261101))
     assert [found.kind for found in site.findings] == [Kind.BEYOND]
 
 

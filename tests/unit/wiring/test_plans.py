@@ -15,9 +15,9 @@ from cdr.intake.id_order import RowPatience
 from cdr.intake.time_order import LegPatience
 from cdr.wiring import plans
 from shared.config.calls import Calls
-from shared.config.file import parse_settings
 from shared.config.settings import Settings
 from tests.support.factories import CONFIG, make_settings
+from tests.support.settings import parse_settings
 
 WEDNESDAY = datetime(2026, 11, 25, tzinfo=UTC)
 GROUPS = """

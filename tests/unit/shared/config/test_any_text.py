@@ -13,9 +13,9 @@ import yaml
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from shared.config.file import parse_settings
 from shared.config.yaml_text import read_yaml
 from shared.errors import InvalidConfig
+from tests.support.settings import parse_settings
 
 EXAMPLE = Path(__file__).parents[4] / "config" / "3cx-config.yml"
 ENVIRONMENT = {"API_BASE_URL": "https://x.example", "CDR_DB_ENGINE": "sqlite", "CDR_DB_NAME": "x", "A": "b"}

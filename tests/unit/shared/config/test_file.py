@@ -9,10 +9,10 @@ from typing import Any
 import certifi
 import pytest
 
-from shared.config.file import load_settings, parse_settings
 from shared.config.written import ENVIRONMENT, MAX_FILE_BYTES
 from shared.errors import InvalidConfig
 from tests.support.factories import CONFIG, make_settings
+from tests.support.settings import load_settings, parse_settings
 from tests.unit.shared.config.reading import at, mistake, mistakes, read, text_with
 
 PROJECT = Path(__file__).parents[4]

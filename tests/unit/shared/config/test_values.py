@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from local.call_logger.rules import is_email
 from shared.config.call_logger import BearerAuth
-from shared.config.file import parse_settings
 from shared.config.groups import DatabaseMembers, StaticMembers, XapiMembers
 from shared.errors import InvalidConfig
+from tests.support.settings import parse_settings
 from tests.unit.shared.config.reading import at, mistake, mistakes, read, text_with
 
 BUNDLE = certifi.where()
