@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cdr.edges.sql.leg_table import SqlV20, read_legs
+from cdr.edges.sql.leg_table import read_legs, v20_source
 from cdr.intake.folded import FoldOptions
 from cdr.intake.ports import CallReader, CallSource
 from cdr.intake.time_order import LegPatience
@@ -79,7 +79,7 @@ def legs_on(system: PostgreSqlPhoneSystem) -> Kind:
 
     def source_of(table: str) -> CallSource:
         sql = select.replace("cdroutput", table)
-        return SqlV20(settings, sql, SystemClock(), LegPatience(), options=FoldOptions())
+        return v20_source(settings, sql, SystemClock(), LegPatience(), options=FoldOptions())
 
     return Kind(system, "cdroutput", LEGS, 4, source_of, list(advised_indexes()))
 
