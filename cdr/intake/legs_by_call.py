@@ -49,6 +49,12 @@ class LegTable(Protocol):
         """Legs of these flows, and of flows that were joined to one of them; if there are more than ``limit``, at least
         one more than that and no more than some of them."""
 
+    def count_ended(self, start: datetime, end: datetime) -> int:
+        """How many legs ended from ``start`` to before ``end`` (aware); copies of one count once."""
+
+    def nameless(self, most: int) -> int:
+        """How many legs are of no call, counted up to so many. No other method comes by them."""
+
 
 @dataclass(frozen=True, slots=True)
 class TooLong:

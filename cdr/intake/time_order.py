@@ -25,7 +25,7 @@ from cdr.intake.legs_by_call import (
 )
 from cdr.intake.marks import mark_of, mark_of_given_up
 from cdr.intake.newest import newest_by_time
-from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
+from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Behind, Lag, Position, Progress, StartFrom, Unread
 from cdr.intake.time_position import TimePosition
 from cdr.intake.v20_legs import calls_of
 from shared import log
@@ -37,6 +37,9 @@ MOST_LEGS = 10_000
 
 CLOCKS_DIFFER_BY = timedelta(minutes=2)
 """The phone system's and its database's, where these are two machines."""
+
+LOOKED_BACK = timedelta(hours=6)
+"""For legs that come where reading has gone on from. A clock that is set back by more comes by here in time."""
 
 _NEXT = timedelta(microseconds=1)
 
@@ -157,8 +160,20 @@ class TimeOrderReader:
 
     def bearings(self, position: Position) -> Bearings:
         read, newest = time_position.from_text(position).newest_end, self.table.newest_end()
-        is_beyond = read is not None and newest is not None and newest < read
-        return Bearings(read, newest, is_beyond=is_beyond, newest_at=newest)
+        return Bearings(
+            read,
+            newest,
+            is_beyond=read is not None and newest is not None and newest < read,
+            newest_at=newest,
+        )
+
+    def unread(self, position: Position) -> Unread:
+        """Of whole hours, so that a look or two later it still is of the same ones."""
+        read_from, behind = time_position.from_text(position).read_from, None
+        if read_from is not None:
+            until = read_from.replace(minute=0, second=0, microsecond=0)
+            behind = Behind(until.isoformat(), self.table.count_ended(until - LOOKED_BACK, until))
+        return Unread(self.table.nameless(MOST_NAMELESS), behind)
 
     def check(self, position: Position | None = None) -> None:  # noqa: ARG002 - its newest end is as cheap
         self.table.newest_end()

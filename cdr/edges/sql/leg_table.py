@@ -14,6 +14,7 @@ from sqlalchemy.types import NullType
 from cdr.calls.times import time_of
 from cdr.edges.sql.connections import Session
 from cdr.edges.sql.errors import Unconvertible
+from cdr.edges.sql.ids import without
 from cdr.edges.sql.moments import ROWS_TO_LOOK_AT, moment_in_utc, not_in_order, text_is_not_behind
 from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
@@ -118,6 +119,15 @@ class SqlLegTable:
                 if len(found) > limit:
                     return found
         return found
+
+    def count_ended(self, start: datetime, end: datetime) -> int:
+        from_start, to_end = (moment_in_utc(moment, self._engine) for moment in (start, end))
+        ends = self._legs.c.cdr_ended_at
+        query = select(func.count(self._legs.c.cdr_id.distinct())).where(ends >= from_start, ends < to_end)
+        return int(self._connection.execute(query).scalar() or 0)
+
+    def nameless(self, most: int) -> int:
+        return int(self._connection.execute(without(self._legs.c.call_history_id, most)).scalar() or 0)
 
     def _legs_where(self, wanted: ColumnElement[bool], limit: int) -> Iterator[Leg]:
         try:
