@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from cdr.calls.call import CallRecord, Job, Reason, Settlement, State
 from cdr.calls.call_queue import CallQueue
@@ -16,6 +18,7 @@ from cdr.submission.ports import AlreadySubmitted, CallLedger, Held, Recorded
 from shared import log
 from shared.clock import Clock
 from shared.errors import StorageUnavailable
+from shared.telling import telling_of_storage
 
 RETURN_DELAY = timedelta(minutes=5)
 LONGEST_WAIT_S = 30.0
@@ -41,41 +44,47 @@ def keep_poisoned(letter: Letter, keeper: PoisonKeeper) -> None:
     """
     wait_s = 1.0
     left = _keep(letter, keeper)
-    while left is not None and not _put_back(left, keeper):
+    while left is not None and not _is_done(partial(_put_back, left, keeper)):
         keeper.clock.sleep(wait_s)
         wait_s = min(wait_s * 2, LONGEST_WAIT_S)
         left = _keep(left, keeper)
 
 
+def _is_done(act: Callable[[], object]) -> bool:
+    """What it raises is told and goes no further: the message would come back without end, and then be forgotten."""
+    try:
+        with telling_of_storage():
+            act()
+    except StorageUnavailable:
+        return False
+    except Exception as exc:  # noqa: BLE001 - see above
+        _tell_of_defect(exc)
+        return False
+    return True
+
+
+def _tell_of_defect(exc: Exception) -> None:
+    log.event("poison.failed", level=logging.ERROR, error=type(exc).__name__, reason=log.mask_numbers(str(exc)))
+
+
 def _keep(letter: Letter, keeper: PoisonKeeper) -> Letter | None:
     """:returns: what could not be recorded; None: all of it is"""
-    if isinstance(letter, Message):
-        return letter if keeper.rules is None else _keep_calls(letter, keeper, keeper.rules)
-    try:
-        _keep_unreadable(letter, keeper)
-    except Exception as exc:  # noqa: BLE001 - what escaped would come back without end, and then be forgotten
-        _say(exc)
+    if isinstance(letter, Unreadable):
+        return None if _is_done(lambda: _keep_unreadable(letter, keeper)) else letter
+    if keeper.rules is None:
         return letter
-    return None
+    left = list(letter.records)
+    _is_done(partial(_keep_calls, letter.records, left, keeper, keeper.rules))
+    return letter.only(left) if left else None
 
 
-def _keep_calls(message: Message, keeper: PoisonKeeper, rules: CallRules) -> Message | None:
-    """Each of them, also after one that cannot be kept now."""
-    left = list(message.records)
-    try:
-        for record in message.records:
-            if _keep_call_or_say_why(record, keeper, rules):
-                left.remove(record)
-    except StorageUnavailable as exc:  # the others would only wait for it as long
-        _say(exc)
-    return message.only(left) if left else None
-
-
-def _say(exc: Exception) -> None:
-    if isinstance(exc, StorageUnavailable):
-        log.event("storage.failed", level=logging.ERROR, reason=str(exc))
-    else:
-        log.event("poison.failed", level=logging.ERROR, error=type(exc).__name__, reason=log.mask_numbers(str(exc)))
+def _keep_calls(
+    records: Sequence[CallRecord], left: MutableSequence[CallRecord], keeper: PoisonKeeper, rules: CallRules
+) -> None:
+    """Each of them, also after one that cannot be kept now; what is kept is ``left`` no more."""
+    for record in records:
+        if _keep_call_or_say_why(record, keeper, rules):
+            left.remove(record)
 
 
 def _keep_unreadable(letter: Unreadable, keeper: PoisonKeeper) -> None:
@@ -88,9 +97,9 @@ def _keep_call_or_say_why(record: CallRecord, keeper: PoisonKeeper, rules: CallR
     try:
         return _keep_call(job_of(record, rules), keeper)
     except StorageUnavailable:
-        raise
+        raise  # the others would only wait for it as long
     except Exception as exc:  # noqa: BLE001 - a defect that one call meets is none of the others'
-        _say(exc)
+        _tell_of_defect(exc)
         return False
 
 
@@ -109,12 +118,7 @@ def _keep_call(job: Job, keeper: PoisonKeeper) -> bool:
     return True
 
 
-def _put_back(letter: Letter, keeper: PoisonKeeper) -> bool:
-    try:
-        keeper.poison_queue.send_later(letter, RETURN_DELAY)
-    except Exception as exc:  # noqa: BLE001 - the message must stay in hand
-        _say(exc)
-        return False
+def _put_back(letter: Letter, keeper: PoisonKeeper) -> None:
+    keeper.poison_queue.send_later(letter, RETURN_DELAY)
     why = "the ledger or the configuration is not usable, or a worker has the call"
     log.event("poison.returned", level=logging.WARNING, reason=why)
-    return True

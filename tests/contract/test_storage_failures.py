@@ -13,13 +13,13 @@ import pytest
 from azure.core.rest import HttpRequest
 from urllib3 import HTTPHeaderDict
 
+from cdr.edges.azure_answer import AzureAnswer
+from cdr.edges.azure_transport import AzureTransport
 from cdr.edges.storage.account import SETTING, StorageAccount
-from cdr.edges.storage.answer import StorageAnswer
 from cdr.edges.storage.ledger_claims import TableCallLedger
 from cdr.edges.storage.ledger_records import TableLedgerRecords
 from cdr.edges.storage.positions import TablePositionStore
 from cdr.edges.storage.queue import StorageCallQueue
-from cdr.edges.storage.transport import StorageTransport
 from cdr.intake.poll_history import PollReport
 from cdr.intake.ports import PositionLease, StoredPosition
 from cdr.operations.ports import RejectedCall
@@ -119,19 +119,19 @@ def test_whatever_something_else_answers_is_storage_that_is_unavailable(name: st
         unavailable(OPERATIONS[name], {SETTING: CONNECTION + ends})
 
 
-class Meddling(StorageTransport):
+class Meddling(AzureTransport):
     """What storage says of our writes does not arrive as it was said."""
 
     def __init__(self, meddle: Callable[[bytes], bytes]) -> None:
         super().__init__(connect_s=5, answer_s=10)
         self._meddle = meddle
 
-    def send(self, request: HttpRequest, **options: Any) -> StorageAnswer:
+    def send(self, request: HttpRequest, **options: Any) -> AzureAnswer:
         answer = super().send(request, **options)
         if request.method == "GET" or request.url.endswith("/Tables"):
             return answer
         headers = HTTPHeaderDict({name: value for name, value in answer.headers.items() if name.lower() != "etag"})
-        return StorageAnswer(request, answer.status_code, answer.reason, headers, self._meddle(answer.content))
+        return AzureAnswer(request, answer.status_code, answer.reason, headers, self._meddle(answer.content))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,10 @@ def test_a_key_that_storage_does_not_know_names_the_setting(operation: Operation
     assert SETTING in message
 
 
-@pytest.mark.parametrize("value", ["", "no connection string at all", "AccountName=calls"])
+@pytest.mark.parametrize(
+    "value",
+    ["", "no connection string at all", "AccountName=calls", f"{CONNECTION.replace('AccountKey=', 'AccountKey=no ')}"],
+)
 def test_a_setting_that_is_missing_or_no_connection_string_is_named(operation: Operation, value: str) -> None:
     assert SETTING in unavailable(operation, {SETTING: value})
 

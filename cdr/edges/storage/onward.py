@@ -10,11 +10,12 @@ from azure.core.pipeline.policies import HTTPPolicy
 from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest, HttpResponse
 
-from cdr.edges.storage.answer import StorageAnswer, answers_in, code_in
+from cdr.edges.azure_answer import AzureAnswer
+from cdr.edges.http_client import SUCCESSES
 from cdr.edges.storage.transaction import Request
+from cdr.edges.storage.transaction_answers import answers_in, code_in
 
 ACCEPTED, NOT_FOUND, TOO_LARGE = 202, 404, 413
-DONE = range(200, 300)
 TABLE_GONE = "TableNotFound"
 
 
@@ -47,7 +48,7 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
         :raises ValueError: there is no version, so it was not the service that said so
         """
         answer = self._answer(asked, always)
-        if answer.status_code not in DONE:
+        if answer.status_code not in SUCCESSES:
             raise Refused(answer)
         if not (version := answer.headers.get("ETag")):
             raise ValueError("what is to be written has no version")
@@ -60,7 +61,7 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
         answer = self._answer(asked, always)
         if answer.status_code == NOT_FOUND and code_in(answer) != TABLE_GONE:
             return False
-        if answer.status_code not in DONE:
+        if answer.status_code not in SUCCESSES:
             raise Refused(answer)
         return True
 
@@ -78,8 +79,8 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
         if answer.status_code != ACCEPTED:
             raise Refused(answer)
         found = answers_in(answer.content, answer.content_type or "")
-        parts = [StorageAnswer(answer.request, *part) for part in found]
-        refused = next((part for part in parts if part.status_code not in DONE), None)
+        parts = [AzureAnswer(answer.request, *part) for part in found]
+        refused = next((part for part in parts if part.status_code not in SUCCESSES), None)
         if refused is None:
             if len(parts) != writes:
                 raise ValueError(f"{len(parts)} answers to {writes} writes")
