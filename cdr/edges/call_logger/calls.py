@@ -22,9 +22,10 @@ from cdr.edges.call_logger.answers import (
     meaning_of,
     object_in,
 )
-from cdr.edges.http_client import Answer, HttpClient, HttpFailure, Unanswered
+from cdr.edges.http_client import Answer, HttpClient, HttpFailure, NeverSent, Unanswered
 from cdr.submission.ports import Accepted, Visit
 from shared.clock import Clock
+from shared.errors import NoTimeLeft
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 10.0
@@ -80,6 +81,10 @@ class RestCallApi:
         meaning = meaning_of(outcome)
         if isinstance(outcome, Answer) and meaning in (Meaning.IN, Meaning.IN_BEFORE):
             return Accepted(_entry_id(outcome), earlier=meaning is Meaning.IN_BEFORE)
+        if (
+            isinstance(outcome, NeverSent) and self._clock.now() >= give_up_at
+        ):  # no word on the API: time stood still here
+            raise NoTimeLeft("not sent: when it was about to be, the time for it was over") from outcome
         raise error_of(outcome, self._clock.now()) from _cause(outcome)
 
     def check_health(self) -> None:
