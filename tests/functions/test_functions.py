@@ -13,14 +13,18 @@ from typing import Any
 import pytest
 
 from cdr.calls.message import Message
+from cdr.edges.storage.account import StorageAccount
+from cdr.wiring.parts import Parts
 from cdr.wiring.ports import POISON_QUEUE
 from local.call_logger.faults import Fault, FaultKind
+from shared.clock import SystemClock
 from tests.fakes.clock import HandMovedClock
 from tests.functions.group_surroundings import Members, clear_groups, with_groups
-from tests.functions.loaded_app import LoadedApp
+from tests.functions.loaded_app import ROOT, LoadedApp
 from tests.functions.surroundings import SECRETS, TOKEN, RecordingCallLogger, Storage
 from tests.support.factories import OUTSIDE, make_message, make_raw_row, make_record
 from tests.systems.phone_systems import SqlitePhoneSystem
+from tests.systems.storage import Line
 
 PLAIN = "0000017F-7-7"
 """The plain row's pbxCallId."""
@@ -234,6 +238,18 @@ def test_while_the_api_refuses_us_the_message_goes_back_to_the_queue(
     assert (storage.depth(), storage.states()) == (1, ["claimed"])
     assert names(events) == ["api.denied", "call.put_back"]
     assert TOKEN not in json.dumps(events())
+
+
+def test_while_storage_does_not_tell_what_time_it_is_messages_wait_and_none_is_given_up(
+    app: LoadedApp, storage: Storage, events: Events
+) -> None:
+    timeless = StorageAccount(os.environ, transport=Line(), clock=SystemClock())  # whose Date nobody hears
+    app.module.parts = Parts(os.environ, ROOT, account=timeless)
+    assert app.deliver("submit_call", make_message(), 9) is None
+    assert (storage.depth(), storage.ledger()) == (1, [])
+    assert [(event["event"], "does not tell the time" in event["reason"]) for event in events()] == [
+        ("storage.failed", True)
+    ]
 
 
 def test_keep_poisoned_records_what_the_host_gave_up_on_unless_the_api_has_it(
