@@ -29,6 +29,7 @@ from cdr.intake.time_order import PAGE_SIZE, LegPatience, TimeOrderReader, progr
 from shared import log
 from shared.clock import Clock
 from shared.config.phone_system import Database
+from shared.config.select_files import OF_LEGS
 from shared.errors import InvalidRow
 
 NEEDED = [name for name in COLUMNS if name != "offload_id"]
@@ -38,7 +39,7 @@ FIRST_TIME, LAST_TIME = datetime(1990, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, t
 
 def read_legs(name: str, root: Path, engine: str = "") -> str:
     """The SELECT of legs; raises as read_select does."""
-    return read_select(name, root, "config/legs", "3cx.schema", engine)
+    return read_select(name, root, OF_LEGS, "3cx.schema", engine)
 
 
 def v20_source(
