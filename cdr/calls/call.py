@@ -140,6 +140,11 @@ class CallKey:
         return [CallKey((day + timedelta(days=away)).isoformat(), self.name) for away in (-1, 1)]
 
 
+def well_formed(text: str) -> str:
+    """Half a surrogate pair is legal JSON, but no encoding can write it."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def _digested(text: str, longest: int) -> str:
     """A text as it is, or as much of it as leaves room for a digest that tells it from others that begin alike."""
     if len(text) <= longest:

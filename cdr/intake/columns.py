@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from cdr.calls.call import INTEGERS_BELOW
+from cdr.calls.call import INTEGERS_BELOW, well_formed
 from cdr.calls.times import YEARS, stands_for_no_time, time_of
 from shared.errors import InvalidRow
 
@@ -94,7 +94,7 @@ def _text(value: Any) -> str | None:
         value = bytes(value).decode("utf-8", "replace")
     if isinstance(value, float | Decimal):
         value = _whole(value)
-    return str(value).strip() or None
+    return well_formed(str(value).strip()) or None
 
 
 def _whole(value: float | Decimal) -> int | float | Decimal:

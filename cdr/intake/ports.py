@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from cdr.calls.call import CallRecord
 from cdr.intake.poll_history import NO_POLLS, PollHistory, PollReport
@@ -71,6 +71,25 @@ class Bearings:
     first_at: datetime | None = None
 
 
+MOST_NAMELESS = 1_000
+
+
+class Behind(NamedTuple):
+    """How many rows there are in a place that reading has passed for good; after a while it is another place."""
+
+    place: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Rows that reading does not come by: ``nameless`` ones say of no call, and are counted up to MOST_NAMELESS; more
+    than there were ``behind`` are late ones."""
+
+    nameless: int = 0
+    behind: Behind | None = None
+
+
 class CallReader(Protocol):
     """An open connection to a phone system's calls.
 
@@ -95,6 +114,9 @@ class CallReader(Protocol):
 
     def bearings(self, position: Position) -> Bearings:
         """Whether this still is what the position was read from; by a look at its end, and no further."""
+
+    def unread(self, position: Position) -> Unread:
+        """What is counted of rows that no poll will come by, once in a while."""
 
     def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
         """Every call that ended from ``start`` to before ``end`` (aware), by pages."""

@@ -25,18 +25,22 @@ from cdr.intake.legs_by_call import (
 )
 from cdr.intake.marks import mark_of, mark_of_given_up
 from cdr.intake.newest import newest_by_time
-from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
+from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Behind, Lag, Position, Progress, StartFrom, Unread
 from cdr.intake.time_position import TimePosition
+from cdr.intake.unfindable import unfindable
 from cdr.intake.v20_legs import calls_of
 from shared import log
 from shared.clock import Clock
-from shared.errors import NoSuchStart, SourceUnavailable
+from shared.errors import NoSuchStart
 
 PAGE_SIZE = 2_000
 MOST_LEGS = 10_000
 
 CLOCKS_DIFFER_BY = timedelta(minutes=2)
 """The phone system's and its database's, where these are two machines."""
+
+LOOKED_BACK = timedelta(hours=6)
+"""For legs that come where reading has gone on from. A clock that is set back by more comes by here in time."""
 
 _NEXT = timedelta(microseconds=1)
 
@@ -157,8 +161,20 @@ class TimeOrderReader:
 
     def bearings(self, position: Position) -> Bearings:
         read, newest = time_position.from_text(position).newest_end, self.table.newest_end()
-        is_beyond = read is not None and newest is not None and newest < read
-        return Bearings(read, newest, is_beyond=is_beyond, newest_at=newest)
+        return Bearings(
+            read,
+            newest,
+            is_beyond=read is not None and newest is not None and newest < read,
+            newest_at=newest,
+        )
+
+    def unread(self, position: Position) -> Unread:
+        """Of whole hours, so that a look or two later it still is of the same ones."""
+        read_from, behind = time_position.from_text(position).read_from, None
+        if read_from is not None:
+            until = read_from.replace(minute=0, second=0, microsecond=0)
+            behind = Behind(until.isoformat(), self.table.count_ended(until - LOOKED_BACK, until))
+        return Unread(self.table.nameless(MOST_NAMELESS), behind)
 
     def check(self, position: Position | None = None) -> None:  # noqa: ARG002 - its newest end is as cheap
         self.table.newest_end()
@@ -184,11 +200,7 @@ class _Reading:
             before, found = self.position, set[str]()
             fresh = flows_of(leg for leg in page if leg.mark not in before.done)
             records = self._take(fresh, found)
-            if lost := sorted(set(fresh) - found):
-                raise SourceUnavailable(
-                    f"no leg is found by the call_history_id {lost[0]}, though one has just been read: has it been "
-                    "deleted, or does the column hold ids in a form that cannot be compared with?"
-                )
+            records += self._take_lost(set(fresh) - found, page)
             self._read_up_to(newest_end_of(page))
             if records or self.position != before:
                 yield self._batch(records, len(page))
@@ -313,6 +325,13 @@ class _Reading:
         problem = f"The call has more than {self.reader.patience.most_legs} legs"
         row = {"id": found.name, "call_id": found.name, "ended_at": ended_at.isoformat(), "problem": problem}
         return () if is_known else [CallRecord.from_row(row)]
+
+    def _take_lost(self, lost: Collection[str], page: Sequence[Touched]) -> Sequence[CallRecord]:
+        records = unfindable(lost, page)
+        for record in records:
+            marks = {leg.mark for leg in page if leg.flow == record.id}
+            self.position = time_position.queued(self.position, marks, end_of(record), [record.id])
+        return records
 
     def _read_up_to(self, newest: datetime) -> None:
         overlap = self.reader.patience.overlap

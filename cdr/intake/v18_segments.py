@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from cdr.calls.call import Direction
 from cdr.intake.columns import RawColumns, text_in, time_if_readable, whole_number_in
@@ -17,6 +17,7 @@ from cdr.intake.talks import Talk, entries_of
 
 _EXTENSION, _LINE, _RING_GROUP, _QUEUE, _MAILBOX, _NOT_FOUND, _OUTSIDE = 0, 1, 2, 4, 5, 12, 13  # dn_type
 _CONNECTED = 2  # type; 1 is ringing
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 _ACTIONS = {
     3: "cancelled",
@@ -120,7 +121,15 @@ def calls_of(rows: Iterable[RawColumns]) -> list[FoldedCall]:
     by_call: dict[str, list[RawColumns]] = {}
     for row in rows:
         by_call.setdefault(text_in(row, "call_id") or "", []).append(row)
-    return [call_of(own[0], [_segment_of(row) for row in own if text_in(row, "seg_id")]) for own in by_call.values()]
+    return [
+        call_of(max(own, key=_call_ended_at), [_segment_of(row) for row in own if text_in(row, "seg_id")])
+        for own in by_call.values()
+    ]
+
+
+def _call_ended_at(row: RawColumns) -> datetime:
+    """A call whose row a replica was sent twice ended as the latest of them says."""
+    return time_if_readable(row, "call_ended_at") or _NEVER
 
 
 def unreadable_call(row: RawColumns) -> FoldedCall:

@@ -14,6 +14,7 @@ from typing import Protocol
 from cdr.groups.hours import Hours
 from cdr.intake.ports import Bearings, CallReader, Memory, Position, PositionStore
 from cdr.operations.call_hours import calls_expected
+from cdr.operations.unread_rows import unread_rows, with_unread
 from cdr.operations.watch_memory import Finding, Kind, Remembered
 from shared import log
 from shared.clock import Clock
@@ -21,7 +22,7 @@ from shared.errors import PipelineError, SourceMisconfigured, SourceVanished
 
 TELL_EVERY = timedelta(hours=1)
 """While it lasts."""
-ASK_EVERY = timedelta(minutes=5)
+ASK_EVERY = COUNT_EVERY = timedelta(minutes=5)
 NAMED_ANEW_FOR = timedelta(days=7)
 """So long it stands in the status: about as far back as anybody reads again."""
 
@@ -53,6 +54,8 @@ class SourceWatcher:
         known = replace(known, hours=known.hours.with_calls(queued, now))
         try:
             bearings = reader.bearings(position)
+            if known.counted_at is None or now - known.counted_at >= COUNT_EVERY:
+                known = with_unread(known, reader.unread(position), now)
         except PipelineError as exc:
             log.event("source.watch_failed", level=logging.WARNING, reason=log.mask_numbers(str(exc)))
             return known.to_text()
@@ -62,7 +65,7 @@ class SourceWatcher:
         known = self._asked(known, bearings.newest_at, queued, now)
         if still := self._why_it_stands_still(known, now):
             found = {**found, Kind.STANDS_STILL: still}
-        found = {**found, **_named_anew(self.named_by, known, now)}
+        found = {**found, **unread_rows(known, now), **_named_anew(self.named_by, known, now)}
         if known.named_by != self.named_by:
             known = replace(known, named_by=self.named_by, named_before=known.named_by)
         return replace(known, findings=_told(known, found, now)).to_text()
@@ -76,7 +79,8 @@ class SourceWatcher:
 
     def forget(self, memory: Memory) -> Memory:
         known = Remembered.from_text(memory)
-        return replace(known, findings=_told(known, {}, self.clock.now()), newest_at=None).to_text()
+        known = replace(known, newest_at=None, behind=None, late_at=None, counted_at=None)
+        return replace(known, findings=_told(known, {}, self.clock.now())).to_text()
 
     def _asked(self, known: Remembered, newest_at: datetime | None, queued: int, now: datetime) -> Remembered:
         if self.newest_call is None:  # also where it was asked once: then the usual course has to do again
@@ -190,5 +194,9 @@ def _tell(found: Finding) -> None:
             log.event("source.stands_still", level=logging.WARNING, detail=detail, since=since)
         case Kind.VANISHED:
             log.event("source.vanished", level=logging.ERROR, detail=detail, since=since)
+        case Kind.NAMELESS:
+            log.event("source.rows_without_id", level=logging.ERROR, detail=detail, since=since)
+        case Kind.CAME_LATE:
+            log.event("source.rows_came_late", level=logging.WARNING, detail=detail, since=since)
         case Kind.NAMED_ANEW:
             log.event("source.calls_named_anew", level=logging.WARNING, detail=detail, since=since)

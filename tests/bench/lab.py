@@ -58,7 +58,7 @@ class Sizes:
     remembered: int = 10_000
     """Calls of the backlog after which memory is read."""
     imported: tuple[int, int] = (10_000, 1_000_000)
-    """Rows of first imports that are to take the same memory."""
+    """Rows of a first import: after the first of them it is to take the memory that it takes at its end."""
     reconciled: tuple[int, int] = (7, 30)
     """Days, likewise."""
     calls_of_a_day: int = 3_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tests.bench.lab import Lab
 from tests.bench.processes import NOBODY_S, child
@@ -36,25 +36,20 @@ def memory(lab: Lab) -> Iterator[Result]:
         Goal("most", 110),
         {"MiB before the first poll": float(before)},
     )
-    yield _over_less("a first import of {:,} rows", {rows: _peak(lab, rows, "poll") for rows in lab.sizes.imported})
-    of_a_day = lab.sizes.calls_of_a_day
-    peaks = {days: _peak(lab, days * of_a_day, "reconcile", str(days)) for days in lab.sizes.reconciled}
-    yield _over_less(f"reconciling {{:,}} days of {of_a_day:,} calls", peaks)
+    first, imported = lab.sizes.imported
+    yield _of_more(lab, f"a first import of {imported:,} rows over its first {first:,}", imported, ["poll", str(first)])
+    of_a_day, (some, days) = lab.sizes.calls_of_a_day, lab.sizes.reconciled
+    name = f"reconciling {days:,} days of {of_a_day:,} calls over the first {some:,}"
+    yield _of_more(lab, name, days * of_a_day, ["reconcile", str(some * of_a_day), str(days)])
 
 
-def _peak(lab: Lab, rows: int, *use_case: str) -> float:
-    """In MiB, of a process that has all of these rows to read."""
+def _of_more(lab: Lab, name: str, rows: int, use_case: Sequence[str]) -> Result:
+    """Of a process that has all of these rows to read."""
     system = lab.backlog(0)
     system.sql(FILL.format(rows=rows, rows_of_a_day=lab.sizes.calls_of_a_day))
-    calls, peak = child((*READING, *use_case), lab.variables(NOBODY_S, system.settings())).split()
-    if int(calls) != rows:
+    calls, early, peak = map(float, child((*READING, *use_case), lab.variables(NOBODY_S, system.settings())).split())
+    if calls != rows:
         raise RuntimeError(f"{rows} calls were to be read: {calls}")
-    return float(peak)
-
-
-def _over_less(what: str, peaks: dict[int, float]) -> Result:
-    less, more = peaks
-    behind = {f"MiB of {size:,}": peak for size, peak in peaks.items()}
     return Result(
-        f"peak memory of {what.format(more)} over {less:,}", peaks[more] / peaks[less], "", Goal("most", 1.1), behind
+        f"peak memory of {name}", peak / early, "", Goal("most", 1.1), {"MiB": peak, "MiB of the first": early}
     )

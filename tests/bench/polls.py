@@ -6,6 +6,7 @@ Storage and Call Logger are fakes here: what is measured is the database, and ou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from cdr.intake.poll import PollOutcome, poll
@@ -99,9 +100,9 @@ def worst_checkpoint(lab: Lab) -> Iterator[Result]:
 
 def _rows_of_worst(running: int, gaps: int) -> Iterator[dict[str, Any]]:
     """Calls under way, with gaps between them: every other one of a single id, the others of thirty."""
-    row_id = 1
+    row_id, began = 1, datetime.now(UTC).replace(tzinfo=None)
     for number in range(running):
-        yield make_raw_row(id=row_id, call_id=f"running-{number}", ended_at=None, answered=1)
+        yield make_raw_row(id=row_id, call_id=f"running-{number}", started_at=began, ended_at=None, answered=1)
         is_gap = number * gaps // running != (number + 1) * gaps // running
         row_id += 1 + (is_gap and (1 if number * gaps // running % 2 else 30))
     yield make_raw_row(id=row_id, call_id="over", answered=1)

@@ -13,7 +13,8 @@ from azure.data.tables import TableClient
 from cdr.calls.message import letter_of
 from cdr.operations.reconcile import reconcile
 from cdr.submission.submit import submit
-from cdr.wiring.parts import LEDGER_TABLE, Parts
+from cdr.wiring.parts import Parts
+from cdr.wiring.ports import LEDGER_TABLE
 from tests.bench.counting import counted
 from tests.bench.free_storage import packed, parts_with_free_storage, parts_with_storage
 from tests.bench.lab import Account, Lab

@@ -68,6 +68,7 @@ def test_to_reconcile_a_day_storage_is_asked_for_its_records_once_and_for_the_de
         stalled_after=TIMES.stalled_after,
         keep=timedelta(days=90),
         time_budget=timedelta(minutes=2),
+        packing=TIMES.packing,
     )
     reconcile(reconciler, NOON.date(), NOON.date())  # the first of a process makes sure of its table
     requests: list[int] = []

@@ -14,6 +14,7 @@ from sqlalchemy.types import NullType
 from cdr.calls.times import time_of
 from cdr.edges.sql.connections import Session
 from cdr.edges.sql.errors import Unconvertible
+from cdr.edges.sql.ids import without
 from cdr.edges.sql.moments import ROWS_TO_LOOK_AT, moment_in_utc, not_in_order, text_is_not_behind
 from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
@@ -120,6 +121,15 @@ class SqlLegTable:
                     return found
         return found
 
+    def count_ended(self, start: datetime, end: datetime) -> int:
+        from_start, to_end = (moment_in_utc(moment, self._engine) for moment in (start, end))
+        ends = self._legs.c.cdr_ended_at
+        query = select(func.count(self._legs.c.cdr_id.distinct())).where(ends >= from_start, ends < to_end)
+        return int(self._connection.execute(query).scalar() or 0)
+
+    def nameless(self, most: int) -> int:
+        return int(self._connection.execute(without(self._legs.c.call_history_id, most)).scalar() or 0)
+
     def _legs_where(self, wanted: ColumnElement[bool], limit: int) -> Iterator[Leg]:
         try:
             rows = self._read(wanted, limit)
@@ -160,8 +170,12 @@ class SqlLegTable:
 
 def _spelled(flows: Sequence[str]) -> BindParameter[Any]:
     """In lower and in upper case, for columns of text; without a type of its own, to take that of the column."""
-    spellings = sorted({spelling for flow in flows for spelling in (flow, flow.upper())})
+    spellings = sorted({spelling for flow in flows for spelling in _spellings_of(flow)})
     return bindparam(None, spellings, expanding=True, unique=True, type_=NullType())
+
+
+def _spellings_of(flow: str) -> tuple[str, str]:
+    return flow, flow.upper()
 
 
 def _touched(row: Mapping[Any, Any], time: str = "cdr_ended_at") -> Touched:
@@ -169,7 +183,8 @@ def _touched(row: Mapping[Any, Any], time: str = "cdr_ended_at") -> Touched:
     columns = {str(name): value for name, value in row.items()}
     ended_at = time_if_readable(columns, time)
     flow, main_flow = (id_in(columns, name) for name in ("call_history_id", "main_call_history_id"))
-    return Touched(flow or "", main_flow, ended_at or FIRST_TIME)
+    written = str(columns["call_history_id"])
+    return Touched(flow or "", main_flow, ended_at or FIRST_TIME, is_usual=written in _spellings_of(flow or ""))
 
 
 def _leg(row: Mapping[str, Any]) -> Leg | None:

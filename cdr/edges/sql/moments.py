@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BindParameter, ColumnElement, DateTime, bindparam, case, func, literal, select
+from sqlalchemy import BindParameter, ColumnElement, DateTime, LargeBinary, bindparam, case, cast, func, literal, select
 
 from cdr.calls.times import stands_for_no_time, time_of
 from cdr.edges.sql.connections import Session
@@ -87,7 +87,9 @@ class TimeColumn:
         self._refuse_what_is_in_no_order()
         if self._engine == "sqlite":
             usual = func.replace(self._times, "/", "-")
-            written = case((func.datetime(usual).is_not(None), usual), else_=func.as_iso(self._times))
+            written = case(
+                (func.datetime(usual).is_not(None), usual), else_=func.as_iso(cast(self._times, LargeBinary))
+            )
             seconds = func.coalesce(func.datetime(written), written)  # in UTC, where there is an offset
             has_offset = func.substr(written, LEAST_DATE + 1).op("GLOB")("*[-+Zz]*")
             by_offset, by_zone = (compare(seconds, literal(_text(at))) for at in (in_utc, local))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +19,7 @@ from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
 from cdr.calls.times import stands_for_no_time
 from cdr.edges.sql.connections import Session
 from cdr.edges.sql.errors import Unconvertible
-from cdr.edges.sql.ids import id_value, rows_among
+from cdr.edges.sql.ids import beyond, counted, id_value, rows_among, whole_number, without
 from cdr.edges.sql.moments import TimeColumn
 from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
@@ -30,13 +29,10 @@ from cdr.edges.sql.timeouts import USUAL, Timeouts
 from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, progress
 from cdr.intake.id_position import Range
 from cdr.intake.rows import IdSpan, Row, RowPatience
-from shared import log
 from shared.clock import Clock
 from shared.config.phone_system import CdrDatabase
 from shared.config.select_files import OF_ROWS
 from shared.errors import SourceMisconfigured
-
-EXACT_FLOATS = 2**53
 
 NEEDED = [name for name in COLUMNS if name not in OPTIONAL_COLUMNS]
 
@@ -75,8 +71,7 @@ class SqlRowTable:
         )
 
     def rows_after(self, position: int | None, limit: int) -> list[Row]:
-        beyond = [] if position is None else [self._cdr.c.id > id_value(position)]
-        return self._rows(*beyond, limit=limit)
+        return self._rows(beyond(self._cdr.c.id, position), limit=limit)
 
     def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
         return rows_among(self._cdr.c.id, ranges, after, limit, lambda among, most: self._rows(among, limit=most))
@@ -96,9 +91,15 @@ class SqlRowTable:
         return self._one_id(select(func.min(self._cdr.c.id)).where(self._started.is_from(moment)))
 
     def rows_ended_between(self, start: datetime, end: datetime, within: IdSpan, limit: int) -> list[Row]:
-        beyond = [] if within.after is None else [self._cdr.c.id > id_value(within.after)]
         up_to = [] if within.last is None else [self._cdr.c.id <= id_value(within.last)]
-        return self._rows(self._ended.is_from(start), self._ended.is_before(end), *beyond, *up_to, limit=limit)
+        ended = (self._ended.is_from(start), self._ended.is_before(end))
+        return self._rows(*ended, beyond(self._cdr.c.id, within.after), *up_to, limit=limit)
+
+    def count_among(self, first: int, last: int) -> int:
+        return int(self._session.execute(counted(self._cdr.c.id, first, last)).scalar() or 0)
+
+    def nameless(self, most: int) -> int:
+        return int(self._session.execute(without(self._cdr.c.id, most)).scalar() or 0)
 
     def _rows(self, *conditions: ColumnElement[bool], limit: int) -> list[Row]:
         """One row more is read, to see whether it has the id of the last."""
@@ -164,13 +165,5 @@ def _refuse_twins(ids: Sequence[int]) -> None:
 
 
 def _whole_number(value: Any) -> int:
-    """Text is refused even where it is made of digits: in its order 10 comes before 9, and paging would lose rows."""
-    if type(value) is int or (isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value()):
-        return int(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_FLOATS:
-        return int(value)
-    held = log.mask_numbers(str(value)[:40])  # the schema may have taken the caller's number for the id
-    raise SourceMisconfigured(
-        f"3cx.schema: the column id must be a whole number, it holds {held!r}; select the table's own counter, or add "
-        "a numeric column that grows with each row"
-    )
+    way_out = "select the table's own counter, or add a numeric column that grows with each row"
+    return whole_number(value, "3cx.schema: the column id", way_out)

@@ -101,6 +101,8 @@ REFUSALS: dict[str, tuple[Exception, str]] = {
     "mysql password expired": (_mysql(1862), hints.EXPIRED),
     "mysql host": (_mysql(1130), hints.BARRED),
     "mysql wants encryption": (_mysql(3159), hints.ENCRYPTION),
+    "sqlite token": (sqlite3.OperationalError('unrecognized token: "#"'), hints.SYNTAX),
+    "sqlite NUL": (sqlite3.ProgrammingError("the query contains a null character"), hints.SYNTAX),
     "sqlite writes": (sqlite3.OperationalError("attempt to write a readonly database"), hints.WRITES),
     "no package": (ModuleNotFoundError("No module named 'pyodbc'"), hints.PACKAGES),
     "no libpq": (ImportError(NO_PQ), hints.LIBPQ),
