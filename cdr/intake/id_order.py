@@ -27,8 +27,8 @@ from shared.errors import InvalidRow, PositionUnreadable, SourceMisconfigured
 
 PAGE_SIZE = 500
 
-COUNTED = 1_000
-"""So many ids farther, another ten times as many are looked at for late rows."""
+STEP = 1_000
+"""Late rows are looked for among ten times as many ids; so many farther they are others."""
 
 FAR_AHEAD = timedelta(days=1)
 """An end that is further ahead than time zones and clocks can be wrong stands for a call that is still on."""
@@ -92,11 +92,10 @@ class IdOrderReader:
 
     def unread(self, position: Position) -> Unread:
         """Where nothing is missing that is still looked for, no row has to come any more."""
-        settled = id_position.settled(id_position.from_text(position))
-        behind = None
+        settled, behind = id_position.settled(id_position.from_text(position)), None
         if settled is not None:
-            first, last = settled // COUNTED * COUNTED - 10 * COUNTED, settled // COUNTED * COUNTED - 1
-            behind = Behind(f"{first}..{last}", self.table.count_among(first, last))
+            up_to = settled // STEP * STEP
+            behind = Behind(str(up_to), self.table.count_among(up_to - 10 * STEP, up_to - 1))
         return Unread(self.table.nameless(MOST_NAMELESS), behind)
 
     def _first_at(self, before: int) -> datetime | None:
@@ -115,20 +114,22 @@ class IdOrderReader:
     def is_hopeless(self, row: Row) -> bool:
         """Whether it has no end, and began so long ago that none is waited for: a history may be full of such rows, and
         the position has room for some thousands."""
-        now = self.clock.now()
-        ended_at = self._moment_of(row, "ended_at") if row.ended else None
-        if row.ended and (ended_at is None or ended_at - now <= FAR_AHEAD):
+        if row.ended and not self._ends_far_ahead(row):
             return False
+        now = self.clock.now()
         began = max(self._moments_of(row, "started_at"), default=now)
         return began.year in YEARS and now - began >= self.patience.open_row_wait
 
     def given_up(self, row: Row) -> Row:
         """What is told of a row that does not end: also of one whose end is still to come."""
-        ended_at = self._moment_of(row, "ended_at") if row.ended else None
-        if ended_at is None or ended_at - self.clock.now() <= FAR_AHEAD:
+        if not (row.ended and self._ends_far_ahead(row)):
             return row
         told = {"problem": "its end lies in the future"}
         return replace(row, records=tuple(replace(each, values={**each.values, **told}) for each in row.records))
+
+    def _ends_far_ahead(self, row: Row) -> bool:
+        ended_at = self._moment_of(row, "ended_at")
+        return ended_at is not None and ended_at - self.clock.now() > FAR_AHEAD
 
     @staticmethod
     def anchor_of(row: Row) -> Fingerprint:

@@ -18,11 +18,12 @@ FLOWS_AT_ONCE = 200
 @dataclass(frozen=True, slots=True)
 class Touched:
     """A leg, as far as it is needed to find its call. ``flow`` is empty for one of no call; ``ended_at`` of one without
-    an end is when it began."""
+    an end is when it began. What is not ``usual`` is a flow that is written in another way than it is asked for."""
 
     flow: str
     main_flow: str | None
     ended_at: datetime
+    is_usual: bool = True
 
     @property
     def mark(self) -> str:

@@ -27,10 +27,11 @@ from cdr.intake.marks import mark_of, mark_of_given_up
 from cdr.intake.newest import newest_by_time
 from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Behind, Lag, Position, Progress, StartFrom, Unread
 from cdr.intake.time_position import TimePosition
+from cdr.intake.unfindable import unfindable
 from cdr.intake.v20_legs import calls_of
 from shared import log
 from shared.clock import Clock
-from shared.errors import NoSuchStart, SourceUnavailable
+from shared.errors import NoSuchStart
 
 PAGE_SIZE = 2_000
 MOST_LEGS = 10_000
@@ -199,11 +200,7 @@ class _Reading:
             before, found = self.position, set[str]()
             fresh = flows_of(leg for leg in page if leg.mark not in before.done)
             records = self._take(fresh, found)
-            if lost := sorted(set(fresh) - found):
-                raise SourceUnavailable(
-                    f"no leg is found by the call_history_id {lost[0]}, though one has just been read: has it been "
-                    "deleted, or does the column hold ids in a form that cannot be compared with?"
-                )
+            records += self._take_lost(set(fresh) - found, page)
             self._read_up_to(newest_end_of(page))
             if records or self.position != before:
                 yield self._batch(records, len(page))
@@ -328,6 +325,13 @@ class _Reading:
         problem = f"The call has more than {self.reader.patience.most_legs} legs"
         row = {"id": found.name, "call_id": found.name, "ended_at": ended_at.isoformat(), "problem": problem}
         return () if is_known else [CallRecord.from_row(row)]
+
+    def _take_lost(self, lost: Collection[str], page: Sequence[Touched]) -> Sequence[CallRecord]:
+        records = unfindable(lost, page)
+        for record in records:
+            marks = {leg.mark for leg in page if leg.flow == record.id}
+            self.position = time_position.queued(self.position, marks, end_of(record), [record.id])
+        return records
 
     def _read_up_to(self, newest: datetime) -> None:
         overlap = self.reader.patience.overlap

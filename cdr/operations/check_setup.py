@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -62,7 +62,8 @@ class Setup:
     """What is tried, by what the configuration says. ``storage`` None: for ``storage_untried``.
 
     ``groups`` are the monitored ones, by number, with their names; ``alerts`` and ``members`` None: there is nobody who
-    could be asked about them. ``timezone`` is that of times without an offset.
+    could be asked about them. ``always_closed`` are those of the groups that have no business hours at all.
+    ``timezone`` is that of times without an offset.
     """
 
     source: CallSource
@@ -77,6 +78,7 @@ class Setup:
     webhooks: Sequence[str]
     clock: Clock
     storage_untried: str = ""
+    always_closed: Collection[str] = ()
 
 
 def check_setup(setup: Setup) -> Iterator[Tried]:
@@ -91,7 +93,7 @@ def check_setup(setup: Setup) -> Iterator[Tried]:
     yield _tried("extensions", lambda: _extensions(setup))
     yield from _groups(setup)
     if setup.webhooks:
-        yield Tried("webhooks", "not tried", [f"addresses that make sense: {', '.join(setup.webhooks)}"])
+        yield _webhooks(setup)
 
 
 def mistakes_found(mistakes: Sequence[str]) -> Tried:
@@ -227,11 +229,11 @@ def _groups(setup: Setup) -> Iterator[Tried]:
     if members is None or alerts is None:
         yield Tried("call groups", "not tried", ["they are named on calls, but not watched (call_groups.members)"])
         return
-    yield _tried("call groups", lambda: _members(members, setup.groups))
+    yield _tried("call groups", lambda: _members(members, setup.groups, setup.always_closed))
     yield _tried("alerts", lambda: Tried("alerts", "fine", [f"of ours at the Call Logger: {len(alerts.active())}"]))
 
 
-def _members(members: MemberSource, groups: Mapping[str, str]) -> Tried:
+def _members(members: MemberSource, groups: Mapping[str, str], always_closed: Collection[str]) -> Tried:
     found: list[str] = []
     unknown: list[str] = []
     for number, seen in members.observe(list(groups)).items():
@@ -243,4 +245,15 @@ def _members(members: MemberSource, groups: Mapping[str, str]) -> Tried:
             available = "unknown" if seen.available is None else seen.available
             found.append(f"{named}: members {len(seen.members)}, available {available}")
     advice = [f"check the numbers in call_groups.monitored_groups: {', '.join(unknown)}"] if unknown else []
+    if always_closed:
+        advice.append(
+            f"give them hours in business_hours; without any they are never alerted: {', '.join(always_closed)}"
+        )
     return Tried("call groups", "look" if advice else "fine", found, advice)
+
+
+def _webhooks(setup: Setup) -> Tried:
+    found = [f"addresses that make sense: {', '.join(setup.webhooks)}"]
+    if setup.members is None:
+        return Tried("webhooks", "look", found, ["nothing is ever told to them, because no group is watched"])
+    return Tried("webhooks", "not tried", found)

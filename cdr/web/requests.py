@@ -25,7 +25,7 @@ class BadRequest(Exception):
 
 def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> func.HttpResponse:
     text = json.dumps(body, indent=2, ensure_ascii=False)
-    no_store = {"Cache-Control": "no-store", **(headers or {})}
+    no_store = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})}
     # Half a surrogate pair, echoed from a request, has no encoding.
     raw = (text + "\n").encode("utf-8", "replace")
     return func.HttpResponse(raw, status_code=status, mimetype="application/json", headers=no_store)

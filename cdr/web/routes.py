@@ -189,7 +189,11 @@ def preview(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
 
     def look(given: Parameters) -> func.HttpResponse:
         reveal, limit = given.flag("reveal"), given.number("limit", 20, LONGEST_PREVIEW)
-        return answer(preview_json(newest_calls(parts.previewer, limit), reveal=reveal))
+        previewer = parts.previewer
+        found = _in_time(parts, lambda: newest_calls(previewer, limit))
+        if isinstance(found, Problem):
+            return answer({"error": found.error}, 503)
+        return answer(preview_json(found, reveal=reveal))
 
     return _answered(request, endpoints.PREVIEW, look)
 

@@ -12,14 +12,13 @@ from cdr.wiring import plans
 from cdr.wiring.xapi_clients import XapiClients
 from shared import log
 from shared.clock import Clock
+from shared.config.phone_system import OF_ALL
 from shared.config.settings import Settings
 from shared.errors import SourceMisconfigured
 from shared.once import Together
 
 if TYPE_CHECKING:
     from cdr.intake.ports import CallReader, CallSource, Position, Progress, SourceFacts
-
-OF_CALLLOG = "calllog"
 
 
 def make_source(
@@ -45,7 +44,7 @@ def _calllog(settings: Settings, root: Path, clock: Clock, page_size: int) -> Ca
     from cdr.edges.sql.row_table import call_log_source, read_schema
 
     three_cx = settings.three_cx
-    sql = read_schema(three_cx.schema_ or OF_CALLLOG, root, three_cx.database.engine)
+    sql = read_schema(three_cx.schema_ or OF_ALL, root, three_cx.database.engine)
     return call_log_source(three_cx.database, sql, clock, plans.row_patience(three_cx), page_size)
 
 
@@ -53,7 +52,7 @@ def _v20(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSo
     from cdr.edges.sql.leg_table import read_legs, v20_source
 
     three_cx = settings.three_cx
-    own = three_cx.schema_ if three_cx.schema_ != OF_CALLLOG else None  # which files of old name, whatever the source
+    own = three_cx.schema_ if three_cx.schema_ != OF_ALL else None
     name = own or ("v20-replica" if three_cx.replica_delay else "v20")
     sql = read_legs(name, root, three_cx.database.engine)
     options, patience = plans.fold_options(settings.calls), plans.leg_patience(three_cx)

@@ -213,7 +213,7 @@ def as_compared(written: str) -> str:
         raise ValueError(f"has a blank at an end, and matches nothing; meant {plain}?")
     if "\0" in plain:
         raise ValueError("has a NUL character in it, and matches nothing")
-    if re.search("[,;]", plain):
+    if re.search(r"[,;]|^\d+ *(-|–|\.\.+) *\d+$|^\d+\*$", plain):  # noqa: RUF001 - people write ranges with such a dash
         raise ValueError("names several, and matches nothing; write each of them for itself")
     return plain
 

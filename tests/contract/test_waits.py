@@ -70,7 +70,8 @@ def test_the_status_is_there_within_three_seconds_and_says_what_does_not_answer(
     }
 
 
-def test_what_was_rejected_is_not_waited_for_without_end(parts: Parts) -> None:
+@pytest.mark.parametrize("function", ["rejected", "preview"])
+def test_neither_storage_nor_the_database_is_waited_for_without_end(parts: Parts, function: str) -> None:
     began = time.monotonic()
-    assert ask(parts, "rejected").status == 503
+    assert ask(parts, function).status == 503
     assert time.monotonic() - began < 3

@@ -29,6 +29,7 @@ from cdr.intake.time_order import PAGE_SIZE, LegPatience, TimeOrderReader, progr
 from shared import log
 from shared.clock import Clock
 from shared.config.phone_system import Database
+from shared.config.select_files import OF_LEGS
 from shared.errors import InvalidRow
 
 NEEDED = [name for name in COLUMNS if name != "offload_id"]
@@ -38,7 +39,7 @@ FIRST_TIME, LAST_TIME = datetime(1990, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, t
 
 def read_legs(name: str, root: Path, engine: str = "") -> str:
     """The SELECT of legs; raises as read_select does."""
-    return read_select(name, root, "config/legs", "3cx.schema", engine)
+    return read_select(name, root, OF_LEGS, "3cx.schema", engine)
 
 
 def v20_source(
@@ -169,8 +170,12 @@ class SqlLegTable:
 
 def _spelled(flows: Sequence[str]) -> BindParameter[Any]:
     """In lower and in upper case, for columns of text; without a type of its own, to take that of the column."""
-    spellings = sorted({spelling for flow in flows for spelling in (flow, flow.upper())})
+    spellings = sorted({spelling for flow in flows for spelling in _spellings_of(flow)})
     return bindparam(None, spellings, expanding=True, unique=True, type_=NullType())
+
+
+def _spellings_of(flow: str) -> tuple[str, str]:
+    return flow, flow.upper()
 
 
 def _touched(row: Mapping[Any, Any], time: str = "cdr_ended_at") -> Touched:
@@ -178,7 +183,8 @@ def _touched(row: Mapping[Any, Any], time: str = "cdr_ended_at") -> Touched:
     columns = {str(name): value for name, value in row.items()}
     ended_at = time_if_readable(columns, time)
     flow, main_flow = (id_in(columns, name) for name in ("call_history_id", "main_call_history_id"))
-    return Touched(flow or "", main_flow, ended_at or FIRST_TIME)
+    written = str(columns["call_history_id"])
+    return Touched(flow or "", main_flow, ended_at or FIRST_TIME, is_usual=written in _spellings_of(flow or ""))
 
 
 def _leg(row: Mapping[str, Any]) -> Leg | None:

@@ -31,6 +31,7 @@ from cdr.intake.id_position import Range
 from cdr.intake.rows import IdSpan, Row, RowPatience
 from shared.clock import Clock
 from shared.config.phone_system import CdrDatabase
+from shared.config.select_files import OF_ROWS
 from shared.errors import SourceMisconfigured
 
 NEEDED = [name for name in COLUMNS if name not in OPTIONAL_COLUMNS]
@@ -38,7 +39,7 @@ NEEDED = [name for name in COLUMNS if name not in OPTIONAL_COLUMNS]
 
 def read_schema(name: str, root: Path, engine: str = "") -> str:
     """The SELECT of ``3cx.schema``; raises as read_select does."""
-    return read_select(name, root, "config/schemas", "3cx.schema", engine)
+    return read_select(name, root, OF_ROWS, "3cx.schema", engine)
 
 
 def call_log_source(

@@ -23,13 +23,14 @@ from cdr.intake.rows import IdSpan, Row, RowPatience
 from cdr.intake.v18_segments import calls_of, unreadable_call
 from shared.clock import Clock
 from shared.config.phone_system import Database
+from shared.config.select_files import OF_LEGS
 
 _CALLS = table("cl_calls", column("id"), column("start_time"), column("end_time"))
 
 
 def read_segments(engine: str, root: Path) -> str:
     """The SELECT of segments for a kind of database; raises as read_select does."""
-    return read_select(f"v18-{'postgresql' if engine == 'sqlite' else engine}", root, "config/legs", "3cx.source")
+    return read_select(f"v18-{'postgresql' if engine == 'sqlite' else engine}", root, OF_LEGS, "3cx.source")
 
 
 def v18_source(

@@ -18,7 +18,10 @@ STEPS_BETWEEN_LOOKS = 10_000
 def connect(database: Database, _timeouts: Timeouts) -> Any:
     import sqlite3
 
-    uri = f"{Path(database.database).resolve().as_uri()}?mode=ro"
+    file = Path(database.database).resolve()
+    if file.is_dir():  # of which the library says that the disk fails
+        raise sqlite3.OperationalError("unable to open database file: it is a folder")
+    uri = f"{file.as_uri()}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, timeout=database.statement_timeout_seconds, check_same_thread=False)
     # Bytes that are no UTF-8 must not hold up the rows around them.
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")

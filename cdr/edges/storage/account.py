@@ -218,6 +218,8 @@ def translated(what: str) -> Iterator[None]:
     except HttpResponseError as exc:
         code = getattr(exc, "error_code", None) or ""
         hint = f"; check the app setting {SETTING} and its rights" if exc.status_code in (None, 401, 403) else ""
+        if exc.status_code is None:
+            raise StorageUnavailable(f"{what}: there is no key or token to ask storage with{hint}") from exc
         raise StorageUnavailable(f"{what}: storage refused, status {exc.status_code} {code}{hint}") from exc
     except AzureError as exc:
         # Not "from exc": its text holds the URL, and that the signature of a connection string with a SAS.

@@ -240,6 +240,13 @@ def test_a_group_of_which_nobody_knows_who_is_available_says_so(site: Site) -> N
     assert site.found("call groups").found == ["800 Sales: members 1, available unknown"]
 
 
+def test_groups_that_are_never_open_and_webhooks_that_are_never_told_are_named(site: Site) -> None:
+    found = site.found("call groups", always_closed=["800"])
+    assert found.result == "look"
+    assert found.advice == ["give them hours in business_hours; without any they are never alerted: 800"]
+    assert site.found("webhooks", alerts=None, members=None).result == "look"
+
+
 def test_mistakes_of_the_configuration_are_a_finding_of_their_own() -> None:
     assert mistakes_found([]) == Tried("configuration", "fine", ["no mistakes"])
     found = mistakes_found(["api.base_url: missing"])
