@@ -67,6 +67,7 @@ def broken(storage: Storage, config_file: Path) -> LoadedApp:
 def test_poll_cdr_queues_calls_that_ended_and_says_in_one_line_how_it_failed(
     app: LoadedApp, phone_system: SqlitePhoneSystem, storage: Storage, events: Events
 ) -> None:
+    app.run_by(HandMovedClock(NOON), dict(os.environ))
     phone_system.insert(*(make_raw_row(id=n, call_id=f"C{n}", ended_at=None if n == 2 else NOON) for n in (1, 2, 3)))
     assert app.tick("poll_cdr") is None
     assert sorted(json.loads(text)["row"]["call_id"] for text in storage.take()) == ["C1", "C3"]
