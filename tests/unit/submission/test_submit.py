@@ -305,6 +305,14 @@ def test_a_failure_makes_us_ask_how_the_api_is_if(takes: timedelta, known: str, 
     assert shop.api.operations == ["check_health"] * asks
 
 
+def test_an_api_that_asks_for_a_pause_where_it_is_asked_how_it_is_gets_it(shop: Workshop) -> None:
+    shop.api.fail_at(1, ApiFailed("the API answered 500"))
+    shop.api.fail_at(2, ApiUnavailable("the API answered 429", timedelta(minutes=10)))
+    assert shop.submit_row() is Outcome.PUT_BACK
+    breaker = shop.worker.api_breaker
+    assert [breaker.may_try(NOON + n * timedelta(minutes=1)) for n in (1, 9, 10)] == [False, False, True]
+
+
 # While nobody knows whose extension it is
 
 
