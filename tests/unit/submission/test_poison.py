@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.calls.call import UNDATED, Reason, Settlement, State
+from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
 from cdr.calls.message import Letter, Message, letter_of
 from cdr.submission.poison import PoisonKeeper, keep_poisoned
 from shared.errors import StorageUnavailable
+from tests.fakes.ledger import InMemoryLedger
 from tests.support.events import Events
 from tests.support.factories import OUTSIDE, make_job, make_message, make_record
 from tests.support.workshop import NOON, TIMES, Workshop
@@ -70,6 +71,20 @@ def test_nothing_is_recorded_of_a_call_that_a_worker_has_in_hand(shop: Workshop,
     shop.clock.move(5 * MINUTE)
     keep(shop.queue.take(), shop)
     assert (shop.record().state, shop.queue.texts) == (State.SUBMITTED, [])
+
+
+def test_a_claim_goes_on_for_a_process_too_whose_clock_is_ahead_until_storage_tells_the_time() -> None:
+    class TellingLedger(InMemoryLedger):
+        def last_error(self, key: CallKey) -> str | None:
+            shop.clock.move(-timedelta(hours=2))
+            return super().last_error(key)
+
+    shop = Workshop(ledger=TellingLedger())
+    shop.ledger.claim([make_job()], NOON, LEASE)
+    before = shop.record()
+    shop.clock.move(timedelta(hours=2))
+    keep(make_message(), shop)
+    assert (shop.record(), shop.queue.letters) == (before, [make_message()])
 
 
 def test_a_call_that_is_at_the_api_stays_submitted(shop: Workshop, events: Events) -> None:
