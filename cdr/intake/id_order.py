@@ -206,16 +206,17 @@ class _Reading:
         page, self.may_be_more = rows[:size], len(rows) > size
         if page:
             anchor = self.reader.anchor_of(page[-1])
-            hopeless = self._too_many(page)
+            over = {row.id for row in page if self.reader.is_over(row)}
+            hopeless = self._too_many([row for row in page if row.id not in over])
             page = [self.reader.given_up(row) if row.id in hopeless else row for row in page]
-            seen = [Seen(row.id, self.reader.is_over(row) or row.id in hopeless) for row in page]
+            seen = [Seen(row.id, row.id in over or row.id in hopeless) for row in page]
             position = id_position.advance(self.position, seen, self.reader.clock.now())
             yield self._batch(page, seen, replace(position, anchor=anchor))
 
-    def _too_many(self, page: Sequence[Row]) -> Collection[int]:
-        """Those of the rows that the position has no room for, since nothing is likely to become of them."""
+    def _too_many(self, still_on: Sequence[Row]) -> Collection[int]:
+        """Those for which the position has no room, since nothing is likely to become of them."""
         left = max(0, self.reader.patience.most_open - len(self.position.open_rows))
-        return {row.id for row in [row for row in page if self.reader.is_hopeless(row)][left:]}
+        return frozenset([row.id for row in still_on if self.reader.is_hopeless(row)][left:])
 
     def look_again(self) -> Iterator[Batch]:
         """Ask again for the rows that had not ended and for the ids that were missing.
