@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ def host(storage_account, tmp_path_factory):
         make_raw_row(id=1, call_id="A"),
         make_raw_row(id=2, call_id="B", answered=0),
         make_raw_row(id=3, call_id="C", extension="199"),
-        make_raw_row(id=4, call_id="D", ended_at=None),
+        make_raw_row(id=4, call_id="D", started_at=datetime.now(UTC).replace(tzinfo=None), ended_at=None),
     )
     with RecordingCallLogger() as call_logger, hosts_between(folder, storage_account, call_logger) as start_host:
         host = start_host(system)
