@@ -17,7 +17,7 @@ from tests.functions.surroundings import SECRETS, RecordingCallLogger, Storage, 
 from tests.support.waiting import wait_until
 from tests.systems import mariadb
 from tests.systems.forked import Forked
-from tests.systems.host import LOCAL_HOST, PROJECT, HostProcess
+from tests.systems.host import LOCAL_HOST, PROJECT, HostProcess, is_refused
 from tests.systems.phone_systems import SqlPhoneSystem
 
 PRIVATE = (*SECRETS, mariadb.PASSWORD, "webhook-s3cret")
@@ -76,13 +76,15 @@ class Hosts:
         root: Path = PROJECT,
         interval_s: int = 5,
         adapt: Callable[[str], str] = str,
+        storage: str = "",
         **database: Any,
     ) -> Host:
-        """Start one, with these functions or all, an adapted configuration, and changed settings of the database."""
+        """Start one, with these functions or all, an adapted configuration, another connection string of the account,
+        and changed settings of the database."""
         file = self._folder / "config.yml"
         write_config(file, system.settings(**database), self._call_logger.base_url, interval_s=interval_s)
         file.write_text(adapt(file.read_text(encoding="utf-8")), encoding="utf-8")
-        environment = {"CONFIG_FILE": str(file), "AzureWebJobsStorage": self._storage.connection_string}
+        environment = {"CONFIG_FILE": str(file), "AzureWebJobsStorage": storage or self._storage.connection_string}
         host = Host(environment, *functions, hasty=hasty, root=root)
         self._started.append((host, system))
         return host
@@ -110,6 +112,15 @@ def hosts_between(folder: Path, storage: Storage, call_logger: RecordingCallLogg
         hosts.end()
     finally:
         hosts.kill()
+
+
+def end_when_it_takes_no_more(host: Host, call_logger: RecordingCallLogger) -> int:
+    """Tell it to stop while the Call Logger pauses, and let that go on once the host takes no more; the exit status."""
+    address = host.base_url
+    host.ask_to_end()
+    wait_until(lambda: is_refused(address))
+    call_logger.go_on()
+    return host.wait()
 
 
 def settled(storage: Storage, rows: int) -> bool:
