@@ -13,8 +13,9 @@ from azure.core.rest import HttpRequest, HttpResponse
 from cdr.edges.storage.answer import StorageAnswer, answers_in, code_in
 from cdr.edges.storage.transaction import Request
 
-ACCEPTED, NOT_FOUND, TOO_LARGE = 202, 404, 413
-DONE = range(200, 300)
+FOUND, ACCEPTED, NOT_FOUND, TOO_LARGE = 200, 202, 404, 413
+WRITTEN = (201, 204)
+"""What the service answers to a write, and nothing that stands between us and it."""
 TABLE_GONE = "TableNotFound"
 
 
@@ -46,7 +47,7 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
         :raises Refused: with the service's status and word for it
         """
         answer = self._answer(asked, always)
-        if answer.status_code not in DONE:
+        if answer.status_code not in WRITTEN:
             raise Refused(answer)
         return answer.headers.get("ETag", "")
 
@@ -57,7 +58,7 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
         answer = self._answer(asked, always)
         if answer.status_code == NOT_FOUND and code_in(answer) != TABLE_GONE:
             return False
-        if answer.status_code not in DONE:
+        if answer.status_code != FOUND:
             raise Refused(answer)
         return True
 
@@ -75,7 +76,7 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
             raise Refused(answer)
         found = answers_in(answer.content, answer.content_type or "")
         parts = [StorageAnswer(answer.request, *part) for part in found]
-        refused = next((part for part in parts if part.status_code not in DONE), None)
+        refused = next((part for part in parts if part.status_code not in WRITTEN), None)
         if refused is None:
             return [part.headers.get("ETag", "") for part in parts]
         if code_in(refused) == TABLE_GONE:
