@@ -197,17 +197,19 @@ def test_without_the_credential_or_with_a_wrong_one_a_person_is_needed(call: Cal
         (Answer(502, "<html>\nno</html>"), ApiUnreachable, "502"),
         (Answer(429, headers={"Retry-After": "7"}), ApiUnreachable, "429"),
         (Answer(404), ApiDenied, "api.base_url"),
+        (Answer(300), ApiDenied, "api.base_url"),
         (Answer(302, headers={"Location": "/login"}), ApiDenied, "api.base_url"),
         (Answer(400, "<html>TLS?</html>"), ApiDenied, "api.base_url"),
         (Answer(delay_s=60), ApiUnreachable, "no whole answer"),
     ],
-    ids=["500", "500 of a gateway", "502", "429", "404", "302", "400 of a gateway", "silence"],
+    ids=["500", "500 of a gateway", "502", "429", "404", "300", "302", "400 of a gateway", "silence"],
 )
 def test_a_failure_is_told_apart_from_a_wrong_address(
     receiver: Receiver, call: Callable[[AlertApi], Any], answer: Answer, kind: type[Exception], words: str
 ) -> None:
     receiver.usual = answer
-    assert words in failure_of(call, rest_api(receiver.url, timeout_s=0.3, token=TOKEN), kind)
+    api = rest_api(receiver.url, timeout_s=0.3 if answer.delay_s else 5, token=TOKEN)
+    assert words in failure_of(call, api, kind)
     assert [sent.path for sent in receiver.received if sent.path == "/login"] == []
     assert len(receiver.received) == 1
 

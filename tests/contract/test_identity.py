@@ -92,7 +92,9 @@ def failure_of(call_logger: Server, audience: str = AUDIENCE, **more: timedelta)
 def test_an_identity_that_may_not_have_a_token_is_for_a_person_to_mend(
     identity: Identity, call_logger: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert isinstance(failure_of(call_logger, "api://another"), ApiDenied)
+    denied = failure_of(call_logger, "api://another")
+    assert isinstance(denied, ApiDenied)
+    assert denied.of_all
     monkeypatch.setenv("AZURE_CLIENT_ID", "00000000-0000-0000-0000-000000000000")
     assert isinstance(failure_of(call_logger), ApiDenied)
     monkeypatch.setenv("IDENTITY_HEADER", "another")
@@ -134,7 +136,9 @@ def test_an_endpoint_whose_answer_never_ends_is_an_outage_within_two_looks(
 
 def test_an_endpoint_that_asks_to_be_left_alone_is_not_waited_for(identity: Identity, call_logger: Server) -> None:
     identity.receiver.answer_with = lambda _: Answer(429, headers={"Retry-After": "3600"})
-    assert isinstance(failure_of(call_logger), ApiUnreachable)
+    left_alone = failure_of(call_logger)
+    assert isinstance(left_alone, ApiUnreachable)
+    assert "it answered 429" in str(left_alone)
 
 
 def test_an_endpoint_that_is_not_there_is_an_outage(identity: Identity, call_logger: Server, monkeypatch: Any) -> None:
