@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -223,6 +224,14 @@ def test_a_backend_that_is_down_was_not_reached(backend: RunningCallLogger, call
 def test_an_answer_that_is_no_list_never_means_that_no_alert_is_active(receiver: Receiver, body: str) -> None:
     receiver.usual = Answer(200, body)
     assert "api.base_url" in failure_of(CALLS["active"], rest_api(receiver.url), ApiDenied)
+
+
+@pytest.mark.parametrize("changed", [{"isActive": False}, {"id": ""}, {"alertType": "OTHER"}], ids=str)
+def test_what_is_over_or_not_ours_is_no_active_alert(receiver: Receiver, changed: dict[str, object]) -> None:
+    """As a backend tells that does not know the parameter."""
+    item = {"id": "a1", "callGroupId": "800", "alertType": "NO_ASSIGNED_USERS", "isActive": True}
+    receiver.usual = Answer(200, json.dumps([item, item | {"callGroupId": "801"} | changed]))
+    assert list(rest_api(receiver.url).active()) == ["800"]
 
 
 @pytest.mark.parametrize("body", ["<html>welcome</html>", "", "{}", "[]", '{"alertType": "NO_ASSIGNED_USERS"}'])
