@@ -100,6 +100,7 @@ class MariaDb:
             f"--pid-file={self._folder / 'pid'}",
             f"--ssl-cert={self.certificate}",
             f"--ssl-key={self.certificate.with_name('key.pem')}",
+            "--default-time-zone=+00:00",  # whatever the machine's is: a TIMESTAMP is written by the session's
             "--skip-name-resolve",
             "--skip-log-bin",
             "--innodb-buffer-pool-size=64M",
