@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from local.azurite import default_folder
 from tests.browser.chromium import OPTIONS, find_chromium
@@ -16,7 +16,10 @@ from tests.browser.served import Served, serve
 from tests.support.requirements import need
 from tests.support.scenes import SCENES
 
-WAIT_MS = 5_000
+WAIT_MS = 30_000
+"""What never happens is waited for so long; a busy machine may take seconds to show a page."""
+
+expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture(scope="session")
