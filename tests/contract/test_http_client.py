@@ -301,6 +301,16 @@ def test_what_breaks_off_after_the_request_is_unanswered(said: bytes) -> None:
         assert isinstance(failure_of(client(server.url)), Unanswered)
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+def test_nothing_is_sent_twice_by_itself(method: str) -> None:
+    """Who asks knows whether that does harm."""
+    with serving(lambda conversation: conversation.read_request() and None) as server:
+        with pytest.raises(Unanswered):
+            client(server.url).exchange(method)
+        wait_until(lambda: server.closed == server.connections)
+        assert server.connections == 1
+
+
 def test_what_comes_before_an_answer_is_none_and_the_next_request_does_not_get_it() -> None:
     """Early hints, and a 102 of a server that works on; where the answer itself takes its time."""
 
