@@ -7,7 +7,8 @@ from pathlib import Path
 
 import azure.functions as func
 
-from cdr.wiring.parts import CALL_QUEUE, POISON_QUEUE, Parts
+from cdr.wiring.parts import Parts
+from cdr.wiring.ports import CALL_QUEUE, POISON_QUEUE
 from shared.errors import InvalidConfig, PipelineError
 
 logging.getLogger("azure").setLevel(logging.WARNING)

@@ -183,7 +183,7 @@ var alerts = [
     description: 'Ids began again, an older state was put back, there are no calls where there should be some, or what is under way cannot be seen. The dimension of this alert is the event that says which.'
     severity: 1
     window: 'PT15M'
-    query: '${events} | where event in ("source.ids_started_again", "source.ids_below_position", "source.ends_went_back", "source.emptied", "source.vanished", "source.stands_still", "source.blind", "source.calls_named_anew")'
+    query: '${events} | where event in ("source.ids_started_again", "source.ids_below_position", "source.ends_went_back", "source.emptied", "source.vanished", "source.stands_still", "source.blind", "source.calls_named_anew", "source.rows_without_id", "source.rows_came_late")'
     operator: 'GreaterThan'
     threshold: 0
     dimensions: byEvent

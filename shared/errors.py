@@ -45,6 +45,11 @@ class PipelineError(Exception):
     """Base of all errors that this application raises on purpose."""
 
 
+def named(error: Exception) -> str:
+    """What it is, and what it says."""
+    return f"{type(error).__name__}: {error}"
+
+
 class ConfigError(PipelineError):
     """A person must act; the message names the setting."""
 
@@ -67,6 +72,9 @@ class SourceVanished(SourceMisconfigured):
 
 class PositionUnreadable(ConfigError):
     """The stored position is damaged, or was written by a newer version."""
+
+    def __init__(self) -> None:
+        super().__init__("the stored position is damaged: start over at a point of your choice")
 
 
 class PositionOfAnotherSource(ConfigError):

@@ -28,6 +28,8 @@ EVENTS = {
     "source.emptied": "the source has no calls any more, although some were read",
     "source.vanished": "the source's table, or a column of it, is not there any more: no calls are read",
     "source.calls_named_anew": "calls.pbx_call_id was changed: calls that are read again would be entered once more",
+    "source.rows_without_id": "rows of the source have no id, or are of no call: they cannot be read",
+    "source.rows_came_late": "rows came where reading had been long before: a set-back clock, late copy or late commit",
     "source.stands_still": "there are no new calls, although there should be: a replica or a connector stands still",
     "source.recovered": "what was wrong with the source is over",
     "source.watch_failed": "whether the source stands still, or is another one, could not be looked at",

@@ -49,24 +49,27 @@ INTEGERS_BELOW = 10**40
 """Longer than in any database, and short enough to be a name in the ledger."""
 
 
+Value = str | int | float | bool | None
+"""Of a column, as JSON can hold it."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallRecord:
     """What a phone system tells of a finished call. ``id`` is unique within its source, and a name in the ledger.
 
-    ``values`` has the canonical columns as plain values: text, whole numbers, floats, booleans or None. ``shortened``
-    has the full length of each text that was too long to travel whole. ``replaces`` are records that may have gone out
-    before it was known that they are parts of this call.
+    ``values`` has the canonical columns, ``shortened`` the full length of each text that was too long to travel whole.
+    ``replaces`` are records that may have gone out before it was known that they are parts of this call.
     """
 
     id: str
-    values: Mapping[str, Any]
+    values: Mapping[str, Value]
     shortened: Mapping[str, int] = field(default_factory=dict)
     replaces: tuple[CallRecord, ...] = ()
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """A row as a database driver yields it. Total: any value becomes one that JSON can hold."""
-        values: dict[str, Any] = {}
+        values: dict[str, Value] = {}
         shortened: dict[str, int] = {}
         for column in COLUMNS:
             if column not in row:
@@ -91,7 +94,7 @@ class CallRecord:
         return value if type(value) is int else self.id
 
 
-def _plain(value: Any) -> Any:  # noqa: PLR0911 - a table of types
+def _plain(value: Any) -> Value:  # noqa: PLR0911 - a table of types
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -126,7 +129,7 @@ class CallKey:
     is_lasting: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", digested(self.name, MAX_TEXT))
+        object.__setattr__(self, "name", _digested(self.name, MAX_TEXT))
 
     @property
     def around(self) -> Sequence[CallKey]:
@@ -137,7 +140,12 @@ class CallKey:
         return [CallKey((day + timedelta(days=away)).isoformat(), self.name) for away in (-1, 1)]
 
 
-def digested(text: str, longest: int) -> str:
+def well_formed(text: str) -> str:
+    """Half a surrogate pair is legal JSON, but no encoding can write it."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _digested(text: str, longest: int) -> str:
     """A text as it is, or as much of it as leaves room for a digest that tells it from others that begin alike."""
     if len(text) <= longest:
         return text
@@ -170,6 +178,14 @@ class Job:
 class Direction(StrEnum):
     INBOUND = "INBOUND"
     OUTBOUND = "OUTBOUND"
+
+
+class CallType(StrEnum):
+    """What the column ``call_type`` says: from outside, to outside, or in the house."""
+
+    INBOUND = "0"
+    OUTBOUND = "1"
+    INTERNAL = "2"
 
 
 @dataclass(frozen=True, slots=True)

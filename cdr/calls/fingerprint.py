@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from hashlib import blake2b
 from math import isfinite
-from typing import Any
 
-from cdr.calls.call import CallRecord
+from cdr.calls.call import CallRecord, Value
 
 Fingerprint = str
 """Of a call's own name and of its start; of what a record does not have, nothing."""
@@ -45,7 +44,7 @@ def facts(record: CallRecord) -> str:
     return _digest("\n".join(_as_text(record.values.get(column)) for column in JUDGED))
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: Value) -> str:
     """A value in one way of writing it, whichever driver it came from."""
     if value is None:
         return ""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Self
 
-from cdr.calls.call import COLUMNS, INTEGERS_BELOW, MAX_TEXT, UNDATED, CallKey, CallRecord
+from cdr.calls.call import COLUMNS, INTEGERS_BELOW, MAX_TEXT, UNDATED, CallKey, CallRecord, well_formed
 from shared.errors import InvalidMessage
 
 ONE, SEVERAL = 1, 2
@@ -183,5 +183,4 @@ def _place(day: Any, name: Any) -> CallKey:
 
 
 def _well_formed(value: Any) -> Any:
-    """Half a surrogate pair is legal JSON, but no encoding can write it."""
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
+    return well_formed(value) if isinstance(value, str) else value

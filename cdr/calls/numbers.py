@@ -13,13 +13,18 @@ _DISPLAY_NAME = re.compile(r'^"(?:[^"\\]|\\.)*"\s*')
 _INTERNATIONAL = re.compile(r"\+[0-9](?:[^\w+]{0,3}[0-9]){5}")
 _LETTER = re.compile(r"[^\W\d_]")
 _HOST = re.compile(r"(?:\[.*\]|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[\w-]+\.)+[a-z]{2,})(?::[0-9]{1,5})?", re.IGNORECASE)
+_ADDRESS_WITH_PORT = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}:[0-9]{2,5}")
+"""Without a port it could be a number in groups."""
 _NOBODY = re.compile(r"[\w.-]+\.invalid\b", re.IGNORECASE)
 """The host of who withholds his number, before which stands a word by lot."""
 _WORDS = re.compile(r"(?:\s*\([^()0-9]*\))+\s*$")
-_REMARK = re.compile(r"(?:\s*\([^()]*[^\W\d_][^()]*\))+\s*$")
+_REMARK = re.compile(r"(?:\s*(?:\([^()]*[^\W\d_][^()]*\)|(?<=\S)\s*\[[^][]*[^\W\d_][^][]*\]))+\s*$")
 _OTHER_NUMBER = re.compile(r"(?<=[0-9])\s*\(\s*\+[^()]*\)\s*$")
-_DIALLED_FIRST = re.compile(r"^(?:[0-9]{1,2},+|[*#]31#)(?=(?:[^0-9]{0,3}[0-9]){5})")
-"""For an outside line, with a pause after it, or to withhold the own number."""
+_DIALLED_FIRST = re.compile(
+    r"^(?:[0-9]{1,2},+|[*#]3[01]#|\*(?:67|70|82)(?=(?:[^0-9]{0,3}[0-9]){7}))[\s,-]*(?=(?:[^0-9]{0,3}[0-9]){5})"
+)
+"""For an outside line, with a pause after it, or to withhold or show the own number; the latter, or without a second
+call that knocks, by a star in North America."""
 _EXTENSION_LATER = re.compile(
     r"(?<=[0-9)])\s*(?:[wp]+|(?:ext\.?|extension|x)\s*(?=[0-9]))[0-9,#*wp\s]*$", re.IGNORECASE
 )
@@ -31,7 +36,9 @@ _DIALLED_LATER = re.compile(
 _NOT_DIALLED = re.compile(r"^((?:\+|00)\s*(?!39|37[89])[1-9][0-9]{0,2}[\s./-]*)\(0\)")
 """The zero in +49 (0)30: it is only dialled within the country, except in Italy, which dials it from everywhere."""
 _SEVERAL = re.compile(r"[;,]\s*[0-9]")
-_BETWEEN_NUMBERS = re.compile(r"\s*[|&]\s*|\s+(?:/|or|and|oder|und)\s+|(?<=[0-9])\s*\((?=[0-9])")
+_BETWEEN_NUMBERS = re.compile(
+    r"\s*[|&]\s*|(?<=[0-9]{9})/(?=\+?[0-9]{9})|\s+(?:/|or|and|oder|und)\s+|(?<=[0-9])\s*\((?=[0-9])"
+)
 _NAME_AND_NUMBER = re.compile(
     r"([^()[\]]*?)\s*[(\[]\s*((?:ext[a-z]*[ .:-]*|x)?[+*#0-9][0-9 ./*#-]+)\s*[)\]]", re.IGNORECASE
 )
@@ -83,7 +90,7 @@ def _user_of(address: str) -> str:
     if _NOBODY.match(host) and _LETTER.search(user) and re.search("[0-9]", user):
         return ""
     if not scheme:
-        return user
+        return "" if _ADDRESS_WITH_PORT.fullmatch(user) else user
     if not at and _HOST.fullmatch(user):
         return ""
     return unquote(user).partition(":")[0] if at else unquote(re.sub(r":[0-9]{1,5}$", "", user))
@@ -142,7 +149,7 @@ def is_rounded(number: str) -> bool:
 def extension_of(text: str) -> str:
     """The extension of ``Ext.101``, of an address or of what else `plain` finds digits alone in; any other text as it
     is, several extensions too."""
-    number = "" if _SEVERAL.search(text) else plain(text)
+    number = "" if _SEVERAL.search(text) else plain(text).strip("\"'")
     return number if re.fullmatch("[0-9]+", number) else text
 
 

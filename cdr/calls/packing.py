@@ -26,9 +26,6 @@ class Packing:
         return (Message(some) for some in _in_turn(records, together))
 
 
-ONE_EACH = Packing(side_by_side=1, most_calls=1)
-
-
 def _in_turn(records: Iterable[CallRecord], most: int) -> Iterator[tuple[CallRecord, ...]]:
     """So many at a time, or as many as fit."""
     some: list[CallRecord] = []

@@ -19,6 +19,7 @@ from cdr.calls.call import (
     Call,
     CallKey,
     CallRecord,
+    CallType,
     Direction,
     Job,
     NotLogged,
@@ -35,7 +36,7 @@ MAX_CALL_GROUP_ID = 100
 MAX_PBX_CALL_ID = 100
 MAX_DURATION_S = 2**31 - 1
 
-_INBOUND, _OUTBOUND, _INTERNAL = "0", "1", "2"  # column call_type
+_CALL_TYPES: Mapping[str, CallType] = {each.value: each for each in CallType}
 
 _NO_NUMBER = frozenset({"-1", "-1.0"})
 _OF_EXTENSIONS = frozenset({"extension", "call_group_id"})
@@ -53,12 +54,12 @@ class CallRules:
     include_internal: bool = True
     include_unanswered: bool = False
     internal_digits: tuple[int, int] = (2, 5)
-    phone_format: str = "digits"
+    phone_format: Literal["digits", "e164", "raw"] = "digits"
     default_region: str | None = None
     anonymous_number: str = "anonymous"
-    unmapped_extensions: str = "keep"
+    unmapped_extensions: Literal["keep", "skip", "submit_without_email"] = "keep"
     pbx_call_id: str | None = None
-    call_group: str = "any"
+    call_group: Literal["any", "monitored"] = "any"
     emails: Mapping[str, str] = field(default_factory=dict)
     """By extension, wherever they come from."""
     phone_book: Literal["none", "unread", "read"] = "none"
@@ -124,7 +125,7 @@ def to_call(record: CallRecord, rules: CallRules) -> Call | NotLogged:
     extension = _text(record, "extension", MAX_EXTENSION)
     caller, destination = _number(record, "caller_number"), _number(record, "dest_number")
     kind = _kind(record, rules)
-    if kind == _INTERNAL and not rules.include_internal:
+    if kind is CallType.INTERNAL and not rules.include_internal:
         return NotLogged(Reason.INTERNAL)
     direction = _direction(kind, extension, caller, destination)
     ended_at = end_time(record, rules.timezone)
@@ -211,20 +212,20 @@ def _answered(record: CallRecord) -> bool:
     raise InvalidRow("answered", why)
 
 
-def _kind(record: CallRecord, rules: CallRules) -> str:
+def _kind(record: CallRecord, rules: CallRules) -> CallType:
     """The column call_type where it says 0, 1 or 2, else by which side looks like an extension."""
     if (told := call_type_in(record)) is not None:
         return told
     if not _is_internal(record, "caller_number", rules):
-        return _INBOUND
-    return _INTERNAL if _is_internal(record, "dest_number", rules) else _OUTBOUND
+        return CallType.INBOUND
+    return CallType.INTERNAL if _is_internal(record, "dest_number", rules) else CallType.OUTBOUND
 
 
-def call_type_in(record: CallRecord) -> str | None:
-    """0, 1 or 2, or None where the column says nothing of the kind."""
+def call_type_in(record: CallRecord) -> CallType | None:
+    """None where the column says nothing of the kind."""
     value = record.values.get("call_type")
     text = str(value).strip().removesuffix(".0")  # of a column of floats
-    return text if not isinstance(value, bool) and text in (_INBOUND, _OUTBOUND, _INTERNAL) else None
+    return None if isinstance(value, bool) else _CALL_TYPES.get(text)
 
 
 def _is_internal(record: CallRecord, column: str, rules: CallRules) -> bool:
@@ -232,10 +233,10 @@ def _is_internal(record: CallRecord, column: str, rules: CallRules) -> bool:
     return numbers.says_extension(written) or numbers.looks_internal(_number(record, column), rules.internal_digits)
 
 
-def _direction(kind: str, extension: str, caller: str, destination: str) -> Direction:
-    if kind == _INTERNAL:
+def _direction(kind: CallType, extension: str, caller: str, destination: str) -> Direction:
+    if kind is CallType.INTERNAL:
         return Direction.OUTBOUND if extension == caller and extension != destination else Direction.INBOUND
-    return Direction.OUTBOUND if kind == _OUTBOUND else Direction.INBOUND
+    return Direction.OUTBOUND if kind is CallType.OUTBOUND else Direction.INBOUND
 
 
 def _phone_number(record: CallRecord, column: str, rules: CallRules) -> str:

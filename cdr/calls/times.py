@@ -32,24 +32,26 @@ _DAYS = (
     r"(?P<y>[0-9]{4})(?P<mark>[-/.])(?P<m>[0-9]{1,2})(?P=mark)(?P<d>[0-9]{1,2})",
     r"(?P<d>[0-9]{1,2})\.(?P<m>[0-9]{1,2})\.(?P<y>[0-9]{4})",
     rf"{_MONTH} (?P<d>[0-9]{{1,2}}),? (?P<y>[0-9]{{4}})",
-    rf"(?P<d>[0-9]{{1,2}})[ -]{_MONTH}[ -](?P<y>[0-9]{{4}})",
+    rf"(?P<d>[0-9]{{1,2}})\.?[ -]{_MONTH}[ -](?P<y>[0-9]{{4}})",
 )
 """Not 04/05/2026, which is another day on the other side of the ocean."""
 _TIME = (
-    r"[T ,]\s*(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<part>[0-9]{1,12}))?)?"
+    r"[T ,]\s*(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,:](?P<part>[0-9]{1,12}))?)?"
     r" ?(?P<half>[ap]\.?m\.?)?"
     r" ?(?P<zone>Z|UTC|GMT|(?P<sign>[+-])(?P<off_h>[0-9]{2})(?::?(?P<off_m>[0-9]{2})(?::?(?P<off_s>[0-9]{2}))?)?)?"
 )
 _WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? )?"
 _WRITTEN = tuple(re.compile(_WEEKDAY + day + _TIME, re.IGNORECASE) for day in _DAYS)
+_IN_A_ROW = re.compile(r"[12][0-9]{13}")
+"""A time as one number: 20261122100130."""
 
 _CLOCK = re.compile(
     r"(?:(?P<days>[0-9]{1,5})(?: ?d(?:ays?)?,? ?| |\.))?"
-    r"(?P<hours>[0-9]{1,6}):(?P<minutes>[0-5][0-9]):(?P<seconds>[0-5][0-9])(?:[.,][0-9]{1,9})?",
+    r"(?P<hours>[0-9]{1,6}):(?P<minutes>[0-5][0-9]):(?P<seconds>[0-5][0-9](?:[.,][0-9]{1,9})?)",
     re.IGNORECASE,
 )
 _ISO_SPAN = re.compile(
-    r"P(?:(?P<d>[0-9]{1,5})D)?(?:T(?:(?P<h>[0-9]{1,7})H)?(?:(?P<m>[0-9]{1,9})M)?(?:(?P<s>[0-9]{1,10}(?:[.,][0-9]{1,9})?)S)?)?",
+    r"P(?:0+Y)?(?:0+M)?(?:(?P<d>[0-9]{1,5})D)?(?:T(?:(?P<h>[0-9]{1,7})H)?(?:(?P<m>[0-9]{1,9})M)?(?:(?P<s>[0-9]{1,10}(?:[.,][0-9]{1,9})?)S)?)?",
     re.IGNORECASE,
 )
 _WORDS = re.compile(
@@ -78,6 +80,8 @@ def time_of(text: str) -> datetime | None:
     """A date and time, aware where it has an offset; None if it is none. 24:00 is the beginning of the next day, as
     a leap second is of the next hour."""
     written = " ".join(in_plain_digits(text).split())
+    if _IN_A_ROW.fullmatch(written):
+        written = f"{written[:8]}T{written[8:]}"
     for pattern in _WRITTEN:
         if found := pattern.fullmatch(written):
             return _moment(found)
@@ -154,10 +158,10 @@ def seconds_of(value: Any) -> float | None:
 
 
 def _seconds_in(text: str) -> float | None:
-    if re.fullmatch(r"-?[0-9]{1,40}(\.[0-9]{1,40})?", text):
+    if re.fullmatch(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?", text):
         return float(text)
     if clock := _CLOCK.fullmatch(text):
-        days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+        days, hours, minutes, seconds = (float((part or "0").replace(",", ".")) for part in clock.groups())
         return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
     spelled = _ISO_SPAN.fullmatch(text) or _WORDS.fullmatch(text)
     if not text or not spelled or not any(spelled.groups()):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from cdr.edges.http_client import HttpClient, HttpFailure
 from cdr.groups.ports import Notice
@@ -16,27 +16,29 @@ TIMEOUT = timedelta(seconds=5)
 REST = timedelta(minutes=1)
 
 
+Kind = Literal["teams", "slack", "json"]
+
+
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """``kind`` is teams, slack or json. The URL is a secret: whoever has it can post."""
+    """The URL is a secret: whoever has it can post."""
 
-    kind: str
+    kind: Kind
     url: str = field(repr=False)
 
 
 class WebhookNotifier:
     """A Notifier. Every webhook is tried, whatever becomes of the others, each for no longer than ``timeout``; and one
-    that gave no answer has a ``rest``, so that it does not hold up one notice after the other."""
+    that gave no answer has a rest, so that it does not hold up one notice after the other."""
 
     def __init__(
         self,
         webhooks: Sequence[Webhook],
         *,
         timeout: timedelta = TIMEOUT,
-        rest: timedelta = REST,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._lines = [_Line(hook.kind, HttpClient(hook.url, timeout=timeout), rest, monotonic) for hook in webhooks]
+        self._lines = [_Line(hook.kind, HttpClient(hook.url, timeout=timeout), monotonic) for hook in webhooks]
 
     def tell(self, notice: Notice) -> int:
         told = [line.tell(notice) for line in self._lines]
@@ -47,9 +49,8 @@ class WebhookNotifier:
 
 @dataclass
 class _Line:
-    kind: str
+    kind: Kind
     http: HttpClient
-    rest: timedelta
     monotonic: Callable[[], float]
     _rests_until: float | None = None
 
@@ -58,14 +59,14 @@ class _Line:
         if self._rests_until is not None and self.monotonic() < self._rests_until:
             return f"the {self.kind} webhook did not answer a moment ago"
         try:
-            status = self.http.exchange("POST", json=payload(self.kind, notice), most_bytes=0).status
+            answer = self.http.exchange("POST", json=payload(self.kind, notice), most_bytes=0)
         except HttpFailure as exc:
-            self._rests_until = self.monotonic() + self.rest.total_seconds()
+            self._rests_until = self.monotonic() + REST.total_seconds()
             return f"the {self.kind} webhook was not reached, or did not answer ({exc})"
-        return None if 200 <= status < 300 else f"the {self.kind} webhook answered {status}"  # noqa: PLR2004 - HTTP's own
+        return None if answer.is_success else f"the {self.kind} webhook answered {answer.status}"
 
 
-def payload(kind: str, notice: Notice) -> Mapping[str, Any]:
+def payload(kind: Kind, notice: Notice) -> Mapping[str, Any]:
     """The body that a kind of webhook takes."""
     if kind == "slack":
         return {"text": _slack_text(f"*{notice.title}*\n{notice.text}")}

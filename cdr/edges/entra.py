@@ -20,7 +20,7 @@ Note = Callable[["PipelineResponse[Any, Any]"], None]
 
 def make_credential(
     client_id: str | None,
-    patience: timedelta = TOKEN_PATIENCE,
+    patience: timedelta,
     *,
     is_platforms_only: bool = True,
     note: Note | None = None,
@@ -33,11 +33,11 @@ def make_credential(
     """
     from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
-    from cdr.edges.storage.transport import StorageTransport
+    from cdr.edges.azure_transport import AzureTransport
 
     seconds = patience.total_seconds()
     options: dict[str, Any] = {
-        "transport": StorageTransport(connect_s=seconds, answer_s=seconds),
+        "transport": AzureTransport(connect_s=seconds, answer_s=seconds),
         "retry_total": 1,
         "retry_status": 0,  # with a status comes a time to wait, which may be any
     }

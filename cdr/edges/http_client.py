@@ -1,4 +1,5 @@
-"""One HTTP exchange: a request and its whole answer, before a deadline. Every HTTP edge goes through here.
+"""One HTTP exchange: a request and its whole answer, before a deadline. Whatever speaks HTTP itself goes through here;
+what an SDK sends goes through azure_transport.
 
 What fails is one of two things, because they decide whether the same may be sent again:
 
@@ -32,6 +33,7 @@ from shared.once import once
 
 MAX_ANSWER_BYTES = 65_536
 LONGEST_WORDS = 1_000
+SUCCESSES = range(200, 300)
 BODILESS = frozenset({204, 304})
 """By their own rules, whatever their heads say."""
 SHORTEST_SECRET = 6
@@ -65,6 +67,10 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return self.status in SUCCESSES
 
     @property
     def content_type(self) -> str:
@@ -154,7 +160,7 @@ class HttpClient:
 
     def _ask(self, asked: PreparedRequest, progress: Progress) -> BaseHTTPResponse:
         method, body = str(asked.method), asked.body
-        return self._line.ask(method, asked.path_url, body, asked.headers, progress, preload_content=False)
+        return self._line.ask(method, asked.path_url, body, asked.headers, progress)
 
     @once
     def _line(self) -> Line:

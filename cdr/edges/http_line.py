@@ -41,12 +41,8 @@ class Line:
         body: bytes | str | Iterable[bytes] | None,
         headers: Mapping[str, str],
         progress: Progress,
-        **reading: bool,
     ) -> BaseHTTPResponse:
-        """Send a request, within the exchange that the progress is of, and read its answer's head at least.
-
-        :param reading: ``preload_content`` and ``decode_content``, which urllib3 says more about
-        """
+        """Send a request, within the exchange that the progress is of, and read its answer's head."""
         return self.pool.urlopen(
             method,
             self.prefix + path,
@@ -56,7 +52,7 @@ class Line:
             redirect=False,
             assert_same_host=False,
             timeout=max(progress.left(), 0.001),
-            **reading,
+            preload_content=False,
         )
 
 

@@ -7,7 +7,7 @@ source that cannot say raises an alert of its own kind, after a while, so that b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -140,7 +140,7 @@ Action = Raise | Resolve | Tell
 @dataclass(frozen=True, slots=True)
 class Decision:
     record: GroupRecord
-    actions: Sequence[Action] = field(default_factory=tuple)
+    actions: Sequence[Action]
 
 
 def decide(record: GroupRecord, seen: Observation, *, is_open: bool, now: datetime, policy: AlertPolicy) -> Decision:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from cdr.groups.alerts import AlertType, GroupRecord, Observation, Tell
 from cdr.groups.hours import Hours
-from cdr.groups.ports import Notice
+from cdr.groups.ports import Notice, NoticeEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class WatchedGroup:
 
 def notice_of(group: WatchedGroup, action: Tell, record: GroupRecord, seen: Observation, now: datetime) -> Notice:
     kind = action.type or record.told
-    if action.type is None:
-        event, title, text = "resolved", f"Call group {_label(group)}: resolved", "The alert is over."
-    else:
+    event: NoticeEvent = "resolved"
+    title, text = f"Call group {_label(group)}: resolved", "The alert is over."
+    if action.type is not None:
         event = "reminder" if action.reminder else "raised"
         title, text = f"Call group {_label(group)}: alert", sentence_of(group, action.type, seen)
     return Notice(event, title, text, group.id, group.name, kind.value if kind else "", now)

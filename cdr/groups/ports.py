@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 from cdr.groups.alerts import AlertType, GroupRecord, Observation, OpenAlert
+
+NoticeEvent = Literal["raised", "reminder", "resolved"]
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What people are told of a group's alert; ``event`` is raised, reminder or resolved."""
+    """What people are told of a group's alert; ``alert_type`` is empty where nothing was told before."""
 
-    event: str
+    event: NoticeEvent
     title: str
     text: str
     group_id: str

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from cdr.calls.call import INTEGERS_BELOW
+from cdr.calls.call import INTEGERS_BELOW, well_formed
 from cdr.calls.times import YEARS, stands_for_no_time, time_of
 from shared.errors import InvalidRow
 
@@ -70,6 +70,14 @@ def time_in(row: RawColumns, column: str) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def time_if_readable(row: RawColumns, column: str) -> datetime | None:
+    """The same; None also for what is no date and time."""
+    try:
+        return time_in(row, column)
+    except InvalidRow:
+        return None
+
+
 def _parsed(column: str, value: Any) -> datetime | None:
     text = _text(value)
     if text is None or stands_for_no_time(text):
@@ -86,7 +94,7 @@ def _text(value: Any) -> str | None:
         value = bytes(value).decode("utf-8", "replace")
     if isinstance(value, float | Decimal):
         value = _whole(value)
-    return str(value).strip() or None
+    return well_formed(str(value).strip()) or None
 
 
 def _whole(value: float | Decimal) -> int | float | Decimal:

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
-from cdr.calls.call import CallRecord, Direction
+from cdr.calls.call import CallRecord, CallType, Direction, Value
 
 OwnerPolicy = Literal["last_answered", "first_answered", "longest", "each"]
-_INBOUND, _OUTBOUND, _INTERNAL = "0", "1", "2"  # column call_type
 _ADDRESS = ("id", "call_id", "started_at", "ended_at")
 
 MOST_PARTS = 50
@@ -160,26 +159,26 @@ def _is_of_same_person(part: CallRecord, record: CallRecord) -> bool:
     return part.id.partition("/")[2] in ("", record.id.partition("/")[2])
 
 
-def _record(call: FoldedCall, values: Mapping[str, Any], record_id: str | None = None) -> CallRecord:
+def _record(call: FoldedCall, values: Mapping[str, Value], record_id: str | None = None) -> CallRecord:
     times = {"started_at": _text(call.started_at), "ended_at": _text(call.ended_at)}
     return CallRecord.from_row({"id": record_id or call.id, "call_id": call.id, **times, **values})
 
 
-def _values(call: FoldedCall, entry: Entry, options: FoldOptions) -> dict[str, Any]:
+def _values(call: FoldedCall, entry: Entry, options: FoldOptions) -> Mapping[str, Value]:
     caller, called = entry.number, entry.extension
     if entry.direction is Direction.OUTBOUND:
         caller, called = called, caller
     duration, ended_at = entry.talk, entry.ended_at
     if options.duration == "call" and call.started_at is not None and call.ended_at is not None:
         duration, ended_at = call.ended_at - call.started_at, call.ended_at
-    outside = _OUTBOUND if entry.direction is Direction.OUTBOUND else _INBOUND
+    outside = CallType.OUTBOUND if entry.direction is Direction.OUTBOUND else CallType.INBOUND
     return {
         "ended_at": _text(ended_at),
         "duration_s": _whole_seconds(duration),
         "caller_number": caller,
         "dest_number": called,
         "extension": entry.extension,
-        "call_type": _INTERNAL if entry.is_internal else outside,
+        "call_type": CallType.INTERNAL if entry.is_internal else outside,
         "answered": entry.answered,
         "hangup_cause": entry.hangup_cause,
         "call_group_id": entry.group,

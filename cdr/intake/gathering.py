@@ -46,7 +46,7 @@ def around(moment: datetime) -> Span:
     return moment - RINGS_AT_MOST, moment + AT_ONCE
 
 
-def spans_to_read(legs: Collection[Leg]) -> Iterator[Span]:
+def _spans_to_read(legs: Collection[Leg]) -> Iterator[Span]:
     """Where further rows of this call can start."""
     start, end = span_of(legs)
     if end - start <= WHOLE and not any(leg.source.is_outside or leg.destination.is_outside for leg in legs):
@@ -93,7 +93,7 @@ class Gathering:
             span
             for call, legs in self.calls_of(flows)
             if wanted is None or wanted(call, legs)
-            for span in spans_to_read(legs)
+            for span in _spans_to_read(legs)
         ):
             pass
 

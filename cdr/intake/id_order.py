@@ -14,12 +14,12 @@ from itertools import pairwise
 from cdr.calls.call import CallRecord
 from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same
 from cdr.calls.rules import end_time
-from cdr.calls.times import readings, time_of
+from cdr.calls.times import YEARS, readings, time_of
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition, Seen
 from cdr.intake.id_span import span_of
 from cdr.intake.newest import newest_by_id
-from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
+from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Behind, Lag, Position, Progress, StartFrom, Unread
 from cdr.intake.rows import Row, RowPatience, RowTable
 from shared import log
 from shared.clock import Clock
@@ -27,6 +27,8 @@ from shared.errors import InvalidRow, PositionUnreadable, SourceMisconfigured
 
 PAGE_SIZE = 500
 
+STEP = 1_000
+"""Late rows are looked for among ten times as many ids; so many farther they are others."""
 
 FAR_AHEAD = timedelta(days=1)
 """An end that is further ahead than time zones and clocks can be wrong stands for a call that is still on."""
@@ -88,6 +90,14 @@ class IdOrderReader:
             first_at=self._first_at(read.last) if at_position is None and read.last is not None else None,
         )
 
+    def unread(self, position: Position) -> Unread:
+        """Where nothing is missing that is still looked for, no row has to come any more."""
+        settled, behind = id_position.settled(id_position.from_text(position)), None
+        if settled is not None:
+            up_to = settled // STEP * STEP
+            behind = Behind(str(up_to), self.table.count_among(up_to - 10 * STEP, up_to - 1))
+        return Unread(self.table.nameless(MOST_NAMELESS), behind)
+
     def _first_at(self, before: int) -> datetime | None:
         behind = [row for row in self.table.rows_after(None, 1) if row.id < before]
         return next((self._moment_of(row, "started_at") or self._moment_of(row, "ended_at") for row in behind), None)
@@ -101,13 +111,25 @@ class IdOrderReader:
         ended_at = max((end for end in ends if end <= now), default=ends[0])
         return now - ended_at >= (self.patience.settle or -FAR_AHEAD)
 
+    def is_hopeless(self, row: Row) -> bool:
+        """Whether it has no end, and began so long ago that none is waited for: a history may be full of such rows, and
+        the position has room for some thousands."""
+        if row.ended and not self._ends_far_ahead(row):
+            return False
+        now = self.clock.now()
+        began = max(self._moments_of(row, "started_at"), default=now)
+        return began.year in YEARS and now - began >= self.patience.open_row_wait
+
     def given_up(self, row: Row) -> Row:
         """What is told of a row that does not end: also of one whose end is still to come."""
-        ended_at = self._moment_of(row, "ended_at") if row.ended else None
-        if ended_at is None or ended_at - self.clock.now() <= FAR_AHEAD:
+        if not (row.ended and self._ends_far_ahead(row)):
             return row
         told = {"problem": "its end lies in the future"}
         return replace(row, records=tuple(replace(each, values={**each.values, **told}) for each in row.records))
+
+    def _ends_far_ahead(self, row: Row) -> bool:
+        ended_at = self._moment_of(row, "ended_at")
+        return ended_at is not None and ended_at - self.clock.now() > FAR_AHEAD
 
     @staticmethod
     def anchor_of(row: Row) -> Fingerprint:
@@ -141,6 +163,8 @@ class IdOrderReader:
         within = span_of(self.table, start, end, self._end_or_start_of)
         while page := self.table.rows_ended_between(start, end, within, self.page_size):
             yield [record for row in page for record in row.records]
+            if len(page) < self.page_size:  # to see that there is no more, the rest of the span would be read once more
+                return
             within = within._replace(after=page[-1].id)
 
     def again(self, record: CallRecord) -> Sequence[CallRecord]:
@@ -182,9 +206,12 @@ class _Reading:
         _check_unique(rows)
         page, self.may_be_more = rows[:size], len(rows) > size
         if page:
-            seen = [Seen(row.id, self.reader.is_over(row)) for row in page]
+            anchor = self.reader.anchor_of(page[-1])
+            hopeless = {row.id for row in page if self.reader.is_hopeless(row)}
+            page = [self.reader.given_up(row) if row.id in hopeless else row for row in page]
+            seen = [Seen(row.id, self.reader.is_over(row) or row.id in hopeless) for row in page]
             position = id_position.advance(self.position, seen, self.reader.clock.now())
-            yield self._batch(page, seen, replace(position, anchor=self.reader.anchor_of(page[-1])))
+            yield self._batch(page, seen, replace(position, anchor=anchor))
 
     def look_again(self) -> Iterator[Batch]:
         """Ask again for the rows that had not ended and for the ids that were missing.

@@ -201,6 +201,14 @@ def has_passed(position: IdPosition, row_id: int) -> bool:
     return _gap_at(position, row_id) is None
 
 
+def settled(position: IdPosition) -> int | None:
+    """The last id up to which every one that was missing has been given up; None if there is no such id."""
+    if not position.gaps:
+        return position.last
+    first = position.gaps[0].first
+    return first - 1 if first > LOWEST else None
+
+
 def overdue(position: IdPosition, now: datetime, wait: timedelta) -> frozenset[int]:
     """The open rows that were first seen so long ago that they will not end any more."""
     return frozenset(row_id for row_id, since in position.open_rows.items() if now - since >= wait)
@@ -242,7 +250,7 @@ def from_text(text: str) -> IdPosition:
     try:
         return _from_state(json.loads(text))
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as exc:
-        raise PositionUnreadable("the stored position is damaged: start over at a point of your choice") from exc
+        raise PositionUnreadable from exc
 
 
 def _from_state(state: Mapping[str, Any]) -> IdPosition:

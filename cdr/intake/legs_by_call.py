@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from cdr.intake.leg import Leg
-from cdr.intake.time_position import mark_of
+from cdr.intake.marks import mark_of
 
 FLOWS_AT_ONCE = 200
 """Whose legs are read together."""
@@ -18,11 +18,12 @@ FLOWS_AT_ONCE = 200
 @dataclass(frozen=True, slots=True)
 class Touched:
     """A leg, as far as it is needed to find its call. ``flow`` is empty for one of no call; ``ended_at`` of one without
-    an end is when it began."""
+    an end is when it began. What is not ``usual`` is a flow that is written in another way than it is asked for."""
 
     flow: str
     main_flow: str | None
     ended_at: datetime
+    is_usual: bool = True
 
     @property
     def mark(self) -> str:
@@ -48,6 +49,12 @@ class LegTable(Protocol):
     def legs_of(self, flows: Collection[str], limit: int) -> Sequence[Leg]:
         """Legs of these flows, and of flows that were joined to one of them; if there are more than ``limit``, at least
         one more than that and no more than some of them."""
+
+    def count_ended(self, start: datetime, end: datetime) -> int:
+        """How many legs ended from ``start`` to before ``end`` (aware); copies of one count once."""
+
+    def nameless(self, most: int) -> int:
+        """How many legs are of no call, counted up to so many. No other method comes by them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,43 +1,59 @@
-"""Marks of calls that were queued, by the hour in which each ended, so that they can be forgotten again. Pure."""
+"""Marks of what was queued, by the hour in which each call ended, so that they can be forgotten again. Pure."""
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-
-from cdr.intake.time_position import mark_of
-
-MOST_MARKS = 15_000
+from functools import lru_cache
+from hashlib import blake2b
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
-_LENGTH = len(mark_of("", None))
 
 Hour = int
 """Since 1970."""
 
 
+@lru_cache(maxsize=4_096)  # each poll comes by what ended in the last minutes again
+def mark_of(flow: str, main_flow: str | None) -> str:
+    """Stands for a flow and what it was joined to: it is another one when it is joined to something later."""
+    text = flow if main_flow in (None, flow) else f"{flow}>{main_flow}"
+    return urlsafe_b64encode(blake2b(text.encode(), digest_size=9).digest()).decode()
+
+
+def mark_of_given_up(call: str) -> str:
+    """Stands for a call that was given up: should it become whole after all, it is queued as if it had not been."""
+    return mark_of(call, "given up")
+
+
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Beyond a number of them the oldest are forgotten: then a call is queued once more, which the ledger absorbs."""
+    """Grouped by the hour in which their calls ended."""
 
     by_hour: Mapping[Hour, frozenset[str]] = field(default_factory=dict)
 
     def __contains__(self, mark: str) -> bool:
         return any(mark in marks for marks in self.by_hour.values())
 
+    def __len__(self) -> int:
+        return sum(map(len, self.by_hour.values()))
+
     def with_more(self, marks: Collection[str], ended_at: datetime) -> Marks:
         hour = (ended_at - _EPOCH) // _HOUR
-        left = MOST_MARKS
-        kept: dict[Hour, frozenset[str]] = {}
-        more = {**self.by_hour, hour: self.by_hour.get(hour, frozenset()) | frozenset(marks)}
-        for each in sorted(more, reverse=True):
-            left -= len(more[each])
-            if left < 0 and kept:
+        return Marks({**self.by_hour, hour: self.by_hour.get(hour, frozenset()) | frozenset(marks)})
+
+    def at_most(self, most: int) -> tuple[Marks, datetime | None]:
+        """Those that are left without the oldest hours, where these are too many; the newest hour is left however many
+        it has. And the end of the last hour that is left out (aware, UTC), if one is."""
+        left_out, left, until = len(self) - most, dict(self.by_hour), None
+        for hour in sorted(left)[:-1]:
+            if left_out <= 0:
                 break
-            kept[each] = more[each]
-        return Marks(kept)
+            left_out -= len(left.pop(hour))
+            until = _EPOCH + (hour + 1) * _HOUR
+        return Marks(left), until
 
     def since(self, moment: datetime) -> Marks:
         """Those of calls that ended in the hour of this moment, or later."""
@@ -51,6 +67,9 @@ class Marks:
 def marks_in(state: Mapping[str, str]) -> Marks:
     """What ``to_json`` wrote."""
     return Marks({int(hour): _apart(text) for hour, text in state.items()})
+
+
+_LENGTH = len(mark_of("", None))
 
 
 def _apart(text: str) -> frozenset[str]:

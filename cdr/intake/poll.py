@@ -10,7 +10,7 @@ from typing import Literal
 from uuid import uuid4
 
 from cdr.calls.call_queue import CallQueue
-from cdr.calls.packing import ONE_EACH, Packing
+from cdr.calls.packing import Packing
 from cdr.intake.poll_history import LONGEST_LAST_ERROR, PollReport
 from cdr.intake.ports import (
     Batch,
@@ -28,7 +28,7 @@ from cdr.intake.ports import (
 )
 from shared import log
 from shared.clock import Clock
-from shared.errors import LeaseHeld, LeaseLost, PipelineError, PositionOfAnotherSource, StorageUnavailable
+from shared.errors import LeaseHeld, LeaseLost, PipelineError, PositionOfAnotherSource, StorageUnavailable, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class Poller:
     clock: Clock
     time_budget: timedelta
     lease: timedelta
-    start_from: StartFrom = "beginning"
-    watch: SourceWatch | None = None
-    packing: Packing = ONE_EACH
-    seen_queue: CallQueue | None = None
-    poison_queue: CallQueue | None = None
+    start_from: StartFrom
+    watch: SourceWatch
+    packing: Packing
+    seen_queue: CallQueue
+    poison_queue: CallQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,7 @@ class _Poll:
         if not caught_up and self.lease.stored is not None:
             with suppress(PipelineError):
                 self.lag = reader.lag(self.lease.stored.text)
-        if self.poller.watch is not None:
-            self.memory = self.poller.watch.look(reader, position, self.lease.memory, self.queued)
+        self.memory = self.poller.watch.look(reader, position, self.lease.memory, self.queued)
         return caught_up
 
     def _read(self, reader: CallReader, position: Position) -> bool:
@@ -127,9 +126,8 @@ class _Poll:
 
     def note(self, failure: Exception) -> None:
         """What a failure says of a source that was read before."""
-        watch = self.poller.watch
-        if watch is not None and self.lease.stored is not None and isinstance(failure, PipelineError):
-            self.memory = watch.failed(self.lease.memory, failure)
+        if self.lease.stored is not None and isinstance(failure, PipelineError):
+            self.memory = self.poller.watch.failed(self.lease.memory, failure)
 
     def release(self, result: str, error: str | None = None) -> int:
         """:returns: how long the poll took, in milliseconds"""
@@ -172,9 +170,8 @@ def _poll(poller: Poller) -> PollOutcome:
     except Exception as exc:
         # Also what should not be: a defect must not keep the lease, or hide behind a storage that failed as well.
         run.note(exc)
-        shown = str(exc) if isinstance(exc, PipelineError) else log.mask_numbers(str(exc))
         with suppress(StorageUnavailable):
-            run.release("failed", f"{type(exc).__name__}: {shown}")
+            run.release("failed", named(exc) if isinstance(exc, PipelineError) else log.mask_numbers(named(exc)))
         raise
     duration_ms = run.release("finished")
     outcome = _outcome(run, poller.source, caught_up=caught_up)
@@ -200,11 +197,10 @@ def _seconds_since(moment: datetime | None, now: datetime) -> int:
     return max(0, round((now - moment).total_seconds())) if moment else 0
 
 
-def _depth(queue: CallQueue | None) -> int | None:
+def _depth(queue: CallQueue) -> int | None:
     """None where it is not told: that is no failure of the poll."""
-    if queue is not None:
-        with suppress(StorageUnavailable):
-            return queue.depth()
+    with suppress(StorageUnavailable):
+        return queue.depth()
     return None
 
 

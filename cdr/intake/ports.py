@@ -71,6 +71,25 @@ class Bearings:
     first_at: datetime | None = None
 
 
+MOST_NAMELESS = 1_000
+
+
+class Behind(NamedTuple):
+    """How many rows there are in a place that reading has passed for good; after a while it is another place."""
+
+    place: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Rows that reading does not come by: ``nameless`` ones say of no call, and are counted up to MOST_NAMELESS; more
+    than there were ``behind`` are late ones."""
+
+    nameless: int = 0
+    behind: Behind | None = None
+
+
 class CallReader(Protocol):
     """An open connection to a phone system's calls.
 
@@ -95,6 +114,9 @@ class CallReader(Protocol):
 
     def bearings(self, position: Position) -> Bearings:
         """Whether this still is what the position was read from; by a look at its end, and no further."""
+
+    def unread(self, position: Position) -> Unread:
+        """What is counted of rows that no poll will come by, once in a while."""
 
     def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
         """Every call that ended from ``start`` to before ``end`` (aware), by pages."""
@@ -176,9 +198,10 @@ class PositionLease:
     history: PollHistory = NO_POLLS
 
 
-class Kept(NamedTuple):
-    """What is kept of a source, for people: ``memory`` is empty before the first poll. ``older_at`` is when a poll of
-    an earlier version was last found to have been there (aware, UTC)."""
+@dataclass(frozen=True, slots=True)
+class KeptPosition:
+    """A position with what is kept beside it, for people: ``memory`` is empty before the first poll. ``older_at`` is
+    when a poll of an earlier version was last found to have been there (aware, UTC)."""
 
     stored: StoredPosition | None = None
     report: PollReport | None = None
@@ -206,4 +229,4 @@ class PositionStore(Protocol):
         """Give the lease back with a report, and what is to be remembered if that has changed. A lease that was lost is
         none of our business any more: no error."""
 
-    def read(self) -> Kept: ...
+    def read(self) -> KeptPosition: ...

@@ -49,6 +49,12 @@ class RowTable(Protocol):
     def rows_ended_between(self, start: datetime, end: datetime, within: IdSpan, limit: int) -> list[Row]:
         """Up to ``limit`` rows that ended from ``start`` to before ``end`` (aware) with an id in the span."""
 
+    def count_among(self, first: int, last: int) -> int:
+        """How many rows have an id from ``first`` to ``last``, both included."""
+
+    def nameless(self, most: int) -> int:
+        """How many rows have no id, counted up to so many. No other method comes by them."""
+
 
 @dataclass(frozen=True, slots=True)
 class RowPatience:

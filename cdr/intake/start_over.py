@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from uuid import uuid4
 
 from cdr.intake.poll import Poller
 from cdr.intake.poll_history import PollReport
-from cdr.intake.ports import CallReader, CallSource, Position, StartFrom, StoredPosition
+from cdr.intake.ports import CallReader, CallSource, Position, PositionLease, StartFrom, StoredPosition
 from shared import log
 from shared.errors import NoSuchStart, PipelineError, StorageUnavailable
 
@@ -34,13 +34,20 @@ def start_over(poller: Poller, start: StartFrom) -> StartedOver:
     :raises SourceUnavailable, SourceMisconfigured, StorageUnavailable: nothing has changed
     """
     lease = poller.positions.lease(uuid4().hex, poller.clock.now(), poller.lease)
-    before, result, memory, error = lease.stored, "start over failed", None, None
+    done = _told(poller.source, _moved(poller, lease, start), lease.stored)
+    log.event("source.started_over", level=logging.WARNING, start=start, **asdict(done))
+    return done
+
+
+def _moved(poller: Poller, lease: PositionLease, start: StartFrom) -> StoredPosition:
+    """Whatever comes of it, the lease is given back."""
+    result, memory, error = "start over failed", None, None
     try:
         with poller.source.connect() as reader:
             position = _begin(reader, start)
         stored = StoredPosition(poller.source.name, position, began=position)
         lease = poller.positions.save(lease, stored, poller.clock.now(), poller.lease)
-        result, memory = "started over", poller.watch.forget(lease.memory) if poller.watch else None
+        result, memory = "started over", poller.watch.forget(lease.memory)
     except NoSuchStart:  # the source was there, and said so
         raise
     except PipelineError as exc:
@@ -49,22 +56,7 @@ def start_over(poller: Poller, start: StartFrom) -> StartedOver:
     finally:
         with suppress(StorageUnavailable):
             poller.positions.release(lease, PollReport(poller.clock.now(), result, error=error), memory)
-    done = StartedOver(
-        source=stored.source,
-        position=_shown(poller.source, stored),
-        source_before=before.source if before else None,
-        position_before=_shown(poller.source, before),
-    )
-    log.event(
-        "source.started_over",
-        level=logging.WARNING,
-        start=start,
-        source=done.source,
-        position=done.position,
-        source_before=done.source_before,
-        position_before=done.position_before,
-    )
-    return done
+    return stored
 
 
 def _begin(reader: CallReader, start: StartFrom) -> Position:
@@ -74,6 +66,15 @@ def _begin(reader: CallReader, start: StartFrom) -> Position:
         there = f"the newest one is {newest}" if newest is not None else "there are none yet"
         raise NoSuchStart(f"{start} is beyond the ids of the source: {there}")
     return position
+
+
+def _told(source: CallSource, stored: StoredPosition, before: StoredPosition | None) -> StartedOver:
+    return StartedOver(
+        source=stored.source,
+        position=_shown(source, stored),
+        source_before=before.source if before else None,
+        position_before=_shown(source, before),
+    )
 
 
 def _shown(source: CallSource, stored: StoredPosition | None) -> int | str | None:

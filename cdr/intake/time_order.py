@@ -23,19 +23,24 @@ from cdr.intake.legs_by_call import (
     newest_end_of,
     pages_from,
 )
+from cdr.intake.marks import mark_of, mark_of_given_up
 from cdr.intake.newest import newest_by_time
-from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
-from cdr.intake.time_position import TimePosition, mark_of, mark_of_given_up
+from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Behind, Lag, Position, Progress, StartFrom, Unread
+from cdr.intake.time_position import TimePosition
+from cdr.intake.unfindable import unfindable
 from cdr.intake.v20_legs import calls_of
 from shared import log
 from shared.clock import Clock
-from shared.errors import NoSuchStart, SourceUnavailable
+from shared.errors import NoSuchStart
 
 PAGE_SIZE = 2_000
 MOST_LEGS = 10_000
 
 CLOCKS_DIFFER_BY = timedelta(minutes=2)
 """The phone system's and its database's, where these are two machines."""
+
+LOOKED_BACK = timedelta(hours=6)
+"""For legs that come where reading has gone on from. A clock that is set back by more comes by here in time."""
 
 _NEXT = timedelta(microseconds=1)
 
@@ -100,7 +105,7 @@ class TimeOrderReader:
             return True
         if read.newest_end is None or ended_at > read.newest_end or flow in read.waiting:
             return False
-        if read.is_done(mark_of(flow, None)) or read.newest_end - ended_at >= self.patience.overlap:
+        if mark_of(flow, None) in read.done or read.newest_end - ended_at >= self.patience.overlap:
             return True
         return self.table.now() - ended_at >= self.patience.overlap
 
@@ -156,8 +161,20 @@ class TimeOrderReader:
 
     def bearings(self, position: Position) -> Bearings:
         read, newest = time_position.from_text(position).newest_end, self.table.newest_end()
-        is_beyond = read is not None and newest is not None and newest < read
-        return Bearings(read, newest, is_beyond=is_beyond, newest_at=newest)
+        return Bearings(
+            read,
+            newest,
+            is_beyond=read is not None and newest is not None and newest < read,
+            newest_at=newest,
+        )
+
+    def unread(self, position: Position) -> Unread:
+        """Of whole hours, so that a look or two later it still is of the same ones."""
+        read_from, behind = time_position.from_text(position).read_from, None
+        if read_from is not None:
+            until = read_from.replace(minute=0, second=0, microsecond=0)
+            behind = Behind(until.isoformat(), self.table.count_ended(until - LOOKED_BACK, until))
+        return Unread(self.table.nameless(MOST_NAMELESS), behind)
 
     def check(self, position: Position | None = None) -> None:  # noqa: ARG002 - its newest end is as cheap
         self.table.newest_end()
@@ -181,13 +198,9 @@ class _Reading:
     def pages(self) -> Iterator[Batch]:
         for page in pages_from(self.reader.table, self.position.read_from, self.reader.page_size):
             before, found = self.position, set[str]()
-            fresh = flows_of(leg for leg in page if not before.is_done(leg.mark))
+            fresh = flows_of(leg for leg in page if leg.mark not in before.done)
             records = self._take(fresh, found)
-            if lost := sorted(set(fresh) - found):
-                raise SourceUnavailable(
-                    f"no leg is found by the call_history_id {lost[0]}, though one has just been read: has it been "
-                    "deleted, or does the column hold ids in a form that cannot be compared with?"
-                )
+            records += self._take_lost(set(fresh) - found, page)
             self._read_up_to(newest_end_of(page))
             if records or self.position != before:
                 yield self._batch(records, len(page))
@@ -212,7 +225,7 @@ class _Reading:
         since = self.position.read_from - after if self.position.read_from else None
         for page in endless_pages(reader.table, since, self.server_now - after, reader.page_size):
             before = self.position
-            records = self._take(flows_of(leg for leg in page if not before.is_done(leg.mark)), set())
+            records = self._take(flows_of(leg for leg in page if leg.mark not in before.done), set())
             if records or self.position != before:
                 yield replace(self._batch(records, len(page)), is_news=False)
 
@@ -255,8 +268,8 @@ class _Reading:
         return records
 
     def _is_done(self, call: FoldedCall, marks: Collection[str]) -> bool:
-        is_given_up = not call.may_be_logged and self.position.is_done(mark_of_given_up(call.id))
-        return is_given_up or all(self.position.is_done(mark) for mark in marks)
+        is_given_up = not call.may_be_logged and mark_of_given_up(call.id) in self.position.done
+        return is_given_up or all(mark in self.position.done for mark in marks)
 
     def _in_place_of_parts(
         self, call: FoldedCall, records: Sequence[CallRecord], legs: Sequence[Leg]
@@ -274,12 +287,12 @@ class _Reading:
 
         Where its mark would have been dropped meanwhile it is taken for queued, which does no harm.
         """
-        queued = [leg for leg in flow if self.position.is_done(mark_of(leg.flow, leg.main_flow))]
+        queued = [leg for leg in flow if mark_of(leg.flow, leg.main_flow) in self.position.done]
         if queued or flow[0].flow in self.position.waiting:
             return queued
         forgotten = self.position.read_from
         is_old = all(leg.ended_at and forgotten and leg.ended_at < forgotten for leg in flow)
-        is_alone = self.position.is_done(mark_of(flow[0].flow, None)) or is_old
+        is_alone = mark_of(flow[0].flow, None) in self.position.done or is_old
         return [replace(leg, main_flow=None) for leg in flow] if is_alone else ()
 
     def _is_of_no_interest(self, call: FoldedCall) -> bool:
@@ -305,13 +318,20 @@ class _Reading:
     def _take_too_long(self, found: TooLong) -> Sequence[CallRecord]:
         """Such a call is a loop of forwarding; it is told of once, however many of its flows lead to it."""
         marks = {mark_of(leg.flow, leg.main_flow) for leg in found.legs} | {mark_of_given_up(found.name)}
-        is_known = self.position.is_done(mark_of_given_up(found.name))
+        is_known = mark_of_given_up(found.name) in self.position.done
         ended_at = max((leg.ended_at for leg in found.legs if leg.ended_at), default=self.server_now)
         flows = {leg.flow for leg in found.legs}
         self.position = time_position.queued(self.position, marks, max(ended_at, self.server_now), flows)
         problem = f"The call has more than {self.reader.patience.most_legs} legs"
         row = {"id": found.name, "call_id": found.name, "ended_at": ended_at.isoformat(), "problem": problem}
         return () if is_known else [CallRecord.from_row(row)]
+
+    def _take_lost(self, lost: Collection[str], page: Sequence[Touched]) -> Sequence[CallRecord]:
+        records = unfindable(lost, page)
+        for record in records:
+            marks = {leg.mark for leg in page if leg.flow == record.id}
+            self.position = time_position.queued(self.position, marks, end_of(record), [record.id])
+        return records
 
     def _read_up_to(self, newest: datetime) -> None:
         overlap = self.reader.patience.overlap

@@ -8,24 +8,19 @@ of the overlap are not queued at each poll again, the marks of what was queued.
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any
 
+from cdr.intake.marks import Marks, marks_in
 from shared.errors import PositionUnreadable
 
 MOST_MARKS = 25_000
 """Beyond, the hours of the oldest are not looked at any more: that is better than to queue their calls at each poll."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_HOUR = timedelta(hours=1)
-
-Hour = int
-"""Since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +29,7 @@ class TimePosition:
 
     A call is of no interest if it was over by ``ended_after``, or began before ``started_from``: where the first poll
     was to start. ``waiting`` has the flows of each call that is not whole, with the moment it was first seen. ``done``
-    has the marks of what was queued, by the hour in which its call ended.
+    has the marks of what was queued.
     """
 
     read_from: datetime | None = None
@@ -42,22 +37,7 @@ class TimePosition:
     ended_after: datetime | None = None
     started_from: datetime | None = None
     waiting: Mapping[str, datetime] = field(default_factory=dict)
-    done: Mapping[Hour, frozenset[str]] = field(default_factory=dict)
-
-    def is_done(self, mark: str) -> bool:
-        return any(mark in marks for marks in self.done.values())
-
-
-@lru_cache(maxsize=4_096)  # each poll comes by what ended in the last minutes again
-def mark_of(flow: str, main_flow: str | None) -> str:
-    """Stands for a flow and what it was joined to: it is another one when it is joined to something later."""
-    text = flow if main_flow in (None, flow) else f"{flow}>{main_flow}"
-    return urlsafe_b64encode(blake2b(text.encode(), digest_size=9).digest()).decode()
-
-
-def mark_of_given_up(call: str) -> str:
-    """Stands for a call that was given up: should it become whole after all, it is queued as if it had not been."""
-    return mark_of(call, "given up")
+    done: Marks = field(default_factory=Marks)
 
 
 def read_up_to(position: TimePosition, newest: datetime, now: datetime, overlap: timedelta) -> TimePosition:
@@ -68,8 +48,7 @@ def read_up_to(position: TimePosition, newest: datetime, now: datetime, overlap:
     """
     seen = max(min(newest, now), position.newest_end or _EPOCH)
     read_from = max(seen - overlap, position.read_from or _EPOCH)
-    kept = {hour: marks for hour, marks in position.done.items() if _EPOCH + (hour + 1) * _HOUR > read_from}
-    return replace(position, newest_end=seen, read_from=read_from, done=kept)
+    return replace(position, newest_end=seen, read_from=read_from, done=position.done.since(read_from))
 
 
 def put_back(position: TimePosition, now: datetime, overlap: timedelta) -> TimePosition:
@@ -80,22 +59,17 @@ def put_back(position: TimePosition, now: datetime, overlap: timedelta) -> TimeP
 
 def queued(position: TimePosition, marks: Collection[str], ended_at: datetime, flows: Collection[str]) -> TimePosition:
     """The position after a call was queued, or found to be of no interest."""
-    hour = (ended_at - _EPOCH) // _HOUR
-    done = {**position.done, hour: position.done.get(hour, frozenset()) | frozenset(marks)}
     waiting = _without(position.waiting, flows)
-    return _with_room(replace(position, waiting=waiting, done=done))
+    return _with_room(replace(position, waiting=waiting, done=position.done.with_more(marks, ended_at)))
 
 
 def _with_room(position: TimePosition) -> TimePosition:
     """Without the oldest hours where there are too many marks; what ended in these, and was read, is read no more."""
-    left = sum(map(len, position.done.values())) - MOST_MARKS
-    kept, read_from = dict(position.done), position.read_from or _EPOCH
-    for hour in sorted(kept)[:-1]:
-        if left <= 0:
-            break
-        left -= len(kept.pop(hour))
-        read_from = max(read_from, min(_EPOCH + (hour + 1) * _HOUR, position.newest_end or _EPOCH))
-    return position if len(kept) == len(position.done) else replace(position, done=kept, read_from=read_from)
+    done, until = position.done.at_most(MOST_MARKS)
+    if until is None:
+        return position
+    read_from = max(position.read_from or _EPOCH, min(until, position.newest_end or _EPOCH))
+    return replace(position, done=done, read_from=read_from)
 
 
 def waits(position: TimePosition, flows: Collection[str], now: datetime) -> TimePosition:
@@ -124,7 +98,7 @@ def to_text(position: TimePosition) -> str:
         "ended_after": _microseconds(position.ended_after),
         "started_from": _microseconds(position.started_from),
         "waiting": {flow: _microseconds(since) for flow, since in position.waiting.items()},
-        "done": {str(hour): "".join(sorted(marks)) for hour, marks in sorted(position.done.items())},
+        "done": position.done.to_json(),
     }
     return json.dumps(state, separators=(",", ":"))
 
@@ -140,17 +114,10 @@ def from_text(text: str) -> TimePosition:
             ended_after=_moment(state["ended_after"]),
             started_from=_moment(state["started_from"]),
             waiting={str(flow): _EPOCH + timedelta(microseconds=since) for flow, since in state["waiting"].items()},
-            done={int(hour): _marks_in(marks) for hour, marks in state["done"].items()},
+            done=marks_in(state["done"]),
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as exc:
-        raise PositionUnreadable("the stored position is damaged: start over at a point of your choice") from exc
-
-
-_MARK = len(mark_of("", None))
-
-
-def _marks_in(text: str) -> frozenset[str]:
-    return frozenset(text[start : start + _MARK] for start in range(0, len(text), _MARK))
+        raise PositionUnreadable from exc
 
 
 def _microseconds(moment: datetime | None) -> int | None:

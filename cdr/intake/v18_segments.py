@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from cdr.calls.call import Direction
-from cdr.intake.columns import RawColumns, text_in, time_in, whole_number_in
+from cdr.intake.columns import RawColumns, text_in, time_if_readable, whole_number_in
 from cdr.intake.folded import Entry, FoldedCall, Lack, Missing
 from cdr.intake.talks import Talk, entries_of
-from shared.errors import InvalidRow
 
 _EXTENSION, _LINE, _RING_GROUP, _QUEUE, _MAILBOX, _NOT_FOUND, _OUTSIDE = 0, 1, 2, 4, 5, 12, 13  # dn_type
 _CONNECTED = 2  # type; 1 is ringing
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 _ACTIONS = {
     3: "cancelled",
@@ -91,7 +91,7 @@ class Segment:
         return None if self.action is None else _ACTIONS.get(self.action, f"action_{self.action}")
 
 
-def segment_of(row: RawColumns) -> Segment:
+def _segment_of(row: RawColumns) -> Segment:
     """The segment of a row of the SELECT."""
     return Segment(
         id=text_in(row, "seg_id") or "",
@@ -100,8 +100,8 @@ def segment_of(row: RawColumns) -> Segment:
         action=whole_number_in(row, "seg_action"),
         source=_party(row, "src"),
         destination=_party(row, "dst"),
-        started_at=_time_in(row, "seg_started_at"),
-        ended_at=_time_in(row, "seg_ended_at"),
+        started_at=time_if_readable(row, "seg_started_at"),
+        ended_at=time_if_readable(row, "seg_ended_at"),
     )
 
 
@@ -115,20 +115,21 @@ def _party(row: RawColumns, side: str) -> Party:
     )
 
 
-def _time_in(row: RawColumns, column: str) -> datetime | None:
-    try:
-        return time_in(row, column)
-    except InvalidRow:
-        return None
-
-
 def calls_of(rows: Iterable[RawColumns]) -> list[FoldedCall]:
     """The calls of rows of the SELECT, in the order in which they begin there. All rows of a call must be among them; a
     call without segments has one row, without a segment."""
     by_call: dict[str, list[RawColumns]] = {}
     for row in rows:
         by_call.setdefault(text_in(row, "call_id") or "", []).append(row)
-    return [call_of(own[0], [segment_of(row) for row in own if text_in(row, "seg_id")]) for own in by_call.values()]
+    return [
+        call_of(max(own, key=_call_ended_at), [_segment_of(row) for row in own if text_in(row, "seg_id")])
+        for own in by_call.values()
+    ]
+
+
+def _call_ended_at(row: RawColumns) -> datetime:
+    """A call whose row a replica was sent twice ended as the latest of them says."""
+    return time_if_readable(row, "call_ended_at") or _NEVER
 
 
 def unreadable_call(row: RawColumns) -> FoldedCall:
@@ -139,8 +140,8 @@ def unreadable_call(row: RawColumns) -> FoldedCall:
         flows=(call_id,),
         legs=(),
         missing=(),
-        started_at=_time_in(row, "call_started_at"),
-        ended_at=_time_in(row, "call_ended_at"),
+        started_at=time_if_readable(row, "call_started_at"),
+        ended_at=time_if_readable(row, "call_ended_at"),
         problem=text_in(row, "problem") or "its segments cannot be read",
     )
 
@@ -152,13 +153,13 @@ def call_of(row: RawColumns, segments: Iterable[Segment]) -> FoldedCall:
     parties, have not been written yet.
     """
     ordered = _in_order(segments)
-    call_id, ended_at = text_in(row, "call_id") or "", _time_in(row, "call_ended_at")
+    call_id, ended_at = text_in(row, "call_id") or "", time_if_readable(row, "call_ended_at")
     call = FoldedCall(
         id=call_id,
         flows=(call_id,),
         legs=tuple(segment.id for segment in ordered),
         missing=tuple(_missing(call_id, ended_at, ordered)),
-        started_at=_time_in(row, "call_started_at"),
+        started_at=time_if_readable(row, "call_started_at"),
         ended_at=ended_at,
     )
     if not call.may_be_logged or ended_at is None:

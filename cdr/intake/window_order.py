@@ -21,9 +21,9 @@ from cdr.calls.call import CallRecord
 from cdr.intake import window_position
 from cdr.intake.folded import FoldOptions, end_of, records_of
 from cdr.intake.gathering import gathering_of, span_of
-from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom
+from cdr.intake.marks import mark_of, mark_of_given_up
+from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom, Unread
 from cdr.intake.report_log import ReportLog, ReportPatience
-from cdr.intake.time_position import mark_of, mark_of_given_up
 from cdr.intake.window_position import WindowPosition
 from cdr.intake.window_reading import Reading
 from shared.clock import Clock
@@ -98,6 +98,9 @@ class WindowOrderReader:
     def bearings(self, position: Position) -> Bearings:
         read, newest = self._read(position), self.log.newest_start()
         return Bearings(max(read.read.values()) if read.done.by_hour else None, newest, newest_at=newest)
+
+    def unread(self, position: Position) -> Unread:  # noqa: ARG002 - every moment is read again until calls have ended
+        return Unread()
 
     def ended_between(self, start: datetime, end: datetime) -> Iterator[Sequence[CallRecord]]:
         """By the start of their rows, which may be as long before their end as the longest call."""

@@ -17,6 +17,8 @@ from cdr.intake.marks import Marks, marks_in
 from cdr.intake.under_way import Looks, Seen
 from shared.errors import PositionUnreadable
 
+MOST_MARKS = 15_000
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -73,9 +75,11 @@ def read_between(position: WindowPosition, start: datetime, end: datetime, now: 
 def queued(
     position: WindowPosition, marks: Collection[str], ended_at: datetime, flows: Collection[str]
 ) -> WindowPosition:
-    """The position after a call was queued, or found to be of no interest."""
+    """The position after a call was queued, or found to be of no interest. Where there are too many marks, the oldest
+    are forgotten: then a call is queued once more, which the ledger absorbs."""
     waiting = _without(position.waiting, flows)
-    return replace(position, waiting=waiting, done=position.done.with_more(marks, ended_at))
+    done, _ = position.done.with_more(marks, ended_at).at_most(MOST_MARKS)
+    return replace(position, waiting=waiting, done=done)
 
 
 def waits(
@@ -151,7 +155,7 @@ def from_text(text: str) -> WindowPosition:
             done=marks_in(state["done"]),
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as exc:
-        raise PositionUnreadable("the stored position is damaged: start over at a point of your choice") from exc
+        raise PositionUnreadable from exc
 
 
 def _seen_in(call: Any, after: Any, earliest: Any, moment: Any, at: Any) -> Seen:

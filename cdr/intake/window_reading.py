@@ -13,9 +13,9 @@ from cdr.intake import window_position
 from cdr.intake.folded import FoldedCall, FoldOptions, in_place_of, records_of
 from cdr.intake.gathering import Gathering, Span, around, gathering_of, span_of
 from cdr.intake.leg import Leg
+from cdr.intake.marks import mark_of, mark_of_given_up
 from cdr.intake.ports import Batch
 from cdr.intake.report_log import ReportLog, ReportPatience, Window
-from cdr.intake.time_position import mark_of, mark_of_given_up
 from cdr.intake.under_way import CLOCKS_DIFFER_BY, UnderWay, look
 from cdr.intake.window_position import Again, WindowPosition
 from cdr.intake.xapi_rows import calls_of_report

@@ -18,14 +18,13 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 
-from cdr.intake.columns import RawColumns, flag_in, id_in, text_in, time_in, word_in
+from cdr.intake.columns import RawColumns, flag_in, id_in, text_in, time_if_readable, word_in
 from cdr.intake.folded import FoldedCall
 from cdr.intake.leg import Leg, Side
 from cdr.intake.v20_legs import calls_of, grouped
-from shared.errors import InvalidRow
 
 _PERSON, _OUTSIDE, _MAILBOX = "extension", "external_line", "voicemail"
 _BY_CALL_TYPE = {
@@ -81,7 +80,7 @@ def leg_of_report(row: RawColumns) -> Leg:
     flow = id_in(row, "CallHistoryId") or id_in(row, "MainCallHistoryId")
     leg_id = _leg_id(row, flow)
     source, destination = _sides(row)
-    started_at, ringing, talking = moment_in(row, "StartTime"), _ringing(row), _talking(row)
+    started_at, ringing, talking = time_if_readable(row, "StartTime"), _ringing(row), _talking(row)
     connected_at = None if started_at is None or ringing is None else started_at + ringing
     return Leg(
         id=leg_id,
@@ -94,14 +93,6 @@ def leg_of_report(row: RawColumns) -> Leg:
         ended_at=None if connected_at is None or talking is None else connected_at + talking,
         continued_in=_went_on_at(row),
     )
-
-
-def moment_in(row: RawColumns, column: str) -> datetime | None:
-    """Aware and in UTC; None for what is no time."""
-    try:
-        return time_in(row, column)
-    except InvalidRow:
-        return None
 
 
 def duration_in(row: RawColumns, column: str) -> timedelta | None:

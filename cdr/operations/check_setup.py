@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -29,7 +29,7 @@ QUIET_FOR = timedelta(days=3)
 """A long weekend."""
 SHOWN_PROBLEMS = 5
 
-Verdict = Literal["fine", "look", "wrong", "not tried"]
+Result = Literal["fine", "look", "wrong", "not tried"]
 
 _ADVICE: Mapping[type[PipelineError], str] = {
     SourceUnavailable: "is it running, and does a firewall let this machine through to its port?",
@@ -40,11 +40,11 @@ _ADVICE: Mapping[type[PipelineError], str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Tried:
     """What was found of one part, in sentences; ``advice`` is what to do about it."""
 
     part: str
-    verdict: Verdict
+    result: Result
     found: Sequence[str]
     advice: Sequence[str] = ()
 
@@ -62,7 +62,8 @@ class Setup:
     """What is tried, by what the configuration says. ``storage`` None: for ``storage_untried``.
 
     ``groups`` are the monitored ones, by number, with their names; ``alerts`` and ``members`` None: there is nobody who
-    could be asked about them. ``timezone`` is that of times without an offset.
+    could be asked about them. ``always_closed`` are those of the groups that have no business hours at all.
+    ``timezone`` is that of times without an offset.
     """
 
     source: CallSource
@@ -77,45 +78,46 @@ class Setup:
     webhooks: Sequence[str]
     clock: Clock
     storage_untried: str = ""
+    always_closed: Collection[str] = ()
 
 
-def check_setup(setup: Setup) -> Iterator[Finding]:
+def check_setup(setup: Setup) -> Iterator[Tried]:
     """One part after the other, as each has been tried."""
     yield _tried("phone system", lambda: _phone_system(setup))
     if setup.storage is not None:
         storage = setup.storage
         yield _tried("storage", lambda: _storage(storage, setup.source))
     else:
-        yield Finding("storage", "not tried", [setup.storage_untried])
+        yield Tried("storage", "not tried", [setup.storage_untried])
     yield _tried("Call Logger", lambda: _api(setup.api))
     yield _tried("extensions", lambda: _extensions(setup))
     yield from _groups(setup)
     if setup.webhooks:
-        yield Finding("webhooks", "not tried", [f"addresses that make sense: {', '.join(setup.webhooks)}"])
+        yield _webhooks(setup)
 
 
-def mistakes_found(mistakes: Sequence[str]) -> Finding:
+def mistakes_found(mistakes: Sequence[str]) -> Tried:
     if not mistakes:
-        return Finding("configuration", "fine", ["no mistakes"])
-    return Finding("configuration", "wrong", mistakes, ["mend them; docs/configuration.md has every setting"])
+        return Tried("configuration", "fine", ["no mistakes"])
+    return Tried("configuration", "wrong", mistakes, ["mend them; docs/configuration.md has every setting"])
 
 
-def _tried(part: str, look: Callable[[], Finding]) -> Finding:
+def _tried(part: str, look: Callable[[], Tried]) -> Tried:
     try:
         return look()
     except PipelineError as exc:
         return _failed(part, exc)
 
 
-def _failed(part: str, exc: PipelineError, *, found: Sequence[str] = (), advice: Sequence[str] = ()) -> Finding:
+def _failed(part: str, exc: PipelineError, *, found: Sequence[str] = (), advice: Sequence[str] = ()) -> Tried:
     known = [words for kind, words in _ADVICE.items() if isinstance(exc, kind)]
-    return Finding(part, "wrong", [*found, log.mask_numbers(str(exc))], [*known, *advice])
+    return Tried(part, "wrong", [*found, log.mask_numbers(str(exc))], [*known, *advice])
 
 
 # The phone system
 
 
-def _phone_system(setup: Setup) -> Finding:
+def _phone_system(setup: Setup) -> Tried:
     facts, now = setup.source.about(), setup.clock.now()
     found = [f"source {setup.source.name}: {facts.server}", *_tables(facts)]
     other_tables = list(_other_tables(setup.source.name, facts))
@@ -124,7 +126,7 @@ def _phone_system(setup: Setup) -> Finding:
     except (SourceMisconfigured, SourceUnavailable) as exc:
         return _failed("phone system", exc, found=found, advice=other_tables)
     advice = [*other_tables, *_about_clock(facts, now, found), *_about_newest(ended_at, setup, now, found)]
-    return Finding("phone system", "look" if advice else "fine", found, advice)
+    return Tried("phone system", "look" if advice else "fine", found, advice)
 
 
 def _newest_end(setup: Setup) -> datetime | None:
@@ -181,14 +183,14 @@ def _in_words(age: timedelta) -> str:
 # What is around it
 
 
-def _storage(storage: Storage, source: CallSource) -> Finding:
+def _storage(storage: Storage, source: CallSource) -> Tried:
     waiting = storage.queue.depth()
     stored = storage.positions.read().stored
     found = [f"messages on the queue: {waiting}", "nothing was polled yet" if stored is None else "polled before"]
     if stored is not None and stored.source != _name_of(source, stored.source):
         found.append(f"the stored position is of the source {stored.source}")
-        return Finding("storage", "wrong", found, [f"set 3cx.source back to {stored.source}, or start over"])
-    return Finding("storage", "fine", found)
+        return Tried("storage", "wrong", found, [f"set 3cx.source back to {stored.source}, or start over"])
+    return Tried("storage", "fine", found)
 
 
 def _name_of(source: CallSource, otherwise: str) -> str:
@@ -199,39 +201,39 @@ def _name_of(source: CallSource, otherwise: str) -> str:
         return otherwise
 
 
-def _api(api: CallApi) -> Finding:
+def _api(api: CallApi) -> Tried:
     api.check_health()
-    return Finding("Call Logger", "fine", ["it answers, and is healthy"])
+    return Tried("Call Logger", "fine", ["it answers, and is healthy"])
 
 
-def _extensions(setup: Setup) -> Finding:
+def _extensions(setup: Setup) -> Tried:
     found = [f"in extension_mapping: {setup.mapped}"]
     if setup.directory is None:
         advice = [] if setup.mapped else ["map them, or set extension_mapping_from: calls of others are not submitted"]
-        return Finding("extensions", "look" if advice else "fine", found, advice)
+        return Tried("extensions", "look" if advice else "fine", found, advice)
     book = setup.directory.phone_book()
     found.append(f"from {setup.directory.name}: {len(book.emails)}")
     problems = [log.mask_numbers(f"extension {extension} {problem}") for extension, problem in book.problems.items()]
     more = [f"and {len(problems) - SHOWN_PROBLEMS} more"] if len(problems) > SHOWN_PROBLEMS else []
     found += [*problems[:SHOWN_PROBLEMS], *more]
     if not book.emails:
-        return Finding("extensions", "look", found, ["what may the login, or the API client, see?"])
+        return Tried("extensions", "look", found, ["what may the login, or the API client, see?"])
     advice = ["mend them in the phone system, or map these extensions in extension_mapping"] if problems else []
-    return Finding("extensions", "look" if advice else "fine", found, advice)
+    return Tried("extensions", "look" if advice else "fine", found, advice)
 
 
-def _groups(setup: Setup) -> Iterator[Finding]:
+def _groups(setup: Setup) -> Iterator[Tried]:
     alerts, members = setup.alerts, setup.members
     if not setup.groups:
         return
     if members is None or alerts is None:
-        yield Finding("call groups", "not tried", ["they are named on calls, but not watched (call_groups.members)"])
+        yield Tried("call groups", "not tried", ["they are named on calls, but not watched (call_groups.members)"])
         return
-    yield _tried("call groups", lambda: _members(members, setup.groups))
-    yield _tried("alerts", lambda: Finding("alerts", "fine", [f"of ours at the Call Logger: {len(alerts.active())}"]))
+    yield _tried("call groups", lambda: _members(members, setup.groups, setup.always_closed))
+    yield _tried("alerts", lambda: Tried("alerts", "fine", [f"of ours at the Call Logger: {len(alerts.active())}"]))
 
 
-def _members(members: MemberSource, groups: Mapping[str, str]) -> Finding:
+def _members(members: MemberSource, groups: Mapping[str, str], always_closed: Collection[str]) -> Tried:
     found: list[str] = []
     unknown: list[str] = []
     for number, seen in members.observe(list(groups)).items():
@@ -243,4 +245,15 @@ def _members(members: MemberSource, groups: Mapping[str, str]) -> Finding:
             available = "unknown" if seen.available is None else seen.available
             found.append(f"{named}: members {len(seen.members)}, available {available}")
     advice = [f"check the numbers in call_groups.monitored_groups: {', '.join(unknown)}"] if unknown else []
-    return Finding("call groups", "look" if advice else "fine", found, advice)
+    if always_closed:
+        advice.append(
+            f"give them hours in business_hours; without any they are never alerted: {', '.join(always_closed)}"
+        )
+    return Tried("call groups", "look" if advice else "fine", found, advice)
+
+
+def _webhooks(setup: Setup) -> Tried:
+    found = [f"addresses that make sense: {', '.join(setup.webhooks)}"]
+    if setup.members is None:
+        return Tried("webhooks", "look", found, ["nothing is ever told to them, because no group is watched"])
+    return Tried("webhooks", "not tried", found)

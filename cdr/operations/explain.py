@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cdr.calls.call import Call, CallRecord, Direction
+from cdr.calls.call import Call, CallRecord, CallType, Direction
 from cdr.calls.rules import CallRules, call_type_in
+from cdr.intake.folded import OwnerPolicy
 from cdr.submission.addresses import Known
 
-_OWNERS: Mapping[str, str] = {
+_OWNERS: Mapping[OwnerPolicy, str] = {
     "last_answered": "answered last",
     "first_answered": "answered first",
     "longest": "talked longest",
@@ -27,7 +28,7 @@ class Because:
     group: str | None = None
 
 
-def explain(record: CallRecord, call: Call | None, rules: CallRules, known: Known, owner: str) -> Because:
+def explain(record: CallRecord, call: Call | None, rules: CallRules, known: Known, owner: OwnerPolicy) -> Because:
     """``call`` None: it comes to none. ``owner`` is what ``calls.owner`` says."""
     extension = call.extension if call else str(record.values.get("extension") or "").strip()
     if not extension:
@@ -40,12 +41,13 @@ def explain(record: CallRecord, call: Call | None, rules: CallRules, known: Know
     )
 
 
-def _owner(record: CallRecord, owner: str) -> str:
+def _owner(record: CallRecord, owner: OwnerPolicy) -> str:
     if type(record.values.get("id")) is int:
         return "is the record's extension"
     if record.values.get("answered"):
         return f"{_OWNERS[owner]} (calls.owner: {owner})"
-    return "called in vain" if call_type_in(record) == "1" else "was addressed last, and nobody answered"
+    is_out = call_type_in(record) is CallType.OUTBOUND
+    return "called in vain" if is_out else "was addressed last, and nobody answered"
 
 
 def _address(extension: str, rules: CallRules, known: Known) -> str:
@@ -61,7 +63,7 @@ def _direction(record: CallRecord, call: Call) -> str:
     told, is_out = call_type_in(record), call.direction is Direction.OUTBOUND
     if told is None:
         return "by which side looks like an extension (calls.internal_number_digits)"
-    if told == "2":
+    if told is CallType.INTERNAL:
         return f"between extensions, and the owner {'called' if is_out else 'was called'}"
     return f"to outside, by call_type {told}" if is_out else f"from outside, by call_type {told}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from cdr.operations.replay import Replayer, ReplayOutcome, send_again, still_rej
 from cdr.submission.addresses import Addresses
 from cdr.submission.phone_book import PhoneBookReader, read_phone_book
 from shared import log
-from shared.errors import StorageUnavailable
+from shared.telling import telling_of_storage
 
 _SENTENCE_OF_1_0_0 = re.compile("extension (.+) has no address in extension_mapping")
 """That version wrote the extension nowhere else, but in the message, of which there may be thousands to read."""
@@ -36,6 +35,7 @@ class Learner:
     look_again_after: timedelta
 
 
+@telling_of_storage()
 def learn(learner: Learner) -> ReplayOutcome | None:
     """To be done every minute: it looks by itself whether there is anything to do.
 
@@ -45,12 +45,8 @@ def learn(learner: Learner) -> ReplayOutcome | None:
     :returns: what was replayed; None where the ledger was not looked through
     :raises StorageUnavailable: the next one goes on from there
     """
-    try:
-        kept = read_phone_book(learner.phone_book) if learner.phone_book else None
-        return _look_through(learner.addresses.with_book(kept).emails.keys(), learner)
-    except StorageUnavailable as exc:
-        log.event("storage.failed", level=logging.ERROR, reason=str(exc))
-        raise
+    kept = read_phone_book(learner.phone_book) if learner.phone_book else None
+    return _look_through(learner.addresses.with_book(kept).emails.keys(), learner)
 
 
 def _look_through(extensions: Collection[str], learner: Learner) -> ReplayOutcome | None:

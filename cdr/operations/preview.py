@@ -8,6 +8,7 @@ from typing import Literal
 
 from cdr.calls.call import Call, CallRecord, NotLogged, Reason
 from cdr.calls.rules import CallRules, to_call
+from cdr.intake.folded import OwnerPolicy
 from cdr.intake.ports import CallSource
 from cdr.operations.explain import Because, explain
 from cdr.submission.addresses import Known
@@ -23,7 +24,7 @@ class Previewer:
     source: CallSource
     rules: CallRules
     known: Callable[[], Known]
-    owner: str
+    owner: OwnerPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def preview(previewer: Previewer, limit: int) -> Preview:
     return Preview(previewer.source.name, known, _without_doubles(calls))
 
 
-def _previewed(record: CallRecord, rules: CallRules, known: Known, owner: str) -> Previewed:
+def _previewed(record: CallRecord, rules: CallRules, known: Known, owner: OwnerPolicy) -> Previewed:
     found, because = None, explain(record, None, rules, known, owner)
     try:
         found = to_call(record, rules)

@@ -10,9 +10,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from cdr.calls.call import CallRecord, Job
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Message
-from cdr.calls.packing import ONE_EACH, Packing
-from cdr.calls.rules import CallRules, job_of
-from cdr.intake.ports import CallReader, CallSource, Kept, PositionStore, StoredPosition
+from cdr.calls.packing import Packing
+from cdr.calls.rules import CallRules, call_key
+from cdr.intake.ports import CallReader, CallSource, KeptPosition, PositionStore, StoredPosition
 from cdr.operations.ledger_days import LedgerDays, Standing
 from cdr.operations.ports import LedgerRecords
 from cdr.operations.watch_memory import Remembered
@@ -42,8 +42,8 @@ class Reconciler:
     stalled_after: timedelta
     keep: timedelta
     time_budget: timedelta
+    packing: Packing
     most_at_once: int = 10_000
-    packing: Packing = ONE_EACH
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def reconcile(
     :raises DaysForgotten: the ledger may have forgotten calls of these days
     :raises SourceUnavailable, SourceMisconfigured, PositionOfAnotherSource, StorageUnavailable: nothing can be said
     """
-    oldest = oldest_day(reconciler)
+    oldest = _oldest_day(reconciler)
     if first < oldest:
         raise DaysForgotten(
             f"records are kept for {reconciler.keep.days} days (ledger.keep_days): of days before {oldest} nobody can "
@@ -117,7 +117,7 @@ def reconcile(
 def reconcile_last_days(reconciler: Reconciler, days: int) -> Reconciliation:
     """The last days and this one, by a timer: what is missing is queued."""
     today = reconciler.clock.now().date()
-    first = max(today - timedelta(days=days), oldest_day(reconciler))
+    first = max(today - timedelta(days=days), _oldest_day(reconciler))
     try:
         return reconcile(reconciler, first, today, queue_missing=True)
     except Exception as exc:
@@ -127,7 +127,7 @@ def reconcile_last_days(reconciler: Reconciler, days: int) -> Reconciliation:
         raise
 
 
-def oldest_day(reconciler: Reconciler) -> date:
+def _oldest_day(reconciler: Reconciler) -> date:
     """The first one of which every record is kept."""
     return (reconciler.clock.now() - reconciler.keep).date() + timedelta(days=1)
 
@@ -170,7 +170,7 @@ class _Comparison:
                     return
 
     def _take(self, record: CallRecord, reader: CallReader) -> None:
-        job, stored = job_of(record, self._reconciler.rules), self._stored
+        job, stored = Job(record, call_key(record, self._reconciler.rules)), self._stored  # nothing is told of it
         standing = self._days.standing(job)
         self._rows += 1
         if standing in (Standing.RECORDED, Standing.CHANGED_LATE):
@@ -229,13 +229,13 @@ class _Comparison:
         yield from (Message((job.record,), replay_of=place) for job, place in places if place is not None)
 
 
-def _former_rules(rules: CallRules, kept: Kept) -> CallRules | None:
+def _former_rules(rules: CallRules, kept: KeptPosition) -> CallRules | None:
     """Those by which calls had their names before the template was changed."""
     template = Remembered.from_text(kept.memory).named_before
     return replace(rules, pbx_call_id=template or None) if template is not None else None
 
 
-def _position(reconciler: Reconciler, kept: Kept) -> StoredPosition | None:
+def _position(reconciler: Reconciler, kept: KeptPosition) -> StoredPosition | None:
     stored = kept.stored
     if stored is not None and stored.source != reconciler.source.name:
         raise PositionOfAnotherSource(

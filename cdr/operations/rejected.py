@@ -19,7 +19,7 @@ class RejectedPage:
 
     calls: Sequence[RejectedRecord]
     next: str | None
-    complete: bool = True
+    complete: bool
 
 
 def list_rejected(records: LedgerRecords, *, after: str | None, limit: int, reason: str | None = None) -> RejectedPage:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
 from cdr.operations.ports import LedgerRecords
 from shared import log
 from shared.clock import Clock
-from shared.errors import StorageUnavailable
+from shared.telling import telling_of_storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +22,18 @@ class Cleaner:
     time_budget: timedelta
 
 
+@telling_of_storage()
 def clean_ledger(cleaner: Cleaner) -> int:
     """Remove calls that have been settled for long enough.
 
     :returns: how many were removed; what the time budget leaves is for the next day
     :raises StorageUnavailable: what was removed until then stays removed
     """
-    try:
-        removed = _remove(cleaner)
-    except StorageUnavailable as exc:
-        log.event("storage.failed", level=logging.ERROR, reason=str(exc))
-        raise
-    log.event("ledger.cleaned", removed=removed)
-    return removed
-
-
-def _remove(cleaner: Cleaner) -> int:
     started = cleaner.clock.now()
     removed = 0
     for batch in cleaner.records.remove_settled(started - cleaner.keep, started - cleaner.keep_rejected, started):
         removed += batch
         if cleaner.clock.now() - started >= cleaner.time_budget:
             break
+    log.event("ledger.cleaned", removed=removed)
     return removed

@@ -9,7 +9,7 @@ from datetime import datetime
 from threading import Lock, Thread
 from typing import Generic, TypeVar
 
-from shared.errors import PipelineError
+from shared.errors import PipelineError, named
 
 Found = TypeVar("Found")
 
@@ -39,7 +39,7 @@ class Later(Generic[Found]):
         try:
             self._found.append(self._look())
         except PipelineError as exc:
-            self._found.append(Problem(f"{type(exc).__name__}: {exc}"))
+            self._found.append(Problem(named(exc)))
         except BaseException as exc:  # noqa: BLE001 - raised where somebody waits for it
             self._defect = exc
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from cdr.groups.hours import Hours
 from cdr.intake.ports import Bearings, CallReader, Memory, Position, PositionStore
 from cdr.operations.call_hours import calls_expected
+from cdr.operations.unread_rows import unread_rows, with_unread
 from cdr.operations.watch_memory import Finding, Kind, Remembered
 from shared import log
 from shared.clock import Clock
@@ -21,7 +22,7 @@ from shared.errors import PipelineError, SourceMisconfigured, SourceVanished
 
 TELL_EVERY = timedelta(hours=1)
 """While it lasts."""
-ASK_EVERY = timedelta(minutes=5)
+ASK_EVERY = COUNT_EVERY = timedelta(minutes=5)
 NAMED_ANEW_FOR = timedelta(days=7)
 """So long it stands in the status: about as far back as anybody reads again."""
 
@@ -53,6 +54,8 @@ class SourceWatcher:
         known = replace(known, hours=known.hours.with_calls(queued, now))
         try:
             bearings = reader.bearings(position)
+            if known.counted_at is None or now - known.counted_at >= COUNT_EVERY:
+                known = with_unread(known, reader.unread(position), now)
         except PipelineError as exc:
             log.event("source.watch_failed", level=logging.WARNING, reason=log.mask_numbers(str(exc)))
             return known.to_text()
@@ -60,9 +63,9 @@ class SourceWatcher:
         if bearings.newest_at is not None:
             known = replace(known, newest_at=max(bearings.newest_at, known.newest_at or bearings.newest_at))
         known = self._asked(known, bearings.newest_at, queued, now)
-        if still := self._stands_still(known, now):
+        if still := self._why_it_stands_still(known, now):
             found = {**found, Kind.STANDS_STILL: still}
-        found = {**found, **named_anew(self.named_by, known, now)}
+        found = {**found, **unread_rows(known, now), **_named_anew(self.named_by, known, now)}
         if known.named_by != self.named_by:
             known = replace(known, named_by=self.named_by, named_before=known.named_by)
         return replace(known, findings=_told(known, found, now)).to_text()
@@ -76,7 +79,8 @@ class SourceWatcher:
 
     def forget(self, memory: Memory) -> Memory:
         known = Remembered.from_text(memory)
-        return replace(known, findings=_told(known, {}, self.clock.now()), newest_at=None).to_text()
+        known = replace(known, newest_at=None, behind=None, late_at=None, counted_at=None)
+        return replace(known, findings=_told(known, {}, self.clock.now())).to_text()
 
     def _asked(self, known: Remembered, newest_at: datetime | None, queued: int, now: datetime) -> Remembered:
         if self.newest_call is None:  # also where it was asked once: then the usual course has to do again
@@ -93,8 +97,7 @@ class SourceWatcher:
         is_ahead = newest is not None and (newest_at is None or newest > newest_at)
         return replace(known, asked_at=now, ahead_since=(known.ahead_since or now) if is_ahead else None)
 
-    def _stands_still(self, known: Remembered, now: datetime) -> str | None:
-        """Why it does."""
+    def _why_it_stands_still(self, known: Remembered, now: datetime) -> str | None:
         if known.asked_at is not None:
             if known.ahead_since is None or now - known.ahead_since < self.delay:
                 return None
@@ -130,7 +133,7 @@ def what_is_wrong(bearings: Bearings, known: Remembered) -> Mapping[Kind, str]:
     return _lasting(known)
 
 
-def named_anew(template: str, known: Remembered, now: datetime) -> Mapping[Kind, str]:
+def _named_anew(template: str, known: Remembered, now: datetime) -> Mapping[Kind, str]:
     """Calls have other names than they had: who reads one again under its new name does not find its old record."""
     before = known.finding(Kind.NAMED_ANEW)
     if known.named_by is not None and template != known.named_by:
@@ -191,5 +194,9 @@ def _tell(found: Finding) -> None:
             log.event("source.stands_still", level=logging.WARNING, detail=detail, since=since)
         case Kind.VANISHED:
             log.event("source.vanished", level=logging.ERROR, detail=detail, since=since)
+        case Kind.NAMELESS:
+            log.event("source.rows_without_id", level=logging.ERROR, detail=detail, since=since)
+        case Kind.CAME_LATE:
+            log.event("source.rows_came_late", level=logging.WARNING, detail=detail, since=since)
         case Kind.NAMED_ANEW:
             log.event("source.calls_named_anew", level=logging.WARNING, detail=detail, since=since)

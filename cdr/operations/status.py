@@ -12,7 +12,7 @@ from cdr.groups.alerts import GroupView, view_of
 from cdr.groups.hours import Hours
 from cdr.groups.ports import GroupStore
 from cdr.intake.poll_history import PollHistory, PollReport
-from cdr.intake.ports import CallSource, Kept, Lag, PositionStore, Progress
+from cdr.intake.ports import CallSource, KeptPosition, Lag, PositionStore, Progress
 from cdr.operations.ports import LedgerCounts, LedgerRecords
 from cdr.operations.side_by_side import Problem, SideBySide, Troubles
 from cdr.operations.watch_memory import Finding, Remembered
@@ -20,7 +20,7 @@ from cdr.submission.addresses import Addresses
 from cdr.submission.directory import KeptPhoneBook
 from shared import log
 from shared.clock import Clock
-from shared.errors import PipelineError
+from shared.errors import PipelineError, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def status(overview: Overview) -> Status:
     )
 
 
-def _progress(source: CallSource, kept: Kept | Problem) -> Progress | Problem:
+def _progress(source: CallSource, kept: KeptPosition | Problem) -> Progress | Problem:
     if isinstance(kept, Problem):
         return kept
     if kept.stored is None:
@@ -155,7 +155,7 @@ def _progress(source: CallSource, kept: Kept | Problem) -> Progress | Problem:
     return source.progress(kept.stored.text)
 
 
-def _lagging(overview: Overview, kept: Kept | Problem, now: datetime) -> Lagging | Problem:
+def _lagging(overview: Overview, kept: KeptPosition | Problem, now: datetime) -> Lagging | Problem:
     if isinstance(kept, Problem):
         return kept
     stored = kept.stored
@@ -171,7 +171,7 @@ def _api(overview: Overview) -> Literal["ok"] | Problem:
     try:
         overview.check_api()
     except PipelineError as exc:
-        return Problem(f"{type(exc).__name__}: {log.mask_numbers(str(exc))}")
+        return Problem(log.mask_numbers(named(exc)))
     return "ok"
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
 from cdr.intake.ports import PositionStore
 from cdr.operations.ports import LedgerRecords
-from shared import log
 from shared.clock import Clock
-from shared.errors import StorageUnavailable
+from shared.telling import telling_of_storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +22,7 @@ class Bookkeeper:
     time_budget: timedelta
 
 
+@telling_of_storage()
 def take_in(keeper: Bookkeeper) -> bool:
     """To be done every few minutes: there is little to do where nothing has changed.
 
@@ -31,9 +30,5 @@ def take_in(keeper: Bookkeeper) -> bool:
     :raises StorageUnavailable: the next one goes on from there
     """
     now = keeper.clock.now()
-    try:
-        older_at = keeper.positions.read().older_at
-        return keeper.records.take_in(older_at, now, lambda: keeper.clock.now() - now < keeper.time_budget)
-    except StorageUnavailable as exc:
-        log.event("storage.failed", level=logging.ERROR, reason=str(exc))
-        raise
+    older_at = keeper.positions.read().older_at
+    return keeper.records.take_in(older_at, now, lambda: keeper.clock.now() - now < keeper.time_budget)

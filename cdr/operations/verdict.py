@@ -92,7 +92,7 @@ def _polls(status: Status, now: datetime, interval: timedelta) -> Verdict | None
 
 
 def _part_of(error: str) -> Part:
-    """Reports begin with the name of the error."""
+    """Reports begin with the name of the error, see ``named``."""
     if error.startswith("Source"):
         return Part.PHONE_SYSTEM
     return Part.STORAGE if error.startswith("Storage") else Part.POLL

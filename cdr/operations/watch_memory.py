@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from cdr.intake.ports import Memory
+from cdr.intake.ports import Behind, Memory
 from cdr.operations.call_hours import CallHours
 
 
@@ -23,6 +23,8 @@ class Kind(StrEnum):
     STANDS_STILL = "stands_still"
     VANISHED = "vanished"
     NAMED_ANEW = "calls_named_anew"
+    NAMELESS = "rows_without_id"
+    CAME_LATE = "rows_came_late"
 
     @property
     def hides_calls(self) -> bool:
@@ -50,6 +52,8 @@ class Remembered:
     """``newest_at`` is of the latest call that was ever seen at the source's end. ``ahead_since``: since then the phone
     system knows of a later call than the source has, as it said when it was asked, at ``asked_at``. ``named_by`` is the
     template of pbxCallId, None before the first look, and ``named_before`` the one before the last change.
+    At ``counted_at`` there were ``nameless`` rows, and ``behind`` what had been passed; at ``late_at`` more of that was
+    last seen to have come.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -59,6 +63,10 @@ class Remembered:
     asked_at: datetime | None = None
     named_by: str | None = None
     named_before: str | None = None
+    counted_at: datetime | None = None
+    nameless: int = 0
+    behind: Behind | None = None
+    late_at: datetime | None = None
 
     def finding(self, kind: Kind) -> Finding | None:
         return next((found for found in self.findings if found.kind is kind), None)
@@ -76,6 +84,10 @@ class Remembered:
                 asked_at=_moment(kept["asked_at"]),
                 named_by=kept.get("named_by"),
                 named_before=kept.get("named_before"),
+                counted_at=_moment(kept.get("counted_at")),
+                nameless=int(kept.get("nameless", 0)),
+                behind=_behind(kept.get("behind")),
+                late_at=_moment(kept.get("late_at")),
             )
         except (ValueError, TypeError, KeyError, RecursionError):
             return cls()
@@ -92,6 +104,10 @@ class Remembered:
             "asked_at": self.asked_at,
             "named_by": self.named_by,
             "named_before": self.named_before,
+            "counted_at": self.counted_at,
+            "nameless": self.nameless,
+            "behind": self.behind,
+            "late_at": self.late_at,
         }
         return json.dumps(state, separators=(",", ":"), default=datetime.isoformat)
 
@@ -99,6 +115,10 @@ class Remembered:
 def _finding(kept: Mapping[str, Any]) -> Finding:
     since, told_at = (datetime.fromisoformat(kept[name]) for name in ("since", "told_at"))
     return Finding(Kind(kept["kind"]), str(kept["detail"]), since, told_at)
+
+
+def _behind(kept: Sequence[Any] | None) -> Behind | None:
+    return Behind(str(kept[0]), int(kept[1])) if kept is not None else None
 
 
 def _moment(kept: str | None) -> datetime | None:

@@ -10,7 +10,6 @@ from cdr.calls.message import Message
 from cdr.calls.rules import to_call
 from cdr.submission.merged import close_parts
 from cdr.submission.ports import Accepted, Claim, Visit
-from cdr.submission.report import named
 from cdr.submission.retry import is_given_up, is_over
 from cdr.submission.worker import Worker
 from shared.errors import (
@@ -27,6 +26,7 @@ from shared.errors import (
     SubmissionUnknown,
     TooManyRejections,
     UnmappedExtension,
+    named,
 )
 
 NOT_ON_ITS_WAY = (

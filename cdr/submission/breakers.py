@@ -9,6 +9,7 @@ from threading import Lock
 
 from cdr.calls.call import CallKey
 
+MINUTE = timedelta(minutes=1)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -93,7 +94,7 @@ class RejectionBreaker:
     def allows(self, now: datetime) -> bool:
         """Whether one more call may be rejected now; if so, it is counted."""
         with self._lock:
-            while self._recent and now - self._recent[0] >= timedelta(minutes=1):
+            while self._recent and now - self._recent[0] >= MINUTE:
                 self._recent.popleft()
             if len(self._recent) >= self._per_minute:
                 return False
@@ -101,17 +102,16 @@ class RejectionBreaker:
             return True
 
 
-@dataclass
 class OnceAMinute:
     """For what a person should be told of, but not a thousand times."""
 
-    every: timedelta = timedelta(minutes=1)
-    _lock: Lock = field(default_factory=Lock, repr=False)
-    _last: datetime | None = None
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._last: datetime | None = None
 
     def is_due(self, now: datetime) -> bool:
         with self._lock:
-            if self._last is not None and now - self._last < self.every:
+            if self._last is not None and now - self._last < MINUTE:
                 return False
             self._last = now
             return True

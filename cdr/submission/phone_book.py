@@ -10,7 +10,7 @@ from cdr.submission.directory import KeptPhoneBook, PhoneBook
 from cdr.submission.ports import Directory, PhoneBookStore
 from shared import log
 from shared.clock import Clock
-from shared.errors import SourceMisconfigured, SourceUnavailable
+from shared.errors import SourceMisconfigured, SourceUnavailable, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def ask(directory: Directory, kept: KeptPhoneBook, now: datetime) -> KeptPhoneBo
     try:
         return replace(kept, read_at=now, book=_asked(directory), failed_at=None, failure=None)
     except (SourceUnavailable, SourceMisconfigured) as exc:
-        return replace(kept, failed_at=now, failure=f"{type(exc).__name__}: {exc}")
+        return replace(kept, failed_at=now, failure=named(exc))
 
 
 def _ours(reader: PhoneBookReader) -> KeptPhoneBook:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,6 +17,7 @@ from cdr.submission.ports import AlreadySubmitted, CallLedger, Held, Recorded
 from shared import log
 from shared.clock import Clock
 from shared.errors import StorageUnavailable
+from shared.telling import telling_of_storage
 
 RETURN_DELAY = timedelta(minutes=5)
 LONGEST_WAIT_S = 30.0
@@ -40,32 +42,37 @@ def keep_poisoned(letter: Letter, keeper: PoisonKeeper) -> None:
     waits until one of the two is back.
     """
     wait_s = 1.0
-    while not (_keep(letter, keeper) or _put_back(letter, keeper)):
+    while not (_is_done(lambda: _keep(letter, keeper)) or _is_done(lambda: _put_back(letter, keeper))):
         keeper.clock.sleep(wait_s)
         wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 
 
-def _keep(letter: Letter, keeper: PoisonKeeper) -> bool:
-    """:returns: whether all of it is recorded"""
+def _is_done(act: Callable[[], bool]) -> bool:
+    """What it raises is told and goes no further: the message would come back without end, and then be forgotten."""
     try:
-        if isinstance(letter, Unreadable):
-            _keep_unreadable(letter, keeper)
-            return True
-        if keeper.rules is None:
-            return False
-        jobs = [job_of(record, keeper.rules) for record in letter.records]
-        kept = [_keep_call_or_say_why(job, keeper) for job in jobs]  # each, also after one that cannot be kept now
-        return all(kept)
-    except Exception as exc:  # noqa: BLE001 - what escaped would come back without end, and then be forgotten
-        _say(exc)
+        with telling_of_storage():
+            return act()
+    except StorageUnavailable:
+        return False
+    except Exception as exc:  # noqa: BLE001 - see above
+        _tell_of_defect(exc)
         return False
 
 
-def _say(exc: Exception) -> None:
-    if isinstance(exc, StorageUnavailable):
-        log.event("storage.failed", level=logging.ERROR, reason=str(exc))
-    else:
-        log.event("poison.failed", level=logging.ERROR, error=type(exc).__name__, reason=log.mask_numbers(str(exc)))
+def _tell_of_defect(exc: Exception) -> None:
+    log.event("poison.failed", level=logging.ERROR, error=type(exc).__name__, reason=log.mask_numbers(str(exc)))
+
+
+def _keep(letter: Letter, keeper: PoisonKeeper) -> bool:
+    """:returns: whether all of it is recorded"""
+    if isinstance(letter, Unreadable):
+        _keep_unreadable(letter, keeper)
+        return True
+    if keeper.rules is None:
+        return False
+    jobs = [job_of(record, keeper.rules) for record in letter.records]
+    kept = [_keep_call_or_say_why(job, keeper) for job in jobs]  # each, also after one that cannot be kept now
+    return all(kept)
 
 
 def _keep_unreadable(letter: Unreadable, keeper: PoisonKeeper) -> None:
@@ -80,7 +87,7 @@ def _keep_call_or_say_why(job: Job, keeper: PoisonKeeper) -> bool:
     except StorageUnavailable:
         raise  # the others would only wait for it as long
     except Exception as exc:  # noqa: BLE001 - a defect that one call meets is none of the others'
-        _say(exc)
+        _tell_of_defect(exc)
         return False
 
 
@@ -100,11 +107,7 @@ def _keep_call(job: Job, keeper: PoisonKeeper) -> bool:
 
 
 def _put_back(letter: Letter, keeper: PoisonKeeper) -> bool:
-    try:
-        keeper.poison_queue.send_later(letter, RETURN_DELAY)
-    except Exception as exc:  # noqa: BLE001 - the message must stay in hand
-        _say(exc)
-        return False
+    keeper.poison_queue.send_later(letter, RETURN_DELAY)
     why = "the ledger or the configuration is not usable, or a worker has the call"
     log.event("poison.returned", level=logging.WARNING, reason=why)
     return True

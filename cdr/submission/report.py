@@ -48,10 +48,6 @@ def _effort_of(job: Job, effort: Effort) -> Fields:
     }
 
 
-def named(error: PipelineError) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
 def settled(job: Job, claim: Claim, settlement: Settlement, effort: Effort, *, is_told: bool) -> None:
     """``is_told`` False: somebody has just been told of the like, and this line is for who searches the log."""
     log.event(

@@ -22,7 +22,7 @@ Hindrance = PipelineError | Held
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPatience:
     """How long is waited, and how long at most in all.
 
     A delay starts at ``first_delay`` and doubles, to ``longest_delay`` where the API is at fault, and to
@@ -37,7 +37,7 @@ class Patience:
     after_the_lease: timedelta
 
 
-def is_given_up(hindrance: Hindrance, message: Message, now: datetime, patience: Patience) -> bool:
+def is_given_up(hindrance: Hindrance, message: Message, now: datetime, patience: RetryPatience) -> bool:
     """Whether a call that could not be settled is not tried any more."""
     return _can_be_given_up(hindrance) and _age(message, now) >= patience.give_up_after
 
@@ -47,7 +47,7 @@ def delay_after(
     message: Message,
     now: datetime,
     drawn: float,
-    patience: Patience,
+    patience: RetryPatience,
     *,
     alone: bool = False,
     is_rest: bool = False,
@@ -64,7 +64,7 @@ def delay_after(
     return max(_delay(message.tries, longest, drawn, patience), _before_that_in_vain(hindrance, now, patience))
 
 
-def is_over(message: Message, unanswered_at: datetime, patience: Patience) -> bool:
+def is_over(message: Message, unanswered_at: datetime, patience: RetryPatience) -> bool:
     """Whether a call that was sent without an answer is not even tried once more: it has had its last look, by a claim
     that was made when the time to give up had come."""
     return _age(message, unanswered_at) >= patience.give_up_after
@@ -85,13 +85,13 @@ def _age(message: Message, now: datetime) -> timedelta:
     return now - message.first_tried_at if message.first_tried_at else timedelta()
 
 
-def _delay(tries: int, longest: timedelta, drawn: float, patience: Patience) -> timedelta:
+def _delay(tries: int, longest: timedelta, drawn: float, patience: RetryPatience) -> timedelta:
     """Less up to a fifth, so that not all messages come back at once."""
     doubled: timedelta = min(patience.first_delay * 2 ** min(tries, 10), longest)
     return doubled * (1 - drawn / 5)
 
 
-def _before_that_in_vain(hindrance: Hindrance, now: datetime, patience: Patience) -> timedelta:
+def _before_that_in_vain(hindrance: Hindrance, now: datetime, patience: RetryPatience) -> timedelta:
     match hindrance:
         case SubmissionUnknown(retry_after=wait):
             asked = min(wait or timedelta(), patience.longest_delay_alone)

@@ -25,10 +25,10 @@ from cdr.submission.already_submitted import record_repeated
 from cdr.submission.attempt import NOT_ON_ITS_WAY, Attempt, is_known_cause
 from cdr.submission.merged import close_parts
 from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held
-from cdr.submission.report import Effort, named
+from cdr.submission.report import Effort
 from cdr.submission.retry import Hindrance, delay_after
 from cdr.submission.worker import Worker
-from shared.errors import NoTimeLeft, PartHeld, PipelineError, StorageUnavailable
+from shared.errors import NoTimeLeft, PartHeld, PipelineError, StorageUnavailable, named
 
 DELIVERIES_TOGETHER = 2
 TRIES_APART = 4

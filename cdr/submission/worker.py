@@ -12,7 +12,7 @@ from cdr.submission.addresses import Addresses
 from cdr.submission.breakers import ApiBreaker, OnceAMinute, RejectionBreaker
 from cdr.submission.hands import Hands
 from cdr.submission.ports import CallApi, CallLedger
-from cdr.submission.retry import Patience
+from cdr.submission.retry import RetryPatience
 from shared.clock import Clock
 
 
@@ -20,7 +20,8 @@ from shared.clock import Clock
 class Worker:
     """``budget``, shorter than the claim's lease in ``patience``, is how long a worker may try; nothing is sent that
     could take, with ``longest_attempt``, beyond that. ``random`` yields numbers from 0 up to 1. ``known_causes`` says
-    when a person is told once more of rejections that are no surprise. ``addresses`` None: the rules have them all.
+    when a person is told once more of rejections that are no surprise.
+    ``rules`` are without addresses, which are known better from moment to moment.
     """
 
     ledger: CallLedger
@@ -30,15 +31,15 @@ class Worker:
     api_breaker: ApiBreaker
     rejections: RejectionBreaker
     random: Callable[[], float]
-    patience: Patience
+    patience: RetryPatience
     budget: timedelta
     longest_attempt: timedelta
     rules: CallRules = field(repr=False)
     hands: Hands
+    addresses: Addresses
     known_causes: OnceAMinute = field(default_factory=OnceAMinute)
-    addresses: Addresses | None = None
 
     @property
     def rules_now(self) -> CallRules:
         """With the addresses that are known by now."""
-        return self.addresses.known().added_to(self.rules) if self.addresses else self.rules
+        return self.addresses.known().added_to(self.rules)

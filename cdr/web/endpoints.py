@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from cdr.calls.call import Reason
 from cdr.web import schemas
@@ -11,6 +12,8 @@ from cdr.web.schemas import DAY, ERROR, FLAG, ID, TEXT, Schema, word_of
 
 LONGEST_PAGE = 500
 LONGEST_PREVIEW = 200
+
+Form = Literal["json", "html"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +25,9 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """``refusals`` are statuses beside those that each function has; ``others_are_ignored``: so are unknown parameters,
-    which elsewhere are mistakes. Who asks without a key gets no answer, unless ``is_open``."""
+    """``answer`` is the schema of what it answers in JSON; ``refusals`` are statuses beside those that each function
+    has. ``others_are_ignored``: so are unknown parameters, which elsewhere are mistakes. Who asks without a key gets no
+    answer, unless ``is_open``."""
 
     path: str
     method: str
@@ -33,7 +37,7 @@ class Endpoint:
     refusals: Mapping[int, str] = field(default_factory=dict)
     failure: Schema = field(default_factory=lambda: ERROR)
     is_open: bool = False
-    is_html: bool = False
+    forms: Sequence[Form] = ("json",)
     others_are_ignored: bool = False
 
 
@@ -59,9 +63,11 @@ HEALTH = Endpoint(
     others_are_ignored=True,
 )
 PAGE = Endpoint(
-    "page", "GET", "the page for people, before they have given the key", lambda: TEXT, is_open=True, is_html=True
+    "page", "GET", "the page for people, before they have given the key", lambda: TEXT, is_open=True, forms=("html",)
 )
-STATUS = Endpoint("status", "GET", "how far along it is; for a browser a page", lambda: schemas.STATUS)
+STATUS = Endpoint(
+    "status", "GET", "how far along it is; for a browser a page", lambda: schemas.STATUS, forms=("json", "html")
+)
 OPENAPI = Endpoint("openapi.json", "GET", "this document", lambda: schemas.table_of(schemas.ANYTHING))
 POLL = Endpoint("trigger/poll", "POST", "polls now", schemas.polled, refusals=_HELD)
 START_OVER = Endpoint(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from cdr import __version__
-from cdr.web.endpoints import ENDPOINTS, Endpoint
+from cdr.web.endpoints import ENDPOINTS, Endpoint, Form
 from cdr.web.schemas import ERROR, TEXT, Schema, thing
 
+MEDIA_TYPES: Mapping[Form, str] = {"json": "application/json", "html": "text/html"}
 KEYS: list[dict[str, list[str]]] = [{"header": []}, {"query": []}]
 
 
@@ -51,11 +54,8 @@ def _body(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _responses(endpoint: Endpoint) -> dict[str, Any]:
-    content = {"application/json": {"schema": endpoint.answer()}}
-    if endpoint.is_html:
-        content = {"text/html": {"schema": TEXT}}
-    elif endpoint.path == "status":
-        content |= {"text/html": {"schema": TEXT}}
+    schemas = {"json": endpoint.answer(), "html": TEXT}
+    content = {MEDIA_TYPES[form]: {"schema": schemas[form]} for form in endpoint.forms}
     found = {"200": {"description": "done", "content": content}}
     refusals = {
         400: "the request is not one that is taken, and why",
@@ -72,9 +72,9 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
 
 def _schema_of(status: int, endpoint: Endpoint) -> Schema:
     """Who is held up says so in the words of the use case, where it has some."""
-    if status == 503:  # noqa: PLR2004 - HTTP's own number
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return endpoint.failure
-    return {"anyOf": [endpoint.answer(), ERROR]} if status == 409 else ERROR  # noqa: PLR2004 - HTTP's own number
+    return {"anyOf": [endpoint.answer(), ERROR]} if status == HTTPStatus.CONFLICT else ERROR
 
 
 def _refusal(says: str, schema: Schema) -> dict[str, Any]:

@@ -5,8 +5,9 @@ Times are told in the zone of the business hours, where the people are who read 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -61,7 +62,7 @@ class Headline:
     sentence: str
     since: Moment | None
     why: str
-    to_do: str = ""
+    to_do: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +134,13 @@ class Teller:
         return Moment(told.iso, f"{told.text}:{at:%S}")
 
 
-def page_of(
-    status: Status,
-    verdict: Verdict,
-    now: datetime,
-) -> Page:
+def page_of(status: Status, verdict: Verdict, now: datetime) -> Page:
     tell = Teller(now, ZoneInfo(status.hours.timezone))
     return Page(
         headline=_headline(verdict, tell.moment(verdict.since) if verdict.since else None),
         facts=_facts(status, tell),
         chart=_or_why(status.ledger, lambda counts: chart_of(counts.hours, tell.zone)),
-        polls=_or_why(status.polls, lambda history: [_poll(poll, tell) for poll in history.polls]),
+        polls=_or_why(status.polls, lambda history: _polls(history.polls, tell)),
         rejected=_or_why(status.ledger, lambda counts: _reasons(counts.rejected)),
         groups=_or_why(status.groups, lambda groups: [_group(group, tell) for group in groups]),
         notices=tuple(_notices(status, tell)),
@@ -161,7 +158,12 @@ def page_of_mistakes(mistakes: Sequence[str]) -> Page:
 def _headline(verdict: Verdict, since: Moment | None) -> Headline:
     word, tone = WORDS[verdict.flow]
     what = (verdict.flow, verdict.part)
-    return Headline(word, tone, SENTENCES[what], since, verdict.why, TO_DO.get(what, ""))
+    return Headline(word, tone, SENTENCES[what], since, _for_people(verdict.why), TO_DO.get(what, ""))
+
+
+def _for_people(error: str) -> str:
+    """Without the name of its kind, which is for programs."""
+    return re.sub("^([A-Z][a-z]+){2,}: ", "", error)
 
 
 def in_words(span: timedelta) -> str:
@@ -242,10 +244,22 @@ def _changes(hours: HoursNow, tell: Teller) -> str:
     return f"until {tell.moment(hours.changes_at).text}" if hours.changes_at else ""
 
 
+def _polls(polls: Sequence[PollReport], tell: Teller) -> Sequence[PollLine]:
+    """Why several failed is told once."""
+    newer: PollReport | None = None
+    lines = []
+    for poll in polls:
+        is_same = newer is not None and newer.has_failed and poll.has_failed and newer.error == poll.error
+        line = _poll(poll, tell)
+        lines.append(replace(line, text="for the same reason") if is_same and line.text else line)
+        newer = poll
+    return lines
+
+
 def _poll(poll: PollReport, tell: Teller) -> PollLine:
     took = in_seconds(poll.duration_ms)
     if poll.has_failed:
-        return PollLine(tell.second(poll.at), "bad", poll.result, poll.error or "")
+        return PollLine(tell.second(poll.at), "bad", poll.result, _for_people(poll.error or ""))
     calls = f"{poll.queued} call{'s' * (poll.queued != 1)}" if poll.queued else "no calls"
     return PollLine(tell.second(poll.at), "good" if poll.queued else "none", poll.result, f"{calls}, {took}")
 
@@ -295,12 +309,12 @@ def _notices(status: Status, tell: Teller) -> Iterator[str]:
         if problems := len(book.book.problems):
             yield f"{problems} extensions of the phone book have no usable address"
     if isinstance(status.progress, Problem) and not isinstance(status.polls, Problem):
-        yield status.progress.error
+        yield _for_people(status.progress.error)
 
 
 def _or_not(found: Found | Problem, told: Callable[[Found], Told]) -> Told:
-    return ("not known", found.error, "none") if isinstance(found, Problem) else told(found)
+    return ("not known", _for_people(found.error), "none") if isinstance(found, Problem) else told(found)
 
 
 def _or_why(found: Found | Problem, told: Callable[[Found], Shown]) -> Shown | str:
-    return found.error if isinstance(found, Problem) else told(found)
+    return _for_people(found.error) if isinstance(found, Problem) else told(found)

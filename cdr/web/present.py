@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from cdr.calls.body import body_of
+from cdr.calls.call import Value
 from cdr.calls.message import Letter, Message
 from cdr.intake.poll import PollOutcome
 from cdr.intake.poll_history import PollReport
@@ -237,16 +238,16 @@ def _previewed(each: Previewed, *, reveal: bool) -> Json:
     }
 
 
-def _row(letter: Letter | None, *, reveal: bool) -> Any:
+def _row(letter: Letter | None, *, reveal: bool) -> Mapping[str, Value] | str:
     """The call detail record; of a message that is none of ours its text."""
     if not isinstance(letter, Message):
         text = letter.to_text() if letter else ""
         return text if reveal else log.mask_numbers(text)
-    values: Mapping[str, Any] = letter.records[0].values
+    values = letter.records[0].values
     return dict(values) if reveal else {name: _masked(name, value) for name, value in values.items()}
 
 
-def _masked(column: str, value: Any) -> Any:
+def _masked(column: str, value: Value) -> Value:
     if column in NUMBERS:
         return log.mask_number(str(value)) if value else value
     return log.mask_numbers(value) if isinstance(value, str) and column not in NEVER_NUMBERS else value

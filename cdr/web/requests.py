@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,14 +25,14 @@ class BadRequest(Exception):
 
 def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> func.HttpResponse:
     text = json.dumps(body, indent=2, ensure_ascii=False)
-    no_store = {"Cache-Control": "no-store", **(headers or {})}
+    no_store = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})}
     # Half a surrogate pair, echoed from a request, has no encoding.
     raw = (text + "\n").encode("utf-8", "replace")
     return func.HttpResponse(raw, status_code=status, mimetype="application/json", headers=no_store)
 
 
 def refusal(exc: BadRequest, method: str) -> func.HttpResponse:
-    headers = {"Allow": method} if exc.status == 405 else None  # noqa: PLR2004 - HTTP's own number
+    headers = {"Allow": method} if exc.status == HTTPStatus.METHOD_NOT_ALLOWED else None
     return answer({"error": str(exc)}, exc.status, headers)
 
 
@@ -40,10 +41,10 @@ def wants_html(request: func.HttpRequest) -> bool:
     return "text/html" in request.headers.get("Accept", "").lower()
 
 
-def check_request(
-    request: func.HttpRequest, method: str, parameters: Collection[str] = (), *, others_are_ignored: bool = False
+def parameters_of(
+    request: func.HttpRequest, method: str, known: Collection[str], *, others_are_ignored: bool = False
 ) -> dict[str, Any]:
-    """The parameters of a request: those of its query and the members of the JSON object in its body.
+    """Those of its query and the members of the JSON object in its body.
 
     Monitors put a number of their own into the query, so that no cache answers them: where a function takes no
     parameters that change anything, others are ignored.
@@ -57,9 +58,9 @@ def check_request(
         raise BadRequest(403, "this was asked for by a page of another site")
     body = _object_in(request.get_body() or b"")
     given = {*body, *request.params} - {KEY_PARAMETER}
-    if not others_are_ignored and (unknown := sorted(given - set(parameters))):
-        known = f"known: {', '.join(sorted(parameters))}" if parameters else "this function takes none"
-        raise BadRequest(400, f"unknown parameter {', '.join(unknown)[:200]}; {known}")
+    if not others_are_ignored and (unknown := sorted(given - set(known))):
+        taken = f"known: {', '.join(sorted(known))}" if known else "this function takes none"
+        raise BadRequest(400, f"unknown parameter {', '.join(unknown)[:200]}; {taken}")
     if nested := [name for name, value in body.items() if isinstance(value, list | dict)]:
         raise BadRequest(400, f"{nested[0]} must be text, a number, true or false")
     return {**body, **{name: value for name, value in request.params.items() if name != KEY_PARAMETER}}

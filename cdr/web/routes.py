@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from secrets import token_urlsafe
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cdr.calls.call import Reason
 from cdr.groups.check import check
 from cdr.intake.poll import poll
 from cdr.intake.start_over import start_over
-from cdr.operations.find_call import Wanted, find_calls
+from cdr.operations.find_call import find_calls
 from cdr.operations.preview import preview as newest_calls
 from cdr.operations.reconcile import reconcile as compare_days
 from cdr.operations.rejected import list_rejected
 from cdr.operations.replay import replay
 from cdr.operations.side_by_side import Problem, SideBySide
+from cdr.operations.status import Overview, Status
 from cdr.operations.status import status as overall_status
-from cdr.operations.verdict import verdict
+from cdr.operations.verdict import Verdict, verdict
 from cdr.web import endpoints
 from cdr.web.endpoints import LONGEST_PAGE, LONGEST_PREVIEW, Endpoint
+from cdr.web.parameters import Parameters
 from cdr.web.present import (
     found_json,
     outcome_json,
@@ -35,27 +35,16 @@ from cdr.web.present import (
     status_json,
     until_json,
 )
-from cdr.web.requests import BadRequest, answer, check_request, refusal, wants_html
+from cdr.web.requests import BadRequest, answer, parameters_of, refusal, wants_html
 from shared import log
-from shared.config.phone_system import start_in, start_moment
 from shared.errors import DaysForgotten, InvalidConfig, LeaseHeld, NoSuchCalls, NoSuchStart, PipelineError
 
 if TYPE_CHECKING:
     import azure.functions as func
 
-    from cdr.intake.ports import StartFrom
     from cdr.wiring.parts import Parts
 
-LONGEST_RANGE = timedelta(days=31)
-LONGEST_TEXT = 1_000
-"""Nothing in the ledger has a longer name."""
-FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2999, 12, 31)
-"""Beyond these no call ended, and databases have no dates of their own any more."""
-
 Found = TypeVar("Found")
-
-Parameters = Mapping[str, Any]
-"""Of the query and the JSON body together."""
 
 
 def health(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
@@ -79,9 +68,7 @@ def status(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     """For a browser a page, for a program JSON."""
 
     def look(_: Parameters) -> func.HttpResponse:
-        overview = parts.overview
-        found, now = overall_status(overview), overview.clock.now()
-        judged = verdict(found, now, overview.poll_interval)
+        found, judged, _now = _judged(parts.overview)
         return answer(status_json(found, judged), headers={"Vary": "Accept"})
 
     def show(_: Parameters) -> func.HttpResponse:
@@ -92,11 +79,15 @@ def status(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
             overview = parts.overview
         except InvalidConfig as exc:
             return html_answer(page_of_mistakes(exc.mistakes), token_urlsafe(), 503)
-        found, now = overall_status(overview), overview.clock.now()
-        judged = verdict(found, now, overview.poll_interval)
-        return html_answer(page_of(found, judged, now), token_urlsafe())
+        return html_answer(page_of(*_judged(overview)), token_urlsafe())
 
     return _answered(request, endpoints.STATUS, show if wants_html(request) else look)
+
+
+def _judged(overview: Overview) -> tuple[Status, Verdict, datetime]:
+    """The status, whether calls flow by it, and the moment for which that is true."""
+    found, now = overall_status(overview), overview.clock.now()
+    return found, verdict(found, now, overview.poll_interval), now
 
 
 def page(request: func.HttpRequest, _: Parts) -> func.HttpResponse:
@@ -135,7 +126,7 @@ def trigger_start_over(request: func.HttpRequest, parts: Parts) -> func.HttpResp
     """Lets the next poll begin at ``from``: "beginning", "now", an id or a date. 409 while a poll is at work."""
 
     def act(given: Parameters) -> func.HttpResponse:
-        return answer(asdict(start_over(parts.poller, _start(given, parts.settings.three_cx.timezone))))
+        return answer(asdict(start_over(parts.poller, given.start(parts.settings.three_cx.timezone))))
 
     return _answered(request, endpoints.START_OVER, act)
 
@@ -155,8 +146,8 @@ def rejected(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     ``reveal``."""
 
     def look(given: Parameters) -> func.HttpResponse:
-        reveal, limit = _flag(given, "reveal"), _number(given, "limit", 100, LONGEST_PAGE)
-        after, reason = _text(given, "after"), _text(given, "reason")
+        reveal, limit = given.flag("reveal"), given.number("limit", 100, LONGEST_PAGE)
+        after, reason = given.text("after"), given.text("reason")
         records = parts.seen_records
         page = _in_time(parts, lambda: list_rejected(records, after=after, limit=limit, reason=reason))
         if isinstance(page, Problem):
@@ -170,7 +161,7 @@ def calls(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     """What the ledger knows of a call: ``call``, ``row`` or ``extension``, with or without its ``day``; ``reveal``."""
 
     def look(given: Parameters) -> func.HttpResponse:
-        reveal, wanted = _flag(given, "reveal"), _wanted(given)
+        reveal, wanted = given.flag("reveal"), given.wanted()
         found = _in_time(parts, lambda: find_calls(parts.seen_records, wanted, parts.clock.now()))
         if isinstance(found, Problem):
             return answer({"error": found.error}, 503)
@@ -187,10 +178,8 @@ def trigger_replay(request: func.HttpRequest, parts: Parts) -> func.HttpResponse
     """Replays ``{"all": true}``, ``{"reason": ...}`` or ``{"call": ...}``."""
 
     def act(given: Parameters) -> func.HttpResponse:
-        chosen = [name for name in ("all", "reason", "call") if given.get(name)]
-        if len(chosen) != 1 or (chosen == ["all"] and not _flag(given, "all")):
-            raise BadRequest(400, 'say which calls: {"all": true}, {"reason": "..."} or {"call": "..."}')
-        return answer(asdict(replay(parts.replayer, reason=_text(given, "reason"), call=_text(given, "call"))))
+        reason, call = given.replayed()
+        return answer(asdict(replay(parts.replayer, reason=reason, call=call)))
 
     return _answered(request, endpoints.REPLAY, act)
 
@@ -199,8 +188,12 @@ def preview(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     """The newest calls as they would be submitted, or why not: ``limit`` (20), ``reveal``."""
 
     def look(given: Parameters) -> func.HttpResponse:
-        reveal, limit = _flag(given, "reveal"), _number(given, "limit", 20, LONGEST_PREVIEW)
-        return answer(preview_json(newest_calls(parts.previewer, limit), reveal=reveal))
+        reveal, limit = given.flag("reveal"), given.number("limit", 20, LONGEST_PREVIEW)
+        previewer = parts.previewer
+        found = _in_time(parts, lambda: newest_calls(previewer, limit))
+        if isinstance(found, Problem):
+            return answer({"error": found.error}, 503)
+        return answer(preview_json(found, reveal=reveal))
 
     return _answered(request, endpoints.PREVIEW, look)
 
@@ -209,7 +202,7 @@ def reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpResponse:
     """Compares the days ``from`` to ``to`` (UTC, both included) with the ledger; ``again`` is a reason."""
 
     def compare(given: Parameters) -> func.HttpResponse:
-        return answer(reconciliation_json(compare_days(parts.reconciler, *_days(given), again=_reason(given))))
+        return answer(reconciliation_json(compare_days(parts.reconciler, *given.days(), again=given.reason("again"))))
 
     return _answered(request, endpoints.RECONCILE, compare)
 
@@ -218,7 +211,7 @@ def trigger_reconcile(request: func.HttpRequest, parts: Parts) -> func.HttpRespo
     """The same, and queues what is missing, what was changed, and what was not logged for the reason ``again``."""
 
     def compare(given: Parameters) -> func.HttpResponse:
-        days, again = _days(given), _reason(given)
+        days, again = given.days(), given.reason("again")
         return answer(reconciliation_json(compare_days(parts.reconciler, *days, queue_missing=True, again=again)))
 
     return _answered(request, endpoints.RECONCILE_NOW, compare)
@@ -229,10 +222,10 @@ def _answered(
 ) -> func.HttpResponse:
     """What every function has in common: a reason for each refusal, 503 for what may work later, 500 for a defect."""
     try:
-        given = check_request(
+        given = parameters_of(
             request, endpoint.method, endpoint.parameters, others_are_ignored=endpoint.others_are_ignored
         )
-        return act(given)
+        return act(Parameters(given))
     except BadRequest as exc:
         return refusal(exc, endpoint.method)
     except PipelineError as exc:
@@ -261,78 +254,3 @@ def _failure(exc: PipelineError) -> tuple[Mapping[str, Any], int]:
         case InvalidConfig():
             return {"error": "the configuration is not usable", "mistakes": exc.mistakes}, 503
     return {"error": str(exc)}, 503
-
-
-def _start(given: Parameters, zone: str) -> StartFrom:
-    value = given.get("from")
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise BadRequest(400, "from must be beginning, now, an id (rows after it) or a date such as 2026-11-01")
-    try:
-        start = start_in(str(value))
-    except ValueError as exc:
-        raise BadRequest(400, f"from {exc}") from exc
-    return start_moment(start, zone) if isinstance(start, datetime) else start
-
-
-def _wanted(given: Parameters) -> Wanted:
-    chosen = {
-        name: _short(name, text) for name in ("call", "row", "extension") if (text := str(given.get(name, "")).strip())
-    }
-    if len(chosen) != 1:
-        raise BadRequest(400, "say which calls: call, row or extension, and if you know it the day")
-    day = _day(given, "day") if "day" in given else None
-    if day is not None and not FIRST_DAY <= day <= LAST_DAY:
-        raise BadRequest(400, f"day must be within {FIRST_DAY} and {LAST_DAY}")
-    return Wanted(**chosen, day=day)
-
-
-def _days(given: Parameters) -> tuple[date, date]:
-    first, last = (_day(given, name) for name in ("from", "to"))
-    if first < FIRST_DAY or last > LAST_DAY:
-        raise BadRequest(400, f"from and to must be within {FIRST_DAY} and {LAST_DAY}")
-    if last < first:
-        raise BadRequest(400, "from is after to")
-    if last - first >= LONGEST_RANGE:
-        raise BadRequest(400, f"at most {LONGEST_RANGE.days} days at a time")
-    return first, last
-
-
-def _day(given: Parameters, name: str) -> date:
-    try:
-        return date.fromisoformat(str(given[name]))
-    except (KeyError, ValueError):
-        raise BadRequest(400, f"{name} must be a day such as 2026-11-01") from None
-
-
-def _reason(given: Parameters) -> str | None:
-    reason = _text(given, "again")
-    if reason is not None and reason not in set(Reason):
-        raise BadRequest(400, f"again must be a reason: {', '.join(sorted(Reason))}")
-    return reason
-
-
-def _number(given: Parameters, name: str, default: int, largest: int) -> int:
-    text = str(given.get(name, default))
-    if not (re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= largest):
-        raise BadRequest(400, f"{name} must be a number from 1 to {largest}")
-    return int(text)
-
-
-def _flag(given: Parameters, name: str) -> bool:
-    text = str(given.get(name, "false")).lower()
-    if text not in ("true", "false"):
-        raise BadRequest(400, f"{name} must be true or false")
-    return text == "true"
-
-
-def _text(given: Parameters, name: str) -> str | None:
-    value = given.get(name)
-    if value is not None and not isinstance(value, str):
-        raise BadRequest(400, f"{name} must be text")
-    return None if value is None else _short(name, value)
-
-
-def _short(name: str, text: str) -> str:
-    if len(text) > LONGEST_TEXT:
-        raise BadRequest(400, f"{name} has {len(text)} characters, at most {LONGEST_TEXT} are taken")
-    return text

@@ -47,7 +47,7 @@ WHOLE: Schema = {"type": "integer"}
 FLAG: Schema = {"type": "boolean"}
 TIME: Schema = {"type": "string", "format": "date-time"}
 DAY: Schema = {"type": "string", "format": "date"}
-SOME_DAY = maybe(TIME)
+MAYBE_TIME = maybe(TIME)
 ANYTHING: Schema = {}
 ID = one_of(WHOLE, TEXT)
 
@@ -77,9 +77,9 @@ HEALTH = thing(
 POLL = thing(at=TIME, result=TEXT, queued=WHOLE, duration_ms=WHOLE, error=maybe(TEXT))
 PHONE_BOOK = thing(
     source=TEXT,
-    read_at=SOME_DAY,
+    read_at=MAYBE_TIME,
     age_seconds=maybe(WHOLE),
-    failed_at=SOME_DAY,
+    failed_at=MAYBE_TIME,
     error=maybe(TEXT),
     problems=WHOLE,
     first_problems=list_of(TEXT),
@@ -89,18 +89,18 @@ GROUP = thing(
     id=TEXT,
     name=TEXT,
     state=TEXT,
-    since=SOME_DAY,
+    since=MAYBE_TIME,
     members=maybe(WHOLE),
     available=maybe(WHOLE),
     alert_id=maybe(TEXT),
-    last_check=SOME_DAY,
+    last_check=MAYBE_TIME,
     resolved_by_hand=TEXT,
 )
 HOUR = thing(hour=TIME, submitted=WHOLE, skipped=WHOLE, rejected=WHOLE)
 COUNTED = tuple(state.value for state in State)
 STATUS = thing(
     ("open_rows", "missing_ids"),
-    flow=thing(state=word_of([*Flow]), part=maybe(word_of([*Part])), since=SOME_DAY, why=TEXT),
+    flow=thing(state=word_of([*Flow]), part=maybe(word_of([*Part])), since=MAYBE_TIME, why=TEXT),
     version=TEXT,
     uptime_seconds=WHOLE,
     source=or_unknown(TEXT),
@@ -114,7 +114,7 @@ STATUS = thing(
     queue=or_unknown(thing(waiting=WHOLE, poison=WHOLE)),
     api=or_unknown(word_of(("ok",))),
     ledger=or_unknown(thing(COUNTED, complete=FLAG, **dict.fromkeys(COUNTED, WHOLE))),
-    rejected_by_reason=one_of(table_of(WHOLE), UNKNOWN),
+    rejected_by_reason=or_unknown(table_of(WHOLE)),
     hours=or_unknown(list_of(HOUR)),
     extensions=or_unknown(thing(in_file=WHOLE, elsewhere=WHOLE, phone_book=maybe(PHONE_BOOK))),
     business_hours=thing(open=FLAG, changes_at=maybe(TEXT), timezone=TEXT),
@@ -125,7 +125,7 @@ ROW = one_of(table_of(ANYTHING), TEXT)
 """The phone system's record of the call; of a message that is none of ours its text."""
 REJECTED = thing(
     calls=list_of(
-        thing(call=TEXT, reason=TEXT, detail=TEXT, rejected_at=TIME, replayed_at=SOME_DAY, row=ROW),
+        thing(call=TEXT, reason=TEXT, detail=TEXT, rejected_at=TIME, replayed_at=MAYBE_TIME, row=ROW),
     ),
     next=maybe(TEXT),
     complete=FLAG,
@@ -141,10 +141,10 @@ CALLS = thing(
             detail=maybe(TEXT),
             extension=maybe(TEXT),
             attempts=WHOLE,
-            first_claimed_at=SOME_DAY,
-            claimed_until=SOME_DAY,
-            settled_at=SOME_DAY,
-            replayed_at=SOME_DAY,
+            first_claimed_at=MAYBE_TIME,
+            claimed_until=MAYBE_TIME,
+            settled_at=MAYBE_TIME,
+            replayed_at=MAYBE_TIME,
             entry_id=maybe(TEXT),
             last_error=maybe(TEXT),
             row=maybe(ROW),
@@ -155,7 +155,7 @@ CALLS = thing(
 )
 PREVIEW = thing(
     source=TEXT,
-    phone_book=maybe(thing(source=TEXT, read_at=SOME_DAY, error=maybe(TEXT))),
+    phone_book=maybe(thing(source=TEXT, read_at=MAYBE_TIME, error=maybe(TEXT))),
     calls=list_of(
         thing(
             id=TEXT,

@@ -31,18 +31,19 @@ def setup_of(parts: Parts, *, storage_untried: str = "") -> Setup:
     :raises InvalidConfig: the configuration holds mistakes
     """
     settings = parts.settings
-    groups, is_watched = settings.call_groups, bool(parts.watched_groups)
+    groups, watched = settings.call_groups, parts.watched_groups
     return Setup(
         source=parts.source,
         timezone=settings.three_cx.timezone,
         storage=None if storage_untried else Storage(parts.queue, parts.positions),
         api=parts.api,
-        alerts=parts.alerts if is_watched else None,
-        members=parts.members if is_watched else None,
+        alerts=parts.alerts if watched else None,
+        members=parts.members if watched else None,
         groups={group.id: group.name for group in groups.monitored_groups},
         directory=parts.directory,
         mapped=len(settings.extension_mapping),
         webhooks=[hook.type for hook in groups.notify],
         clock=parts.clock,
         storage_untried=storage_untried,
+        always_closed=[group.id for group in watched if group.hours is not None and not any(group.hours.week.values())],
     )

@@ -9,15 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cdr import __version__
-from cdr.wiring.ports import (
-    CALL_QUEUE,
-    GROUPS_TABLE,
-    LEDGER_TABLE,
-    PHONE_BOOK_TABLE,
-    POISON_QUEUE,
-    STATE_TABLE,
-    Ports,
-)
+from cdr.wiring.ports import Ports
 from cdr.wiring.schedule import ncrontab, of_hours
 from shared.config.intervals import CHECK_MINUTES, POLL_SECONDS, RECONCILE_EVERY
 from shared.errors import InvalidConfig, StorageUnavailable
@@ -39,16 +31,6 @@ if TYPE_CHECKING:
     from cdr.operations.take_in import Bookkeeper
     from cdr.submission.poison import PoisonKeeper
     from cdr.submission.worker import Worker
-
-__all__ = [
-    "CALL_QUEUE",
-    "GROUPS_TABLE",
-    "LEDGER_TABLE",
-    "PHONE_BOOK_TABLE",
-    "POISON_QUEUE",
-    "STATE_TABLE",
-    "Parts",
-]
 
 
 class Parts(Ports):

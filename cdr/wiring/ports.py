@@ -110,7 +110,7 @@ class Ports:
     def _judged(self) -> Settings | InvalidConfig:
         if isinstance(self._written, InvalidConfig):
             return self._written
-        from shared.config.file import settings_of
+        from shared.config.judging import settings_of
 
         try:
             return settings_of(self._written, self.environment, self.root)
@@ -243,7 +243,7 @@ class Ports:
 
     @once
     def directory(self) -> Directory | None:
-        from cdr.wiring.who_is_who import make_directory
+        from cdr.wiring.directory import make_directory
 
         return make_directory(self.settings, self.root, self.xapi_clients)
 

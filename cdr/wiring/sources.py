@@ -12,14 +12,13 @@ from cdr.wiring import plans
 from cdr.wiring.xapi_clients import XapiClients
 from shared import log
 from shared.clock import Clock
+from shared.config.phone_system import OF_ALL
 from shared.config.settings import Settings
 from shared.errors import SourceMisconfigured
 from shared.once import Together
 
 if TYPE_CHECKING:
     from cdr.intake.ports import CallReader, CallSource, Position, Progress, SourceFacts
-
-OF_CALLLOG = "calllog"
 
 
 def make_source(
@@ -42,31 +41,31 @@ def make_source(
 
 
 def _calllog(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSource:
-    from cdr.edges.sql.row_table import SqlCallLog, read_schema
+    from cdr.edges.sql.row_table import call_log_source, read_schema
 
     three_cx = settings.three_cx
-    sql = read_schema(three_cx.schema_ or OF_CALLLOG, root, three_cx.database.engine)
-    return SqlCallLog(three_cx.database, sql, clock, plans.row_patience(three_cx), page_size)
+    sql = read_schema(three_cx.schema_ or OF_ALL, root, three_cx.database.engine)
+    return call_log_source(three_cx.database, sql, clock, plans.row_patience(three_cx), page_size)
 
 
 def _v20(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSource:
-    from cdr.edges.sql.leg_table import SqlV20, read_legs
+    from cdr.edges.sql.leg_table import read_legs, v20_source
 
     three_cx = settings.three_cx
-    own = three_cx.schema_ if three_cx.schema_ != OF_CALLLOG else None  # which files of old name, whatever the source
+    own = three_cx.schema_ if three_cx.schema_ != OF_ALL else None
     name = own or ("v20-replica" if three_cx.replica_delay else "v20")
     sql = read_legs(name, root, three_cx.database.engine)
     options, patience = plans.fold_options(settings.calls), plans.leg_patience(three_cx)
-    return SqlV20(three_cx.database, sql, clock, patience, options=options, page_size=page_size)
+    return v20_source(three_cx.database, sql, clock, patience, options=options, page_size=page_size)
 
 
 def _v18(settings: Settings, root: Path, clock: Clock, page_size: int) -> CallSource:
-    from cdr.edges.sql.segment_table import SqlV18, read_segments
+    from cdr.edges.sql.segment_table import read_segments, v18_source
 
     three_cx = settings.three_cx
     sql = read_segments(three_cx.database.engine, root)
     options = plans.fold_options(settings.calls)
-    return SqlV18(three_cx.database, sql, clock, plans.row_patience(three_cx), options=options, page_size=page_size)
+    return v18_source(three_cx.database, sql, clock, plans.row_patience(three_cx), options=options, page_size=page_size)
 
 
 def _xapi(settings: Settings, clock: Clock, clients: XapiClients) -> CallSource:

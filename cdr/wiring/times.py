@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cdr.calls.packing import Packing
     from cdr.submission.breakers import ApiBreaker
-    from cdr.submission.retry import Patience
+    from cdr.submission.retry import RetryPatience
 
 LONGEST_ATTEMPT = timedelta(seconds=65)
 """Of one request to the API: the longest time-out that can be configured, and the connection before it."""
@@ -87,10 +87,10 @@ class Times:
         most = (self.submit_budget - self.longest_attempt) // self.slow_attempt
         return Packing(self.messages_at_once, max(1, most))
 
-    def patience(self, give_up_after: timedelta) -> Patience:
-        from cdr.submission.retry import Patience
+    def patience(self, give_up_after: timedelta) -> RetryPatience:
+        from cdr.submission.retry import RetryPatience
 
-        return Patience(
+        return RetryPatience(
             give_up_after=give_up_after,
             claim_lease=self.claim_lease,
             first_delay=self.first_delay,

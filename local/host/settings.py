@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 _TIME_SPAN = re.compile(r"(\d{1,2}):([0-5]?\d):([0-5]?\d)(\.\d{1,7})?")
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""As escapes of JSON may be, and no variable of an environment."""
 
 
 class HostError(Exception):
@@ -55,9 +57,13 @@ def apply_local_settings(script_root: Path, environ: MutableMapping[str, str]) -
     document = _read_json(path)
     if document.get("IsEncrypted"):
         raise HostError("local.settings.json is encrypted: run `func settings decrypt` first")
+    if "Values" not in document and any(name.isupper() for name in document):
+        raise HostError('local.settings.json: the settings must stand within "Values": {...}')
     for name, value in _section(document, "Values").items():
         if not isinstance(value, str):
             raise HostError(f"local.settings.json: Values.{name} must be text, in quotes")
+        if not name or "=" in name or _NO_TEXT.search(name + value):
+            raise HostError(f"local.settings.json: Values.{ascii(name)[1:-1]} is nothing that an environment takes")
         environ.setdefault(name, value)
 
 
@@ -103,6 +109,8 @@ def _refusal(key: str, value: object, allowed: str) -> HostError:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as exc:  # as Windows' own programs write it
+        raise HostError(f"{path.name} is not UTF-8 text, but perhaps UTF-16; save it as UTF-8") from exc
     except ValueError as exc:
         raise HostError(f"{path.name} is no valid JSON: {exc}") from exc
     if not isinstance(document, dict):
@@ -113,5 +121,5 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _section(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     section = document.get(name) or {}
     if not isinstance(section, dict):
-        raise HostError(f"{name!r} must be a JSON object, it is {section!r}")
+        raise HostError(f"{name!r} must be a JSON object")
     return section

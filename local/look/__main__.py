@@ -20,9 +20,10 @@ from cdr.operations.preview import preview
 from cdr.wiring.look import setup_of, unstored_previewer
 from cdr.wiring.parts import Parts
 from local.host.settings import HostError
-from local.look.findings import lines_of
+from local.look.lines import Styled
 from local.look.options import add_look_commands
-from local.look.table import Styled, table_of
+from local.look.table import table_of
+from local.look.tried import lines_of
 from local.run.own_settings import SETTINGS_FILE, own_environment, uses_azurite
 from local.run.terminal import standard_output
 from shared.errors import PipelineError
@@ -67,9 +68,9 @@ def show_findings(parts: Parts, console: Console, *, storage_untried: str) -> in
     if parts.mistakes:
         return _show_mistakes(parts, console)
     is_wrong = False
-    for finding in (mistakes_found(parts.mistakes), *check_setup(setup_of(parts, storage_untried=storage_untried))):
-        is_wrong |= finding.verdict == "wrong"
-        for line in lines_of(finding):
+    for tried in (mistakes_found(parts.mistakes), *check_setup(setup_of(parts, storage_untried=storage_untried))):
+        is_wrong |= tried.result == "wrong"
+        for line in lines_of(tried):
             say(console, line)
     return int(is_wrong)
 

@@ -1,8 +1,7 @@
-"""A preview as lines of at most 100 columns. Pure."""
+"""A preview as lines. Pure."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -10,16 +9,13 @@ from datetime import UTC, datetime, timedelta
 from cdr.calls.call import Call
 from cdr.operations.preview import Preview, Previewed
 from cdr.submission.directory import KeptPhoneBook
+from local.look.lines import Styled, printable, wrapped
 from shared.masking import mask_number, mask_numbers
 
-COLUMNS = 100
 _WIDTHS = (19, 9, 8, 15, 7, 6, 23, 6)
 _TITLES = ("over (UTC)", "would be", "way", "number", "h:mm:ss", "owner", "address", "group")
 _ADDRESS = _TITLES.index("address")
 _INDENT = " " * (_WIDTHS[0] + 1)
-
-Styled = tuple[str, str]
-"""A line, and a style of rich."""
 
 _STYLES = {"submitted": "green", "skipped": "dim", "rejected": "red", "waits": "yellow"}
 
@@ -27,7 +23,7 @@ _STYLES = {"submitted": "green", "skipped": "dim", "rejected": "red", "waits": "
 def table_of(preview: Preview, *, reveal: bool) -> Iterator[Styled]:
     yield f"The newest calls of the source {preview.source}, as they would be submitted. Nothing is sent.", "bold"
     if preview.known.kept is not None:
-        for line in _wrapped(_phone_book(preview.known.kept), ""):
+        for line in wrapped(_phone_book(preview.known.kept), ""):
             yield line, "dim"
     yield "", ""
     if not preview.calls:
@@ -36,7 +32,7 @@ def table_of(preview: Preview, *, reveal: bool) -> Iterator[Styled]:
     yield _row(_TITLES), "bold"
     for each in preview.calls:
         yield _row(_cells(each, reveal=reveal)), _STYLES[each.outcome]
-        for line in _wrapped(_why(each, reveal=reveal), _INDENT):
+        for line in wrapped(_why(each, reveal=reveal), _INDENT):
             yield line, "dim"
 
 
@@ -86,10 +82,5 @@ def _row(cells: tuple[str, ...]) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    plain = "".join(char if char.isprintable() else "?" for char in text)
+    plain = printable(text)
     return plain.ljust(width) if len(plain) <= width else f"{plain[: width - 1]}…"
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
-    plain = "".join(char if char.isprintable() else "?" for char in text)
-    return textwrap.wrap(plain, COLUMNS, initial_indent=indent, subsequent_indent=indent)

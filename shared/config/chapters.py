@@ -64,8 +64,9 @@ the queue.
 The phone system, and how its table of calls is read. The interval between two polls is at most
 `polling_interval_seconds`, because a timer's schedule can only divide a minute or an hour.
 
-`start_from` is for the very first poll; after that the position is stored. Eight digits that are a date, such as
-`20261101`, may be meant as a day or as an id and are asked back: `2026-11-01` is the day, `020261101` the id.
+`start_from` is for the very first poll; after that the position is stored. A day that lies ahead is as good as `now`
+where calls are read by their ids (calllog, v18), because nobody knows the ids of then. Eight digits that are a date,
+such as `20261101`, may be meant as a day or as an id and are asked back: `2026-11-01` is the day, `020261101` the id.
 
 `gap_wait` and `open_row_wait` say how long a poll comes back to what is not there yet: an id that a running transaction
 may still commit, a row without an end. A row with an end is taken for final. Where a table gets its end first and the

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Literal
 
 from shared.config.spans import span_of
-from shared.config.variables import Path, fill_in
+from shared.config.variables import KeyPath, fill_in
 from shared.config.written import ENVIRONMENT
 from shared.config.yaml_text import Plain
 
@@ -77,7 +77,7 @@ def _number(text: str | None, limits: Whole) -> int:
     return int(text)
 
 
-def _text_at(written: Plain, path: Path, environment: Mapping[str, str]) -> str | None:
+def _text_at(written: Plain, path: KeyPath, environment: Mapping[str, str]) -> str | None:
     """The value at a path, its variables filled in; in place of none, that of the environment."""
     node = written
     for key in path:

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from shared.config.credentials import may_hold_one
 from shared.config.settings import Settings
 from shared.config.types import ShownIf, types_in
-from shared.config.variables import Path
+from shared.config.variables import KeyPath
 from shared.config.yaml_text import Plain
 
 LONGEST_NAME = 200
@@ -34,7 +34,7 @@ HABITS: Mapping[str, str] = {
 """What people and other programs call a setting, where it is no slip of the pen."""
 
 
-def name_of(path: Path) -> str:
+def name_of(path: KeyPath) -> str:
     """As it is written in a mistake: on one line, whatever the file has for a key."""
     shown = ("***" if may_hold_one(key) else key for key in path)
     name = "".join(char if char.isprintable() else repr(char)[1:-1] for char in ".".join(shown))
@@ -45,9 +45,9 @@ def mistakes_in(
     exc: ValidationError,
     data: Plain,
     *,
-    variables: Mapping[Path, str],
-    unset: Mapping[Path, str],
-    told: Collection[Path],
+    variables: Mapping[KeyPath, str],
+    unset: Mapping[KeyPath, str],
+    told: Collection[KeyPath],
 ) -> Iterator[str]:
     """A sentence for each mistake, but none for what follows from one that has been told of already.
 
@@ -58,8 +58,11 @@ def mistakes_in(
         at = _locate(error["loc"])
         if at.path in told or (error["type"].startswith("union_tag") and any(path[:-1] == at.path for path in told)):
             continue
-        name, message = name_of(at.path), _TAG.sub(_shown_tag, error["msg"].removeprefix("Value error, "))
-        if error["type"] == "extra_forbidden":
+        name, message = name_of(at.path), _in_our_words(error["type"], error["msg"])
+        if error["type"] == "extra_forbidden" and _may_be_rest_of_secret(data, at):
+            shown = name_of((*at.path[:-1], "***"))
+            yield f"{shown}: unknown key without a value; text with a comma in it needs quotes within {{…}}"
+        elif error["type"] == "extra_forbidden":
             near = _nearest(at.path[-1][:LONGEST_NAME], at.known_keys)
             yield f"{name}: unknown key; the nearest known one is {near}"
         elif error["type"] == "missing" or message.startswith("missing"):
@@ -69,11 +72,31 @@ def mistakes_in(
             yield f"{name}: {_held(data, at)}{message}{at.allowed}"
 
 
-_TAG = re.compile("(?<=^Input tag )'(.*)'(?= found using)", re.DOTALL)
+_OURS: Mapping[str, str] = {
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "must be a section of keys with values"),
+    "tuple_type": "must be a list",
+    "string_type": "must be text",
+    "string_pattern_mismatch": "has not the form that is allowed",
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "must be a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
+}
+"""By pydantic's name of the mistake, where its own words are those of programmers."""
+
+_TAG = re.compile(r"Input tag '(.*)' found using '(\w+)' does not match any of the expected tags: (.*)", re.DOTALL)
+_NO_TAG = re.compile(r"Unable to extract tag using discriminator '(\w+)'")
 
 
-def _shown_tag(found: re.Match[str]) -> str:
-    return "***" if may_hold_one(found[1]) else found[0][:LONGEST_VALUE]
+def _in_our_words(kind: str, theirs: str) -> str:
+    if kind in _OURS:
+        return _OURS[kind]
+    if tag := _TAG.fullmatch(theirs):
+        shown = "***" if may_hold_one(tag[1]) else f"{tag[1]!r:.{LONGEST_VALUE}}"
+        return f"its {tag[2]} is {shown} and must be one of {tag[3]}"
+    if tag := _NO_TAG.fullmatch(theirs):
+        return f"must have the key {tag[1]}"
+    bound = theirs.replace("less than or equal to", "at most").replace("greater than or equal to", "at least")
+    return re.sub("^(Input|String|Value) should ", "must ", bound.removeprefix("Value error, "))
 
 
 def _nearest(key: str, known: Collection[str]) -> str:
@@ -81,7 +104,14 @@ def _nearest(key: str, known: Collection[str]) -> str:
     return usual if usual in known else difflib.get_close_matches(key.lower(), known, n=1, cutoff=0)[0]
 
 
-def may_be_secret(path: Path) -> bool:
+def _may_be_rest_of_secret(data: Plain, at: _Location) -> bool:
+    """In a flow mapping of YAML a password ends at its first comma, and what follows that is a key."""
+    key = at.path[-1]
+    is_like_another = bool(difflib.get_close_matches(key.lower(), at.known_keys, n=1)) or key.lower() in HABITS
+    return at.stands_by_secrets and not is_like_another and _value_at(data, at.path) is None
+
+
+def may_be_secret(path: KeyPath) -> bool:
     """Whether a value may be one; also where no setting is known."""
     found = _locate(path, with_tags=False).field
     return found is None or _is_secret(found.annotation)
@@ -89,11 +119,13 @@ def may_be_secret(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Location:
-    """Where in the file a mistake is: its path, its field, and the keys that may stand beside it."""
+    """Where in the file a mistake is: its path, its field, and the keys that may stand beside it, of which some may be
+    secrets."""
 
-    path: Path
+    path: KeyPath
     field: FieldInfo | None
     known_keys: tuple[str, ...]
+    stands_by_secrets: bool
 
     @property
     def allowed(self) -> str:
@@ -118,7 +150,8 @@ def _locate(location: Iterable[int | str], *, with_tags: bool = True) -> _Locati
         if part in known:
             field = known[part]
             models = [t for t in types_in(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel)]
-    return _Location(tuple(path), field, tuple(known))
+    by_secrets = any(_is_secret(info.annotation) for info in known.values())
+    return _Location(tuple(path), field, tuple(known), by_secrets)
 
 
 def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
@@ -127,17 +160,22 @@ def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
     return types_in((fields.get("source") or fields["type"]).annotation) if {"source", "type"} & fields.keys() else ()
 
 
-def _variable_of(path: Path, variables: Mapping[Path, str], unset: Mapping[Path, str]) -> str:
+def _variable_of(path: KeyPath, variables: Mapping[KeyPath, str], unset: Mapping[KeyPath, str]) -> str:
     name = unset.get(path) or variables.get(path)
     return f" (the environment variable {name} is not set)" if name else ""
 
 
 def _held(data: Plain, at: _Location) -> str:
-    for key in at.path:
-        data = data[int(key)] if isinstance(data, list) else data.get(key) if isinstance(data, dict) else None
-    if not isinstance(data, str) or at.field is None:
+    value = _value_at(data, at.path)
+    if not isinstance(value, str) or at.field is None:
         return ""
-    return f"holds {data!r:.{LONGEST_VALUE}}: " if _may_be_shown(data, at.field) else "holds ***: "
+    return f"holds {value!r:.{LONGEST_VALUE}}: " if _may_be_shown(value, at.field) else "holds ***: "
+
+
+def _value_at(data: Plain, path: KeyPath) -> Plain:
+    for key in path:
+        data = data[int(key)] if isinstance(data, list) else data.get(key) if isinstance(data, dict) else None
+    return data
 
 
 def _may_be_shown(text: str, field: FieldInfo) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, PlainValidator, ValidationInfo, field_validator
 
 from shared.config.intervals import POLL_SECONDS
+from shared.config.select_files import OF_LEGS, OF_ROWS, known_selects, select_file
 from shared.config.types import CaFile, Duration, Host, HttpUrl, Name, Secret, Section, Zone, host_for
 
 Engine = Literal["sqlserver", "mysql", "postgresql", "sqlite"]
@@ -19,12 +21,16 @@ HIGHEST_ID = 2**63 - 1
 YEARS = range(1900, 2200)
 """In which eight digits are taken for a day."""
 TAKE_A_CA_FILE = ("mysql", "postgresql")
+FOLDERS: Mapping[str, tuple[str, ...]] = {"calllog": (OF_ROWS,), "v20": (OF_LEGS,), "auto": (OF_ROWS, OF_LEGS)}
+"""Of the SELECTs of the sources that take one."""
+OF_ALL = "calllog"
+"""Which files of old name, whatever their source is now."""
 
 
 class Database(Section):
     """A server, or for sqlite a file."""
 
-    SETTING: ClassVar[str] = "3cx.cdr_database"
+    SETTING: ClassVar[str]
     """Where it stands in the configuration file."""
 
     engine: Engine = Field("sqlserver", description="sqlserver, mysql (MariaDB too), postgresql or sqlite")
@@ -50,8 +56,8 @@ class Database(Section):
     )
     ca_file: CaFile | None = Field(
         None,
-        description="for mysql and postgresql: a file with the certificates to trust; sqlserver takes the system's "
-        "own, or those of the file that the environment variable SSL_CERT_FILE names",
+        description="for mysql and postgresql: a file with the certificates to trust, where they are verified; "
+        "sqlserver takes the system's own, or those of the file that the environment variable SSL_CERT_FILE names",
     )
     statement_timeout_seconds: int = Field(20, ge=1, le=45, description="1 to 45 seconds for one SELECT")
 
@@ -76,6 +82,17 @@ class Database(Section):
             raise ValueError("cannot be used with this engine")
         return value
 
+    @field_validator("ca_file")
+    @classmethod
+    def _it_is_looked_at(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("trust_server_certificate"):
+            raise ValueError(
+                "is never looked at, because trust_server_certificate: true takes any; leave one of them out"
+            )
+        if value is not None and not info.data.get("encrypt", True):
+            raise ValueError("is never looked at, because of encrypt: false; leave one of them out")
+        return value
+
     @property
     def effective_port(self) -> int:
         return self.port or DEFAULT_PORTS[self.engine]
@@ -83,6 +100,8 @@ class Database(Section):
 
 class CdrDatabase(Database):
     """Where the call detail records are."""
+
+    SETTING: ClassVar[str] = "3cx.cdr_database"
 
 
 Start = Literal["beginning", "now"] | int | datetime
@@ -200,6 +219,28 @@ class ThreeCx(Section):
         None, description="where the call detail records are, and how to get there; not for source xapi"
     )
 
+    @field_validator("replica_delay", "settle_seconds")
+    @classmethod
+    def _its_source_minds_it(cls, value: Any, info: ValidationInfo) -> Any:
+        source = info.data.get("source", "auto")
+        sources = {"replica_delay": ("v20", "auto"), "settle_seconds": ("calllog", "v18", "auto")}
+        if value and source not in sources[str(info.field_name)]:
+            raise ValueError(f"has no effect on source {source}; leave it out, or set source")
+        return value
+
+    @field_validator("schema_")
+    @classmethod
+    def _its_source_reads_it(cls, value: str | None, info: ValidationInfo) -> str | None:
+        source, root = info.data.get("source"), (info.context or {}).get("root", Path())
+        if value in (None, OF_ALL) or source is None:
+            return value
+        folders = FOLDERS.get(source, ())
+        if not folders:
+            raise ValueError(f"has no effect on source {source}; leave it out, or set source")
+        if not any(_is_file(select_file(value, root, folder)) for folder in folders):
+            raise ValueError(f"is no file that is there; known names: {known_selects(root, *folders)}")
+        return value
+
     @field_validator("cdr_database", mode="before")
     @classmethod
     def _one_that_names_nothing_is_none(cls, value: Any, info: ValidationInfo) -> Any:
@@ -234,6 +275,13 @@ class ThreeCx(Section):
     def timezone(self) -> str:
         """Of timestamps without an offset."""
         return self.cdr_database.timezone if self.cdr_database else "UTC"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that none can have
+        return False
 
 
 def start_moment(value: datetime, zone: str) -> datetime:

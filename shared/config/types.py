@@ -63,7 +63,7 @@ def _meant(name: str) -> str:
     return f"; meant {near}?" if near else ""
 
 
-def plain_name(name: str) -> str:
+def _plain_name(name: str) -> str:
     """Of a database or a login.
 
     :raises ValueError: no server has it, in words that show nothing of it
@@ -87,7 +87,7 @@ def check_ends(text: str) -> None:
         raise ValueError("is in quotes, which are a part of it here; write it without")
 
 
-def on_one_line(secret: SecretStr) -> SecretStr:
+def _on_one_line(secret: SecretStr) -> SecretStr:
     """A line break, as files of secrets have at their end, is a wrong password to everybody.
 
     :raises ValueError: it has one, or what is no text, or nothing but blanks
@@ -213,7 +213,7 @@ def as_compared(written: str) -> str:
         raise ValueError(f"has a blank at an end, and matches nothing; meant {plain}?")
     if "\0" in plain:
         raise ValueError("has a NUL character in it, and matches nothing")
-    if re.search("[,;]", plain):
+    if re.search(r"[,;]|^\d+ *(-|–|\.\.+) *\d+$|^\d+\*$", plain):  # noqa: RUF001 - people write ranges with such a dash
         raise ValueError("names several, and matches nothing; write each of them for itself")
     return plain
 
@@ -260,8 +260,8 @@ def _check_certificates(file: Path) -> None:
 
 Duration = Annotated[timedelta, PlainValidator(duration, json_schema_input_type=Annotated[str, Field(pattern=SPAN)])]
 CaFile = Annotated[str, AfterValidator(_ca_file)]
-Name = Annotated[str, Field(min_length=1), AfterValidator(plain_name)]
-Secret = Annotated[SecretStr, AfterValidator(on_one_line)]
+Name = Annotated[str, Field(min_length=1), AfterValidator(_plain_name)]
+Secret = Annotated[SecretStr, AfterValidator(_on_one_line)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Host = Annotated[
     str,

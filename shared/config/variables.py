@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shared.config.yaml_text import Plain
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 """Where in the file a value stands; places in a list are numbers from 0."""
 
 NOT_UNDERSTOOD = (
@@ -34,18 +34,18 @@ class Filled:
     """The file's values with their variables filled in."""
 
     data: Plain
-    unset: Mapping[Path, str]
+    unset: Mapping[KeyPath, str]
     """By the path that was left empty, the variable that has no value."""
-    refused: Mapping[Path, str]
+    refused: Mapping[KeyPath, str]
     """By path, what is wrong with a value that no setting may have."""
 
 
-def fill_in(data: Plain, environment: Mapping[str, str], may_be_secret: Callable[[Path], bool]) -> Filled:
+def fill_in(data: Plain, environment: Mapping[str, str], may_be_secret: Callable[[KeyPath], bool]) -> Filled:
     """Fill in the variables of every value. A value that comes out empty counts as absent, as in the shell."""
-    unset: dict[Path, str] = {}
-    refused: dict[Path, str] = {}
+    unset: dict[KeyPath, str] = {}
+    refused: dict[KeyPath, str] = {}
 
-    def filled(node: Plain, path: Path) -> Plain:
+    def filled(node: Plain, path: KeyPath) -> Plain:
         if isinstance(node, dict):
             refused.update({(*path, key): IN_A_KEY for key in node if "${" in key})
             values = {key: filled(value, (*path, key)) for key, value in node.items()}
@@ -65,7 +65,7 @@ def fill_in(data: Plain, environment: Mapping[str, str], may_be_secret: Callable
     return Filled(filled(data, ()), unset, refused)
 
 
-def unresolved(data: Plain, path: Path = ()) -> Iterator[tuple[Path, str]]:
+def unresolved(data: Plain, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
     """Every value, of file or environment, that the platform should have replaced by a secret and did not."""
     if isinstance(data, dict):
         for key, value in data.items():

@@ -12,6 +12,8 @@ from shared.config.yaml_text import Plain, read_yaml
 from shared.errors import InvalidConfig
 
 MAX_FILE_BYTES = 256_000
+LONGEST_NAME = 100
+WHERE = "it is config/3cx-config.yml, or what the app setting CONFIG_FILE names, seen from the app's folder"
 
 # Read for a setting that the file does not name.
 ENVIRONMENT: Mapping[tuple[str, ...], str] = {
@@ -38,17 +40,18 @@ def read_file(path: Path) -> Plain:
 
 
 def _read(path: Path) -> str:
+    name = "".join(char if char.isprintable() else repr(char)[1:-1] for char in path.name[:LONGEST_NAME])
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as exc:  # the latter: a name that cannot be one
         problem = exc.strerror if isinstance(exc, OSError) else exc
-        raise InvalidConfig([f"{path.name}: the configuration file cannot be read: {problem}"]) from exc
+        raise InvalidConfig([f"{name}: the configuration file cannot be read: {problem}; {WHERE}"]) from exc
     if len(raw) > MAX_FILE_BYTES:
-        raise InvalidConfig([f"{path.name}: more than the {MAX_FILE_BYTES} bytes that are allowed"])
+        raise InvalidConfig([f"{name}: more than the {MAX_FILE_BYTES} bytes that are allowed"])
     if b"\0" in raw:  # and nearly every second byte, as Windows' own programs write it
-        raise InvalidConfig([f"{path.name}: is not UTF-8 text, but perhaps UTF-16; save it as UTF-8"])
+        raise InvalidConfig([f"{name}: is not UTF-8 text, but perhaps UTF-16; save it as UTF-8"])
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidConfig([f"{path.name}: is not UTF-8 text; save it as such"]) from None
+        raise InvalidConfig([f"{name}: is not UTF-8 text; save it as such"]) from None

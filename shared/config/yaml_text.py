@@ -21,9 +21,12 @@ _OPENING = (
     yaml.FlowMappingStartToken,
     yaml.FlowSequenceStartToken,
 )
+_ANCHORED = (*_OPENING, yaml.ScalarToken, yaml.TagToken, yaml.BlockEntryToken)
 _CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 _YAML = "tag:yaml.org,2002:"
 _TAG = "a tag that is not understood here; text that begins with ! needs quotes"
+_ALIAS = "write the value out instead; text that begins with * needs quotes"
+_EMPTY = "an anchor (&name) with nothing behind it; text that begins with & needs quotes"
 _IN_OUR_WORDS = {"found undefined tag handle": _TAG, "second occurrence": "an anchor (&name) that stands twice"}
 """By the beginning of the parser's: the first would show what may be a piece of a password, the second says little."""
 
@@ -68,10 +71,14 @@ def _read(text: str, loader: type[yaml.SafeLoader]) -> Plain:
 
 def _check_tokens(text: str, loader: type[yaml.SafeLoader]) -> None:
     """Before anything is built: the time that a parser needs grows with the square of the depth."""
-    depth = 0
+    depth, before = 0, None
     for token in yaml.scan(text, Loader=loader):
         if isinstance(token, yaml.AliasToken):
-            raise InvalidConfig(["the configuration file uses a YAML alias (*name); write the value out instead"])
+            line = token.start_mark.line + 1
+            raise InvalidConfig([f"the configuration file uses a YAML alias (*name) in line {line}; {_ALIAS}"])
+        if isinstance(before, yaml.AnchorToken) and not isinstance(token, _ANCHORED):
+            raise yaml.MarkedYAMLError(problem=_EMPTY, problem_mark=before.start_mark)
+        before = token
         depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
         if depth > DEEPEST:
             raise InvalidConfig(["the configuration file is nested too deeply"])
@@ -97,7 +104,8 @@ def _mapping(node: yaml.MappingNode) -> Plain:
         if not isinstance(key, yaml.ScalarNode):
             raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key.start_mark)
         if key.value in found:
-            shown = "***" if may_hold_one(key.value) else f"{key.value:.80}"
+            has_no_value = found[key.value] is None and _plain(value) is None  # as what follows a comma in a password
+            shown = "***" if has_no_value or may_hold_one(key.value) else f"{key.value:.80}"
             raise yaml.MarkedYAMLError(problem=f"the key {shown} stands twice", problem_mark=key.start_mark)
         found[key.value] = _plain(value)
     return found

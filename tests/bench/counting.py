@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from cdr.wiring.parts import STATE_TABLE
+from cdr.wiring.ports import STATE_TABLE
 from tests.bench.lab import AT_ONCE, Account, Lab
 from tests.bench.results import Goal, Result
 from tests.faults.proxies import Answer, Forward, HttpProxy, Request

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from local import azurite
-from tests.bench import arrivals, backlogs, counting, ledgers, polls, processes
+from tests.bench import arrivals, backlogs, counting, ledgers, memory, polls, processes, reconciling
 from tests.bench.lab import Lab
 from tests.bench.results import Result
 from tests.systems import mariadb, postgresql
@@ -17,9 +17,10 @@ FIGURES: Mapping[str, Callable[[Lab], Iterable[Result]]] = {
     "ledger": ledgers.questions_to_a_ledger,
     "growth": polls.growth,
     "checkpoint": polls.worst_checkpoint,
+    "reconcile": reconciling.reconciling,
     "start": processes.start,
     "latency": arrivals.commit_to_entry,
-    "memory": processes.memory,
+    "memory": memory.memory,
 }
 
 

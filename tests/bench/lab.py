@@ -57,6 +57,11 @@ class Sizes:
     """Over which calls end, at moments that have nothing to do with the polls'."""
     remembered: int = 10_000
     """Calls of the backlog after which memory is read."""
+    imported: tuple[int, int] = (10_000, 1_000_000)
+    """Rows of a first import: after the first of them it is to take the memory that it takes at its end."""
+    reconciled: tuple[int, int] = (7, 30)
+    """Days, likewise."""
+    calls_of_a_day: int = 3_000
 
 
 TINY = Sizes(
@@ -74,6 +79,9 @@ TINY = Sizes(
     arrivals=2,
     arrivals_within_s=0.1,
     remembered=40,
+    imported=(20, 60),
+    reconciled=(2, 3),
+    calls_of_a_day=20,
 )
 """Each figure once, in seconds: not to measure, but to see that it still can."""
 

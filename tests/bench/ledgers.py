@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
 
-from cdr.wiring.parts import LEDGER_TABLE
+from cdr.wiring.ports import LEDGER_TABLE
 from tests.bench.backlogs import deliver_all
 from tests.bench.counting import counted
 from tests.bench.free_storage import packed
@@ -21,7 +21,12 @@ from tests.systems.phone_systems import SqlitePhoneSystem
 REJECTED_OF = 10
 """Every tenth call is of an extension without an address."""
 
-QUESTIONS = ("status", "rejected")
+QUESTIONS: Mapping[str, Callable[[date], Mapping[str, str]]] = {
+    "status": lambda _: {},
+    "rejected": lambda _: {},
+    "reconcile": lambda day: {"from": str(day), "to": str(day)},
+}
+"""With their parameters, by the day of the calls that came first."""
 
 
 def questions_to_a_ledger(lab: Lab) -> Iterator[Result]:
@@ -47,11 +52,16 @@ def questions_to_a_ledger(lab: Lab) -> Iterator[Result]:
 
 def _calls_of_yesterday(calls: int) -> Iterator[dict[str, object]]:
     """At noon: whatever time it is, that day is among those that /status looks at more closely."""
-    noon = (datetime.now(UTC) - timedelta(days=1)).replace(hour=12, minute=0, second=0, microsecond=0, tzinfo=None)
+    noon = _noon_of_yesterday()
     times = {"started_at": noon, "ended_at": noon + timedelta(seconds=90)}
     for number in range(1, calls + 1):
         whose = {"extension": "199", "dest_number": "199"} if number % REJECTED_OF == 0 else {}
         yield make_raw_row(id=number, call_id=f"call-{number}", **times, **whose)
+
+
+def _noon_of_yesterday() -> datetime:
+    """In UTC, without an offset."""
+    return (datetime.now(UTC) - timedelta(days=1)).replace(hour=12, minute=0, second=0, microsecond=0, tzinfo=None)
 
 
 def _submit_all(lab: Lab, account: Account, system: SqlitePhoneSystem) -> None:
@@ -65,10 +75,11 @@ def _asked(lab: Lab, account: Account, system: SqlitePhoneSystem, records: int) 
     with counted(lab, account) as (through, counts), lab.app(through, system.settings()) as app:
         app.parts.records.take_in(None, datetime.now(UTC), lambda: True)
         _check_size(app, records)
-        for name in QUESTIONS:
-            _ask(app, name)
+        for name, of_day in QUESTIONS.items():
+            parameters = of_day(_noon_of_yesterday().date())
+            _ask(app, name, parameters)
             before = counts.of.total()
-            _ask(app, name)
+            _ask(app, name, parameters)
             found[name] = counts.of.total() - before
     return found
 
@@ -84,7 +95,7 @@ def _check_size(app: LoadedApp, records: int) -> None:
         raise RuntimeError("the records of the oldest rejected calls are not what their notes say")
 
 
-def _ask(app: LoadedApp, name: str) -> None:
-    answer = app.ask(name)
-    if answer.status != 200:
+def _ask(app: LoadedApp, name: str, parameters: Mapping[str, str]) -> None:
+    answer = app.ask(name, **parameters)
+    if answer.status != 200 or answer.body.get("only_in_ledger"):
         raise RuntimeError(f"{name}: {answer.status} {answer.text[:300]}")

@@ -49,8 +49,12 @@ class Counted:
 
     queue_of_call: float = 3
     """Put by the poll, received and deleted by the host."""
+    queue_of_poll: float = 2
+    """How much waits on each queue, for the log."""
     table_of_call: float = 4
     """Claimed, looked for on the days around, and settled."""
+    table_of_old_call: float = 0.015
+    """Read by four reconciliations, a thousand at a time, and removed, 99 at a time."""
     table_of_poll: float = 3
     """The lease is read, taken and given back."""
     table_of_find: float = 1
@@ -113,9 +117,14 @@ def month(calls_a_day: float, deployment: Deployment, counted: Counted, listen_e
         executions=executions * DAYS,
         gb_seconds=busy_s * deployment.memory_gb * DAYS,
         ready_gb_seconds=deployment.always_ready * DAY_S * deployment.memory_gb * DAYS,
-        queue_requests=(counted.queue_of_call * calls_a_day + counted.queues * DAY_S / listen_every_s) * DAYS,
+        queue_requests=(
+            counted.queue_of_call * calls_a_day
+            + counted.queue_of_poll * polls
+            + counted.queues * DAY_S / listen_every_s
+        )
+        * DAYS,
         table_requests=(
-            counted.table_of_call * calls_a_day
+            (counted.table_of_call + counted.table_of_old_call) * calls_a_day
             + counted.table_of_poll * polls
             + counted.table_of_find * finds
             + counted.table_of_look * (learns + checks)

@@ -5,17 +5,16 @@ Storage and Call Logger are fakes here: what is measured is the database, and ou
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from statistics import median
+from datetime import UTC, datetime
 from typing import Any
 
 from cdr.intake.poll import PollOutcome, poll
 from cdr.wiring.parts import Parts
 from tests.bench.free_storage import parts_with_free_storage
 from tests.bench.lab import Lab
-from tests.bench.results import Goal, Result, in_turns
+from tests.bench.results import Goal, Result, in_turns, median_of
+from tests.bench.tables import Table
 from tests.support.factories import make_raw_row
 from tests.systems import mariadb
 from tests.systems.phone_systems import (
@@ -30,14 +29,6 @@ from tests.unit.web.asking import ask
 NEW = 100
 """Rows that a poll finds."""
 
-FILL = """
-INSERT INTO {table} (Id, CallId, StartTime, EndTime, Duration, CallerNumber, DestNumber, Extension, CallType, Answered)
-SELECT n, 'call-' || n, at - interval '90 seconds', at, 90, '+19075550142', '101', '101', 0, 1
-FROM (SELECT n, now() AT TIME ZONE 'UTC' - ({last} - n) * interval '20 seconds' AS at
-      FROM generate_series({first}, {last}) AS n) AS rows
-"""
-JOINED = "{table} INNER JOIN people ON people.number = {table}.Extension"
-
 
 def growth(lab: Lab) -> Iterator[Result]:
     few, many = lab.sizes.few_rows, lab.sizes.many_rows
@@ -45,8 +36,9 @@ def growth(lab: Lab) -> Iterator[Result]:
     system.sql("CREATE TABLE people (number TEXT PRIMARY KEY)")
     system.sql("INSERT INTO people VALUES ('101')")
     small, large = Table(system, "few_calls"), Table(system, "many_calls")
-    small.fill(few)
-    large.fill(many)
+    for table, rows in ((small, few), (large, many)):
+        table.add(rows)
+        table.analyze()
     measures: dict[str, Callable[[Parts], None]] = {
         "idle poll": lambda parts: _expect(poll(parts.poller), 0),
         f"poll of {NEW} new rows": lambda parts: _expect(poll(parts.poller), NEW),
@@ -61,11 +53,11 @@ def growth(lab: Lab) -> Iterator[Result]:
 
         def seconds(table: Table, name=name, measure=measure, made=made) -> float:
             def before() -> None:
-                table.fill(NEW if "new" in name else 0)
+                table.add(NEW if "new" in name else 0)
                 if name == "/health":  # it remembers for a while what it found
                     made[table] = parts_with_free_storage(lab, table.schema(joined=False), system)
 
-            return _median(lab, lambda: measure(made[table]), before)
+            return median_of(lab.sizes.polls, lambda: measure(made[table]), before=before)
 
         medians = in_turns(lab.sizes.rounds, few=lambda: seconds(small), many=lambda: seconds(large))
         yield Result(
@@ -94,8 +86,8 @@ def worst_checkpoint(lab: Lab) -> Iterator[Result]:
                 raise RuntimeError(f"the checkpoint is not what it should be: {outcome}")
             medians = in_turns(
                 lab.sizes.rounds,
-                idle=lambda: _median(lab, lambda: _expect(poll(idle.poller), 0)),  # noqa: B023 - called at once
-                worst=lambda: _median(lab, lambda: _expect(poll(worst.poller), 0)),  # noqa: B023
+                idle=lambda: median_of(lab.sizes.polls, lambda: _expect(poll(idle.poller), 0)),  # noqa: B023 - called at once
+                worst=lambda: median_of(lab.sizes.polls, lambda: _expect(poll(worst.poller), 0)),  # noqa: B023
             )
             yield Result(
                 f"worst checkpoint on {name}, beyond the idle one",
@@ -108,44 +100,12 @@ def worst_checkpoint(lab: Lab) -> Iterator[Result]:
 
 def _rows_of_worst(running: int, gaps: int) -> Iterator[dict[str, Any]]:
     """Calls under way, with gaps between them: every other one of a single id, the others of thirty."""
-    row_id = 1
+    row_id, began = 1, datetime.now(UTC).replace(tzinfo=None)
     for number in range(running):
-        yield make_raw_row(id=row_id, call_id=f"running-{number}", ended_at=None, answered=1)
+        yield make_raw_row(id=row_id, call_id=f"running-{number}", started_at=began, ended_at=None, answered=1)
         is_gap = number * gaps // running != (number + 1) * gaps // running
         row_id += 1 + (is_gap and (1 if number * gaps // running % 2 else 30))
     yield make_raw_row(id=row_id, call_id="over", answered=1)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of calls on PostgreSQL."""
-
-    system: PostgreSqlPhoneSystem
-    name: str
-
-    def __post_init__(self) -> None:
-        self.system.sql(f"CREATE UNLOGGED TABLE {self.name} (LIKE CallLog INCLUDING ALL)")
-
-    def fill(self, rows: int) -> None:
-        """So many more rows, the newest of which ended just now."""
-        if rows:
-            ((last,),) = self.system.sql(f"SELECT coalesce(max(Id), 0) FROM {self.name}")
-            self.system.sql(FILL.format(table=self.name, first=last + 1, last=last + rows))
-            self.system.sql(f"ANALYZE {self.name}")
-
-    def schema(self, *, joined: bool) -> str:
-        table = JOINED.format(table=self.name) if joined else self.name
-        return CALLLOG.replace("FROM CallLog", f"FROM {table}")
-
-
-def _median(lab: Lab, measure: Callable[[], None], before: Callable[[], None] = lambda: None) -> float:
-    taken = []
-    for _ in range(lab.sizes.polls):
-        before()
-        began = time.perf_counter()
-        measure()
-        taken.append(time.perf_counter() - began)
-    return median(taken)
 
 
 def _expect(outcome: PollOutcome, queued: int) -> None:

@@ -1,14 +1,11 @@
-"""What a process costs: to start, and when it has worked on a long backlog.
-
-python -m tests.bench.processes     as a child: works on the backlog of its environment, and tells its memory
-"""
+"""What a process costs to start."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from tests.bench.lab import Account, Lab
@@ -34,7 +31,7 @@ def start(lab: Lab) -> Iterator[Result]:
     memory: dict[str, list[float]] = {"bare": [], "ours": []}
 
     def cpu_of(name: str, module: str) -> float:
-        cpu_ms, resident_mib = map(float, _child(["-c", PROBE.format(module=module)], variables).split())
+        cpu_ms, resident_mib = map(float, child(["-c", PROBE.format(module=module)], variables).split())
         memory[name].append(resident_mib)
         return cpu_ms
 
@@ -52,25 +49,8 @@ def start(lab: Lab) -> Iterator[Result]:
         yield Result(name, found["ours"] / found["bare"], "", Goal("most", most), behind)
 
 
-def memory(lab: Lab) -> Iterator[Result]:
-    rows = lab.sizes.remembered
-    account, system = lab.new_account(), lab.backlog(rows)
-    before, after = _child(["-m", "tests.bench.backlog_worker"], lab.variables(account, system.settings())).split()
-    storage = account.storage
-    submitted = storage.states().count("submitted")
-    storage.close()
-    if submitted != rows:
-        raise RuntimeError(f"{rows} calls were to be submitted: {submitted}")
-    yield Result(
-        f"memory after a backlog of {rows:,} calls",
-        float(after),
-        "MiB",
-        Goal("most", 110),
-        {"MiB before the first poll": float(before)},
-    )
-
-
-def _child(arguments: list[str], variables: Mapping[str, str]) -> str:
+def child(arguments: Sequence[str], variables: Mapping[str, str]) -> str:
+    """What a new process of Python prints."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,

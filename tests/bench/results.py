@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -50,6 +52,27 @@ def in_turns(rounds: int, **contenders: Callable[[], float]) -> dict[str, float]
         for name, measure in contenders.items():
             taken[name].append(measure())
     return {name: median(values) for name, values in taken.items()}
+
+
+def median_of(
+    times: int,
+    measure: Callable[[], None],
+    clock: Callable[[], float] = time.perf_counter,
+    *,
+    before: Callable[[], None] = lambda: None,
+) -> float:
+    """Of what is short the median in seconds, by the clock or of CPU; what comes ``before`` each does not count.
+
+    Garbage is collected before, or what others left would be collected during one of them, and mostly the same one.
+    """
+    taken = []
+    for _ in range(times):
+        before()
+        gc.collect()
+        began = clock()
+        measure()
+        taken.append(clock() - began)
+    return median(taken)
 
 
 HEADER = ("figure", "measured", "to reach", "reached", "behind it")

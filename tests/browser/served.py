@@ -15,7 +15,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from cdr.web.html import html_answer
 from cdr.web.page import Page
-from cdr.web.requests import BadRequest, answer, check_request, refusal
+from cdr.web.requests import BadRequest, answer, parameters_of, refusal
 
 KEY = "a-function-key/+=="
 ANONYMOUS = ("page", "health")
@@ -58,7 +58,7 @@ class Served:
             body=request.get_data(),
         )
         try:
-            body = check_request(asked, method, ("reason", "call", "extension", "day"))
+            body = parameters_of(asked, method, ("reason", "call", "extension", "day"))
         except BadRequest as exc:
             return refusal(exc, method)
         self.done.append((path, body))

@@ -18,9 +18,9 @@ from azure.core.rest import HttpRequest, HttpResponse
 from cdr.calls.call import COLUMNS, UNDATED, CallKey, Job, Settlement, State
 from cdr.calls.message import Message, Unreadable
 from cdr.calls.rules import row_key
+from cdr.edges.azure_transport import AzureTransport
 from cdr.edges.storage.account import SETTING, USUAL, StorageAccount
 from cdr.edges.storage.ledger_claims import TableCallLedger
-from cdr.edges.storage.transport import StorageTransport
 from cdr.submission.joined import JoinedLedger
 from cdr.submission.ports import AlreadySubmitted, CallLedger, Claim, Held, Recorded
 from shared.errors import StorageUnavailable
@@ -559,7 +559,7 @@ def test_a_lost_answer_does_not_hide_that_another_worker_has_the_call(table: Cal
 # The real thing alone: others who come in between two requests
 
 
-class Meddler(StorageTransport):
+class Meddler(AzureTransport):
     """A line on which somebody is always quicker: he acts before requests of a method (None: of any), so often."""
 
     def __init__(self, method: str | None, times: int, act: Callable[[], object]) -> None:

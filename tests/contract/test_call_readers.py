@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from cdr.calls.call import CallRecord
 from cdr.calls.message import letter_of
-from cdr.intake.poll import Poller, poll
+from cdr.intake.poll import poll
 from cdr.intake.ports import Position
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable
 from tests.fakes.call_queue import InMemoryCallQueue
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.positions import InMemoryPositionStore
+from tests.support.pollers import make_poller
 from tests.systems.exchanges import EXCHANGES, LONGEST_COMMIT, Exchange, MakeExchange
 
 Step = tuple[str, int, bool]
@@ -113,7 +114,8 @@ class ByPoll:
     def look(self, most: int) -> bool:
         """Whether it could: a poll that could not even give its lease back may have it."""
         source, budget = self.exchange.source, timedelta(seconds=most - 1)
-        return poll(Poller(source, self._queue, self._positions, self.clock, budget, LEASE)).result != "held"
+        poller = make_poller(source, self._queue, self._positions, self.clock, time_budget=budget, lease=LEASE)
+        return poll(poller).result != "held"
 
     def fail(self, n: int, *, answer_lost: bool) -> None:
         self.repeats = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from shared.errors import StorageUnavailable
 from tests.fakes.call_api import InMemoryCallApi
 from tests.support.factories import make_message
 from tests.support.workshop import Workshop
+from tests.systems.conversation import answering
 from tests.systems.storage import NEVER_AGAIN, Storage
 
 pytestmark = pytest.mark.usefixtures("events")
@@ -78,3 +80,23 @@ def test_without_an_answer_nobody_knows_what_time_it_is(storage: Storage) -> Non
     with pytest.raises(StorageUnavailable):
         account.tell_time()
     assert not clock.has_heard
+
+
+@pytest.mark.parametrize(
+    ("head", "is_believed"),
+    [
+        pytest.param(b"x-ms-request-id: 7\r\nDate: Sun, 22 Nov 2020 12:00:00 GMT", True, id="the account"),
+        pytest.param(b"Date: Sun, 22 Nov 2020 12:00:00 GMT", False, id="a gateway before it"),
+        pytest.param(b"x-ms-request-id: 7\r\nDate: soon", False, id="no time"),
+        pytest.param(b"x-ms-request-id: 7", False, id="no date"),
+    ],
+)
+def test_the_time_is_that_of_the_accounts_own_answers(head: bytes, *, is_believed: bool) -> None:
+    clock = SystemClock()
+    with answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n" + head + b"\r\n\r\n") as server:
+        setting = f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5;QueueEndpoint={server.url}/a;"
+        account = StorageAccount({SETTING: setting}, NEVER_AGAIN, clock=clock)
+        with nullcontext() if is_believed else pytest.raises(StorageUnavailable, match="does not tell the time"):
+            account.tell_time()
+    assert clock.has_heard is is_believed
+    assert (clock.now().year == 2020) is is_believed

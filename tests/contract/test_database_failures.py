@@ -133,6 +133,7 @@ def test_a_file_that_is_missing_or_no_database_names_its_setting_and_is_not_crea
     assert not elsewhere.exists()
     elsewhere.write_text("not a database at all " * 100)
     misconfigured(system, "3cx.cdr_database.database", database=str(elsewhere))
+    misconfigured(system, "3cx.cdr_database.database", database=str(elsewhere.parent))
 
 
 # The line

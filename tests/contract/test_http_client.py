@@ -345,8 +345,8 @@ class Breaking(Adapter):
 class BreakingLine(Line):
     error: BaseException
 
-    def ask(self, *asked: Any, **reading: bool) -> BaseHTTPResponse:
-        super().ask(*asked, **reading).close()
+    def ask(self, *asked: Any) -> BaseHTTPResponse:
+        super().ask(*asked).close()
         raise self.error
 
 
@@ -386,8 +386,8 @@ class WatchingLine(Line):
 
     options: list[tuple[int, int]] = field(default_factory=list)
 
-    def ask(self, *asked: Any, **reading: bool) -> BaseHTTPResponse:
-        answer = super().ask(*asked, **reading)
+    def ask(self, *asked: Any) -> BaseHTTPResponse:
+        answer = super().ask(*asked)
         sock: socket.socket = answer.connection.sock
         kept = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         self.options.append((kept, sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))

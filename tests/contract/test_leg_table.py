@@ -15,6 +15,7 @@ from cdr.edges.sql.leg_table import NEEDED, read_legs
 from cdr.intake import legs_by_call
 from cdr.intake.folded import FoldOptions
 from cdr.intake.time_order import LegPatience
+from cdr.intake.unfindable import PROBLEM
 from cdr.wiring.sources import make_source
 from shared.clock import SystemClock
 from shared.errors import SourceMisconfigured, SourceUnavailable
@@ -263,6 +264,20 @@ def test_ids_that_cannot_be_found_again_stop_the_reading_instead_of_being_passed
     lost = pytest.raises(SourceUnavailable, match="no leg is found by the call_history_id")
     with lost, source.connect() as reader:
         list(reader.batches(reader.begin("beginning")))
+
+
+def test_a_call_whose_id_is_written_in_a_way_of_its_own_is_a_record_and_holds_up_no_other(
+    sqlite: LegTable, clock: HandMovedClock
+) -> None:
+    sqlite.insert(leg(number, f"flow {number}") for number in (1, 2, 3))
+    sqlite.system.sql(
+        f"UPDATE cdroutput SET call_history_id = 'Mixed Case' WHERE call_history_id = '{id_of('flow 2')}'"
+    )
+    with sqlite.source(clock, LegPatience(settle=timedelta()), FoldOptions()).connect() as reader:
+        batches = list(reader.batches(reader.begin("beginning")))
+        told = {record.id: record.values.get("problem") for batch in batches for record in batch.records}
+        assert told == {id_of("flow 1"): None, id_of("flow 3"): None, "mixed case": PROBLEM}
+        assert not list(reader.batches(batches[-1].position)), "it is told of once"
 
 
 @pytest.mark.parametrize("select", ["v20", "v20-replica"])

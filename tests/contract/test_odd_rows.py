@@ -297,6 +297,22 @@ def test_texts_of_sqlite_are_compared_however_they_are_written(system: Any) -> N
         assert (table.first_id_since(nine), table.first_id_since(nine + timedelta(seconds=1))) == (1, None)
 
 
+@on("sqlite")
+def test_bytes_that_are_no_text_stand_for_no_time_and_hold_up_no_day(system: Any) -> None:
+    system.insert(*({"id": n, "ended_at": NINE, "call_id": "c"} for n in (1, 2)))
+    system.sql("UPDATE CallLog SET EndTime = CAST(X'32303236FF' AS TEXT) WHERE Id = 2")
+    nine = NINE.replace(tzinfo=UTC)
+    with system.connect() as table:
+        assert [row.id for row in table.rows_ended_between(nine, nine + HOUR, ALL, 10)] == [1]
+
+
+@on("postgresql")
+def test_a_column_that_comes_twice_is_the_schemas_mistake(system: Any) -> None:
+    insert(system)
+    with pytest.raises(SourceMisconfigured, match=r"^3cx\.schema: the SELECT yields extension twice"):
+        read(system, CALLLOG.replace("AS hangup_cause", "AS hangup_cause, DestNumber AS extension"))
+
+
 NINE_AND_TEN = ("2026-11-20 09:00:00", "2026-11-20 10:00:00")
 IN_ORDER = {
     "with-a-t": lambda text: text.replace(" ", "T"),

@@ -13,7 +13,7 @@ import pytest
 
 from cdr.edges.storage.positions import TablePositionStore
 from cdr.intake.poll_history import NO_POLLS, PollReport
-from cdr.intake.ports import Kept, PositionLease, PositionStore, StoredPosition
+from cdr.intake.ports import KeptPosition, PositionLease, PositionStore, StoredPosition
 from shared.errors import LeaseHeld, LeaseLost, PositionFull
 from tests.fakes.positions import InMemoryPositionStore
 from tests.support.events import Events
@@ -57,14 +57,14 @@ def saved(store: PositionStore, stored: StoredPosition, owner: str = "first") ->
 
 
 def test_before_anything_was_saved_there_is_no_position_whoever_asks(store: PositionStore) -> None:
-    assert store.read() == Kept()
+    assert store.read() == KeptPosition()
     failed = PollReport(NOW, "failed", error="SourceUnavailable: down")
     lease = store.lease("first", NOW, MINUTE)
-    assert (lease.stored, store.read()) == (None, Kept())
+    assert (lease.stored, store.read()) == (None, KeptPosition())
     store.release(lease, failed)
     assert (store.lease("second", NOW, MINUTE).stored, store.read()) == (
         None,
-        Kept(report=failed, history=NO_POLLS.after(failed)),
+        KeptPosition(report=failed, history=NO_POLLS.after(failed)),
     )
 
 
@@ -91,7 +91,7 @@ def test_saving_renews_the_lease(open_store: OpenStore) -> None:
 
 def test_a_lease_that_ran_out_while_nobody_came_can_still_save(store: PositionStore) -> None:
     store.save(store.lease("first", NOW, MINUTE), SEVEN, NOW + 10 * MINUTE, MINUTE)
-    assert store.read()[0] == SEVEN
+    assert store.read().stored == SEVEN
 
 
 def test_who_was_overtaken_saves_nothing(open_store: OpenStore) -> None:
@@ -100,9 +100,9 @@ def test_who_was_overtaken_saves_nothing(open_store: OpenStore) -> None:
     taken = second.lease("second", NOW + MINUTE, MINUTE)
     with pytest.raises(LeaseLost):
         first.save(lost, EIGHT, NOW + MINUTE, MINUTE)
-    assert open_store().read()[0] == SEVEN
+    assert open_store().read().stored == SEVEN
     second.save(taken, NINE, NOW + MINUTE, MINUTE)
-    assert open_store().read()[0] == NINE
+    assert open_store().read().stored == NINE
 
 
 def test_an_older_version_of_ones_own_lease_saves_nothing(store: PositionStore) -> None:
@@ -110,9 +110,9 @@ def test_an_older_version_of_ones_own_lease_saves_nothing(store: PositionStore) 
     lease = store.save(old, SEVEN, NOW, MINUTE)
     with pytest.raises(LeaseLost):
         store.save(old, EIGHT, NOW, MINUTE)
-    assert (lease.stored, store.read()[0]) == (SEVEN, SEVEN)
+    assert (lease.stored, store.read().stored) == (SEVEN, SEVEN)
     assert store.save(lease, NINE, NOW, MINUTE).stored == NINE
-    assert store.read()[0] == NINE
+    assert store.read().stored == NINE
 
 
 def test_of_many_that_ask_at_the_same_moment_one_gets_the_lease(open_store: OpenStore) -> None:
@@ -146,9 +146,9 @@ def test_a_lease_given_back_leaves_a_report_and_lets_the_next_in_at_once(
 ) -> None:
     first = open_store()
     first.release(saved(first, SEVEN), report)
-    assert open_store().read() == Kept(SEVEN, report, history=NO_POLLS.after(report))
+    assert open_store().read() == KeptPosition(SEVEN, report, history=NO_POLLS.after(report))
     assert open_store().lease("second", NOW, MINUTE).stored == SEVEN
-    assert open_store().read() == Kept(SEVEN, report, history=NO_POLLS.after(report))
+    assert open_store().read() == KeptPosition(SEVEN, report, history=NO_POLLS.after(report))
 
 
 def test_what_is_remembered_stays_until_it_is_replaced(open_store: OpenStore) -> None:
@@ -159,7 +159,9 @@ def test_what_is_remembered_stays_until_it_is_replaced(open_store: OpenStore) ->
     lease = open_store().save(lease, SEVEN, NOW, MINUTE)
     assert lease.memory == "what was seen"
     open_store().release(lease, REPORT)
-    assert open_store().read() == Kept(SEVEN, REPORT, "what was seen", history=NO_POLLS.after(REPORT).after(REPORT))
+    assert open_store().read() == KeptPosition(
+        SEVEN, REPORT, "what was seen", history=NO_POLLS.after(REPORT).after(REPORT)
+    )
 
 
 def test_giving_back_a_lost_lease_is_no_error_and_changes_nothing(open_store: OpenStore) -> None:
@@ -167,7 +169,7 @@ def test_giving_back_a_lost_lease_is_no_error_and_changes_nothing(open_store: Op
     lost = first.lease("first", NOW, MINUTE)
     second.lease("second", NOW + MINUTE, MINUTE)
     first.release(lost, REPORT)
-    assert open_store().read() == Kept()
+    assert open_store().read() == KeptPosition()
     with pytest.raises(LeaseHeld):
         open_store().lease("third", NOW + MINUTE, MINUTE)
 
@@ -180,9 +182,9 @@ def test_a_position_just_within_the_limit_fits_and_a_shorter_one_leaves_nothing_
     long = StoredPosition("legs", "x" * ROOM)
     store.check_size(long.text)
     lease = saved(store, long)
-    assert open_store().read()[0] == long
+    assert open_store().read().stored == long
     store.save(lease, SEVEN, NOW, MINUTE)
-    assert open_store().read()[0] == SEVEN
+    assert open_store().read().stored == SEVEN
     with pytest.raises(PositionFull, match="at most 420000 "):
         store.check_size("x" * (ROOM + 1))
 
@@ -221,10 +223,10 @@ def test_what_1_0_0_stored_is_read_and_goes_on(storage: Storage) -> None:
     for text in texts:
         name = storage.new_name()
         store = TablePositionStore(storage.account, name)
-        assert store.read() == Kept()
+        assert store.read() == KeptPosition()
         pieces = {"state_0": text} | {f"state_{n}": "" for n in range(1, 14)}
         storage.plain_table(name).create_entity(OF_1_0_0 | pieces)
-        assert store.read() == Kept(StoredPosition("calllog", text), REPORT)
+        assert store.read() == KeptPosition(StoredPosition("calllog", text), REPORT)
         store.release(store.save(store.lease("new", NOW, MINUTE), NINE, NOW, MINUTE), REPORT)
         (entity,) = storage.plain_table(name).list_entities()
         assert (entity["state_0"], entity["state_13"], entity["leased_until"].year) == (NINE.text, "", 2000)
@@ -252,7 +254,7 @@ def test_a_report_that_is_damaged_is_none(storage: Storage, report: str) -> None
     store = TablePositionStore(storage.account, name)
     store.read()
     storage.plain_table(name).create_entity(OF_1_0_0 | {"report": report, "state_0": "{"})
-    assert store.read() == Kept(StoredPosition("calllog", "{"))
+    assert store.read() == KeptPosition(StoredPosition("calllog", "{"))
 
 
 @pytest.mark.parametrize("fault", ["answer lost", "answered 503", "not sent"])
@@ -270,7 +272,7 @@ def test_a_write_that_was_carried_out_although_its_answer_was_lost_is_ones_own(
     on("PATCH").release(lease, REPORT)
     assert on("PATCH").lease("second", NOW, MINUTE).stored == EIGHT
     assert line.is_sound
-    assert table.read() == Kept(EIGHT, REPORT, history=NO_POLLS.after(REPORT))
+    assert table.read() == KeptPosition(EIGHT, REPORT, history=NO_POLLS.after(REPORT))
 
 
 def test_a_lost_answer_does_not_hide_that_another_poll_took_over(table: TablePositionStore, line: Line) -> None:
@@ -296,7 +298,7 @@ def test_a_table_that_was_deleted_is_made_anew_and_said_so(storage: Storage, eve
     }
     saved(store, NINE, "second")
     storage.plain_table(name).delete_table()
-    assert store.read() == Kept()
+    assert store.read() == KeptPosition()
     storage.plain_table(name).delete_table()
     assert store.lease("third", NOW, MINUTE).stored is None
     assert len(events.named("storage.made_anew")) == 3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cdr.edges.sql.leg_table import SqlV20, read_legs
+from cdr.edges.sql.leg_table import read_legs, v20_source
 from cdr.intake.folded import FoldOptions
 from cdr.intake.ports import CallSource
 from cdr.intake.time_order import LegPatience
@@ -76,7 +76,7 @@ def test_the_newest_calls_of_legs_are_whole_ones_by_their_ends(tmp_path: Path) -
         connection.executemany(f"INSERT INTO cdroutput VALUES ({marks})", values)
     database = CdrDatabase(engine="sqlite", database=str(tmp_path / "pbx.db"))
     options, clock = FoldOptions(), SystemClock()
-    source = SqlV20(database, read_legs("v20", ROOT), clock, LegPatience(), options=options, page_size=50)
+    source = v20_source(database, read_legs("v20", ROOT), clock, LegPatience(), options=options, page_size=50)
     assert source.about().tables == {"v20": "cdroutput"}
     with source.connect() as reader:
         every = reader.newest(EVERY_CALL)

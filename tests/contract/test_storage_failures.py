@@ -122,7 +122,10 @@ def test_a_key_that_storage_does_not_know_names_the_setting(operation: Operation
     assert SETTING in message
 
 
-@pytest.mark.parametrize("value", ["", "no connection string at all", "AccountName=calls"])
+@pytest.mark.parametrize(
+    "value",
+    ["", "no connection string at all", "AccountName=calls", f"{CONNECTION.replace('AccountKey=', 'AccountKey=no ')}"],
+)
 def test_a_setting_that_is_missing_or_no_connection_string_is_named(operation: Operation, value: str) -> None:
     assert SETTING in unavailable(operation, {SETTING: value})
 

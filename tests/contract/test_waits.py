@@ -73,8 +73,11 @@ def test_the_status_is_there_within_three_seconds_and_says_what_does_not_answer(
     }
 
 
-def test_what_is_in_the_ledger_is_not_waited_for_without_end(parts: Parts) -> None:
-    for route, query in (("rejected", {}), ("calls", {"call": "C-1"})):
-        began = time.monotonic()
-        assert ask(parts, route, **query).status == 503
-        assert time.monotonic() - began < SOON_S
+ASKED: dict[str, dict[str, str]] = {"rejected": {}, "calls": {"call": "C-1"}, "preview": {}}
+
+
+@pytest.mark.parametrize("function", ASKED)
+def test_neither_storage_nor_the_database_is_waited_for_without_end(parts: Parts, function: str) -> None:
+    began = time.monotonic()
+    assert ask(parts, function, **ASKED[function]).status == 503
+    assert time.monotonic() - began < SOON_S

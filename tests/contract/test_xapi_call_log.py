@@ -136,6 +136,15 @@ def test_a_second_that_is_cut_short_is_an_error_that_says_so(server: Xapi, call_
     assert "REPORT_ROW_LIMIT" in message
 
 
+@pytest.mark.parametrize("away", [timedelta(seconds=30), timedelta(hours=-9)])
+def test_a_second_with_a_round_number_of_rows_is_whole_where_a_longer_period_has_more(
+    server: Xapi, call_log: XapiCallLog, away: timedelta
+) -> None:
+    fill(server, 1000, timedelta(milliseconds=900))
+    server.calls.append((START, row(1000, away)))
+    assert read(call_log, timedelta(seconds=1)) == list(range(1000))
+
+
 def test_an_answer_that_says_itself_that_there_is_more_is_not_taken_for_the_whole(
     server: Xapi, call_log: XapiCallLog
 ) -> None:

@@ -13,17 +13,18 @@ from typing import Any
 import pytest
 
 from cdr.intake.folded import FoldOptions, records_of
-from cdr.intake.poll import Poller, poll
+from cdr.intake.poll import poll
 from cdr.intake.ports import CallSource, SourceFacts
 from cdr.intake.xapi_rows import calls_of_report
 from cdr.wiring.sources import make_source
 from local.phone_system.v20 import play
-from shared.config.file import parse_settings
 from shared.errors import PipelineError, StorageUnavailable
 from tests.fakes.call_queue import InMemoryCallQueue
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.positions import InMemoryPositionStore
+from tests.support.pollers import make_poller
 from tests.support.report_writings import ReportedCall, reported
+from tests.support.settings import parse_settings
 from tests.systems import xapi
 from tests.systems.xapi import Fault, Xapi
 
@@ -76,7 +77,7 @@ class Office:
     def poll(self) -> None:
         now = self.clock.now()
         self.server.active_calls = [item for call in self.calls if (item := _active(call, now))]
-        poll(Poller(self.source, self.queue, self.positions, self.clock, MINUTE, MINUTE, BEGIN - 20 * MINUTE))
+        poll(make_poller(self.source, self.queue, self.positions, self.clock, start_from=BEGIN - 20 * MINUTE))
 
 
 def _active(call: ReportedCall, now: datetime) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import checks
 
 from cdr.web.endpoints import ENDPOINTS
-from cdr.wiring.parts import POISON_QUEUE
+from cdr.wiring.ports import POISON_QUEUE
 from tests.e2e.hosts import Host, hosts_between, settled
 from tests.functions.surroundings import SECRETS, RecordingCallLogger
 from tests.support.factories import make_message, make_raw_row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from cdr.wiring.parts import POISON_QUEUE
+from cdr.wiring.ports import POISON_QUEUE
 from tests.e2e.hosts import settled
 from tests.support.factories import make_message, make_raw_row
 from tests.support.waiting import wait_until

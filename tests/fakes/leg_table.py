@@ -29,6 +29,7 @@ class InMemoryLegTable(Fake):
         self.clock = clock
         self.legs: list[Leg] = []
         self.connections: list[InMemoryLegs] = []
+        self.nameless = 0
         self._at: dict[str, int] = {}
         self.put(*rows)
 
@@ -118,6 +119,14 @@ class InMemoryLegs:
     def legs_of(self, flows: Collection[str], limit: int) -> Sequence[Leg]:
         with self._look("legs_of") as legs:
             return [leg for leg in legs if leg.flow in flows or leg.main_flow in flows][: limit + 1]
+
+    def count_ended(self, start: datetime, end: datetime) -> int:
+        with self._look("count_ended") as legs:
+            return len({leg.id for leg in legs if leg.ended_at and start <= leg.ended_at < end})
+
+    def nameless(self, most: int) -> int:
+        with self._look("nameless"):
+            return min(self._source.nameless, most)
 
     @contextmanager
     def _look(self, operation: str) -> Iterator[Sequence[Leg]]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from cdr.calls.leases import LONGEST_LEASE
 from cdr.intake.poll_history import PollHistory, PollReport
-from cdr.intake.ports import Kept, Memory, Position, PositionLease, StoredPosition
+from cdr.intake.ports import KeptPosition, Memory, Position, PositionLease, StoredPosition
 from shared.errors import LeaseHeld, LeaseLost, PositionFull
 from tests.fakes.fake import LONG_AGO, Fake
 
@@ -55,9 +55,9 @@ class InMemoryPositionStore(Fake):
                 self.remembered = self.remembered if memory is None else memory
                 self._renew(LONG_AGO)
 
-    def read(self) -> Kept:
+    def read(self) -> KeptPosition:
         with self.operation("read"):
-            return Kept(self.stored, self.report, self.remembered, self.older_at, self.history)
+            return KeptPosition(self.stored, self.report, self.remembered, self.older_at, self.history)
 
     def _is_current(self, lease: PositionLease) -> bool:
         return lease.version == str(self._version)

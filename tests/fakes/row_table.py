@@ -34,6 +34,7 @@ class InMemoryRowTable(Fake):
         self.rows: SortedDict = SortedDict()
         self.zone = ZoneInfo(timezone)
         self.connections: list[InMemoryRows] = []
+        self.nameless = 0
         self.put(*rows)
 
     def put(self, *rows: RawRow) -> None:
@@ -122,6 +123,14 @@ class InMemoryRows:
             inside = rows.irange(within.after, within.last, inclusive=(False, True))
             ended = ((row_id, self._moment(rows[row_id]["ended_at"])) for row_id in inside)
             return _page(rows, (row_id for row_id, at in ended if at is not None and start <= at < end), limit)
+
+    def count_among(self, first: int, last: int) -> int:
+        with self._look("count_among") as rows:
+            return sum(1 for _ in rows.irange(first, last))
+
+    def nameless(self, most: int) -> int:
+        with self._look("nameless"):
+            return min(self._source.nameless, most)
 
     def _moment(self, value: Any) -> datetime | None:
         """A raw value that is a time, or text that stands for one, as an aware moment."""

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 
 from cdr.edges.storage.rejected_index import index_of
-from cdr.wiring.parts import CALL_QUEUE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
+from cdr.wiring.ports import CALL_QUEUE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
 from tests.faults.lab import Lab, own_azurite
 from tests.faults.proxies import Answer, Dropped, Forward, Request, Treatment
 from tests.faults.site import Site

@@ -18,7 +18,7 @@ from cdr.edges.storage.ledger_tally import counts_in, counts_of, is_counter, tot
 from cdr.edges.storage.positions import TablePositionStore
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition
-from cdr.wiring.parts import CALL_QUEUE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
+from cdr.wiring.ports import CALL_QUEUE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
 from local.call_logger import CallLogger
 from shared.errors import StorageUnavailable
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
-from cdr.wiring.parts import GROUPS_TABLE
+from cdr.wiring.ports import GROUPS_TABLE
 from local.call_logger.store import Alert, BackendError
 from tests.functions.surroundings import HOLD_S, Backend, Storage
 

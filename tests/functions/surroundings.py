@@ -21,7 +21,7 @@ from cdr.calls.message import Letter
 from cdr.edges.storage.ledger_tally import is_counter
 from cdr.edges.storage.rejected_index import index_of
 from cdr.edges.storage.table import from_pieces, unescape_key
-from cdr.wiring.parts import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, PHONE_BOOK_TABLE, POISON_QUEUE, STATE_TABLE
+from cdr.wiring.ports import CALL_QUEUE, GROUPS_TABLE, LEDGER_TABLE, PHONE_BOOK_TABLE, POISON_QUEUE, STATE_TABLE
 from local import call_logger
 from local.azurite import ACCOUNT_KEY
 from local.call_logger.store import Alert, CallLogger, Entry

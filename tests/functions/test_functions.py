@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cdr.wiring.parts import POISON_QUEUE
+from cdr.wiring.ports import POISON_QUEUE
 from local.call_logger.faults import Fault, FaultKind
 from tests.fakes.clock import HandMovedClock
 from tests.functions.group_surroundings import Members, clear_groups, with_groups

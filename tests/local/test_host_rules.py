@@ -21,6 +21,9 @@ def after(seconds):
     return NOON + timedelta(seconds=seconds)
 
 
+UNTAKEN = (r'"A": "a\u0000b"', r'"A": "\ud800"', '"": "b"', '"A=B": "c"')
+
+
 class TestSettings:
     def test_an_empty_host_json_means_the_defaults_of_azure(self, tmp_path):
         (tmp_path / "host.json").write_text("{}")
@@ -72,10 +75,25 @@ class TestSettings:
         apply_local_settings(tmp_path, environ)
         assert environ == {"A": "environment", "B": "file"}
 
-    @pytest.mark.parametrize("text", ['{"IsEncrypted": true}', '{"Values": {"A": 1}}', "[]", '{"Values": []'])
-    def test_local_settings_that_cannot_be_used_are_refused(self, tmp_path, text):
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ('{"IsEncrypted": true}', "is encrypted"),
+            ('{"Values": {"A": 1}}', "must be text"),
+            ("[]", "must hold a JSON object"),
+            ('{"Values": []', "is no valid JSON"),
+            ('{"API_BASE_URL": "x"}', "must stand within"),
+            *((f'{{"Values": {{{pair}}}}}', "is nothing that an environment takes") for pair in UNTAKEN),
+        ],
+    )
+    def test_local_settings_that_cannot_be_used_are_refused(self, tmp_path, text, said):
         (tmp_path / "local.settings.json").write_text(text)
-        with pytest.raises(HostError, match=r"local\.settings\.json"):
+        with pytest.raises(HostError, match=rf"local\.settings\.json.* {said}"):
+            apply_local_settings(tmp_path, {})
+
+    def test_local_settings_as_windows_writes_them_are_named_as_such(self, tmp_path):
+        (tmp_path / "local.settings.json").write_text('{"Values": {}}', encoding="utf-16")
+        with pytest.raises(HostError, match="perhaps UTF-16; save it as UTF-8"):
             apply_local_settings(tmp_path, {})
 
     def test_the_number_of_threads_comes_from_the_setting_of_azure(self):

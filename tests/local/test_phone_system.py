@@ -15,7 +15,7 @@ from cdr.edges.sql.members import SqlMemberSource, read_members
 from local.phone_system.agents import MEMBERS, SALES, SUPPORT, Agents
 from local.phone_system.pbx import CallEvent, Pbx
 from local.phone_system.script import EXTENSIONS, GROUPS, CallKind, CallType, next_call, scripted_calls
-from shared.config.phone_system import Database
+from shared.config.groups import MemberDatabase
 from tests.support.waiting import wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -205,7 +205,7 @@ def test_stopped_it_ends_every_call_that_had_begun_at_once(file):
 
 def available(file):
     """What the functions see of the groups, by the demo's own SELECT: how many are available, of how many."""
-    database = Database(engine="sqlite", database=str(file))
+    database = MemberDatabase(engine="sqlite", database=str(file))
     found = SqlMemberSource(database, read_members("local/run/demo-members.sql", PROJECT)).observe([SALES, SUPPORT])
     return {name: (observation.available, len(observation.members)) for name, observation in found.items()}
 

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from cdr.edges.sql.engines import make_engine
+from cdr.edges.sql.timeouts import USUAL
 from shared.errors import PipelineError
 from tests.support.factories import OUTSIDE, make_raw_row
 from tests.support.statements import statements
@@ -135,7 +136,7 @@ def test_a_session_takes_no_statement_that_writes(make_phone_system, engine):
     system = make_phone_system(engine)
     system.insert({"id": 1})
     login = system.add_owner() if hasattr(system, "add_owner") else {}
-    with make_engine(system.settings(**login)).connect() as connection:
+    with make_engine(system.settings(**login), USUAL).connect() as connection:
         for statement in ("INSERT INTO CallLog (Id) VALUES (2)", "DELETE FROM CallLog", "CREATE TABLE t (i INT)"):
             with pytest.raises(sa.exc.DBAPIError, match=r"(?i)read.?only|denied"):
                 connection.exec_driver_sql(statement)

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from cdr.calls.message import Message, letter_of
-from cdr.wiring.parts import POISON_QUEUE
+from cdr.wiring.ports import POISON_QUEUE
 from local.call_logger.faults import Fault, FaultKind
-from shared.config.file import parse_settings
 from shared.errors import InvalidConfig
 from tests.support.factories import CONFIG, make_message, make_raw_row, make_settings
+from tests.support.settings import parse_settings
 
 DEPTHS = range(sys.getrecursionlimit() - 200, sys.getrecursionlimit() + 200, 7)
 """Somewhere here the JSON decoder gives up; what it still reads must not be too deep for what comes after it."""

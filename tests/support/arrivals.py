@@ -15,15 +15,16 @@ from random import Random
 from typing import Any
 
 from cdr.intake.folded import FoldOptions, OwnerPolicy
-from cdr.intake.poll import Poller, poll
+from cdr.intake.poll import poll
 from cdr.intake.time_order import LegPatience
 from local.phone_system.v20 import Answer, PlayedCall, play
-from local.phone_system.writings import When, Writing, writings
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.leg_table import InMemoryLegTable, InMemoryV20
 from tests.fakes.positions import InMemoryPositionStore
+from tests.support.pollers import make_poller
 from tests.support.workshop import Workshop
+from tests.support.writings import When, Writing, writings
 
 BEGIN = datetime(2026, 11, 22, 22, 30, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -129,7 +130,7 @@ class Arrivals:
             part = self.random.choice([self.table, self.shop.queue, self.positions])
             error = SourceUnavailable if part is self.table else StorageUnavailable
             part.fail_at(self.random.randint(1, 6), error("told to"), answer_lost=self.random.random() < 0.5)
-        poller = Poller(self.source, self.shop.queue, self.positions, self.clock, MINUTE, MINUTE)
+        poller = make_poller(self.source, self.shop.queue, self.positions, self.clock)
         self.polls += 1
         with suppress(PipelineError):
             self.queued += poll(poller).queued

@@ -9,9 +9,9 @@ from typing import Any
 from cdr.calls.call import Call, CallRecord, Direction, Job
 from cdr.calls.message import Message
 from cdr.calls.rules import CallRules, job_of
-from shared.config.file import parse_settings
 from shared.config.phone_system import CdrDatabase
 from shared.config.settings import Settings
+from tests.support.settings import parse_settings
 
 OUTSIDE = "+1 907 555 0142"
 """A caller from outside, as the phone system writes it."""

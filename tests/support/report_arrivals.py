@@ -16,7 +16,7 @@ from typing import Any
 from cdr.calls.message import Message
 from cdr.intake import window_order
 from cdr.intake.folded import FoldOptions, OwnerPolicy, records_of
-from cdr.intake.poll import Poller, poll
+from cdr.intake.poll import poll
 from cdr.intake.ports import Position, Progress, SourceFacts
 from cdr.intake.report_log import ReportPatience
 from cdr.intake.window_order import WindowOrderReader
@@ -28,6 +28,7 @@ from tests.fakes.clock import HandMovedClock
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.report import InMemoryReport
 from tests.support.arrivals import Count, tell
+from tests.support.pollers import make_poller
 from tests.support.report_writings import ReportedCall, Telling, When, is_told, reported
 from tests.support.workshop import Workshop
 
@@ -106,7 +107,7 @@ def _work(source: InMemorySource, shop: Workshop, random: Random, way: Way) -> N
             error = SourceUnavailable if part is source.report else StorageUnavailable
             part.fail_at(random.randint(1, 6), error("told to"), answer_lost=random.random() < 0.5)
         with suppress(PipelineError):
-            poll(Poller(source, shop.queue, positions, shop.clock, MINUTE, MINUTE, BEGIN - HOUR))
+            poll(make_poller(source, shop.queue, positions, shop.clock, start_from=BEGIN - HOUR))
         if random.random() < 0.7:
             shop.deliver_visible()
         shop.clock.move(random.choice(way.every) * SECOND if shop.clock.now() < over + 20 * MINUTE else 5 * MINUTE)

@@ -9,6 +9,7 @@ from typing import Any
 
 from cdr.calls.call import CallKey
 from cdr.calls.message import Letter
+from cdr.submission.addresses import Addresses
 from cdr.submission.breakers import RejectionBreaker
 from cdr.submission.hands import Hands
 from cdr.submission.submit import Outcome, submit
@@ -49,6 +50,7 @@ class Workshop:
         self.ledger: InMemoryLedger = ledger or InMemoryLedger()
         self.api: InMemoryCallApi = api or InMemoryCallApi()
         self.queue: InMemoryCallQueue = queue or InMemoryCallQueue(self.clock)
+        made = make_rules(**rules)
         self.worker = Worker(
             ledger=self.ledger,
             api=self.api,
@@ -60,13 +62,15 @@ class Workshop:
             patience=TIMES.patience(give_up_after),
             budget=TIMES.submit_budget,
             longest_attempt=TIMES.longest_attempt,
-            rules=make_rules(**rules),
+            rules=made,
             hands=Hands(hands),
+            addresses=Addresses(made.emails, self.clock),
         )
 
     def go_by(self, **rules: Any) -> None:
         """Follow other rules from now on."""
-        self.worker = replace(self.worker, rules=make_rules(**rules))
+        made = make_rules(**rules)
+        self.worker = replace(self.worker, rules=made, addresses=Addresses(made.emails, self.clock))
 
     def submit(self, letter: Letter, deliveries: int = 1) -> Outcome:
         """Work on a message of one call."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cdr.calls.call import CallRecord
-from cdr.edges.sql.leg_table import SqlV20
-from cdr.edges.sql.row_table import SqlCallLog
+from cdr.edges.sql.row_table import call_log_source
+from cdr.edges.sql.source import SqlSource
 from cdr.intake.folded import FoldOptions
 from cdr.intake.id_order import RowPatience
 from cdr.intake.ports import CallReader, CallSource, Position, Progress
@@ -104,7 +104,7 @@ def rows_in_sqlite(clock: Clock, page_size: int, folder: Path) -> Rows:
         system.sql("DELETE FROM CallLog WHERE Id = ?", row["id"])
         system.insert(row)
 
-    source = SqlCallLog(system.settings(), CALLLOG, clock, RowPatience(gap_wait=LONGEST_COMMIT), page_size)
+    source = call_log_source(system.settings(), CALLLOG, clock, RowPatience(gap_wait=LONGEST_COMMIT), page_size)
     return Rows(_WatchedLog(source, faults), faults, put)
 
 
@@ -112,7 +112,7 @@ def rows_in_sqlite(clock: Clock, page_size: int, folder: Path) -> Rows:
 class _WatchedLog:
     """A real log whose table's operations count as a fake's."""
 
-    log: SqlCallLog | SqlV20
+    log: SqlSource[Any]
     faults: Fake
     instead: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 

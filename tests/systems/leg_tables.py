@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cdr.edges.sql.leg_table import SqlV20, read_legs
+from cdr.edges.sql.leg_table import read_legs, v20_source
+from cdr.edges.sql.source import SqlSource
 from cdr.intake import legs_by_call
 from cdr.intake.folded import FoldOptions
 from cdr.intake.leg import COLUMNS
@@ -132,6 +133,6 @@ class LegTable:
 
     def source(
         self, clock: Clock, patience: LegPatience, options: FoldOptions, page_size: int = 2_000, sql: str | None = None
-    ) -> SqlV20:
+    ) -> SqlSource[Any]:
         select = sql or read_legs("v20-replica" if self.columns.offload else "v20", PROJECT)
-        return SqlV20(self.system.settings(), select, clock, patience, options=options, page_size=page_size)
+        return v20_source(self.system.settings(), select, clock, patience, options=options, page_size=page_size)

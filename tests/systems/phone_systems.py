@@ -11,7 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cdr.edges.sql.row_table import SqlCallLog, read_schema
+from cdr.edges.sql.row_table import call_log_source, read_schema
+from cdr.edges.sql.source import SqlSource
 from cdr.edges.sql.timeouts import Timeouts
 from cdr.intake.id_order import RowPatience, RowTable
 from shared.clock import SystemClock
@@ -107,10 +108,10 @@ class SqlPhoneSystem(PhoneSystem):
         values = [[self._stored(row.get(canonical)) for canonical in TABLE] for row in rows]
         self.insert_values(f"INSERT INTO CallLog ({', '.join(TABLE.values())}) VALUES ({marks})", values)
 
-    def source_of(self, schema: str, *, timeouts: Timeouts | None = None, **changes: Any) -> SqlCallLog:
+    def source_of(self, schema: str, *, timeouts: Timeouts | None = None, **changes: Any) -> SqlSource[Any]:
         """A source with a schema of its own and settings that are changed."""
         settings, clock = self.settings(**changes), SystemClock()
-        return SqlCallLog(settings, schema, clock, RowPatience(), timeouts=timeouts or Timeouts())
+        return call_log_source(settings, schema, clock, RowPatience(), timeouts=timeouts or Timeouts())
 
     @contextmanager
     def connect(

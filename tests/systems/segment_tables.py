@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cdr.edges.sql.segment_table import SqlV18, read_segments
+from cdr.edges.sql.segment_table import read_segments, v18_source
+from cdr.edges.sql.source import SqlSource
 from cdr.intake.folded import FoldOptions
 from cdr.intake.id_order import RowPatience
 from shared.clock import Clock
@@ -66,9 +67,9 @@ class SegmentTables:
         for table, values in found.items():
             self._insert(table, values.values())
 
-    def source(self, clock: Clock, options: FoldOptions, page_size: int = 500) -> SqlV18:
+    def source(self, clock: Clock, options: FoldOptions, page_size: int = 500) -> SqlSource[Any]:
         settings = self.system.settings()
-        return SqlV18(
+        return v18_source(
             settings,
             read_segments(settings.engine, PROJECT),
             clock,

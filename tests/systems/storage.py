@@ -13,9 +13,9 @@ from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient
 from urllib3 import HTTPHeaderDict
 
+from cdr.edges.azure_answer import AzureAnswer
+from cdr.edges.azure_transport import AzureTransport
 from cdr.edges.storage.account import SETTING, USUAL, StorageAccount, StoragePatience
-from cdr.edges.storage.answer import StorageAnswer
-from cdr.edges.storage.transport import StorageTransport
 from local.azurite import Azurite
 
 Fault = Literal["sound", "not sent", "answer lost", "answered 503"]
@@ -25,7 +25,7 @@ AT_ONCE = StoragePatience(pause_s=0)
 NEVER_AGAIN = StoragePatience(retries=0)
 
 
-class Line(StorageTransport):
+class Line(AzureTransport):
     """The line to storage: each fault befalls the next request of its method, in the order in which they are told."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Line(StorageTransport):
         answer = super().send(request, **options)
         if fault == "answer lost":
             raise ServiceResponseTimeoutError("no answer")
-        return StorageAnswer(request, 503, "", HTTPHeaderDict(), b"") if fault == "answered 503" else answer
+        return AzureAnswer(request, 503, "", HTTPHeaderDict(), b"") if fault == "answered 503" else answer
 
     def _next_of(self, method: str | None) -> Fault | Callable[[], object]:
         for told in self._faults:

@@ -66,7 +66,7 @@ class RestAlertApi:
             answer = self._http.exchange(method, path, most_bytes=MOST_BYTES, **options)
         except HttpFailure as exc:
             raise error_of_harmless(exc, self._clock.now()) from exc
-        if not 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's own numbers
+        if not answer.is_success:
             raise error_of_harmless(answer, self._clock.now())
         return _json_in(answer)
 

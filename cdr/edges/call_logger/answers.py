@@ -92,7 +92,7 @@ def meaning_of(outcome: Answer | HttpFailure) -> Meaning:  # noqa: PLR0911 - a t
             return Meaning.NOT_IN if not outcome.body or _is_own_report(said) else Meaning.NOT_YET_IN
         case 408 | 425 | 499:
             return Meaning.MAYBE_IN
-        case status if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own numbers
+        case _ if outcome.is_success:
             return Meaning.TAKEN
     is_open = outcome.status < 200 or outcome.status >= 500  # noqa: PLR2004 - HTTP's own numbers
     return Meaning.MAYBE_IN if is_open else Meaning.ELSEWHERE

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from http import HTTPStatus
 
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_result
@@ -79,7 +80,7 @@ class RestCallApi:
             outcome: Answer | HttpFailure = self._http.exchange("GET", "/health")
         except HttpFailure as exc:
             outcome = exc
-        if isinstance(outcome, HttpFailure) or outcome.status != 200 or object_in(outcome) is None:  # noqa: PLR2004 - OK
+        if isinstance(outcome, HttpFailure) or outcome.status != HTTPStatus.OK or object_in(outcome) is None:
             raise error_of_harmless(outcome, self._clock.now()) from _cause(outcome)
 
     def _post(self, body: CallBody, give_up_at: datetime, visit: Visit) -> Answer | HttpFailure:

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from cdr.edges.sql import mysql, postgresql, sqlite, sqlserver
-from cdr.edges.sql.timeouts import USUAL, Timeouts
+from cdr.edges.sql.timeouts import Timeouts
 from shared.config.phone_system import Database
 
 _ENGINES: Mapping[str, tuple[str, Callable[[Database, Timeouts], Any]]] = {
@@ -23,7 +23,7 @@ STATEMENTS_KEPT = 50
 """Compiled. A poll has a dozen; those with lists of ids are long, and others each time that a list changes."""
 
 
-def make_engine(database: Database, timeouts: Timeouts = USUAL) -> Engine:
+def make_engine(database: Database, timeouts: Timeouts) -> Engine:
     """An engine that has not connected yet.
 
     A read-only reader has nothing to commit, and FreeTDS hides an error behind that of the rollback after it, so every

@@ -32,9 +32,12 @@ class Unconvertible(SourceMisconfigured):
 
 
 @contextmanager
-def translated(database: str = "3cx.cdr_database", select: str = "3cx.schema") -> Iterator[None]:
+def translated(database: str, select: str) -> Iterator[None]:
     """Around a statement, and nothing else: whatever SQLAlchemy or a driver raises becomes SourceUnavailable or
-    SourceMisconfigured."""
+    SourceMisconfigured.
+
+    :param database, select: the settings that these errors send a person to
+    """
     try:
         yield
     except PipelineError:
@@ -46,7 +49,7 @@ def translated(database: str = "3cx.cdr_database", select: str = "3cx.schema") -
 
 
 @contextmanager
-def translated_connecting(database: str = "3cx.cdr_database", select: str = "3cx.schema") -> Iterator[None]:
+def translated_connecting(database: str, select: str) -> Iterator[None]:
     """The same around connecting. What is no driver's own error may carry the password: it is named by its type."""
     try:
         with translated(database, select):
@@ -59,9 +62,7 @@ def translated_connecting(database: str = "3cx.cdr_database", select: str = "3cx
         ) from None
 
 
-def translate(
-    error: BaseException, database: str = "3cx.cdr_database", select: str = "3cx.schema"
-) -> SourceMisconfigured | SourceUnavailable:
+def translate(error: BaseException, database: str, select: str) -> SourceMisconfigured | SourceUnavailable:
     """One driver error as ours: what no table names may pass, so it is worth another try."""
     text = _first_line(error)
     hint = _hint(error, text)

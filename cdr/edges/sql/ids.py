@@ -1,14 +1,17 @@
-"""Many ids in few statements: single ones in lists, wide ranges as ranges."""
+"""Ids that are whole numbers, and many of them in few statements: single ones in lists, wide ranges as ranges."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, literal_column
+from sqlalchemy import ColumnElement, Select, func, literal, literal_column, select
 
 from cdr.intake.id_position import Range
 from cdr.intake.rows import Row
+from shared import log
+from shared.errors import SourceMisconfigured
 
 WIDE = 8
 """From so many ids on a range is asked for as one; a shorter one as its ids."""
@@ -20,6 +23,37 @@ RANGES_A_STATEMENT = 200
 """Every one is a branch of its own to a planner."""
 
 PARAMETERS_BELOW = 2**63
+
+EXACT_FLOATS = 2**53
+
+
+def whole_number(value: Any, column: str, way_out: str) -> int:
+    """Text is refused even where it is made of digits: in its order 10 comes before 9, and paging would lose rows.
+
+    :param column: what the error names, with its setting
+    """
+    if type(value) is int or (isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value()):
+        return int(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_FLOATS:
+        return int(value)
+    held = log.mask_numbers(str(value)[:40])  # the schema may have taken the caller's number for the id
+    raise SourceMisconfigured(f"{column} must be a whole number, it holds {held!r}; {way_out}")
+
+
+def beyond(ids: ColumnElement[Any], after: int | None) -> ColumnElement[bool]:
+    """Without a bound too, a row must have an id: of what has none nobody could say how far it was read."""
+    return ids.is_not(None) if after is None else ids > id_value(after)
+
+
+def counted(ids: ColumnElement[Any], first: int, last: int) -> Select[Any]:
+    """How many there are from the first to the last; copies of a row count once."""
+    return select(func.count(ids.distinct())).where(ids.between(id_value(first), id_value(last)))
+
+
+def without(ids: ColumnElement[Any], most: int) -> Select[Any]:
+    """How many rows have none, counted up to so many."""
+    some = select(literal(1).label("one")).where(ids.is_(None)).limit(most).subquery("nameless")
+    return select(func.count()).select_from(some)
 
 
 def id_value(row_id: int) -> int | ColumnElement[int]:

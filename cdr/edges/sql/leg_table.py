@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,24 @@ from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, column, fu
 from sqlalchemy.types import NullType
 
 from cdr.calls.times import time_of
-from cdr.edges.sql.connections import Connections, Session
+from cdr.edges.sql.connections import Session
 from cdr.edges.sql.errors import Unconvertible
+from cdr.edges.sql.ids import without
 from cdr.edges.sql.moments import ROWS_TO_LOOK_AT, moment_in_utc, not_in_order, text_is_not_behind
 from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
-from cdr.edges.sql.tables import facts_of, server_time
-from cdr.intake.columns import id_in, time_in
+from cdr.edges.sql.source import SqlSource
+from cdr.edges.sql.tables import server_time
+from cdr.intake.columns import id_in, time_if_readable, time_in
 from cdr.intake.folded import FoldOptions
 from cdr.intake.leg import COLUMNS, Leg, leg_of
 from cdr.intake.legs_by_call import FLOWS_AT_ONCE, Touched
-from cdr.intake.ports import Position, Progress, SourceFacts
 from cdr.intake.time_order import PAGE_SIZE, LegPatience, TimeOrderReader, progress
 from shared import log
 from shared.clock import Clock
 from shared.config.phone_system import Database
+from shared.config.select_files import OF_LEGS
 from shared.errors import InvalidRow
 
 NEEDED = [name for name in COLUMNS if name != "offload_id"]
@@ -38,45 +39,26 @@ FIRST_TIME, LAST_TIME = datetime(1990, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, t
 
 def read_legs(name: str, root: Path, engine: str = "") -> str:
     """The SELECT of legs; raises as read_select does."""
-    return read_select(name, root, "config/legs", "3cx.schema", engine)
+    return read_select(name, root, OF_LEGS, "3cx.schema", engine)
 
 
-class SqlV20:
-    """A CallSource on a table of legs. Times without an offset are in UTC there, whatever is configured."""
+def v20_source(
+    database: Database,
+    legs_sql: str,
+    clock: Clock,
+    patience: LegPatience,
+    *,
+    options: FoldOptions,
+    page_size: int = PAGE_SIZE,
+) -> SqlSource[TimeOrderReader]:
+    """Of a table of legs. Times without an offset are in UTC there, whatever is configured."""
 
-    name = "v20"
+    def reader_on(session: Session) -> TimeOrderReader:
+        table = SqlLegTable(session, legs_sql, database.engine)
+        return TimeOrderReader(table, clock, patience, options, page_size)
 
-    def __init__(
-        self,
-        database: Database,
-        legs_sql: str,
-        clock: Clock,
-        patience: LegPatience,
-        *,
-        options: FoldOptions,
-        page_size: int = PAGE_SIZE,
-    ) -> None:
-        in_utc = database.model_copy(update={"timezone": "UTC"})
-        self._connections = Connections(in_utc, "3cx.schema")
-        self._database = in_utc
-        self._sql = legs_sql
-        self._engine = database.engine
-        self._clock = clock
-        self._patience = patience
-        self._options = options
-        self._page_size = page_size
-
-    @contextmanager
-    def connect(self) -> Iterator[TimeOrderReader]:
-        with self._connections.open() as connection:
-            table = SqlLegTable(connection, self._sql, self._engine)
-            yield TimeOrderReader(table, self._clock, self._patience, self._options, self._page_size)
-
-    def progress(self, position: Position) -> Progress:
-        return progress(position)
-
-    def about(self) -> SourceFacts:
-        return facts_of(self._connections, self._database)
+    in_utc = database.model_copy(update={"timezone": "UTC"})
+    return SqlSource("v20", in_utc, "3cx.schema", reader_on, progress)
 
 
 class SqlLegTable:
@@ -139,6 +121,15 @@ class SqlLegTable:
                     return found
         return found
 
+    def count_ended(self, start: datetime, end: datetime) -> int:
+        from_start, to_end = (moment_in_utc(moment, self._engine) for moment in (start, end))
+        ends = self._legs.c.cdr_ended_at
+        query = select(func.count(self._legs.c.cdr_id.distinct())).where(ends >= from_start, ends < to_end)
+        return int(self._connection.execute(query).scalar() or 0)
+
+    def nameless(self, most: int) -> int:
+        return int(self._connection.execute(without(self._legs.c.call_history_id, most)).scalar() or 0)
+
     def _legs_where(self, wanted: ColumnElement[bool], limit: int) -> Iterator[Leg]:
         try:
             rows = self._read(wanted, limit)
@@ -179,19 +170,21 @@ class SqlLegTable:
 
 def _spelled(flows: Sequence[str]) -> BindParameter[Any]:
     """In lower and in upper case, for columns of text; without a type of its own, to take that of the column."""
-    spellings = sorted({spelling for flow in flows for spelling in (flow, flow.upper())})
+    spellings = sorted({spelling for flow in flows for spelling in _spellings_of(flow)})
     return bindparam(None, spellings, expanding=True, unique=True, type_=NullType())
+
+
+def _spellings_of(flow: str) -> tuple[str, str]:
+    return flow, flow.upper()
 
 
 def _touched(row: Mapping[Any, Any], time: str = "cdr_ended_at") -> Touched:
     """What cannot be read as a time comes first, where it is in nobody's way."""
     columns = {str(name): value for name, value in row.items()}
-    try:
-        ended_at = time_in(columns, time)
-    except InvalidRow:
-        ended_at = None
+    ended_at = time_if_readable(columns, time)
     flow, main_flow = (id_in(columns, name) for name in ("call_history_id", "main_call_history_id"))
-    return Touched(flow or "", main_flow, ended_at or FIRST_TIME)
+    written = str(columns["call_history_id"])
+    return Touched(flow or "", main_flow, ended_at or FIRST_TIME, is_usual=written in _spellings_of(flow or ""))
 
 
 def _leg(row: Mapping[str, Any]) -> Leg | None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from cdr.edges.sql.connections import Connections
 from cdr.edges.sql.named_rows import whole_list
 from cdr.edges.sql.selects import read_select
-from cdr.edges.sql.timeouts import USUAL, Timeouts
 from cdr.groups.alerts import Member, Observation
 from cdr.intake.columns import flag_in, text_in
 from shared.config.phone_system import Database
@@ -32,8 +31,8 @@ def read_members(name: str, root: Path, engine: str = "") -> str:
 class SqlMemberSource:
     """A MemberSource. A connection lives for one check."""
 
-    def __init__(self, database: Database, members_sql: str, timeouts: Timeouts = USUAL) -> None:
-        self._connections = Connections(database, SETTING, timeouts)
+    def __init__(self, database: Database, members_sql: str) -> None:
+        self._connections = Connections(database, SETTING)
         self._sql = members_sql
 
     def observe(self, group_ids: Collection[str]) -> Mapping[str, Observation]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BindParameter, ColumnElement, DateTime, bindparam, case, func, literal, select
+from sqlalchemy import BindParameter, ColumnElement, DateTime, LargeBinary, bindparam, case, cast, func, literal, select
 
 from cdr.calls.times import stands_for_no_time, time_of
 from cdr.edges.sql.connections import Session
@@ -87,7 +87,9 @@ class TimeColumn:
         self._refuse_what_is_in_no_order()
         if self._engine == "sqlite":
             usual = func.replace(self._times, "/", "-")
-            written = case((func.datetime(usual).is_not(None), usual), else_=func.as_iso(self._times))
+            written = case(
+                (func.datetime(usual).is_not(None), usual), else_=func.as_iso(cast(self._times, LargeBinary))
+            )
             seconds = func.coalesce(func.datetime(written), written)  # in UTC, where there is an offset
             has_offset = func.substr(written, LEAST_DATE + 1).op("GLOB")("*[-+Zz]*")
             by_offset, by_zone = (compare(seconds, literal(_text(at))) for at in (in_utc, local))
@@ -132,13 +134,13 @@ def not_in_order(name: str, held: Any, engine: str) -> SourceMisconfigured:
     )
 
 
-def text_is_in_order(text: str) -> bool:
+def _text_is_in_order(text: str) -> bool:
     return _IN_ORDER.fullmatch(text.strip()) is not None
 
 
 def text_is_not_behind(text: str) -> bool:
     """Whether it sorts as its time does, or by an offset ahead of UTC as a later one: that is only read more often."""
-    return text_is_in_order(_AHEAD.sub("", text.strip()))
+    return _text_is_in_order(_AHEAD.sub("", text.strip()))
 
 
 def _is_placeholder(value: Any) -> bool:
@@ -154,7 +156,7 @@ def _is_in_order(value: Any, engine: str) -> bool:
         return False
     if engine == "sqlite" or time_of(value) is None:
         return True
-    return text_is_in_order(value) if engine == "mysql" else not _has_offset(value) or "T" not in value
+    return _text_is_in_order(value) if engine == "mysql" else not _has_offset(value) or "T" not in value
 
 
 def _has_offset(value: Any) -> bool:

@@ -28,11 +28,13 @@ def names_of(session: Session, source: Subquery) -> Mapping[str, str]:
 
 
 def rows_of(session: Session, query: Executable, needed: Sequence[str], setting: str) -> list[RawRow]:
-    """:raises SourceMisconfigured: it yields not every column that is needed"""
+    """:raises SourceMisconfigured: it yields not every column that is needed, or one of them twice"""
     result = session.execute(query)
     names = [name.lower() for name in result.keys()]  # noqa: SIM118 - as above
     if missing := [name for name in needed if name not in names]:
         raise SourceMisconfigured(f"{setting}: the SELECT yields no column {', '.join(missing)}")
+    if twice := [name for name in needed if names.count(name) > 1]:
+        raise SourceMisconfigured(f"{setting}: the SELECT yields {', '.join(twice)} twice: which one counts?")
     return [dict(zip(names, row, strict=True)) for row in result]
 
 

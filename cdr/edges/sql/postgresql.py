@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cdr.edges.sql.session import closed_on_failure, refuse_forgotten
+from cdr.edges.sql.kept_settings import closed_on_failure, refuse_forgotten
 from cdr.edges.sql.timeouts import Timeouts, lock_timeout_ms
 from shared.config.phone_system import Database
 

@@ -6,10 +6,8 @@ table, which all engines dissolve into the query around it, so that a page costs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -19,70 +17,47 @@ from sqlalchemy import ColumnElement, Select, column, func, select
 
 from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
 from cdr.calls.times import stands_for_no_time
-from cdr.edges.sql.connections import Connections, Session
+from cdr.edges.sql.connections import Session
 from cdr.edges.sql.errors import Unconvertible
-from cdr.edges.sql.ids import id_value, rows_among
+from cdr.edges.sql.ids import beyond, counted, id_value, rows_among, whole_number, without
 from cdr.edges.sql.moments import TimeColumn
 from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
-from cdr.edges.sql.tables import facts_of
+from cdr.edges.sql.source import SqlSource
 from cdr.edges.sql.timeouts import USUAL, Timeouts
 from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, progress
 from cdr.intake.id_position import Range
-from cdr.intake.ports import Position, Progress, SourceFacts
 from cdr.intake.rows import IdSpan, Row, RowPatience
-from shared import log
 from shared.clock import Clock
 from shared.config.phone_system import CdrDatabase
+from shared.config.select_files import OF_ROWS
 from shared.errors import SourceMisconfigured
-
-EXACT_FLOATS = 2**53
 
 NEEDED = [name for name in COLUMNS if name not in OPTIONAL_COLUMNS]
 
 
 def read_schema(name: str, root: Path, engine: str = "") -> str:
     """The SELECT of ``3cx.schema``; raises as read_select does."""
-    return read_select(name, root, "config/schemas", "3cx.schema", engine)
+    return read_select(name, root, OF_ROWS, "3cx.schema", engine)
 
 
-class SqlCallLog:
-    """A CallSource on a table in which each row is a call.
+def call_log_source(
+    database: CdrDatabase,
+    schema_sql: str,
+    clock: Clock,
+    patience: RowPatience,
+    page_size: int = PAGE_SIZE,
+    *,
+    timeouts: Timeouts = USUAL,
+) -> SqlSource[IdOrderReader]:
+    """Of a table in which each row is a call."""
 
-    A connection lives for one poll, so a lost one is replaced at the next.
-    """
+    def reader_on(session: Session) -> IdOrderReader:
+        table = SqlRowTable(session, schema_sql, database)
+        return IdOrderReader(table, clock, patience, database.timezone, page_size)
 
-    name = "calllog"
-
-    def __init__(
-        self,
-        database: CdrDatabase,
-        schema_sql: str,
-        clock: Clock,
-        patience: RowPatience,
-        page_size: int = PAGE_SIZE,
-        *,
-        timeouts: Timeouts = USUAL,
-    ) -> None:
-        self._connections = Connections(database, "3cx.schema", timeouts)
-        self._database = database
-        self._schema_sql = schema_sql
-        self._clock = clock
-        self._patience = patience
-        self._page_size = page_size
-
-    @contextmanager
-    def connect(self) -> Iterator[IdOrderReader]:
-        with self._connections.open() as session:
-            table = SqlRowTable(session, self._schema_sql, self._database)
-            yield IdOrderReader(table, self._clock, self._patience, self._database.timezone, self._page_size)
-
-    def progress(self, position: Position) -> Progress:
-        return progress(position)
-
-    def about(self) -> SourceFacts:
-        return facts_of(self._connections, self._database)
+    return SqlSource("calllog", database, "3cx.schema", reader_on, progress, timeouts=timeouts)
 
 
 class SqlRowTable:
@@ -96,8 +71,7 @@ class SqlRowTable:
         )
 
     def rows_after(self, position: int | None, limit: int) -> list[Row]:
-        beyond = [] if position is None else [self._cdr.c.id > id_value(position)]
-        return self._rows(*beyond, limit=limit)
+        return self._rows(beyond(self._cdr.c.id, position), limit=limit)
 
     def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
         return rows_among(self._cdr.c.id, ranges, after, limit, lambda among, most: self._rows(among, limit=most))
@@ -117,9 +91,15 @@ class SqlRowTable:
         return self._one_id(select(func.min(self._cdr.c.id)).where(self._started.is_from(moment)))
 
     def rows_ended_between(self, start: datetime, end: datetime, within: IdSpan, limit: int) -> list[Row]:
-        beyond = [] if within.after is None else [self._cdr.c.id > id_value(within.after)]
         up_to = [] if within.last is None else [self._cdr.c.id <= id_value(within.last)]
-        return self._rows(self._ended.is_from(start), self._ended.is_before(end), *beyond, *up_to, limit=limit)
+        ended = (self._ended.is_from(start), self._ended.is_before(end))
+        return self._rows(*ended, beyond(self._cdr.c.id, within.after), *up_to, limit=limit)
+
+    def count_among(self, first: int, last: int) -> int:
+        return int(self._session.execute(counted(self._cdr.c.id, first, last)).scalar() or 0)
+
+    def nameless(self, most: int) -> int:
+        return int(self._session.execute(without(self._cdr.c.id, most)).scalar() or 0)
 
     def _rows(self, *conditions: ColumnElement[bool], limit: int) -> list[Row]:
         """One row more is read, to see whether it has the id of the last."""
@@ -185,13 +165,5 @@ def _refuse_twins(ids: Sequence[int]) -> None:
 
 
 def _whole_number(value: Any) -> int:
-    """Text is refused even where it is made of digits: in its order 10 comes before 9, and paging would lose rows."""
-    if type(value) is int or (isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value()):
-        return int(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_FLOATS:
-        return int(value)
-    held = log.mask_numbers(str(value)[:40])  # the schema may have taken the caller's number for the id
-    raise SourceMisconfigured(
-        f"3cx.schema: the column id must be a whole number, it holds {held!r}; select the table's own counter, or add "
-        "a numeric column that grows with each row"
-    )
+    way_out = "select the table's own counter, or add a numeric column that grows with each row"
+    return whole_number(value, "3cx.schema: the column id", way_out)

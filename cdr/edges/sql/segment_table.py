@@ -2,73 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, column, func, select, table
 
-from cdr.edges.sql.connections import Connections, Session
-from cdr.edges.sql.ids import rows_among
+from cdr.edges.sql.connections import Session
+from cdr.edges.sql.ids import beyond, counted, rows_among, whole_number, without
 from cdr.edges.sql.moments import moment_in_utc
 from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
-from cdr.edges.sql.tables import facts_of
+from cdr.edges.sql.source import SqlSource
 from cdr.intake.folded import FoldedCall, FoldOptions, records_of
 from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, progress
 from cdr.intake.id_position import Range
-from cdr.intake.ports import Position, Progress, SourceFacts
 from cdr.intake.rows import IdSpan, Row, RowPatience
 from cdr.intake.v18_segments import calls_of, unreadable_call
 from shared.clock import Clock
 from shared.config.phone_system import Database
+from shared.config.select_files import OF_LEGS
 
 _CALLS = table("cl_calls", column("id"), column("start_time"), column("end_time"))
 
 
 def read_segments(engine: str, root: Path) -> str:
     """The SELECT of segments for a kind of database; raises as read_select does."""
-    return read_select(f"v18-{'postgresql' if engine == 'sqlite' else engine}", root, "config/legs", "3cx.source")
+    return read_select(f"v18-{'postgresql' if engine == 'sqlite' else engine}", root, OF_LEGS, "3cx.source")
 
 
-class SqlV18:
-    """A CallSource on the ``cl_*`` tables. Times without an offset are in UTC there, whatever is configured."""
+def v18_source(
+    database: Database,
+    segments_sql: str,
+    clock: Clock,
+    patience: RowPatience,
+    *,
+    options: FoldOptions,
+    page_size: int = PAGE_SIZE,
+) -> SqlSource[IdOrderReader]:
+    """Of the ``cl_*`` tables. Times without an offset are in UTC there, whatever is configured."""
 
-    name = "v18"
+    def reader_on(session: Session) -> IdOrderReader:
+        table = SqlSegmentTable(session, segments_sql, database.engine, options)
+        return IdOrderReader(table, clock, patience, "UTC", page_size)
 
-    def __init__(
-        self,
-        database: Database,
-        segments_sql: str,
-        clock: Clock,
-        patience: RowPatience,
-        *,
-        options: FoldOptions,
-        page_size: int = PAGE_SIZE,
-    ) -> None:
-        self._database = database.model_copy(update={"timezone": "UTC"})
-        self._connections = Connections(self._database, "3cx.source")
-        self._sql = segments_sql
-        self._engine = database.engine
-        self._clock = clock
-        self._patience = patience
-        self._options = options
-        self._page_size = page_size
-
-    @contextmanager
-    def connect(self) -> Iterator[IdOrderReader]:
-        with self._connections.open() as connection:
-            rows = SqlSegmentTable(connection, self._sql, self._engine, self._options)
-            yield IdOrderReader(rows, self._clock, self._patience, "UTC", self._page_size)
-
-    def progress(self, position: Position) -> Progress:
-        return progress(position)
-
-    def about(self) -> SourceFacts:
-        return facts_of(self._connections, self._database)
+    in_utc = database.model_copy(update={"timezone": "UTC"})
+    return SqlSource("v18", in_utc, "3cx.source", reader_on, progress)
 
 
 class SqlSegmentTable:
@@ -81,7 +62,7 @@ class SqlSegmentTable:
         self._segments = as_text(segments_sql).columns(column("call_id")).subquery("segments")
 
     def rows_after(self, position: int | None, limit: int) -> list[Row]:
-        return self._rows(_CALLS.c.id > position if position is not None else None, limit=limit)
+        return self._rows(beyond(_CALLS.c.id, position), limit=limit)
 
     def rows_in(self, ranges: Sequence[Range], after: int | None, limit: int) -> list[Row]:
         return rows_among(_CALLS.c.id, ranges, after, limit, lambda among, most: self._rows(among, limit=most))
@@ -91,7 +72,8 @@ class SqlSegmentTable:
         return self.rows_in([(row_id, row_id) for row_id in ids], after, limit)
 
     def newest_id(self) -> int | None:
-        return self._one_id(select(_CALLS.c.id).order_by(_CALLS.c.id.desc()).limit(1))
+        known = _CALLS.c.id.is_not(None)
+        return self._one_id(select(_CALLS.c.id).where(known).order_by(_CALLS.c.id.desc()).limit(1))
 
     def first_id_since(self, moment: datetime) -> int | None:
         begun = _CALLS.c.start_time >= moment_in_utc(moment, self._engine)
@@ -99,18 +81,24 @@ class SqlSegmentTable:
 
     def rows_ended_between(self, start: datetime, end: datetime, within: IdSpan, limit: int) -> list[Row]:
         from_start, to_end = (moment_in_utc(moment, self._engine) for moment in (start, end))
-        beyond = [] if within.after is None else [_CALLS.c.id > within.after]
         up_to = [] if within.last is None else [_CALLS.c.id <= within.last]
-        return self._rows(_CALLS.c.end_time >= from_start, _CALLS.c.end_time < to_end, *beyond, *up_to, limit=limit)
+        ended = (_CALLS.c.end_time >= from_start, _CALLS.c.end_time < to_end)
+        return self._rows(*ended, beyond(_CALLS.c.id, within.after), *up_to, limit=limit)
+
+    def count_among(self, first: int, last: int) -> int:
+        return int(self._connection.execute(counted(_CALLS.c.id, first, last)).scalar() or 0)
+
+    def nameless(self, most: int) -> int:
+        return int(self._connection.execute(without(_CALLS.c.id, most)).scalar() or 0)
 
     def _one_id(self, query: Select[Any]) -> int | None:
         value = self._connection.execute(query).scalar()
-        return None if value is None else int(value)
+        return None if value is None else _whole_number(value)
 
-    def _rows(self, *wanted: ColumnElement[bool] | None, limit: int) -> list[Row]:
-        conditions = [condition for condition in wanted if condition is not None]
-        query = select(_CALLS.c.id).where(*conditions).order_by(_CALLS.c.id).limit(limit)
-        ids = [int(number) for (number,) in self._connection.execute(query)]
+    def _rows(self, *wanted: ColumnElement[bool], limit: int) -> list[Row]:
+        """A call that a replica was sent twice is one."""
+        query = select(_CALLS.c.id).distinct().where(*wanted).order_by(_CALLS.c.id).limit(limit)
+        ids = [_whole_number(number) for (number,) in self._connection.execute(query)]
         if not ids:
             return []
         calls = {call.id: call for call in self._calls(ids)}
@@ -139,3 +127,9 @@ class SqlSegmentTable:
         waited = not call.is_complete
         records = records_of(call, self._options, after_wait=waited, give_up=waited)
         return Row(int(call.id), call.is_complete, tuple(records))
+
+
+def _whole_number(value: Any) -> int:
+    return whole_number(
+        value, "3cx.source: the column id of cl_calls", "give it the type that it has in the phone system"
+    )

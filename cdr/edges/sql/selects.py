@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import TextClause, text
 
 from cdr.edges.sql.outer_limit import outer_limit
+from shared.config.select_files import known_selects, select_file
 from shared.errors import SourceMisconfigured
 
 _QUOTED = r"'[^']*'|\"[^\"]*\"|`[^`]*`|\[(?:[^]]|]])*\]"
@@ -29,11 +30,10 @@ def read_select(name: str, root: Path, folder: str, setting: str, engine: str = 
     :param engine: whose SELECT it is; of mysql alone # begins a comment
     :raises SourceMisconfigured: the file cannot be read, or holds anything but one SELECT
     """
-    path = root / folder / f"{name}.sql" if re.fullmatch(r"[\w-]+", name) else root / name
     try:
-        sql = path.read_text("utf-8-sig")
+        sql = select_file(name, root, folder).read_text("utf-8-sig")
     except (OSError, ValueError) as exc:
-        known = ", ".join(sorted(file.stem for file in (root / folder).glob("*.sql")))
+        known = known_selects(root, folder)
         raise SourceMisconfigured(f"{setting}: {name} cannot be read; known names: {known}") from exc
     to_line_end = "(?:--|#)" if engine == "mysql" else "--"
     comment = rf"{to_line_end}[^\n]*|/\*.*?\*/"

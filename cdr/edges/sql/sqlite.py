@@ -18,7 +18,10 @@ STEPS_BETWEEN_LOOKS = 10_000
 def connect(database: Database, _timeouts: Timeouts) -> Any:
     import sqlite3
 
-    uri = f"{Path(database.database).resolve().as_uri()}?mode=ro"
+    file = Path(database.database).resolve()
+    if file.is_dir():  # of which the library says that the disk fails
+        raise sqlite3.OperationalError("unable to open database file: it is a folder")
+    uri = f"{file.as_uri()}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, timeout=database.statement_timeout_seconds, check_same_thread=False)
     # Bytes that are no UTF-8 must not hold up the rows around them.
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
@@ -26,10 +29,14 @@ def connect(database: Database, _timeouts: Timeouts) -> Any:
     return connection
 
 
-def _as_iso(written: Any) -> Any:
-    """For what SQLite's own functions cannot read, such as 30.04.2026 06:35; what is no time stays as it is."""
-    moment = time_of(written) if isinstance(written, str) else None
-    return written if moment is None else moment.isoformat(" ")
+def _as_iso(written: bytes | None) -> str | None:
+    """For what SQLite's own functions cannot read, such as 30.04.2026 06:35; what is no time stays as it is written.
+
+    It comes as bytes: SQLite's text may be no UTF-8, over which the driver would fail before this is called.
+    """
+    text = written.decode("utf-8", "replace") if written is not None else None
+    moment = time_of(text) if text else None
+    return text if moment is None else moment.isoformat(" ")
 
 
 def limit_statements(engine: Engine, database: Database) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cdr.edges.sql.session import closed_on_failure, refuse_forgotten
+from cdr.edges.sql.kept_settings import closed_on_failure, refuse_forgotten
 from cdr.edges.sql.timeouts import Timeouts, lock_timeout_ms
 from shared.config.phone_system import Database
 from shared.errors import SourceMisconfigured
@@ -43,7 +43,7 @@ def _keep(connection: Any, database: Database) -> None:
     cursor.close()
 
 
-def choose_driver(installed: Sequence[str], setting: str = Database.SETTING) -> str:
+def choose_driver(installed: Sequence[str], setting: str) -> str:
     """Microsoft's driver, the newest first, else FreeTDS.
 
     :raises SourceMisconfigured: neither is installed
@@ -84,7 +84,7 @@ def odbc_parts(database: Database, driver: str) -> dict[str, str]:
     }
 
 
-def odbc_string(parts: Mapping[str, str], setting: str = Database.SETTING) -> str:
+def odbc_string(parts: Mapping[str, str], setting: str) -> str:
     """Every value in braces, so that no password can end it or add a keyword.
 
     A closing brace within a value is doubled, but FreeTDS reads on to the first ``};`` instead, at the very end too.

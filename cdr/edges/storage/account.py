@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 SETTING = "AzureWebJobsStorage"
 
+SIGN = "x-ms-request-id"
+"""Of the account's own answers: what a proxy or another server says of the time is not the time that claims go by."""
+
 RETRIED = frozenset({"GET", "PUT", "DELETE", "POST", "PATCH"})
 
 
@@ -135,10 +138,13 @@ class StorageAccount:
             if not self._clock.has_heard:
                 raise StorageUnavailable("storage: what answers is not storage, and does not tell the time")
 
-    def _hear(self, date: str, took: timedelta) -> None:
+    def _hear(self, headers: Mapping[str, str], took: timedelta) -> None:
+        """What time it is there, of an answer that is the account's own."""
+        if self._clock is None or SIGN not in headers:
+            return
         with suppress(ValueError):
-            said = parsedate_to_datetime(date)
-            if self._clock is not None and said.tzinfo is not None:
+            said = parsedate_to_datetime(headers.get("Date", ""))
+            if said.tzinfo is not None:
                 self._clock.hear(said, took)
 
     @property
@@ -151,10 +157,10 @@ class StorageAccount:
         """One for all clients."""
         if self._own_transport is not None:
             return self._own_transport
-        from cdr.edges.storage.transport import StorageTransport
+        from cdr.edges.azure_transport import AzureTransport
 
         patience = self._patience
-        return StorageTransport(connect_s=patience.connect_s, answer_s=patience.answer_s, hear=self._hear)
+        return AzureTransport(connect_s=patience.connect_s, answer_s=patience.answer_s, hear=self._hear)
 
     def _refuse_unresolved(self) -> None:
         """Nothing is tried with what is no value."""
@@ -212,6 +218,8 @@ def translated(what: str) -> Iterator[None]:
     except HttpResponseError as exc:
         code = getattr(exc, "error_code", None) or ""
         hint = f"; check the app setting {SETTING} and its rights" if exc.status_code in (None, 401, 403) else ""
+        if exc.status_code is None:
+            raise StorageUnavailable(f"{what}: there is no key or token to ask storage with{hint}") from exc
         raise StorageUnavailable(f"{what}: storage refused, status {exc.status_code} {code}{hint}") from exc
     except AzureError as exc:
         # Not "from exc": its text holds the URL, and that the signature of a connection string with a SAS.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 from cdr.calls.call import CallKey, Job, Reason, Settlement, State
@@ -46,6 +46,9 @@ from cdr.edges.storage.transaction import Insert, Merge, Write
 from cdr.submission.ports import Claim, ClaimAnswer, Held, RecordAnswer, Recorded
 from shared import log
 from shared.errors import StorageUnavailable
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableEntity
 
 TRIES_AGAINST_OTHERS = 5
 
@@ -87,11 +90,12 @@ class TableCallLedger:
 
     def _claim_known(self, wishes: Sequence[Wish]) -> dict[str, ClaimAnswer]:
         """Some of them are in the ledger: a look tells which are to be had, and those are claimed together."""
-        found = self._named(wishes[0].job.key.day, [wish.job.key.name for wish in wishes])
+        there = self._named(wishes[0].job.key.day, [wish.job.key.name for wish in wishes])
+        found = {name: self._bounded(entity, wishes[0].now) for name, entity in there.items()}
         answers: dict[str, ClaimAnswer] = {}
         asked: list[tuple[Wish, Write]] = []
         for wish in wishes:
-            known = self._bounded(found.get(wish.job.key.name), wish.now)
+            known = found.get(wish.job.key.name)
             answer = wish.answer_to(known) if known is not None else None
             if answer is not None:
                 answers[wish.owner] = answer
@@ -121,7 +125,7 @@ class TableCallLedger:
         self._set_aside(wish.job.key, wish.job.record.id, found, wish.now)
         return self._claim_over(wish, found)
 
-    def _claim_over(self, wish: Wish, found: Any) -> ClaimAnswer:
+    def _claim_over(self, wish: Wish, found: TableEntity) -> ClaimAnswer:
         version = self._table.merge(wish.over(found).entity, version_of(found))
         if version is None:
             return Held("another worker claimed the call at the same moment")
@@ -153,7 +157,7 @@ class TableCallLedger:
                     break
         return lost
 
-    def _around(self, keys: Sequence[CallKey]) -> Mapping[CallKey, Mapping[str, Any]]:
+    def _around(self, keys: Sequence[CallKey]) -> Mapping[CallKey, TableEntity]:
         """What there is under the days before and after."""
         names = defaultdict[str, list[str]](list)
         for key in keys:
@@ -163,18 +167,18 @@ class TableCallLedger:
             CallKey(day, name): entity for day, some in names.items() for name, entity in self._named(day, some).items()
         }
 
-    def _named(self, day: str, names: Sequence[str]) -> Mapping[str, Any]:
+    def _named(self, day: str, names: Sequence[str]) -> Mapping[str, TableEntity]:
         by_row = {escape_key(name): name for name in names}
         return {by_row[row]: sound(found) for row, found in self._table.named(day, by_row, JUDGED_BY).items()}
 
-    def _read(self, key: CallKey) -> Any:
+    def _read(self, key: CallKey) -> TableEntity | None:
         found = self._table.read(*address(key).values())
         return sound(found) if found is not None else None
 
-    def _bounded(self, found: Any, now: datetime) -> Any:
-        """The record (None: there is none). A claim that ends later than any can goes on for the longest lease from now
+    def _bounded(self, found: TableEntity, now: datetime) -> TableEntity:
+        """The record. A claim that ends later than any can goes on for the longest lease from now
         on, since whoever made it may be at work; written down, so that it does end."""
-        if found is None or not is_endless(found, now):
+        if not is_endless(found, now):
             return found
         bounded, until = copy(found), now + LONGEST_LEASE
         bounded["claimed_until"] = until
@@ -274,9 +278,11 @@ class TableCallLedger:
         text = letter.to_text()[: ROW_PIECES * PIECE] if letter is not None else ""
         mine = {"owner": uuid4().hex, **told}
         for _ in range(TRIES_AGAINST_OTHERS):
-            found = self._bounded(self._read(key), now)
-            if (answer := _answer_to_record(found, letter, now)) is not None:
-                return answer
+            found = self._read(key)
+            if found is not None:
+                found = self._bounded(found, now)
+                if (answer := _answer_to_record(found, letter, now)) is not None:
+                    return answer
             before = counted_as(found)
             fields = {
                 **address(key),
@@ -301,10 +307,8 @@ class TableCallLedger:
         return found.get("last_error") if found is not None else None
 
 
-def _answer_to_record(found: Any, letter: Letter | None, now: datetime) -> RecordAnswer | None:
+def _answer_to_record(found: Found, letter: Letter | None, now: datetime) -> RecordAnswer | None:
     """Why nothing is recorded over this; None: it is."""
-    if found is None:
-        return None
     if letter is None and is_unanswered(found) and held_answer(found, now) is None:
         return Held("it was sent without an answer, and only its own message finds out whether it is in")
     return final_answer(found) or held_answer(found, now)

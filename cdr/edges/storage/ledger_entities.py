@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from cdr.calls.call import CallKey, Job, Reason, Settlement, State
@@ -19,6 +19,9 @@ from cdr.edges.storage.table import escape_key, in_pieces, unescape_key, version
 from cdr.edges.storage.transaction import Insert, Merge, Write
 from cdr.operations.ports import RejectedCall
 from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableEntity
 
 ROW_PIECES = 2
 MAX_DETAIL = 2_000
@@ -67,19 +70,19 @@ class Wish:
     def as_new(self) -> Mapping[str, Any]:
         return {**self.fields, "first_claimed_at": self.now, "attempts": 1}
 
-    def over(self, found: Any) -> Write:
+    def over(self, found: TableEntity | None) -> Write:
         """What claims the call, whose record was found to be this (None: there is none)."""
         if found is None:
             return Insert(self.as_new)
         return Merge({**self.fields, "attempts": found["attempts"] + 1}, version_of(found))
 
-    def answer_to(self, found: Any) -> ClaimAnswer | None:
+    def answer_to(self, found: TableEntity) -> ClaimAnswer | None:
         """What the record says by itself; None: it can be claimed."""
         if found.get("owner") == self.owner:  # our own write, whose first answer was lost
             return self._granted(version_of(found), found["attempts"], found)
         return final_answer(found) or held_answer(found, self.now)
 
-    def granted_over(self, found: Any, version: str) -> Claim:
+    def granted_over(self, found: Found | None, version: str) -> Claim:
         """Claimed; the record was this before (None: there was none)."""
         if found is None:
             return self.granted(version, 1)
@@ -145,7 +148,7 @@ def is_held_by(claim: Claim, found: Found) -> bool:
     return bool(found["state"] == State.CLAIMED and found["attempts"] == claim.attempts)
 
 
-def counted_as(found: Any) -> Label:
+def counted_as(found: Found | None) -> Label:
     """None: there is no record."""
     return "" if found is None else found.get("counted") or ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cdr.calls.call import UNDATED, State
 from cdr.edges.storage.ledger_tally import (
@@ -22,6 +22,9 @@ from cdr.edges.storage.ledger_tally import (
 from cdr.edges.storage.table import ONE_TRANSACTION, Table, quoted, version_of
 from cdr.edges.storage.transaction import Delete, Insert, Merge
 from cdr.operations.ports import HourCount, LedgerCounts, hours_until
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableEntity
 
 QUIET_FOR = TOLD_EVERY + timedelta(minutes=15)
 """After that whoever told that he counts on a day is done, or has told again."""
@@ -67,7 +70,7 @@ class LedgerSums:
     def _of_day(self, day: str) -> Counts:
         return total(counts_in(row.get("counts")) for row in self._rows(day))
 
-    def _rows(self, day: str) -> Sequence[Any]:
+    def _rows(self, day: str) -> Sequence[TableEntity]:
         end = COUNTERS.replace(" ", "!")
         within = f"PartitionKey eq {quoted(day)} and RowKey ge {quoted(COUNTERS)} and RowKey lt {quoted(end)}"
         return list(self._ledger.query(within, ["PartitionKey", "RowKey", "counts"]))
@@ -80,7 +83,7 @@ class LedgerSums:
             if not _is_summed(day):
                 self._sum_up(day, now)
 
-    def _sum_up(self, day: Any, now: datetime) -> None:
+    def _sum_up(self, day: TableEntity, now: datetime) -> None:
         """It holds only while nobody has told of the day anew."""
         name, rows = day["RowKey"], self._rows(day["RowKey"])
         sums = total(counts_in(row.get("counts")) for row in rows)
@@ -93,7 +96,7 @@ class LedgerSums:
         else:
             self._index.write([Merge({**address, "sums": as_text(sums), "summed_at": now}, version_of(day))])
 
-    def _make_one(self, day: str, rows: Sequence[Any], now: datetime) -> None:
+    def _make_one(self, day: str, rows: Sequence[TableEntity], now: datetime) -> None:
         """Who still has one of these counters finds it gone, and begins a new one."""
         for start in range(0, len(rows), ONE_TRANSACTION - 1):
             some = rows[start : start + ONE_TRANSACTION - 1]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cdr.calls.call import State
 from cdr.edges.storage.ledger_entities import counted_as, rejected_call
@@ -18,6 +18,9 @@ from cdr.edges.storage.ledger_tally import LedgerTally, change, is_counter, labe
 from cdr.edges.storage.rejected_index import RejectedIndex
 from cdr.edges.storage.table import ONE_TRANSACTION, Table, quoted, version_of
 from cdr.edges.storage.transaction import Merge
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableEntity
 
 LOOK = {"PartitionKey": "state", "RowKey": "taken in"}
 AT_WORK_FOR = timedelta(minutes=15)
@@ -29,11 +32,11 @@ FIELDS = (*READ_BY, "reason", "detail", "settled_at", "extension")
 class OldRecords:
     """The records of a ledger that are not counted yet."""
 
-    def __init__(self, ledger: Table, index: Table) -> None:
+    def __init__(self, ledger: Table, index: Table, notes: RejectedIndex, tally: LedgerTally) -> None:
         self._ledger = ledger
         self._index = index
-        self._notes = RejectedIndex(index)
-        self._tally = LedgerTally(ledger, index)
+        self._notes = notes
+        self._tally = tally
 
     def are_taken_in(self) -> bool:
         look: Any = self._index.read(*LOOK.values())
@@ -65,16 +68,16 @@ class OldRecords:
         self._index.put({**look, "is_done": True})
         return True
 
-    def _batches(self, day: str, row: str) -> Iterator[tuple[str, Sequence[Any]]]:
+    def _batches(self, day: str, row: str) -> Iterator[tuple[str, Sequence[TableEntity]]]:
         """Of one day each, beyond a record."""
         beyond = f"PartitionKey eq {quoted(day)} and RowKey gt {quoted(row)}", f"PartitionKey gt {quoted(day)}"
         for wanted in beyond:
-            found: Any = self._ledger.query(wanted, FIELDS)
+            found = self._ledger.query(wanted, FIELDS)
             for each, entities in groupby(map(sound, found), key=itemgetter("PartitionKey")):
                 while batch := list(islice(entities, ONE_TRANSACTION - 1)):
                     yield each, batch
 
-    def _take_in(self, day: str, batch: Sequence[Any], now: datetime) -> None:
+    def _take_in(self, day: str, batch: Sequence[TableEntity], now: datetime) -> None:
         settled = [each for each in batch if not is_counter(each) and each["state"] not in (State.CLAIMED, "")]
         self._notes.note([rejected_call(each) for each in settled if each["state"] == State.REJECTED])
         uncounted = [(each, label) for each in settled if (label := _label(each)) != counted_as(each)]
@@ -82,7 +85,7 @@ class OldRecords:
             for each in uncounted:
                 self._count(day, [each], now)  # one that is refused has been changed since, and counted
 
-    def _count(self, day: str, records: Sequence[tuple[Any, str]], now: datetime) -> bool:
+    def _count(self, day: str, records: Sequence[tuple[TableEntity, str]], now: datetime) -> bool:
         writes = [
             Merge({"PartitionKey": day, "RowKey": each["RowKey"], "counted": label}, version_of(each))
             for each, label in records
@@ -91,6 +94,6 @@ class OldRecords:
         return self._tally.write(writes, changed, now) is not None
 
 
-def _label(found: Any) -> str:
+def _label(found: TableEntity) -> str:
     call = rejected_call(found)
     return label_of(call.key, found["state"], call.reason, call.settled_at, counted_as(found))

@@ -141,7 +141,7 @@ class _Pen:
 
 
 class LedgerTally:
-    """Writes to the ledger and counts what changes, in one transaction. One for a process."""
+    """Writes to the ledger and counts what changes, in one transaction. To be kept: each begins counters of its own."""
 
     def __init__(self, ledger: Table, index: Table) -> None:
         self._ledger = ledger

@@ -10,8 +10,9 @@ from azure.core.pipeline.policies import HTTPPolicy
 from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest, HttpResponse
 
-from cdr.edges.storage.answer import StorageAnswer, answers_in, code_in
+from cdr.edges.azure_answer import AzureAnswer
 from cdr.edges.storage.transaction import Request
+from cdr.edges.storage.transaction_answers import answers_in, code_in
 
 FOUND, ACCEPTED, NOT_FOUND, TOO_LARGE = 200, 202, 404, 413
 WRITTEN = (201, 204)
@@ -75,7 +76,7 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
         if answer.status_code != ACCEPTED:
             raise Refused(answer)
         found = answers_in(answer.content, answer.content_type or "")
-        parts = [StorageAnswer(answer.request, *part) for part in found]
+        parts = [AzureAnswer(answer.request, *part) for part in found]
         refused = next((part for part in parts if part.status_code not in WRITTEN), None)
         if refused is None:
             return [part.headers.get("ETag", "") for part in parts]

@@ -14,7 +14,7 @@ from cdr.calls.leases import is_beyond_belief
 from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.table import PIECE, Table, from_pieces, in_pieces, version_of
 from cdr.intake.poll_history import PollHistory, PollReport, poll_report_of
-from cdr.intake.ports import Kept, Memory, Position, PositionLease, StoredPosition
+from cdr.intake.ports import KeptPosition, Memory, Position, PositionLease, StoredPosition
 from shared.errors import LeaseHeld, LeaseLost, PositionFull
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class TablePositionStore:
         self._table = Table(account, table)
 
     def lease(self, owner: str, now: datetime, duration: timedelta) -> PositionLease:
-        entity: Any = self._read()
+        entity = self._read()
         mine = {**KEY, "owner": owner, "leased_until": now + duration, **_seen(entity or {}, now)}
         if entity is None:
             version = self._table.insert(mine)
@@ -79,13 +79,13 @@ class TablePositionStore:
             told["memory"] = memory[:PIECE]
         self._table.merge({**KEY, "owner": lease.owner, "leased_until": _NOBODY, **told}, lease.version)
 
-    def read(self) -> Kept:
-        entity = self._read() or {}
+    def read(self) -> KeptPosition:
+        entity: Mapping[str, Any] = self._read() or {}
         older_at = entity.get("older_at")
         seen = older_at if isinstance(older_at, datetime) else None
-        return Kept(_stored(entity), _report_in(entity.get("report")), _memory(entity), seen, _history(entity))
+        return KeptPosition(_stored(entity), _report_in(entity.get("report")), _memory(entity), seen, _history(entity))
 
-    def _read(self) -> Any:
+    def _read(self) -> TableEntity | None:
         return self._table.read(KEY["PartitionKey"], KEY["RowKey"])
 
 

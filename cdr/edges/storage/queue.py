@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cdr.calls.message import Letter
 from cdr.edges.storage.account import StorageAccount, translated
 from shared import log
+from shared.once import once
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueClient
@@ -54,7 +54,7 @@ class StorageCallQueue:
                 log.event("storage.made_anew", level=logging.ERROR, what=f"queue {self._name}")
                 self._client.send_message(text, visibility_timeout=delay_s, time_to_live=NEVER)
 
-    @cached_property
+    @once
     def _client(self) -> QueueClient:
         client = self._account.queue_client(self._name)
         self._make(client)

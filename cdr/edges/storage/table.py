@@ -9,7 +9,6 @@ import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
 from hashlib import sha256
 from itertools import accumulate, islice, takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +17,7 @@ from cdr.calls.call import DIGEST
 from cdr.edges.storage.account import StorageAccount, translated
 from cdr.edges.storage.transaction import Delete, Insert, Merge, Put, Write, look_at, request_of, request_of_all
 from shared import log
+from shared.once import once
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient, TableEntity
@@ -86,7 +86,7 @@ class Table:
 
         def ask(table: TableClient) -> str | None:
             try:
-                return self._opened[1].write(request_of(write, self._url(table)), _always(table))
+                return self._onward.write(request_of(write, self._url(table)), _always(table))
             except HttpResponseError as exc:
                 if _is_table_gone(exc):
                     raise
@@ -158,14 +158,14 @@ class Table:
         """Where mostly there is none: what the SDK makes of an answer that says so costs more than to ask."""
 
         def look(table: TableClient) -> bool:
-            return self._opened[1].is_there(look_at(partition, row, self._url(table)), _always(table))
+            return self._onward.is_there(look_at(partition, row, self._url(table)), _always(table))
 
         return self.read(partition, row) if self._do(look) else None
 
     def _transact(self, writes: Sequence[Write]) -> Sequence[str] | None:
         def submit(table: TableClient) -> Sequence[str] | None:
             asked = request_of_all(writes, self._url(table), f"{table.url}/$batch", _always(table))
-            return self._opened[1].transact(asked, _always(table))
+            return self._onward.transact(asked, _always(table))
 
         return self._do(submit)
 
@@ -186,18 +186,18 @@ class Table:
                 log.event("storage.made_anew", level=logging.ERROR, what=f"table {self.name}")
                 return act(self._client)
 
-    @property
+    @once
     def _client(self) -> TableClient:
-        return self._opened[0]
+        client = self._account.table_client(self.name, self._onward)
+        self._make(client)
+        return client
 
-    @cached_property
-    def _opened(self) -> tuple[TableClient, Onward]:
+    @once
+    def _onward(self) -> Onward:
+        """Of this client, and of no use before there is one."""
         from cdr.edges.storage.onward import Onward
 
-        onward = Onward(self._account.transport)
-        client = self._account.table_client(self.name, onward)
-        self._make(client)
-        return client, onward
+        return Onward(self._account.transport)
 
     @staticmethod
     def _make(client: TableClient) -> None:

@@ -10,7 +10,8 @@ cut short if
 - it says itself that there is more;
 - it has a fair number of rows, and there is one before its oldest: that is how any other limit shows.
 
-Within a single second the last cannot be seen: there a round number of thousands is taken for a limit.
+Within a single second the last cannot be seen: there a round number of thousands is taken for a limit, unless a longer
+period around it has more rows.
 
 The period is compared with the start of each row. A row can appear late, as nothing is known of calls under way: a
 window has to be read again until its calls have ended.
@@ -23,11 +24,11 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from cdr.edges.xapi.client import Forbidden, Item, NotThere, TooMuchAtOnce, XapiClient
-from cdr.intake.columns import text_in
+from cdr.intake.columns import text_in, time_if_readable
 from cdr.intake.leg import Leg
 from cdr.intake.report_log import Window
 from cdr.intake.under_way import UnderWay
-from cdr.intake.xapi_rows import leg_of_report, moment_in
+from cdr.intake.xapi_rows import leg_of_report
 from shared.errors import SourceUnavailable
 
 MOST_ROWS = 500
@@ -37,6 +38,7 @@ SMALLEST = timedelta(seconds=1)
 MOST_ROWS_OF_SMALLEST = 20_000
 ROUND_OF_SMALLEST = 1_000
 """A forwarding loop may well write some hundred rows in a second, and a second cannot be halved."""
+AROUND_SMALLEST = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1))
 FIRST_WIDTH = timedelta(hours=1)
 WIDEST = timedelta(days=1)
 GOOD_WINDOWS = 8
@@ -88,7 +90,7 @@ class XapiCallLog:
         answer = self._client.get("LastCdrAndChatMessageTimestamp")
         found = answer.get("value")
         items = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else [answer]
-        moments = (moment_in(item, "LastCdrStartedAt") for item in items)
+        moments = (time_if_readable(item, "LastCdrStartedAt") for item in items)
         return max((moment for moment in moments if moment is not None), default=None)
 
     def calls_under_way(self) -> Sequence[UnderWay] | None:
@@ -121,7 +123,7 @@ class XapiCallLog:
     def _window(self, start: datetime, end: datetime) -> Sequence[Leg]:
         if end - start <= SMALLEST:
             rows = self._rows(start, end, MOST_ROWS_OF_SMALLEST)
-            if rows and len(rows) % ROUND_OF_SMALLEST == 0:
+            if rows and len(rows) % ROUND_OF_SMALLEST == 0 and self._is_limit(start, end, len(rows)):
                 raise self._cut_short(len(rows))
             return rows
         rows = self._rows(start, end, MOST_ROWS)
@@ -138,6 +140,17 @@ class XapiCallLog:
         if len(items) >= most or _has_more(answer, len(items)):
             raise self._cut_short(len(items))
         return [leg_of_report(item) for item in items]
+
+    def _is_limit(self, start: datetime, end: datetime, count: int) -> bool:
+        """Whether no period has more rows than that; a period that is too long for the phone system says nothing."""
+        for around in AROUND_SMALLEST:
+            try:
+                answer = self._answer(start - around, end + around, count + 1)
+            except TooMuchAtOnce:
+                break
+            if len(self._client.list_in(answer, "the call log")) > count:
+                return False
+        return True
 
     def _cut_short(self, count: int) -> _CutShort:
         return _CutShort(f"{self._client.url_setting}: the call log is cut short after {count} rows")
@@ -172,14 +185,14 @@ class XapiCallLog:
 def _under_way(item: Item) -> UnderWay:
     name = text_in(item, "Id") or f"{item.get('Caller')} {item.get('Callee')}"
     established_at, changed_at, told_at = (
-        moment_in(item, column) for column in ("EstablishedAt", "LastChangeStatus", "ServerNow")
+        time_if_readable(item, column) for column in ("EstablishedAt", "LastChangeStatus", "ServerNow")
     )
     return UnderWay(name, established_at, changed_at, told_at)
 
 
 def _has_more(answer: Item, count: int) -> bool:
     total = answer.get("@odata.count")
-    return "@odata.nextLink" in answer or (isinstance(total, int) and total > count)
+    return bool(answer.get("@odata.nextLink")) or (isinstance(total, int) and total > count)
 
 
 def _ids(rows: Sequence[Leg]) -> set[str]:

@@ -2,22 +2,48 @@
 // Everything goes through fetch with the key in a header: another site can neither know the key nor send that header.
 const EVERY_MS = 5000;
 const LONGEST_MS = 10000;
+const LONGEST_SEARCH_MS = 30000;
+const LONGEST_ACTION_MS = 240000; // longer than the platform waits for any function
 const SAID_FOR_MS = 15000;
 const KEPT = "functions-key";
 const at = (id) => document.getElementById(id);
 
-const address = new URL(location.href);
-if (address.searchParams.has("code")) {
-  sessionStorage.setItem(KEPT, address.searchParams.get("code"));
-  history.replaceState(null, "", "page"); // where a reload needs no key in the address
+class Outdated extends Error {}
+
+let round = 0; // of the key: what was asked before it was forgotten or given is answered to nobody
+
+function keep(key) {
+  round += 1;
+  onItsWay = null;
+  if (key) sessionStorage.setItem(KEPT, key);
+  else sessionStorage.removeItem(KEPT);
 }
 
-async function ask(path, options = {}) {
+const isSendable = (key) => /^[!-~]+$/.test(key); // nothing else fits into a header
+
+// The whole answer, so that nothing is waited for any more once it is known that somebody still wants it.
+async function ask(path, options = {}, longest = LONGEST_MS) {
+  const asked = round;
   const key = sessionStorage.getItem(KEPT);
   const headers = { ...(key ? { "x-functions-key": key } : {}), ...options.headers };
-  const answer = await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit", redirect: "error" });
-  if (answer.status === 401 || answer.status === 403) wantKey(key !== null);
-  return answer;
+  const rest = { cache: "no-store", credentials: "omit", redirect: "error", signal: AbortSignal.timeout(longest) };
+  try {
+    const answer = await fetch(path, { ...options, headers, ...rest });
+    const text = await answer.text();
+    if (asked === round && answer.status !== 401 && answer.status !== 403) return { answer, text };
+  } catch (error) {
+    if (asked === round) throw error;
+  }
+  if (asked === round) wantKey(key !== null);
+  throw new Outdated();
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 // Make the old tree like the new one, and leave alone what is the same: so nothing flickers, and focus stays.
@@ -40,34 +66,52 @@ function become(old, fresh) {
 }
 
 let isPaused = false;
-let isAsking = false;
+let onItsWay = null; // the look at the app that is
 let isComplaining = false; // of the app, until it answers again
 let saidAt = 0;
+const underWay = new Set(); // actions, by what their buttons stand for
 
-async function refresh() {
-  if (isAsking) return;
-  isAsking = true;
+function refresh() {
+  if (onItsWay === null) {
+    const mine = look().finally(() => {
+      if (onItsWay === mine) onItsWay = null;
+    });
+    onItsWay = mine;
+  }
+  return onItsWay;
+}
+
+async function look() {
   try {
-    const answer = await ask("status", { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(LONGEST_MS) });
-    if (!(answer.headers.get("Content-Type") ?? "").startsWith("text/html")) {
-      if (answer.status !== 401 && answer.status !== 403) complain(`This app answers ${answer.status}.`);
-      return;
-    }
-    const text = (await answer.text()).replace(/<style[^]*?<\/style>/, ""); // its nonce is not that of this page
-    const fresh = new DOMParser().parseFromString(text, "text/html");
-    const focused = document.activeElement?.id;
-    for (const id of ["page", "made", "about"]) become(at(id), fresh.getElementById(id));
-    if (focused && document.activeElement?.id !== focused) at(focused)?.focus();
-    document.title = fresh.title;
-    at("find").hidden = fresh.getElementById("find").hidden;
-    at("key").hidden = true;
-    at("pause").hidden = false;
-    at("forget").hidden = sessionStorage.getItem(KEPT) === null;
-    if (isComplaining || Date.now() - saidAt > SAID_FOR_MS) note("");
-  } catch {
-    complain("This app does not answer: what is shown may be old.");
-  } finally {
-    isAsking = false;
+    const { answer, text } = await ask("status", { headers: { Accept: "text/html" } });
+    if ((answer.headers.get("Content-Type") ?? "").startsWith("text/html")) show(text);
+    else complain(`This app answers ${answer.status}.`);
+  } catch (error) {
+    if (!(error instanceof Outdated)) complain("This app does not answer: what is shown may be old.");
+  }
+}
+
+function show(text) {
+  const plain = text.replace(/<style[^]*?<\/style>/, ""); // its nonce is not that of this page
+  const fresh = new DOMParser().parseFromString(plain, "text/html");
+  const focused = document.activeElement?.id;
+  for (const id of ["page", "made", "about"]) become(at(id), fresh.getElementById(id));
+  holdButtons();
+  if (focused && document.activeElement?.id !== focused) at(focused)?.focus();
+  document.title = fresh.title;
+  at("find").hidden = fresh.getElementById("find").hidden;
+  at("key").hidden = true;
+  at("pause").hidden = false;
+  at("forget").hidden = sessionStorage.getItem(KEPT) === null;
+  if (isComplaining || Date.now() - saidAt > SAID_FOR_MS) note("");
+}
+
+const standsFor = ({ post, body }) => `${post} ${body}`;
+
+// The app knows nothing of them: a fresh page has every button at hand.
+function holdButtons() {
+  for (const button of document.querySelectorAll("button[data-post]")) {
+    button.disabled = underWay.has(standsFor(button.dataset));
   }
 }
 
@@ -89,11 +133,15 @@ function setPaused(paused) {
 }
 
 function wantKey(wasGiven) {
-  sessionStorage.removeItem(KEPT);
+  keep(null);
   setPaused(true);
+  at("ask").close();
   at("key").hidden = false;
   at("pause").hidden = at("find").hidden = at("forget").hidden = true;
   at("page").replaceChildren();
+  at("found").replaceChildren();
+  for (const id of ["made", "about"]) at(id).replaceChildren();
+  document.title = "Call integration";
   at("key-value").focus();
   note(wasGiven ? "The key was not accepted." : "");
 }
@@ -102,31 +150,41 @@ function wantKey(wasGiven) {
 let asked = null;
 
 function makeSure(button) {
-  asked = { button, ...button.dataset };
+  asked = { id: button.id, ...button.dataset };
   at("ask-text").textContent = asked.ask;
   at("ask").showModal();
 }
 
+// A moment as people read it; anything else as it is.
+const readable = (value) =>
+  String(value).replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(\+00:00|Z)$/, "$1 $2 UTC");
+
 const told = (body) =>
   Object.entries(body ?? {})
     .filter(([, value]) => value !== null && typeof value !== "object")
-    .map(([name, value]) => `${name.replaceAll("_", " ")}: ${value}`)
+    .map(([name, value]) => `${name.replaceAll("_", " ")}: ${readable(value)}`)
     .join(", ");
 
-async function act({ button, post, body: wanted }) {
-  button.disabled = true;
+async function act(wanted) {
+  underWay.add(standsFor(wanted));
+  holdButtons();
+  const headers = { "Content-Type": "application/json" };
   try {
-    const answer = await ask(post, { method: "POST", body: wanted, headers: { "Content-Type": "application/json" } });
-    const body = await answer.json().catch(() => ({}));
-    if (answer.status !== 401 && answer.status !== 403) await refresh();
-    note(answer.ok ? `Done. ${told(body)}` : `Refused (${answer.status}). ${told(body)}`);
-  } catch {
-    note("This app does not answer: look again whether it was done.");
+    const { answer, text } = await ask(wanted.post, { method: "POST", body: wanted.body, headers }, LONGEST_ACTION_MS);
+    await onItsWay; // which may be of before
+    await refresh();
+    note(`${answer.ok ? "Done." : `Refused (${answer.status}).`} ${told(parsed(text))}`);
+  } catch (error) {
+    if (!(error instanceof Outdated)) note("This app does not answer: look again whether it was done.");
   } finally {
-    button.disabled = false;
-    (button.isConnected ? button : at("page")).focus(); // what it was for may be over
+    underWay.delete(standsFor(wanted));
+    holdButtons();
+    // Nobody is taken away from where he has gone meanwhile; what it was for may be over.
+    if (isNowhere(document.activeElement) && at("key").hidden) (at(wanted.id) ?? at("page")).focus();
   }
 }
+
+const isNowhere = (element) => element === null || element === document.body || element === at("page");
 
 function entry(call) {
   const list = document.createElement("dl");
@@ -134,19 +192,32 @@ function entry(call) {
   for (const [name, value] of Object.entries(call)) {
     if (value === null || value === "") continue;
     put("dt", name.replaceAll("_", " "));
-    put("dd", typeof value === "object" ? told(value) : String(value));
+    put("dd", typeof value === "object" ? told(value) : readable(value));
   }
   return list;
 }
 
+let search = 0; // the newest, which alone is answered
+
 async function find(form) {
+  search += 1;
+  const mine = search;
   const wanted = new URLSearchParams({ [form.by.value]: form.what.value.trim() });
   if (form.day.value) wanted.set("day", form.day.value);
-  const answer = await ask(`calls?${wanted}`).catch(() => null);
-  const body = (await answer?.json().catch(() => null)) ?? {};
-  const calls = (body.calls ?? []).map(entry);
-  const words = body.error ?? (answer?.ok ? "The ledger knows no such call." : "This app does not answer.");
-  at("found").replaceChildren(...(calls.length ? calls : [words]));
+  at("found").replaceChildren("Looking…");
+  const found = await lookUp(`calls?${wanted}`);
+  if (mine === search) at("found").replaceChildren(...found);
+}
+
+async function lookUp(path) {
+  try {
+    const { answer, text } = await ask(path, {}, LONGEST_SEARCH_MS);
+    const { calls = [], error } = parsed(text);
+    if (calls.length) return calls.map(entry);
+    return [error ?? (answer.ok ? "The ledger knows no such call." : `This app answers ${answer.status}.`)];
+  } catch (error) {
+    return error instanceof Outdated ? [] : ["This app does not answer."];
+  }
 }
 
 document.addEventListener("click", (event) => {
@@ -155,7 +226,7 @@ document.addEventListener("click", (event) => {
 });
 // The press of a button, not the dialog's "close": that comes late, when the next question may be open already.
 at("ask-form").addEventListener("submit", (event) => {
-  if (event.submitter.value === "yes") act(asked);
+  if (event.submitter?.value === "yes") act(asked);
 });
 at("find-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -163,11 +234,16 @@ at("find-form").addEventListener("submit", (event) => {
 });
 at("key-form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  sessionStorage.setItem(KEPT, at("key-value").value.trim());
+  const key = at("key-value").value.trim();
   at("key-value").value = "";
+  if (!isSendable(key)) {
+    wantKey(true);
+    return;
+  }
+  keep(key);
   setPaused(false);
   await refresh();
-  if (at("key").hidden) at("page").focus();
+  if (at("key").hidden && isNowhere(document.activeElement)) at("page").focus();
 });
 at("pause").addEventListener("click", () => {
   setPaused(!isPaused);
@@ -180,6 +256,11 @@ document.addEventListener("visibilitychange", () => {
 setInterval(() => {
   if (!document.hidden && !isPaused) refresh();
 }, EVERY_MS);
+const given = new URL(location.href).searchParams.get("code");
+if (given !== null) {
+  if (isSendable(given)) keep(given);
+  history.replaceState(null, "", "page"); // where a reload needs no key in the address
+}
 if (at("word")) at("pause").hidden = false;
 if (!at("word")) refresh();
 at("forget").hidden = sessionStorage.getItem(KEPT) === null;

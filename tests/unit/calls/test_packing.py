@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cdr.calls.call import CallRecord
 from cdr.calls.message import Message
-from cdr.calls.packing import ONE_EACH, Packing
+from cdr.calls.packing import Packing
 from tests.support.factories import make_record
 from tests.support.raw_rows import MERGED, OTHER_COLUMNS, RECORDS
 
@@ -42,7 +42,7 @@ def test_few_calls_travel_alone_and_many_share_as_many_messages_as_are_worked_on
     records = [make_record(id=number) for number in range(calls)]
     assert sizes(PACKING, records) == messages
     assert [record for message in PACKING.pack(records) for record in message.records] == records
-    assert sizes(ONE_EACH, records) == [1] * calls
+    assert sizes(Packing(side_by_side=1, most_calls=1), records) == [1] * calls
 
 
 @given(st.lists(RECORDS | MERGED, max_size=30), st.integers(1, 20), st.integers(1, 50))

@@ -126,6 +126,30 @@ def test_of_calls_that_go_on_nothing_is_read_until_they_end_or_are_given_up(site
     assert (site.read, site.position.open_rows) == ([4, 2, 1, 3], {})
 
 
+HISTORY = {
+    "without an end": ({"ended_at": None}, None),
+    "an end in the future": ({"ended_at": "2079-06-06 23:59:00"}, "its end lies in the future"),
+}
+
+
+@pytest.mark.parametrize(("end", "problem"), HISTORY.values(), ids=HISTORY)
+def test_a_row_that_began_too_long_ago_to_end_is_given_up_as_soon_as_it_is_seen(
+    site: Site, end: dict[str, Any], problem: str | None
+) -> None:
+    site.add(1, 2, started_at="2026-11-21 12:00:00", **end)
+    site.add(3, started_at="2026-11-21 12:00:01", **end)
+    site.add(4, started_at="1970-01-01 00:00:00", **end)
+    batches = site.look()
+    told = [(record.id, record.values.get("problem")) for batch in batches for record in batch.records]
+    assert (told, site.position.open_rows.keys()) == ([("1", problem), ("2", problem)], {3, 4})
+
+
+def test_a_long_call_that_has_just_ended_is_left_to_settle_all_the_same() -> None:
+    site = Site(patience=replace(PATIENCE, settle=timedelta(seconds=30)))
+    site.add(1, started_at="2026-11-20 12:00:00", ended_at="2026-11-22 12:00:00")
+    assert [batch.records for batch in site.look()] == [[]]
+
+
 @pytest.mark.parametrize("jump", [1_000, 10**12])
 def test_a_jump_of_ids_costs_one_look_more(site: Site, jump: int) -> None:
     site.add(1, jump)
@@ -163,8 +187,11 @@ def test_strange_rows_hold_up_nobody(rows: list[dict[str, Any]]) -> None:
     site.add(len(rows) + 1)
     site.look()
     ends = {n: CallRecord.from_row(row).values["ended_at"] for n, row in site.table.rows.items()}
-    assert site.read == [n for n, end in ends.items() if not (stands_for_no_time(end) or is_far_ahead(end))]
-    assert len(site.position.open_rows) == len(rows) + 1 - len(site.read)
+    over = {n for n, end in ends.items() if not (stands_for_no_time(end) or is_far_ahead(end))}
+    hopeless = set(site.read) - over
+    assert over <= set(site.read)
+    assert all(site.table.rows[n]["started_at"] is not None for n in hopeless)
+    assert sorted([*site.read, *site.position.open_rows]) == list(ends)
 
 
 def test_a_late_row_between_even_steps_comes_too_and_nothing_twice(site: Site) -> None:

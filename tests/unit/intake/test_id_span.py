@@ -64,14 +64,14 @@ class NotedRows(InMemoryRows):
 
 def test_a_reader_asks_for_the_calls_of_a_day_within_the_ids_around_it_alone() -> None:
     table = table_of(*(FIRST + n * HOUR for n in range(100 * 24)))
-    for still_on in range(0, 100 * 24, 7):
+    for still_on in filter(lambda n: n % 7, range(100 * 24)):
         began = table.rows[still_on * 1_000]["ended_at"]
         table.put(make_raw_row(id=still_on * 1_000, started_at=began, ended_at="9999-12-31 00:00:00"))
     rows = NotedRows(table)
     table.connections.append(rows)
     reader = IdOrderReader(rows, HandMovedClock(NOON), RowPatience())
     pages = list(reader.ended_between(FIRST + 50 * DAY, FIRST + 51 * DAY))
-    assert sum(map(len, pages)) == 21
+    assert sum(map(len, pages)) == 3
     assert (rows.spans[0].after or 0) // 1_000 >= 47 * 24
     assert all((span.last or 10**9) // 1_000 <= 54 * 24 for span in rows.spans)
 

@@ -16,7 +16,7 @@ import pytest
 from cdr.calls.message import Letter
 from cdr.intake import id_position
 from cdr.intake.id_position import IdPosition
-from cdr.intake.poll import Poller, PollOutcome, poll
+from cdr.intake.poll import PollOutcome, poll
 from cdr.intake.poll_history import PollReport
 from cdr.intake.ports import PositionLease, StartFrom, StoredPosition
 from shared.errors import (
@@ -35,6 +35,7 @@ from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.events import Events
 from tests.support.factories import OUTSIDE, make_message, make_raw_row
+from tests.support.pollers import make_poller
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
@@ -77,8 +78,9 @@ class Site:
 
     def poll(self, start_from: StartFrom = 0, time_budget: timedelta = BUDGET) -> PollOutcome:
         source = InMemoryCallLog(self.table, self.clock, page_size=3)
+        what = {"time_budget": time_budget, "lease": LEASE, "start_from": start_from}
         queues = {"seen_queue": self.queue, "poison_queue": self.poison_queue}
-        return poll(Poller(source, self.queue, self.store, self.clock, time_budget, LEASE, start_from, **queues))
+        return poll(make_poller(source, self.queue, self.store, self.clock, **what, **queues))
 
     def add(self, *ids: int, **columns: Any) -> None:
         self.table.put(*(make_raw_row(id=row_id, **columns) for row_id in ids))

@@ -19,6 +19,7 @@ from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.events import Events
 from tests.support.factories import make_raw_row
+from tests.support.pollers import make_poller
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
@@ -41,7 +42,7 @@ class Site:
     @property
     def poller(self) -> Poller:
         source = InMemoryCallLog(self.table, self.clock)
-        return Poller(source, self.queue, self.store, self.clock, LEASE, LEASE)
+        return make_poller(source, self.queue, self.store, self.clock, lease=LEASE)
 
     def start_over(self, start: StartFrom) -> StartedOver:
         return start_over(self.poller, start)

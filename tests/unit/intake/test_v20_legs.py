@@ -16,8 +16,8 @@ from cdr.intake.folded import Entry, FoldedCall, FoldOptions, records_of
 from cdr.intake.leg import Leg, Side, leg_of
 from cdr.intake.v20_legs import calls_of
 from local.phone_system.v20 import POLICIES, SHAPES, Answer, PlayedCall, play
-from local.phone_system.writings import When, writings
 from tests.support.v20_cases import Case, RightCall, cases
+from tests.support.writings import When, writings
 
 CASES = list(cases())
 ALL_ROWS = [row for case in CASES for row in case.rows]

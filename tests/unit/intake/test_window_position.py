@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.intake.marks import Marks
-from cdr.intake.time_position import mark_of
+from cdr.intake.marks import Marks, mark_of
 from cdr.intake.under_way import Looks, Seen
-from cdr.intake.window_position import Again, Waiting, WindowPosition, from_text, read_between, to_text, waits
+from cdr.intake.window_position import Again, Waiting, WindowPosition, from_text, queued, read_between, to_text, waits
 from shared.errors import PositionUnreadable
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -103,8 +102,9 @@ def test_marks_are_kept_as_long_as_their_calls_can_be_read_again() -> None:
 
 
 def test_of_too_many_marks_the_oldest_are_forgotten() -> None:
-    marks = sum_of(Marks(), [("a" * 12, NOON - OLD)]).with_more([f"{n:012}" for n in range(15_000)], NOON)
-    assert ("a" * 12 in marks, "000000014999" in marks) == (False, True)
+    done = sum_of(Marks(), [("a" * 12, NOON - OLD)])
+    position = queued(WindowPosition({YOUNG: NOON}, done=done), [f"{n:012}" for n in range(15_000)], NOON, ())
+    assert ("a" * 12 in position.done, "000000014999" in position.done) == (False, True)
 
 
 def test_a_new_age_has_come_as_far_as_the_next_older_one() -> None:

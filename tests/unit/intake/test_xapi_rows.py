@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdr.intake.folded import Entry, FoldedCall, FoldOptions, records_of
+from cdr.intake.marks import mark_of
 from cdr.intake.xapi_rows import calls_of_report, duration_in, leg_of_report
 from tests.support.report_cases import START, Answer, Case, cases
 
@@ -164,7 +165,11 @@ def test_durations_are_iso_8601(text: Any, seconds: float | None) -> None:
 
 
 VALUES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.text(max_size=12), st.sampled_from(["PT5S", "Inbound", "Answered"])
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.text(max_size=12),
+    st.sampled_from(["PT5S", "Inbound", "Answered", "half a \ud83d"]),
 )
 
 
@@ -175,6 +180,7 @@ def test_any_rows_become_calls_and_each_row_is_in_one_of_them(rows: list[dict[st
     assert sorted(leg for call in calls for leg in call.legs) == sorted({leg.id for leg in legs})
     for call in calls:
         assert records_of(call, FoldOptions("each"), give_up=True)
+        assert all(mark_of(flow, None) for flow in call.flows)
 
 
 # What a row says of where the call went on

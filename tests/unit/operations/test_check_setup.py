@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cdr.intake.ports import SourceFacts, StoredPosition
-from cdr.operations.check_setup import Finding, Setup, Storage, check_setup, mistakes_found
+from cdr.operations.check_setup import Setup, Storage, Tried, check_setup, mistakes_found
 from shared.errors import (
     ApiDenied,
     ApiUnreachable,
@@ -56,8 +56,8 @@ class Site:
             clock=clock,
         )
 
-    def found(self, part: str, **changed: Any) -> Finding:
-        (only,) = (finding for finding in check_setup(replace(self.setup, **changed)) if finding.part == part)
+    def found(self, part: str, **changed: Any) -> Tried:
+        (only,) = (tried for tried in check_setup(replace(self.setup, **changed)) if tried.part == part)
         return only
 
 
@@ -69,7 +69,7 @@ def site(clock: HandMovedClock) -> Site:
 def test_where_everything_is_right_each_part_says_what_was_found_there(site: Site) -> None:
     site.queue.send_all([make_message()])
     findings = list(check_setup(site.setup))
-    assert [(finding.part, finding.verdict, finding.found) for finding in findings] == [
+    assert [(tried.part, tried.result, tried.found) for tried in findings] == [
         (
             "phone system",
             "fine",
@@ -87,17 +87,17 @@ def test_where_everything_is_right_each_part_says_what_was_found_there(site: Sit
         ("alerts", "fine", ["of ours at the Call Logger: 0"]),
         ("webhooks", "not tried", ["addresses that make sense: teams, json"]),
     ]
-    assert not any(finding.advice for finding in findings)
+    assert not any(tried.advice for tried in findings)
 
 
 def test_what_is_not_configured_is_not_tried(site: Site) -> None:
     bare = replace(site.setup, storage=None, storage_untried="the emulator", alerts=None, members=None, webhooks=[])
-    found = {finding.part: (finding.verdict, finding.found) for finding in check_setup(replace(bare, directory=None))}
+    found = {tried.part: (tried.result, tried.found) for tried in check_setup(replace(bare, directory=None))}
     assert found["storage"] == ("not tried", ["the emulator"])
     assert found["call groups"][0] == "not tried"
     assert found["extensions"] == ("fine", ["in extension_mapping: 12"])
     assert found.keys() == {"phone system", "storage", "Call Logger", "extensions", "call groups"}
-    assert "call groups" not in {finding.part for finding in check_setup(replace(bare, groups={}))}
+    assert "call groups" not in {tried.part for tried in check_setup(replace(bare, groups={}))}
 
 
 BROKEN: dict[str, tuple[str, PipelineError, str, str]] = {
@@ -117,11 +117,11 @@ BROKEN: dict[str, tuple[str, PipelineError, str, str]] = {
 def test_a_part_that_fails_says_how_and_what_to_do_and_keeps_no_other_from_being_tried(
     site: Site, part: str, error: PipelineError, named: str, advice: str
 ) -> None:
-    before = {finding.part: finding for finding in check_setup(site.setup)}
+    before = {tried.part: tried for tried in check_setup(site.setup)}
     getattr(site, part).fail_at(1, error)
-    after = {finding.part: finding for finding in check_setup(site.setup)}
+    after = {tried.part: tried for tried in check_setup(site.setup)}
     assert {name for name in after if after[name] != before[name]} == {named}
-    assert (after[named].verdict, after[named].found[-1]) == ("wrong", str(error))
+    assert (after[named].result, after[named].found[-1]) == ("wrong", str(error))
     assert [words[: len(advice)] for words in after[named].advice] == ([advice] if advice else [])
 
 
@@ -151,7 +151,7 @@ def test_the_newest_call_tells_whether_it_is_the_right_table_and_time_zone(
     if row:
         site.table.put(make_raw_row(started_at=None, **row))
     found = site.found("phone system")
-    assert found.verdict == ("look" if advice else "fine")
+    assert found.result == ("look" if advice else "fine")
     assert found.found[-1].endswith(words)
     assert [advice in given for given in found.advice] == ([True] if advice else [])
 
@@ -159,7 +159,7 @@ def test_the_newest_call_tells_whether_it_is_the_right_table_and_time_zone(
 def test_a_call_whose_end_makes_no_sense_is_the_selects_fault(site: Site) -> None:
     site.table.put(make_raw_row(ended_at="yesterday"))
     found = site.found("phone system")
-    assert (found.verdict, "ended_at: holds 'yesterday'" in found.found[-1]) == ("wrong", True)
+    assert (found.result, "ended_at: holds 'yesterday'" in found.found[-1]) == ("wrong", True)
 
 
 FACTS = SourceFacts("PostgreSQL 16.3", {"calllog": "CallLog"}, NOON)
@@ -192,7 +192,7 @@ def test_where_the_table_is_not_there_the_one_that_is_says_which_source_to_choos
     site.source.facts = replace(FACTS, tables={"v20": "cdroutput"})
     site.table.fail_at(1, SourceMisconfigured("check 3cx.schema: no such table CallLog"))
     found = site.found("phone system")
-    assert (found.verdict, found.found[-1]) == ("wrong", "check 3cx.schema: no such table CallLog")
+    assert (found.result, found.found[-1]) == ("wrong", "check 3cx.schema: no such table CallLog")
     assert "set 3cx.source to v20" in found.advice[0]
 
 
@@ -202,9 +202,9 @@ def test_where_the_table_is_not_there_the_one_that_is_says_which_source_to_choos
 def test_a_position_of_another_source_is_wrong(site: Site) -> None:
     site.positions.stored = StoredPosition("v20", "{}")
     found = site.found("storage")
-    assert (found.verdict, found.advice) == ("wrong", ["set 3cx.source back to v20, or start over"])
+    assert (found.result, found.advice) == ("wrong", ["set 3cx.source back to v20, or start over"])
     site.positions.stored = StoredPosition("calllog", "{}")
-    assert site.found("storage") == Finding("storage", "fine", ["messages on the queue: 0", "polled before"])
+    assert site.found("storage") == Tried("storage", "fine", ["messages on the queue: 0", "polled before"])
 
 
 @pytest.mark.parametrize(
@@ -221,17 +221,17 @@ def test_what_is_wrong_with_extensions_is_named(
 ) -> None:
     site.directory.listed = listed
     found = site.found("extensions")
-    assert (found.verdict, found.found[-1], found.advice[0].startswith(advice)) == ("look", last, True)
+    assert (found.result, found.found[-1], found.advice[0].startswith(advice)) == ("look", last, True)
 
 
 def test_without_any_address_somebody_should_look(site: Site) -> None:
     found = site.found("extensions", directory=None, mapped=0)
-    assert (found.verdict, found.advice[0].startswith("map them, or set extension_mapping_from")) == ("look", True)
+    assert (found.result, found.advice[0].startswith("map them, or set extension_mapping_from")) == ("look", True)
 
 
 def test_a_group_that_does_not_exist_is_named(site: Site) -> None:
     found = site.found("call groups", groups={"800": "Sales", "801": ""})
-    assert (found.verdict, found.found[1]) == ("look", "801: the group does not exist in the phone system")
+    assert (found.result, found.found[1]) == ("look", "801: the group does not exist in the phone system")
     assert found.advice == ["check the numbers in call_groups.monitored_groups: 801"]
 
 
@@ -240,10 +240,17 @@ def test_a_group_of_which_nobody_knows_who_is_available_says_so(site: Site) -> N
     assert site.found("call groups").found == ["800 Sales: members 1, available unknown"]
 
 
+def test_groups_that_are_never_open_and_webhooks_that_are_never_told_are_named(site: Site) -> None:
+    found = site.found("call groups", always_closed=["800"])
+    assert found.result == "look"
+    assert found.advice == ["give them hours in business_hours; without any they are never alerted: 800"]
+    assert site.found("webhooks", alerts=None, members=None).result == "look"
+
+
 def test_mistakes_of_the_configuration_are_a_finding_of_their_own() -> None:
-    assert mistakes_found([]) == Finding("configuration", "fine", ["no mistakes"])
+    assert mistakes_found([]) == Tried("configuration", "fine", ["no mistakes"])
     found = mistakes_found(["api.base_url: missing"])
-    assert (found.verdict, found.found, len(found.advice)) == ("wrong", ["api.base_url: missing"], 1)
+    assert (found.result, found.found, len(found.advice)) == ("wrong", ["api.base_url: missing"], 1)
 
 
 def test_a_source_that_has_to_be_looked_for_in_vain_is_one_part_that_is_wrong(site: Site) -> None:
@@ -257,4 +264,4 @@ def test_a_source_that_has_to_be_looked_for_in_vain_is_one_part_that_is_wrong(si
 
     site.positions.stored = StoredPosition("v20", "{}")
     findings = check_setup(replace(site.setup, source=Lost()))
-    assert [finding.part for finding in findings if finding.verdict == "wrong"] == ["phone system"]
+    assert [tried.part for tried in findings if tried.result == "wrong"] == ["phone system"]

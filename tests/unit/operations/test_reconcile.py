@@ -21,6 +21,7 @@ from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.events import Events
 from tests.support.factories import make_job, make_message, make_raw_row, make_record
+from tests.support.pollers import ONE_EACH
 from tests.support.workshop import NOON, TIMES, Workshop
 
 DAY = date(2026, 11, 22)
@@ -75,6 +76,7 @@ class Site:
             stalled_after=TIMES.stalled_after,
             keep=timedelta(days=90),
             time_budget=timedelta(seconds=120),
+            packing=ONE_EACH,
         )
 
     def reconcile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,19 +13,29 @@ import pytest
 from cdr.intake.poll import Poller, poll
 from cdr.intake.ports import Bearings, PollReport
 from cdr.intake.start_over import start_over
-from cdr.operations.source_watch import ASK_EVERY, TELL_EVERY, SourceWatcher, check_source, what_is_wrong
+from cdr.operations.source_watch import (
+    ASK_EVERY,
+    COUNT_EVERY,
+    TELL_EVERY,
+    SourceWatcher,
+    check_source,
+    what_is_wrong,
+)
+from cdr.operations.unread_rows import RECONCILED_WITHIN
 from cdr.operations.watch_memory import Finding, Kind, Remembered
 from cdr.wiring.plans import make_hours
 from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable, SourceVanished
 from tests.fakes.call_queue import InMemoryCallQueue
 from tests.fakes.clock import HandMovedClock
+from tests.fakes.leg_table import InMemoryLegTable, InMemoryV20
 from tests.fakes.positions import InMemoryPositionStore
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable
 from tests.support.events import Events
-from tests.support.factories import make_raw_row, make_settings
+from tests.support.factories import make_leg_row, make_raw_row, make_settings
+from tests.support.pollers import make_poller
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-LEASE, MINUTE = timedelta(seconds=60), timedelta(minutes=1)
+LEASE, MINUTE, HOUR = timedelta(seconds=60), timedelta(minutes=1), timedelta(hours=1)
 DELAY = timedelta(minutes=15)
 SUNDAYS = 'business_hours: {sunday: {start: "06:00", end: "20:00"}}\n'
 
@@ -60,7 +70,7 @@ class Site:
         hours = make_hours(make_settings(SUNDAYS).business_hours)
         watch = SourceWatcher(self.clock, hours, DELAY, self.newest_call, self.named_by)
         source, queue = InMemoryCallLog(self.table, self.clock), InMemoryCallQueue(self.clock)
-        return Poller(source, queue, self.store, self.clock, LEASE, LEASE, start_from=0, watch=watch)
+        return make_poller(source, queue, self.store, self.clock, lease=LEASE, start_from=0, watch=watch)
 
     def poll(self) -> list[Kind]:
         """What stands in the status afterwards."""
@@ -186,9 +196,7 @@ def test_while_it_lasts_it_is_told_every_hour(site: Site, events: Events) -> Non
 def test_a_first_poll_that_was_to_begin_beyond_all_ids_is_noticed() -> None:
     site = Site()
     site.add(1, 2)
-    poller = site.poller
-    poll(Poller(**{name: getattr(poller, name) for name in ("source", "queue", "positions", "clock", "watch")},
-                time_budget=LEASE, lease=LEASE, start_from=20261101))  # fmt: skip
+    poll(replace(site.poller, start_from=20261101))
     assert [found.kind for found in site.findings] == [Kind.BEYOND]
 
 
@@ -208,6 +216,56 @@ def test_legs_are_watched_by_their_newest_end_and_new_ones_are_still_seen(
 ) -> None:
     assert list(what_is_wrong(bearings, Remembered())) == kinds
     assert not any(kind.hides_calls for kind in kinds)
+
+
+def test_rows_without_an_id_are_an_error_as_long_as_they_are_there(site: Site, events: Events) -> None:
+    site.table.nameless = 2
+    site.clock.move(COUNT_EVERY)
+    assert (site.poll(), site.is_healthy) == ([Kind.NAMELESS], True)
+    assert events.only("source.rows_without_id")["detail"].startswith("2 rows have no id ")
+    site.table.nameless = 1_000
+    assert [found.detail.partition(" have")[0] for found in site.findings] == ["2 rows"], (
+        "they are not counted each time"
+    )
+    site.clock.move(COUNT_EVERY)
+    site.poll()
+    assert [found.detail.partition(" have")[0] for found in site.findings] == ["1000 rows or more"]
+    site.table.nameless = 0
+    site.clock.move(COUNT_EVERY)
+    assert site.poll() == []
+
+
+def test_a_row_that_comes_after_it_was_given_up_is_said_until_it_is_reconciled(site: Site, events: Events) -> None:
+    def kinds_after(*ids: int) -> list[Kind]:
+        site.add(*ids)
+        site.clock.move(COUNT_EVERY)
+        return site.poll()
+
+    assert kinds_after(1_001, 1_005) == kinds_after() == kinds_after(1_002, 48) == [], "that is still looked for"
+    site.clock.move(3 * COUNT_EVERY)
+    assert kinds_after() == kinds_after() == []
+    assert kinds_after(47) == kinds_after(1_006) == [Kind.CAME_LATE]
+    assert "a filter in 3cx.schema late" in events.only("source.rows_came_late")["detail"]
+
+
+def test_legs_that_come_where_reading_has_gone_on_from_are_said_until_they_are_reconciled(events: Events) -> None:
+    table = InMemoryLegTable(clock := HandMovedClock(NOON + 10 * MINUTE))
+    source, store = InMemoryV20(table, clock), InMemoryPositionStore()
+    watch = SourceWatcher(clock, make_hours(make_settings(SUNDAYS).business_hours), DELAY)
+    poller = make_poller(source, InMemoryCallQueue(clock), store, clock, watch=watch)
+
+    def kinds_after(*ends: datetime) -> list[Kind]:
+        table.add(*(make_leg_row(f"leg at {end}", f"call at {end}", end) for end in ends))
+        poll(poller)
+        clock.move(COUNT_EVERY)
+        return [found.kind for found in Remembered.from_text(store.read().memory).findings]
+
+    assert kinds_after(NOON, NOON - 3 * HOUR) == kinds_after() == []
+    assert kinds_after(NOON - 3 * HOUR, NOON - 2 * MINUTE) == [], "a copy, and one that is not too late"
+    assert kinds_after(NOON - 2 * HOUR) == kinds_after() == [Kind.CAME_LATE]
+    assert "was the phone system's clock set back" in events.only("source.rows_came_late")["detail"]
+    clock.move(RECONCILED_WITHIN)
+    assert kinds_after() == []
 
 
 def test_a_look_that_fails_is_no_failure_of_the_poll(site: Site, events: Events) -> None:

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from cdr.edges.sql.engines import make_engine
 from cdr.edges.sql.postgresql import libpq_tls
 from cdr.edges.sql.sqlserver import choose_driver, odbc_parts, odbc_string
+from cdr.edges.sql.timeouts import USUAL
 from shared.errors import SourceMisconfigured
 from tests.support.factories import make_database
 
+SETTING = "3cx.cdr_database"
 BUNDLE = requests.certs.where()
 MICROSOFT = "ODBC Driver 18 for SQL Server"
 OLDER = ["ODBC Driver 9 for SQL Server", "ODBC Driver 13 for SQL Server"]
@@ -29,13 +31,13 @@ OLDER = ["ODBC Driver 9 for SQL Server", "ODBC Driver 13 for SQL Server"]
     ],
 )
 def test_the_newest_driver_of_microsoft_is_chosen_else_freetds(installed: list[str], chosen: str) -> None:
-    assert choose_driver(installed) == chosen
+    assert choose_driver(installed, SETTING) == chosen
 
 
 @pytest.mark.parametrize("installed", [[], ["SQLite3", "PostgreSQL Unicode"]])
 def test_without_a_driver_the_setting_is_named(installed: list[str]) -> None:
     with pytest.raises(SourceMisconfigured, match=r"^3cx\.cdr_database\.engine: no ODBC driver .* \(Microsoft's or Fr"):
-        choose_driver(installed)
+        choose_driver(installed, SETTING)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ FREETDSS = r"(\w+)=\{(.*?)\};"
 @given(PASSWORDS)
 def test_no_password_can_end_its_value_or_add_a_keyword(password: str) -> None:
     parts = odbc_parts(make_database(password=password), MICROSOFT)
-    text = odbc_string(parts)
+    text = odbc_string(parts, SETTING)
     assert re.fullmatch(f"({MICROSOFTS})*", text)
     assert {key: value.replace("}}", "}") for key, value in re.findall(MICROSOFTS, text)} == parts
 
@@ -99,14 +101,14 @@ def test_freetds_is_refused_a_password_that_it_would_read_otherwise(password: st
     parts = odbc_parts(make_database(password=password, encrypt=False), "FreeTDS")
     if "};" in password:
         with pytest.raises(SourceMisconfigured, match=r"^3cx\.cdr_database\.password: "):
-            odbc_string(parts)
+            odbc_string(parts, SETTING)
     else:
-        assert dict(re.findall(FREETDSS, odbc_string(parts), re.DOTALL)) == parts
+        assert dict(re.findall(FREETDSS, odbc_string(parts, SETTING), re.DOTALL)) == parts
 
 
 def test_a_password_that_freetds_cannot_read_is_not_shown() -> None:
     with pytest.raises(SourceMisconfigured) as caught:
-        odbc_string(odbc_parts(make_database(password="hunter2};UID={sa", encrypt=False), "FreeTDS"))
+        odbc_string(odbc_parts(make_database(password="hunter2};UID={sa", encrypt=False), "FreeTDS"), SETTING)
     assert "hunter2" not in str(caught.value)
 
 
@@ -133,4 +135,4 @@ def test_postgresql_is_encrypted_and_verified_as_configured(
     [("sqlserver", "mssql"), ("mysql", "mysql"), ("postgresql", "postgresql"), ("sqlite", "sqlite")],
 )
 def test_an_engine_is_made_without_connecting(engine: str, dialect: str) -> None:
-    assert make_engine(make_database(engine=engine, host="127.0.0.1", port=1)).dialect.name == dialect
+    assert make_engine(make_database(engine=engine, host="127.0.0.1", port=1), USUAL).dialect.name == dialect

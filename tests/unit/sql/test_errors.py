@@ -25,6 +25,8 @@ from cdr.edges.sql.errors import Unconvertible, translate, translated, translate
 from shared.config.phone_system import CdrDatabase, Engine
 from shared.errors import SourceMisconfigured, SourceUnavailable, SourceVanished
 
+SETTINGS = ("3cx.cdr_database", "3cx.schema")
+
 SQL_SERVER = "[Microsoft][ODBC Driver 18 for SQL Server][SQL Server]"
 FREETDS = "[FreeTDS][SQL Server]"
 
@@ -99,6 +101,8 @@ REFUSALS: dict[str, tuple[Exception, str]] = {
     "mysql password expired": (_mysql(1862), hints.EXPIRED),
     "mysql host": (_mysql(1130), hints.BARRED),
     "mysql wants encryption": (_mysql(3159), hints.ENCRYPTION),
+    "sqlite token": (sqlite3.OperationalError('unrecognized token: "#"'), hints.SYNTAX),
+    "sqlite NUL": (sqlite3.ProgrammingError("the query contains a null character"), hints.SYNTAX),
     "sqlite writes": (sqlite3.OperationalError("attempt to write a readonly database"), hints.WRITES),
     "no package": (ModuleNotFoundError("No module named 'pyodbc'"), hints.PACKAGES),
     "no libpq": (ImportError(NO_PQ), hints.LIBPQ),
@@ -113,7 +117,7 @@ REFUSALS: dict[str, tuple[Exception, str]] = {
 
 @pytest.mark.parametrize(("error", "hint"), REFUSALS.values(), ids=REFUSALS)
 def test_a_refusal_names_the_setting_to_look_at(error: Exception, hint: str) -> None:
-    refusal = translate(error)
+    refusal = translate(error, *SETTINGS)
     assert type(refusal) is (SourceVanished if hint == hints.SCHEMA else SourceMisconfigured)
     assert str(refusal).startswith(hint.format(database="3cx.cdr_database", select="3cx.schema"))
 
@@ -139,7 +143,7 @@ CONVERSIONS: dict[str, Exception] = {
 
 @pytest.mark.parametrize("error", CONVERSIONS.values(), ids=CONVERSIONS)
 def test_a_value_that_cannot_be_converted_is_one_rows_affair(error: Exception) -> None:
-    assert type(translate(error)) is Unconvertible
+    assert type(translate(error, *SETTINGS)) is Unconvertible
 
 
 LOCKS = {
@@ -152,7 +156,7 @@ LOCKS = {
 
 @pytest.mark.parametrize("error", LOCKS.values(), ids=LOCKS)
 def test_locks_are_named_and_may_pass(error: Exception) -> None:
-    failure = translate(error)
+    failure = translate(error, *SETTINGS)
     assert type(failure) is SourceUnavailable
     assert str(failure).startswith("3cx.cdr_database cannot be read now: another transaction holds locks")
 
@@ -185,11 +189,11 @@ PASSING: dict[str, Exception] = {
 
 @pytest.mark.parametrize("error", PASSING.values(), ids=PASSING)
 def test_what_may_pass_is_worth_another_try(error: Exception) -> None:
-    assert type(translate(error)) is SourceUnavailable
+    assert type(translate(error, *SETTINGS)) is SourceUnavailable
 
 
 def test_the_words_of_the_driver_are_one_short_line_without_numbers() -> None:
-    said = str(translate(psycopg.OperationalError("Lost\n\t +1 907 555 0142\r\n" + "x" * 10_000)))
+    said = str(translate(psycopg.OperationalError("Lost\n\t +1 907 555 0142\r\n" + "x" * 10_000), *SETTINGS))
     assert said.startswith("the database cannot be reached or took too long; check 3cx.cdr_database (Lost ***42 xxx")
     assert len(said) < 400
 
@@ -214,7 +218,7 @@ def test_another_database_is_named_by_its_own_settings() -> None:
     ids=["a driver's", "sqlalchemy's own", "the system's", "a text's", "a number's", "a style's", "a date's", "others"],
 )
 def test_whatever_the_database_raises_becomes_ours_with_its_cause(raised: Any, kind: type[Exception]) -> None:
-    with pytest.raises(kind) as caught, translated():
+    with pytest.raises(kind) as caught, translated(*SETTINGS):
         _raise(raised)
     assert type(caught.value) is kind
     assert caught.value.__cause__ is not None
@@ -227,12 +231,12 @@ def _raise(what: Any) -> None:
 
 
 def test_what_is_ours_already_passes() -> None:
-    with pytest.raises(SourceMisconfigured, match=r"^a person must act$"), translated():
+    with pytest.raises(SourceMisconfigured, match=r"^a person must act$"), translated(*SETTINGS):
         raise SourceMisconfigured("a person must act")
 
 
 def test_what_a_driver_raises_over_a_password_does_not_show_it() -> None:
-    with pytest.raises(SourceMisconfigured) as caught, translated_connecting():
+    with pytest.raises(SourceMisconfigured) as caught, translated_connecting(*SETTINGS):
         "secret-€".encode("latin-1")
     shown = "".join(traceback.format_exception(caught.value))
     assert "3cx.cdr_database.host, username, password" in str(caught.value)

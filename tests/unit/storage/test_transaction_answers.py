@@ -6,7 +6,8 @@ import pytest
 from azure.core.rest import HttpRequest
 from urllib3 import HTTPHeaderDict
 
-from cdr.edges.storage.answer import StorageAnswer, answers_in, code_in
+from cdr.edges.azure_answer import AzureAnswer
+from cdr.edges.storage.transaction_answers import answers_in, code_in
 
 MIXED = "multipart/mixed; boundary=batchresponse_1"
 DONE = 'HTTP/1.1 204 No Content\nContent-ID: {}\nETag: W/"{}"\nDataServiceVersion: 1.0;\n\n'
@@ -16,18 +17,18 @@ REFUSED = (
 )
 
 
-def answer(text: str, content_type: str = MIXED) -> StorageAnswer:
+def answer(text: str, content_type: str = MIXED) -> AzureAnswer:
     body = text.replace("\n", "\r\n").encode()
-    return StorageAnswer(
+    return AzureAnswer(
         HttpRequest("POST", "http://x"), 202, "Accepted", HTTPHeaderDict({"content-type": content_type}), body
     )
 
 
-def parts(whole: StorageAnswer) -> list[StorageAnswer]:
-    return [StorageAnswer(whole.request, *part) for part in answers_in(whole.content, whole.content_type or "")]
+def parts(whole: AzureAnswer) -> list[AzureAnswer]:
+    return [AzureAnswer(whole.request, *part) for part in answers_in(whole.content, whole.content_type or "")]
 
 
-def transaction(*answers: str) -> StorageAnswer:
+def transaction(*answers: str) -> AzureAnswer:
     head = "Content-Type: application/http\nContent-Transfer-Encoding: binary\n\n"
     parts = "".join(f"--changesetresponse_2\n{head}{each}\n" for each in answers)
     changes = "Content-Type: multipart/mixed; boundary=changesetresponse_2\n\n"

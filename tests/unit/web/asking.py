@@ -16,7 +16,7 @@ from cdr.web.endpoints import ENDPOINTS
 from cdr.web.openapi import openapi
 from cdr.wiring.parts import Parts
 
-METHODS = {name: endpoint.method for name, endpoint in ENDPOINTS.items() if not endpoint.is_html}
+METHODS = {name: endpoint.method for name, endpoint in ENDPOINTS.items() if "json" in endpoint.forms}
 """The only method of each route."""
 
 

@@ -137,10 +137,22 @@ def test_groups_are_told_with_who_is_there_and_whether_an_alert_is_raised() -> N
 
 def test_what_cannot_be_read_is_told_in_its_place() -> None:
     page = SCENES["storage is down"]
-    why = "StorageUnavailable: table CdrState: no answer within 2 s"
+    why = "table CdrState: no answer within 2 s"
     assert {page.chart, page.polls, page.rejected, page.groups} == {why}
     assert fact(page, "On the queue") == Fact("On the queue", "not known", why)
     assert fact(page, "Call Logger").value == "answers"
+    shown = html_answer(page, "n").get_body().decode()
+    assert (shown.count(why), shown.count("Not known, for the reason above.")) == (1, 4), "it is told once"
+
+
+def test_why_several_polls_failed_is_told_once() -> None:
+    failed = [line.text for line in SCENES["outage"].polls if line.tone == "bad"]
+    assert set(failed[1:]) == {"for the same reason"}
+    assert (
+        failed[0]
+        == SCENES["outage"].headline.why
+        == "3cx.cdr_database: the server pbx.example.internal does not " + ("answer on port 5432")
+    )
 
 
 # As HTML

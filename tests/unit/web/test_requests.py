@@ -40,6 +40,7 @@ def parts(make_parts: Callable[..., Parts]) -> Parts:
 def check_refusal(answer: Answer, status: int, reason: str) -> None:
     assert (answer.status, answer.body) == (status, {"error": reason})
     assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 @pytest.mark.parametrize(("route", "wrong"), WRONG)

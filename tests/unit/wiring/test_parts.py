@@ -275,22 +275,20 @@ def test_the_phone_system_that_is_asked_for_addresses_has_a_name_of_its_own(
     assert parts.addresses.look().kept.origin == name
 
 
-def test_a_schema_file_that_is_missing_or_wrong_is_a_failed_poll_until_it_is_right(
+def test_a_schema_file_that_is_wrong_is_a_failed_poll_until_it_is_right(
     make_parts: MakeParts, tmp_path: Path, events: Events
 ) -> None:
     config = CONFIG.replace("3cx:", "3cx:\n  schema: own.sql").replace("host: pbx.example.internal", "engine: sqlite")
-    parts, file = (
-        make_parts(config.replace("database: cdr", "database: calls.db"), without=["source"]),
-        tmp_path / "own.sql",
-    )
+    file = tmp_path / "own.sql"
+    file.touch()
+    parts = make_parts(config.replace("database: cdr", "database: calls.db"), without=["source"])
     (tmp_path / "calls.db").touch()
-    for text in (None, "DELETE FROM CallLog", "SELECT 1"):
-        if text:
-            file.write_text(text)
+    for text in ("", "DELETE FROM CallLog", "SELECT 1"):
+        file.write_text(text)
         with pytest.raises(SourceMisconfigured):
             poll(parts.poller)
     reasons = [event["reason"] for event in events.named("poll.failed")]
-    assert reasons[0].startswith("3cx.schema: own.sql cannot be read")
+    assert reasons[0].endswith("there is no statement in it")
     assert reasons[1].startswith("3cx.schema: own.sql must be one SELECT")
     assert "own.sql" not in reasons[2], "it was read, and the database asked"
     assert parts.positions.report.error == f"SourceMisconfigured: {reasons[2]}"

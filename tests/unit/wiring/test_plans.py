@@ -15,9 +15,9 @@ from cdr.intake.id_order import RowPatience
 from cdr.intake.time_order import LegPatience
 from cdr.wiring import plans
 from shared.config.calls import Calls
-from shared.config.file import parse_settings
 from shared.config.settings import Settings
 from tests.support.factories import CONFIG, make_settings
+from tests.support.settings import parse_settings
 
 WEDNESDAY = datetime(2026, 11, 25, tzinfo=UTC)
 GROUPS = """
@@ -70,7 +70,7 @@ def test_how_long_is_waited_for_rows_can_be_configured() -> None:
 
 
 def test_how_legs_are_waited_for_and_folded_can_be_configured() -> None:
-    three_cx = with_three_cx("replica_delay: 5 minutes", "open_row_wait: 3 h").three_cx
+    three_cx = with_three_cx("source: v20", "replica_delay: 5 minutes", "open_row_wait: 3 h").three_cx
     assert plans.leg_patience(make_settings().three_cx) == LegPatience(overlap=timedelta(minutes=15))
     assert plans.leg_patience(three_cx) == LegPatience(timedelta(minutes=25), timedelta(minutes=15), timedelta(hours=3))
     quick = with_three_cx("late_leg_wait: 8 s").three_cx

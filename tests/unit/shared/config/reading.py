@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.config.file import parse_settings
 from shared.config.settings import Settings
 from shared.errors import InvalidConfig
 from tests.support.factories import CONFIG
+from tests.support.settings import parse_settings
 
 SHORTEST = json.dumps(yaml.safe_load(CONFIG))
 ATTRIBUTES = {"3cx": "three_cx", "schema": "schema_"}

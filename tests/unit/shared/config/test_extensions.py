@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.config.extensions import DatabaseExtensions, NoExtensions, XapiExtensions
-from shared.config.file import parse_settings
+from tests.support.settings import parse_settings
 from tests.unit.shared.config.reading import at, mistakes, read, text_with
 
 FROM = "extension_mapping_from"

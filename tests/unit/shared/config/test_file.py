@@ -9,10 +9,10 @@ from typing import Any
 import certifi
 import pytest
 
-from shared.config.file import load_settings, parse_settings
 from shared.config.written import ENVIRONMENT, MAX_FILE_BYTES
 from shared.errors import InvalidConfig
 from tests.support.factories import CONFIG, make_settings
+from tests.support.settings import load_settings, parse_settings
 from tests.unit.shared.config.reading import at, mistake, mistakes, read, text_with
 
 PROJECT = Path(__file__).parents[4]
@@ -191,11 +191,11 @@ def test_a_file_that_is_no_mapping_says_what_it_needs(text: str) -> None:
 # How mistakes read
 
 MISTAKES = {
-    "calls: {phone_format: pretty}": "calls.phone_format: holds 'pretty': Input should be 'digits', 'e164' or 'raw'; "
+    "calls: {phone_format: pretty}": "calls.phone_format: holds 'pretty': must be 'digits', 'e164' or 'raw'; "
     "allowed: digits, e164 (needs default_region) or raw (as the phone system has it)",
-    "ledger: {keep_days: many}": "ledger.keep_days: holds 'many': Input should be a valid integer, unable to parse "
-    "string as an integer; allowed: 7 to 3650 days, for calls that are submitted or skipped",
-    f"calls: {{anonymous_number: {'x' * 300}}}": f"calls.anonymous_number: holds '{'x' * 79}: String should have at "
+    "ledger: {keep_days: many}": "ledger.keep_days: holds 'many': must be a whole number; "
+    "allowed: 7 to 3650 days, for calls that are submitted or skipped",
+    f"calls: {{anonymous_number: {'x' * 300}}}": f"calls.anonymous_number: holds '{'x' * 79}: must have at "
     "most 50 characters; allowed: 1 to 50 characters, sent where a caller has no number",
     "buisness_hours: {}": "buisness_hours: unknown key; the nearest known one is business_hours",
     "calls: {include_internl: 1}": "calls.include_internl: unknown key; the nearest known one is include_internal",
@@ -210,12 +210,21 @@ def test_a_mistake_has_its_path_what_stands_there_and_what_is_allowed(more: str)
     assert mistake(CONFIG + more) == MISTAKES[more]
 
 
+@pytest.mark.parametrize("written", ["{type: bearer, token: ab,hunter2}", "{type: bearer, token: {hunter2, hunter2}}"])
+def test_what_follows_a_comma_in_a_secret_is_not_shown_as_a_key(written: str) -> None:
+    """Within {...} YAML takes it for one."""
+    found = " ".join(mistakes(f"{CONFIG}  auth: {written}\n"))
+    assert ("hunter2" in found, "***" in found) == (False, True)
+
+
 def test_a_value_under_an_unknown_key_is_not_shown() -> None:
     found = mistakes(text_with(("api.auth", {"type": "bearer", "tokens": "hunter2"})))
     assert [line.partition(";")[0] for line in found] == ["api.auth.token: missing", "api.auth.tokens: unknown key"]
 
 
 # The file itself
+
+WHERE = "it is config/3cx-config.yml, or what the app setting CONFIG_FILE names, seen from the app's folder"
 
 
 def _folder(file: Path) -> None:
@@ -225,8 +234,12 @@ def _folder(file: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        pytest.param(lambda _: None, "the configuration file cannot be read: No such file or directory", id="missing"),
-        pytest.param(_folder, "the configuration file cannot be read: Is a directory", id="a-folder"),
+        pytest.param(
+            lambda _: None,
+            f"the configuration file cannot be read: No such file or directory; {WHERE}",
+            id="missing",
+        ),
+        pytest.param(_folder, f"the configuration file cannot be read: Is a directory; {WHERE}", id="a-folder"),
         pytest.param(
             lambda f: f.write_bytes("a: ü".encode("latin-1")), "is not UTF-8 text; save it as such", id="latin-1"
         ),
@@ -252,8 +265,10 @@ def test_a_file_that_cannot_be_read_is_named_without_the_folders_above_it(
 
 
 def test_a_name_that_no_file_can_have_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(InvalidConfig, match="cannot be read"):
-        load_settings(tmp_path / "a\0b", {}, tmp_path)
+    for name, shown in (("a\0b", r"a\x00b"), ("a" * 3000, "a" * 100)):
+        with pytest.raises(InvalidConfig) as caught:
+            load_settings(tmp_path / name, {}, tmp_path)
+        assert caught.value.mistakes[0].startswith(f"{shown}: the configuration file cannot be read: ")
 
 
 def test_a_byte_order_mark_does_no_harm_and_paths_are_relative_to_the_root(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.config.file import settings_of
 from shared.config.intervals import Intervals, Uncommon, intervals_in
+from shared.config.judging import settings_of
 from shared.config.yaml_text import Plain, read_yaml
 from shared.errors import InvalidConfig
 
@@ -41,7 +42,7 @@ def test_what_is_told_is_what_valid_settings_tell(
 ) -> None:
     file = written(poll, check, every)
     try:
-        told, settings = intervals_in(file, environment), settings_of(file, environment)
+        told, settings = intervals_in(file, environment), settings_of(file, environment, Path())
     except (Uncommon, InvalidConfig):
         return
     assert told == Intervals(
@@ -72,4 +73,4 @@ def test_what_is_not_is_left_to_the_settings(file: str) -> None:
     with pytest.raises(Uncommon):
         intervals_in(read_yaml(file), {})
     with pytest.raises(InvalidConfig):
-        settings_of(read_yaml(file), {})
+        settings_of(read_yaml(file), {}, Path())

@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from shared.config.call_logger import ApiKeyAuth, BearerAuth, EntraAuth
-from shared.config.file import parse_settings
 from shared.config.phone_system import start_moment
 from tests.support.factories import make_database, make_settings
+from tests.support.settings import parse_settings
 from tests.unit.shared.config.reading import read, text_with
 
 PROJECT = Path(__file__).parents[4]

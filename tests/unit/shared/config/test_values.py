@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from local.call_logger.rules import is_email
 from shared.config.call_logger import BearerAuth
-from shared.config.file import parse_settings
 from shared.config.groups import DatabaseMembers, StaticMembers, XapiMembers
 from shared.errors import InvalidConfig
+from tests.support.settings import parse_settings
 from tests.unit.shared.config.reading import at, mistake, mistakes, read, text_with
 
 BUNDLE = certifi.where()
@@ -26,6 +26,7 @@ EMAIL, MAPPING = "a@x.example", "extension_mapping"
 MAPPED, MONDAY, HOLIDAYS = "extension_mapping.101", "business_hours.monday", "business_hours.holidays"
 GROUPS, MEMBERS, NOTIFY = "call_groups.monitored_groups", "call_groups.members", "call_groups.notify"
 LOGIN = {"host": "h", "database": "d", "username": "u", "password": "p"}
+THREE_CX = {"cdr_database": LOGIN, "xapi": {"url": "https://pbx.example.com", "client_id": "a", "client_secret": "b"}}
 XAPI = {"source": "xapi", "url": "https://pbx.example.com:5001/", "client_id": "a", "client_secret": "s3cret"}
 
 
@@ -90,6 +91,7 @@ def test_what_a_setting_takes(path: str, written: Any, held: Any) -> None:
     assert read(path, written) == held
 
 
+RANGES = ("101,102", "101; 102", "101-105", "101 \u2013 105", "101..105", "10*")
 NO_URL = ": holds ***: is not an http or https address"
 NO_NAME = "is no host name: "
 NO_SPAN = "is no number above 0 with a unit"
@@ -116,6 +118,11 @@ REFUSED = [
     ("call_groups.alert_check_interval_minutes", "61", ": holds '61'"),
     ("call_groups.grace_minutes", "-1", ": holds '-1'"),
     ("call_groups.remind_after", "0 hours", ": holds '0 hours'"),
+    ("3cx.polling_interval_seconds", "30 s", ": holds '30 s': must be a whole number; allowed: 5 to 3600 seconds"),
+    ("3cx.polling_interval_seconds", "4", ": holds '4': must be at least 5; "),
+    ("api.timeout_seconds", "soon", ": holds 'soon': must be a number; "),
+    (f"{DATABASE}.encrypt", "strict", ": holds 'strict': must be true or false; "),
+    (NOTIFY, {"type": "json"}, ": must be a list; allowed: a list of webhooks"),
     (DIGITS, {"min": 4, "max": 3}, ".max: holds '3': is below min"),
     # Addresses; what may be a login is not shown
     (HOST, r"SRV\SQLEXPRESS", r": holds 'SRV\\SQLEXPRESS': names an instance, which is not looked up"),
@@ -139,7 +146,7 @@ REFUSED = [
     (HOST, "fe80::x", ": holds ***: is no host name and no address"),
     (HOST, "user:hunter2@pbx", ": holds ***: is no host name and no address"),
     (HOST, "Server=pbx;PWD=hunter2", ": holds ***: is no host name and no address"),
-    (HOST, "", ": holds ***: String should have at least 1 character"),
+    (HOST, "", ": holds ***: must have at least 1 character"),
     (URL, "calls.example.com/api", ": holds 'calls.example.com/api': is not an http or https address; allowed"),
     (URL, "https://", ": holds 'https://': is not an http or https address"),
     (URL, "https://a:99999/api", ": holds 'https://a:99999/api': is not an http or https address: its port"),
@@ -218,17 +225,48 @@ REFUSED = [
     ("calls", {"owner": "each", "pbx_call_id": "{call_id}"}, ".owner: holds 'each': would give the entries of a call"),
     ("3cx", {"source": "v20"}, ".cdr_database: missing, source v20 needs it"),
     ("3cx", {"source": "xapi"}, ".xapi: missing, source xapi needs it"),
+    # What would have no effect
+    *(
+        (
+            "3cx",
+            THREE_CX | {"source": source, name: value},
+            f".{name}: holds '{value}': has no effect on source {source}",
+        )
+        for source, name, value in (
+            ("calllog", "replica_delay", "5 minutes"),
+            ("v18", "replica_delay", "5 minutes"),
+            ("v20", "settle_seconds", "5"),
+            ("v18", "schema", "own.sql"),
+            ("xapi", "schema", "own.sql"),
+        )
+    ),
+    *(
+        (DATABASE, LOGIN | {"engine": "mysql", "ca_file": BUNDLE, name: value}, f".ca_file: holds '{BUNDLE:.79}")
+        for name, value in (("trust_server_certificate", "true"), ("encrypt", "false"))
+    ),
+    # Files of SELECTs
+    ("3cx.schema", "mine", ": holds 'mine': is no file that is there; known names: calllog; allowed: the SELECT"),
+    *(
+        ("3cx.schema", name, f": holds {name!r:.80}: is no file")
+        for name in ("calllog.sql", "config", "a\0b", "a" * 3000)
+    ),
+    ("3cx.schema", "SELECT * FROM c WHERE pwd=hunter2", ": holds ***: is no file that is there"),
+    (
+        "3cx",
+        THREE_CX | {"source": "v20", "schema": "own"},
+        ".schema: holds 'own': is no file that is there; known names: v18",
+    ),
     ("calls.anonymous_number", "  ", ": holds '  '"),
     ("calls.anonymous_number", "\u200b", r": holds '\u200b': has nothing in it that can be seen"),
     # Credentials
-    ("api.auth", {"token": "x"}, ": Unable to extract tag using discriminator 'type'; allowed: type: none, bearer"),
-    ("api.auth", {"type": "basic"}, ": Input tag 'basic' found using 'type' does not match"),
+    ("api.auth", {"token": "x"}, ": must have the key type; allowed: type: none, bearer"),
+    ("api.auth", {"type": "basic"}, ": its type is 'basic' and must be one of 'none', "),
     ("api.auth", {"type": "bearer"}, ".token: missing; allowed: the token, sent as Authorization: Bearer"),
     ("api.auth", {"type": "bearer", "token": "x", "audience": "y"}, ".audience: unknown key; the nearest known one is"),
     ("api.auth", {"type": "bearer", "token": "x", "bearer": "y"}, ".bearer: unknown key; the nearest known one"),
-    ("api.auth", {"type": "api_key", "key": "x", "header": "a b"}, ".header: holds 'a b': String should match"),
+    ("api.auth", {"type": "api_key", "key": "x", "header": "a b"}, ".header: holds 'a b': has not the form"),
     ("api.auth", {"type": "bearer", "token": "hunter2\n"}, ".token: holds ***: is empty, or has a blank or line break"),
-    ("api.auth", {"type": "bearer", "token": ["hunter2"]}, ".token: Input should be a valid string"),
+    ("api.auth", {"type": "bearer", "token": ["hunter2"]}, ".token: must be text"),
     ("api.auth", {"type": "bearer", "token": "Bearer hunter2"}, ".token: holds ***: begins with a word that is put"),
     ("api.auth", {"type": "api_key", "key": "x", "header": "Host"}, ".header: holds 'Host': is a header that each"),
     *(
@@ -238,10 +276,10 @@ REFUSED = [
     ("api.auth", "hunter2", ": holds ***: "),
     (DATABASE, "mysql://u:hunter2@pbx/cdr", ": holds ***: "),
     ("3cx", "Server=pbx;PWD=hunter2", ": holds ***: "),
-    ("ledger", "long", ": holds 'long': Input should be a valid dictionary or instance of Ledger; allowed: how long"),
+    ("ledger", "long", ": holds 'long': must be a section of keys with values; allowed: how long"),
     *(("reconcile.every", text, f": holds '{text}': is no number above 0") for text in ("daily", "Never", "0 hours")),
     *(("reconcile.every", text, f": holds '{text}': is not within 1 hour and 1 day") for text in ("59m", "2 days")),
-    ("reconcile.days", "32", ": holds '32': Input should be less than or equal to 31"),
+    ("reconcile.days", "32", ": holds '32': must be at most 31"),
     # E-mail addresses
     *((MAPPED, written, ": holds ") for written in ("alice", "alice@", "@x.example", "a@example", "a@b@x.example")),
     *((MAPPED, written, ": holds ") for written in ("a b@x.example", "a..b@x.example", ".a@x.example", "a.@x.example")),
@@ -257,7 +295,7 @@ REFUSED = [
     (MAPPING, {"": EMAIL}, ": '' is empty, and matches nothing"),
     (MAPPING, {"1" * 21: EMAIL}, f": '{'1' * 21}' is no extension: it has more than 20 characters, and matches"),
     (MAPPING, {"1\0": EMAIL}, r": '1\x00' has a NUL character in it"),
-    *((MAPPING, {text: EMAIL}, f": '{text}' names several, and matches nothing") for text in ("101,102", "101; 102")),
+    *((MAPPING, {text: EMAIL}, f": '{text}' names several, and matches nothing") for text in RANGES),
     (MAPPING, {"101": EMAIL, "Ext.101": "b@x.example"}, ": 'Ext.101' is 101, which has another address"),
     # Hours
     (MONDAY, span("17:00", "08:00"), ".end: holds '08:00': is not after start; a span over midnight needs overnight"),
@@ -281,14 +319,14 @@ REFUSED = [
     ("api.url", "https://x.example", ": unknown key; the nearest known one is base_url"),
     ("business_hours.moonday", None, ": unknown key; the nearest known one is monday"),
     (HOLIDAYS, {"country": "XX", "subdivision": "AK"}, ".country: holds 'XX': is no country whose holidays are known"),
-    (HOLIDAYS, {"country": "us"}, ".country: holds 'us': String should match pattern '^[A-Z]{2}$'"),
+    (HOLIDAYS, {"country": "us"}, ".country: holds 'us': has not the form that is allowed; allowed: two"),
     (HOLIDAYS, {"country": "AT", "subdivision": "AK"}, ".subdivision: holds 'AK': is no subdivision of AT"),
     (HOLIDAYS, {"subdivision": "AK"}, ".subdivision: holds 'AK': needs country"),
     (HOLIDAYS, {"dates": ["2026-12-24", "2026-13-01"]}, ".dates.1: holds '2026-13-01': "),
     # Groups
     (GROUPS, [{"id": "800"}, {"id": "801"}, {"id": "800"}], ".2.id: holds '800': stands twice"),
-    (GROUPS, [{"id": ["800", "801"]}], ".0.id: Input should be a valid string"),
-    (GROUPS, [{"id": {"a": "b"}}], ".0.id: Input should be a valid string"),
+    (GROUPS, [{"id": ["800", "801"]}], ".0.id: must be text"),
+    (GROUPS, [{"id": {"a": "b"}}], ".0.id: must be text"),
     (GROUPS, [{"name": "Sales"}], ".0.id: missing; allowed: the group's number in the phone system"),
     (GROUPS, [{"id": ""}], ".0.id: holds '': "),
     (GROUPS, [{"id": " 800"}], ".0.id: holds ' 800': has a blank at an end, and matches nothing; meant 800?"),
@@ -299,7 +337,7 @@ REFUSED = [
     (GROUPS, [{"id": "1", "membrs": ["1"]}], ".0.membrs: unknown key; the nearest known one is members"),
     (GROUPS, [{"id": "1", "business_hours": {"timezone": "Nowhere"}}], ".0.business_hours.timezone: holds 'No"),
     (GROUPS, [{"id": "1", "business_hours": {"monday": [span("9:00", "8:00")]}}], ".0.business_hours.monday.0.end: "),
-    (NOTIFY, [{"type": "email", "url": "https://x.example/y"}], ".0.type: holds 'email': Input should be 'teams'"),
+    (NOTIFY, [{"type": "email", "url": "https://x.example/y"}], ".0.type: holds 'email': must be 'teams'"),
     (NOTIFY, [{"type": "teams"}], ".0.url: missing; "),
     *((MEMBERS, written, ": ") for written in ({}, {"source": "ldap"}, "static")),
     (MEMBERS, {"source": "static", "url": "x"}, ".url: unknown key; the nearest known one is source"),

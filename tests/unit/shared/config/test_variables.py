@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.config.file import parse_settings
 from tests.support.factories import ALICE
+from tests.support.settings import parse_settings
 from tests.unit.shared.config.reading import at, mistake, text_with
 
 HOST, NAME, PASSWORD = "3cx.cdr_database.host", "3cx.cdr_database.database", "3cx.cdr_database.password"

@@ -39,8 +39,13 @@ TAG = "a tag that is not understood here; text that begins with ! needs quotes"
     [
         ("3cx:\n  schema: a\n  schema: b\n", "line 3, column 3: the key schema stands twice"),
         ("a: {PWD=hunter2: 1, PWD=hunter2: 2}", "line 1, column 21: the key *** stands twice"),
-        ("a: &x {b: c}\nd: *x\n", "uses a YAML alias (*name); write the value out instead"),
-        ("a: {<<: *x}", "uses a YAML alias (*name); write the value out instead"),
+        ("a: &x {b: c}\nd: *x\n", "uses a YAML alias (*name) in line 2; write the value out instead"),
+        ("a: {<<: *x}", "uses a YAML alias (*name) in line 1; write the value out instead"),
+        ("a: *hunter2", "text that begins with * needs quotes"),
+        *(
+            (f"a: &hunter2{rest}", "line 1, column 4: an anchor (&name) with nothing behind it")
+            for rest in ("", "\nb: c")
+        ),
         ("a: &x b\nc: &x d\n", "line 2, column 4: an anchor (&name) that stands twice"),
         ("a: [b\nc: d\n", "line 2, column 2: expected ',' or ']'"),
         (

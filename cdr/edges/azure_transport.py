@@ -1,4 +1,4 @@
-"""What carries the Azure SDKs' requests to the storage account: a transport as azure-core lets one bring one's own.
+"""What carries the Azure SDKs' requests, to storage and to who hands out tokens: azure-core takes one's own transport.
 
 The one that azure-core has is built on requests, which costs more than the rest of a request does; this one uses the
 pools of urllib3 beneath it, and keeps to the deadline of each exchange like every HTTP edge.
@@ -7,7 +7,7 @@ pools of urllib3 beneath it, and keeps to the deadline of each exchange like eve
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from datetime import timedelta
 from http.client import HTTPException
@@ -25,19 +25,16 @@ from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest, HttpResponse
 from urllib3 import BaseHTTPResponse
 
+from cdr.edges.azure_answer import AzureAnswer
 from cdr.edges.http_connection import Progress, of_exchange
 from cdr.edges.http_errors import FOREIGN, reason_of, root_of
 from cdr.edges.http_line import Adapter, Line, Surroundings
-from cdr.edges.storage.answer import StorageAnswer
 
-Hear = Callable[[str, timedelta], None]
-"""Told the Date of an answer of the account's, and how long it took."""
-
-SIGN = "x-ms-request-id"
-"""Of the account's own answers: what a proxy or another server says of the time is not the time that claims go by."""
+Hear = Callable[[Mapping[str, str], timedelta], None]
+"""Told the headers of each whole answer, by names without case, and how long it took."""
 
 MOST_BYTES = 128 * 1024 * 1024
-"""Of an answer; far more than any page of the account's, and less than would end the process."""
+"""Of an answer; far more than any page of a table, and less than would end the process."""
 
 ONE_PIECE = 1024 * 1024
 
@@ -50,7 +47,7 @@ ERRORS: dict[tuple[bool, bool], type[AzureError]] = {
 """By whether the request went out, and whether it took too long: what the SDKs' retries go by."""
 
 
-class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
+class AzureTransport(HttpTransport[HttpRequest, HttpResponse]):
     """Proxies, NO_PROXY and a bundle of certificates come from the environment, which is asked once for each host.
 
     Redirections are answers like any other. Every answer is read whole before it is handed on, streamed ones too.
@@ -77,7 +74,7 @@ class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
         self._adapter = Adapter()
         self._lines: dict[str, Line] = {}
 
-    def send(self, request: HttpRequest, **options: Any) -> StorageAnswer:
+    def send(self, request: HttpRequest, **options: Any) -> AzureAnswer:
         """:raises ServiceRequestError: nobody has seen the request
         :raises ServiceResponseError: it went out, in part at least, and no whole answer came
         """
@@ -93,9 +90,8 @@ class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
             root = root_of(exc)
             kind = ERRORS[progress.is_sent, isinstance(root, TimeoutError)]
             raise kind(reason_of(root), error=exc) from exc
-        if (said := wire.headers.get("Date")) is not None and SIGN in wire.headers:
-            self._hear(said, timedelta(seconds=self._monotonic() - began))
-        return StorageAnswer(request, wire.status, wire.reason or "", wire.headers, raw)
+        self._hear(wire.headers, timedelta(seconds=self._monotonic() - began))
+        return AzureAnswer(request, wire.status, wire.reason or "", wire.headers, raw)
 
     def _exchange(self, request: HttpRequest, progress: Progress) -> BaseHTTPResponse:
         address = urlsplit(request.url)
@@ -104,7 +100,7 @@ class StorageTransport(HttpTransport[HttpRequest, HttpResponse]):
         body, headers = _body_of(request), dict(request.headers)
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
-        return line.ask(request.method, path, body, headers, progress, preload_content=False)
+        return line.ask(request.method, path, body, headers, progress)
 
     def _whole(self, wire: BaseHTTPResponse) -> bytes:
         """The body as it came."""

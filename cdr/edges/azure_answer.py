@@ -1,11 +1,11 @@
-"""A whole answer of the storage account, in the form that the Azure SDKs take one of a transport of one's own."""
+"""A whole answer, in the form that the Azure SDKs take one of a transport of one's own."""
 
 from __future__ import annotations
 
 import codecs
 import json
 import re
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from io import BytesIO
 from typing import Any, Self
@@ -13,18 +13,15 @@ from typing import Any, Self
 from azure.core.exceptions import DecodeError, HttpResponseError
 from azure.core.rest import HttpRequest
 from azure.core.rest import HttpResponse as SdkResponse
-from urllib3 import HTTPHeaderDict, HTTPResponse
+from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError as WireDecodeError
 
 FIRST_ERROR = 400
 
-_EMPTY_LINE = b"\r\n\r\n"
-_BOUNDARY = re.compile(r"""boundary=["']?([^"';,\s]+)""")
-_CODE = re.compile(r"""["<](?:\w+:)?code(?:"\s*:\s*"|>)(\w+)""", re.IGNORECASE)
 _CHARSET = re.compile(r"""charset=["']?([\w.:-]+)""", re.IGNORECASE)
 
 
-class StorageAnswer(SdkResponse):
+class AzureAnswer(SdkResponse):
     """What came over the wire, all of it: there is nothing left to wait for when it is read or iterated."""
 
     def __init__(
@@ -118,39 +115,6 @@ class StorageAnswer(SdkResponse):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def answers_in(body: bytes, content_type: str) -> Iterator[tuple[int, str, MutableMapping[str, str], bytes]]:
-    """The HTTP answers within a multipart message, and within such messages in it: status, reason, headers, body.
-
-    :raises ValueError: it is no such message
-
-    The SDKs' own way, by the standard library's e-mail, takes a third of a transaction's time.
-    """
-    boundary = _BOUNDARY.search(content_type)
-    if not content_type.startswith("multipart/mixed") or boundary is None:
-        raise ValueError(f"{content_type[:100]} is no multipart message")
-    for part in body.split(b"--" + boundary[1].encode())[1:-1]:
-        head, _, inner = part.partition(_EMPTY_LINE)
-        kind = _headers_in(head.splitlines()).get("Content-Type", "")
-        if kind.startswith("multipart/mixed"):
-            yield from answers_in(inner, kind)
-            continue
-        answer, _, content = inner.partition(_EMPTY_LINE)
-        first, *fields = answer.splitlines()
-        _, status, *reason = first.decode("latin-1").split(" ", 2)
-        yield int(status), " ".join(reason), _headers_in(fields), content.removesuffix(b"\r\n")
-
-
-def code_in(answer: SdkResponse) -> str:
-    """The service's word for what is wrong, in its JSON or its XML; empty where it has none."""
-    found = _CODE.search(answer.text())
-    return found[1] if found else ""
-
-
-def _headers_in(lines: Sequence[bytes]) -> HTTPHeaderDict:
-    pairs = (line.decode("latin-1").partition(":") for line in lines if line)
-    return HTTPHeaderDict({name: value.strip() for name, _, value in pairs})
 
 
 def _decoded(raw: bytes, headers: MutableMapping[str, str]) -> bytes:

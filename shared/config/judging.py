@@ -1,4 +1,4 @@
-"""Reads the configuration file: its values, those of the environment, and all mistakes at once."""
+"""Judges what the configuration file says: its values, those of the environment, and all mistakes at once."""
 
 from __future__ import annotations
 
@@ -10,29 +10,19 @@ from pydantic import ValidationError
 from shared.config.mistakes import may_be_secret, mistakes_in, name_of
 from shared.config.settings import Settings
 from shared.config.variables import fill_in, reference_in, unresolved
-from shared.config.written import ENVIRONMENT, read_file
-from shared.config.yaml_text import Plain, read_yaml
+from shared.config.written import ENVIRONMENT
+from shared.config.yaml_text import Plain
 from shared.errors import InvalidConfig
 
 READ_BESIDE_THE_FILE = ("AzureWebJobsStorage", "AZURE_CLIENT_", "AZURE_TENANT_ID")
 """How variables begin that the clients of Azure read themselves."""
 
 
-def load_settings(path: Path, environment: Mapping[str, str], root: Path) -> Settings:
-    """The settings of a file; paths in it are relative to ``root``.
+def settings_of(written: Plain, environment: Mapping[str, str], root: Path) -> Settings:
+    """The settings of what was read, which stays as it is; paths in it are relative to ``root``.
 
     :raises InvalidConfig: with a line for every mistake in it
     """
-    return settings_of(read_file(path), environment, root)
-
-
-def parse_settings(text: str, environment: Mapping[str, str], root: Path = Path()) -> Settings:
-    """The settings of a file's text, paths in it relative to ``root``; raises as load_settings does."""
-    return settings_of(read_yaml(text), environment, root)
-
-
-def settings_of(written: Plain, environment: Mapping[str, str], root: Path = Path()) -> Settings:
-    """The settings of what was read, which stays as it is; raises as load_settings does."""
     filled = fill_in(written, environment, may_be_secret)
     data = filled.data
     if not isinstance(data, dict):

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from cdr.edges.sql.bounded import OutOfTime, within
-from cdr.edges.sql.session import closed_on_failure, refuse_forgotten
+from cdr.edges.sql.kept_settings import closed_on_failure, refuse_forgotten
 from shared.errors import SourceMisconfigured
 
 WANTED = {"TimeZone": "UTC", "max_statement_time": 20}
