@@ -23,6 +23,11 @@ DAMAGES: dict[str, dict[str, Any]] = {
     "a number for a state": {"state": 5, "attempts": "x"},
     "a claim without an end": {"state": "claimed"},
     "a claim with a text for an end": {"state": "claimed", "claimed_until": "x", "attempts": "x"},
+    "a claim after as many attempts as a number holds": {
+        "state": "claimed",
+        "claimed_until": NOW - LEASE,
+        "attempts": 2**31 - 1,
+    },
     "a rejection without anything": {"state": "rejected"},
     "a rejection with numbers": {"state": "rejected", "reason": 5, "detail": 7, "settled_at": "x", "row_0": 5},
 }
