@@ -13,7 +13,7 @@ from typing import Any
 from local.host.host import main
 from shared.log import EVENTS
 from tests.e2e import hasty_host
-from tests.functions.surroundings import SECRETS, RecordingCallLogger, Storage, write_config
+from tests.functions.surroundings import LATE, SECRETS, RecordingCallLogger, Storage, write_config
 from tests.support.waiting import wait_until
 from tests.systems import mariadb
 from tests.systems.forked import Forked
@@ -51,6 +51,12 @@ class Host(HostProcess):
         """The lines that are neither events nor what every start says, without their time."""
         others = [line for line in list(self.lines) if not _EVENT.fullmatch(line) and not _STARTING.fullmatch(line)]
         return [re.sub(r"^\[[^\]]*\] ", "", line) for line in others]
+
+    def status(self) -> dict[str, Any]:
+        """What it tells once every part was looked at in time, which a busy machine may need several looks for."""
+        answer = wait_until(lambda: LATE not in (found := self.ask("GET", "/status")).text and found)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
     def trigger(self, what: str) -> dict[str, Any]:
         """Let it poll or check the alerts now, after the one that is at work or has died at work."""

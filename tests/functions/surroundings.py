@@ -34,6 +34,9 @@ TOKEN = "call-logger-token-92hx"
 
 SECRETS = (TOKEN, ACCOUNT_KEY)
 
+LATE = "no answer within"
+"""Stands in a status in place of what was not found in time."""
+
 HOLD_S = 60.0
 """Who is held up goes on then, whatever the test does."""
 
