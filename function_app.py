@@ -81,23 +81,24 @@ def reconcile_calls(timer: func.TimerRequest) -> None:
 @app.queue_trigger(arg_name="message", queue_name=CALL_QUEUE, connection=STORAGE, data_type=AS_BYTES)
 def submit_call(message: func.QueueMessage) -> None:
     """Submit one message's calls. What it raises sends the message back to the queue, see host.json."""
-    from cdr.calls.message import letter_of, text_of_body
+    from cdr.calls.message import letters_of, text_of_body
     from cdr.submission.submit import submit
 
-    letter = letter_of(text_of_body(message.get_body()))
-    try:
-        submit(letter, parts.worker, deliveries=message.dequeue_count or 1)
-    except InvalidConfig:  # it waits until a person has mended it
-        parts.queue.send_later(letter, parts.times.unconfigured_delay)
+    for letter in letters_of(text_of_body(message.get_body())):
+        try:
+            submit(letter, parts.worker, deliveries=message.dequeue_count or 1)
+        except InvalidConfig:  # it waits until a person has mended it
+            parts.queue.send_later(letter, parts.times.unconfigured_delay)
 
 
 @app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE, data_type=AS_BYTES)
 def keep_poisoned(message: func.QueueMessage) -> None:
     """Record what the host gave up on."""
-    from cdr.calls.message import letter_of, text_of_body
+    from cdr.calls.message import letters_of, text_of_body
     from cdr.submission.poison import keep_poisoned
 
-    keep_poisoned(letter_of(text_of_body(message.get_body())), parts.poison_keeper)
+    for letter in letters_of(text_of_body(message.get_body())):
+        keep_poisoned(letter, parts.poison_keeper)
 
 
 @app.route(route="health", methods=ANY_METHOD, auth_level=func.AuthLevel.ANONYMOUS)

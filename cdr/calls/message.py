@@ -18,6 +18,9 @@ from shared.errors import InvalidMessage
 
 ONE, SEVERAL = 1, 2
 
+MOST_RECORDS = 100
+"""More than any version has packed into one message."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -41,9 +44,7 @@ class Message:
             raise InvalidMessage(
                 f"the message has version {str(version)[:20]!r}, this worker knows {ONE} and {SEVERAL}"
             )
-        parts = [body] if version == ONE else body.get("records")
-        if not isinstance(parts, list) or not parts:
-            raise InvalidMessage("the message holds no records")
+        parts = [body] if version == ONE else _parts_in(body)
         return cls(tuple(_record_in(part) for part in parts), **_travels(body.get("travels")))
 
     def to_text(self) -> str:
@@ -58,8 +59,9 @@ class Message:
         return _text_of(body)
 
     def again(self, now: datetime) -> Self:
-        """The same with one more try."""
-        return replace(self, tries=self.tries + 1, first_tried_at=self.first_tried_at or now)
+        """The same with one more try. A first one that is still to come was written down by a clock that was wrong: by
+        it the time to give up would not come for as long."""
+        return replace(self, tries=self.tries + 1, first_tried_at=min(self.first_tried_at or now, now))
 
     def only(self, records: Sequence[CallRecord]) -> Self:
         """What is still to do of it."""
@@ -99,6 +101,29 @@ def letter_of(text: str) -> Letter:
         return Unreadable(text, str(exc))
 
 
+def letters_of(text: str) -> Sequence[Letter]:
+    """What a message of the queue holds: one letter, or, where some of its records cannot be read, one with the others
+    and one for each of those, so that none of them costs another. Total."""
+    letter = letter_of(text)
+    return [letter] if isinstance(letter, Message) else _each_by_itself(text) or [letter]
+
+
+def _each_by_itself(text: str) -> Sequence[Letter]:
+    """Nothing where the message as a whole is at fault, or holds so many that nobody of ours has written it."""
+    try:
+        body = _object_in(text)
+        travels = _travels(body.get("travels"))
+        texts = [_text_of({**body, "records": [part]}) for part in _parts_in(body)]
+    except (InvalidMessage, RecursionError):
+        return ()
+    if body["version"] != SEVERAL or not 1 < len(texts) <= MOST_RECORDS:
+        return ()
+    letters = [letter_of(each) for each in texts]
+    records = tuple(letter.records[0] for letter in letters if isinstance(letter, Message))
+    unreadable = [letter for letter in letters if isinstance(letter, Unreadable)]
+    return [Message(records, **travels), *unreadable] if records else unreadable
+
+
 def text_of_body(body: bytes) -> str:
     """A queue message's text. It travels in Base64, which host.json leaves to us: the host itself would set a message
     that is anything else aside, where no function ever sees it. Total."""
@@ -120,6 +145,13 @@ def _object_in(text: str) -> Mapping[str, Any]:
     if not isinstance(body, Mapping) or "version" not in body:
         raise InvalidMessage("the message has no version")
     return body
+
+
+def _parts_in(body: Mapping[str, Any]) -> Sequence[Any]:
+    parts = body.get("records")
+    if not isinstance(parts, list) or not parts:
+        raise InvalidMessage("the message holds no records")
+    return parts
 
 
 def _as_part(record: CallRecord) -> dict[str, Any]:

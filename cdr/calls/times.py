@@ -38,8 +38,12 @@ _DAYS = (
 _TIME = (
     r"[T ,]\s*(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,:](?P<part>[0-9]{1,12}))?)?"
     r" ?(?P<half>[ap]\.?m\.?)?"
-    r" ?(?P<zone>Z|UTC|GMT|(?P<sign>[+-])(?P<off_h>[0-9]{2})(?::?(?P<off_m>[0-9]{2})(?::?(?P<off_s>[0-9]{2}))?)?)?"
+    r" ?(?P<zone>Z|UTC|GMT"
+    r"|(?:UTC|GMT)?(?P<sign>[+-])(?P<off_h>[0-9]{2})(?::?(?P<off_m>[0-9]{2})(?::?(?P<off_s>[0-9]{2}))?)?"
+    r"(?: (?!AM|PM|BC|AD)[A-Z]{2,5}| ?\([^()]*\)|\[[\w/+-]+\])?)?"
 )
+"""An offset says all of a zone, whatever name stands behind it."""
+
 _WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? )?"
 _WRITTEN = tuple(re.compile(_WEEKDAY + day + _TIME, re.IGNORECASE) for day in _DAYS)
 _IN_A_ROW = re.compile(r"[12][0-9]{13}")

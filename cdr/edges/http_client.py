@@ -33,6 +33,7 @@ from shared.once import once
 
 MAX_ANSWER_BYTES = 65_536
 LONGEST_WORDS = 1_000
+UNAUTHORIZED = 401
 SUCCESSES = range(200, 300)
 BODILESS = frozenset({204, 304})
 """By their own rules, whatever their heads say."""
@@ -74,8 +75,10 @@ class Answer:
 
     @property
     def content_type(self) -> str:
-        """Without parameters, in small letters; empty if there is none."""
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        """Without parameters, in small letters; empty if there is none. Said twice it is said once."""
+        whole = self.headers.get("Content-Type", "").lower()
+        kinds = {each.partition(";")[0].strip() for each in whole.split(",")}
+        return kinds.pop() if len(kinds) == 1 else whole.partition(";")[0].strip()
 
     @property
     def words(self) -> str:
@@ -89,6 +92,14 @@ class Answer:
             return json_codec.loads(self.body)
         except RecursionError as exc:
             raise ValueError("nested too deeply") from exc
+
+
+class Renewed(AuthBase):
+    """Credentials of which there are new ones to be had."""
+
+    def refused(self) -> None:
+        """A request with these was answered 401: they are not good any more, whatever our clock says of that."""
+        raise NotImplementedError
 
 
 class HttpClient:
@@ -152,6 +163,8 @@ class HttpClient:
                 auth=self._auth,
             ).prepare()
             with of_exchange(progress), closing(self._ask(asked, progress)) as answer:
+                if answer.status == UNAUTHORIZED and isinstance(self._auth, Renewed):
+                    self._auth.refused()
                 return Answer(answer.status, answer.headers, _without(_credentials(asked), _body(answer, most_bytes)))
         except FOREIGN as exc:
             root = root_of(exc)
@@ -192,13 +205,12 @@ def _body(answer: BaseHTTPResponse, most_bytes: int) -> bytes:
             break
     if not raw and answer.tell():
         raise HTTPException("there was a body, and nothing of it could be decoded")
-    if not raw and _announces_text(answer):
+    if not raw and _announces_body(answer):
         raise ConnectionError("the answer broke off before its body")
     return bytes(raw[:most_bytes])
 
 
-def _announces_text(answer: BaseHTTPResponse) -> bool:
+def _announces_body(answer: BaseHTTPResponse) -> bool:
     """Of a body that ends where the connection does, which is no proof that there was none."""
     is_open_ended = not any(name in answer.headers for name in ("Content-Length", "Transfer-Encoding"))
-    is_text = answer.headers.get("Content-Type", "").lower().startswith("text/")
-    return is_open_ended and is_text and answer.status not in BODILESS
+    return is_open_ended and "Content-Type" in answer.headers and answer.status not in BODILESS

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NewConnectionError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -164,9 +165,16 @@ class _Connection(HTTPConnection):
     def request(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:
         """A body goes out in one piece with its head, so that the other side is not woken twice."""
         if self.sock is None:
-            self.connect()
+            self._connect_or_say_why()
         self._head = b"" if body and isinstance(body, bytes | str) else None
         super().request(method, url, body, headers, **options)
+
+    def _connect_or_say_why(self) -> None:
+        """The pool goes on after a connection that was reset, in case an answer is there to be read: here is none."""
+        try:
+            self.connect()
+        except ConnectionError as exc:
+            raise NewConnectionError(self, "not connected") from exc
 
     def send(self, data: Any) -> None:
         if self._head == b"":

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-from http.client import HTTPException
+from http.client import BadStatusLine, HTTPException, IncompleteRead, UnknownProtocol
 
 from requests import RequestException
-from urllib3.exceptions import HTTPError
+from requests.exceptions import InvalidProxyURL, InvalidSchema, InvalidURL
+from urllib3.exceptions import HTTPError, LocationParseError
 
 FOREIGN = (RequestException, HTTPError, HTTPException, OSError, ValueError)
 """Whatever requests, urllib3, http.client, ssl and the codec of host names raise."""
+
+IN_WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((BadStatusLine, UnknownProtocol), "what answers does not speak HTTP; check scheme and port"),
+    ((IncompleteRead,), "the answer broke off"),
+    ((InvalidSchema,), "a proxy of a kind that is not supported; check HTTP_PROXY and HTTPS_PROXY"),
+    ((InvalidProxyURL, InvalidURL, LocationParseError), "the address, or that of a proxy in the environment, is none"),
+)
+"""Of the libraries' errors those that tell a person what to look at."""
 
 
 def root_of(error: BaseException) -> BaseException:
@@ -20,8 +29,9 @@ def root_of(error: BaseException) -> BaseException:
 
 
 def reason_of(root: BaseException) -> str:
-    """The system's words, in which there is no address; of a library, whose words may hold one, the error's name."""
+    """The system's words, in which there is no address; of a library, whose words may hold one, ours or the error's
+    name."""
     if not isinstance(root, OSError) or isinstance(root, RequestException):
-        return type(root).__name__
+        return next((words for kinds, words in IN_WORDS if isinstance(root, kinds)), type(root).__name__)
     words = getattr(root, "verify_message", None) or root.strerror or str(root)
     return re.sub(r"\s+", " ", words)[:200] or type(root).__name__

@@ -207,9 +207,10 @@ class _Reading:
         page, self.may_be_more = rows[:size], len(rows) > size
         if page:
             anchor = self.reader.anchor_of(page[-1])
-            hopeless = {row.id for row in page if self.reader.is_hopeless(row)}
+            over = {row.id for row in page if self.reader.is_over(row)}
+            hopeless = {row.id for row in page if row.id not in over and self.reader.is_hopeless(row)}
             page = [self.reader.given_up(row) if row.id in hopeless else row for row in page]
-            seen = [Seen(row.id, self.reader.is_over(row) or row.id in hopeless) for row in page]
+            seen = [Seen(row.id, row.id in over or row.id in hopeless) for row in page]
             position = id_position.advance(self.position, seen, self.reader.clock.now())
             yield self._batch(page, seen, replace(position, anchor=anchor))
 

@@ -54,7 +54,7 @@ class LegTable(Protocol):
         """How many legs ended from ``start`` to before ``end`` (aware); copies of one count once."""
 
     def nameless(self, most: int) -> int:
-        """How many legs are of no call, counted up to so many. No other method comes by them."""
+        """How many legs are of no call, or of no time, counted up to so many. No other method comes by them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ def unread_rows(known: Remembered, now: datetime) -> Mapping[Kind, str]:
     found: dict[Kind, str] = {}
     if known.nameless:
         count = f"{known.nameless} rows{' or more' if known.nameless >= MOST_NAMELESS else ''}"
-        found[Kind.NAMELESS] = f"{count} have no id (id, or call_history_id, is NULL): their calls cannot be read"
+        why = "id is NULL; of legs call_history_id, or start and end"
+        found[Kind.NAMELESS] = f"{count} have no id ({why}): their calls cannot be read"
     if known.late_at is not None and now - known.late_at < RECONCILED_WITHIN:
         found[Kind.CAME_LATE] = (
             f"rows have come where reading had been long before, last at {known.late_at:%Y-%m-%d %H:%M} UTC: was the "

@@ -118,7 +118,10 @@ def _finding(kept: Mapping[str, Any]) -> Finding:
 
 
 def _behind(kept: Sequence[Any] | None) -> Behind | None:
-    return Behind(str(kept[0]), int(kept[1])) if kept is not None else None
+    if kept is None:
+        return None
+    place, rows = kept
+    return Behind(str(place), int(rows))
 
 
 def _moment(kept: str | None) -> datetime | None:

@@ -100,16 +100,16 @@ class Attempt:
             breaker.failed(now(), str(exc), wait=exc.retry_after)
             raise
         except ApiRejected:
-            breaker.succeeded()  # it refuses this call, so it is there for others
+            breaker.succeeded(now())  # it refuses this call, so it is there for others
             raise
-        breaker.succeeded()
+        breaker.succeeded(now())
         return accepted
 
     def _ask_after_the_api(self, give_up_at: datetime) -> None:
         """Where calls are few, no others tell for a long while whether it is the call or the API."""
         worker = self.worker
-        now = worker.clock.now()
-        if worker.api_breaker.is_down(now) or now + worker.longest_attempt > give_up_at:
+        now, breaker = worker.clock.now(), worker.api_breaker
+        if breaker.is_down(now) or breaker.has_just_succeeded(now) or now + worker.longest_attempt > give_up_at:
             return
         try:
             worker.api.check_health()

@@ -21,17 +21,20 @@ class ApiBreaker:
     row: one call that always fails says nothing about the others. While it is down one message every ``probe_every``
     may try; the first that succeeds opens the way for all. A failure that nobody has seen again for ``forget_after``
     says nothing more, be it of the API or at one call. For as long as the API asks not to be asked, it is not, whatever
-    comes of what was on its way by then; but after ``longest_wait`` it is.
+    comes of what was on its way by then; but after ``longest_wait`` it is. For ``well_for`` after a success nobody need
+    ask how it is.
     """
 
     probe_every: timedelta
     forget_after: timedelta
     longest_wait: timedelta
     strangers: int = 5
+    well_for: timedelta = timedelta(minutes=1)
     _lock: Lock = field(default_factory=Lock, repr=False)
     _next_probe: datetime = LONG_AGO
     _forget_at: datetime = LONG_AGO
     _asked_for: datetime = LONG_AGO
+    _succeeded_at: datetime = LONG_AGO
     _suspects: dict[CallKey, datetime] = field(default_factory=dict)
     _last_failure: str = ""
 
@@ -61,10 +64,16 @@ class ApiBreaker:
             if len(self._suspects) >= self.strangers:
                 self._fail(now, why, wait)
 
-    def succeeded(self) -> None:
+    def succeeded(self, now: datetime) -> None:
         with self._lock:
+            self._succeeded_at = now
             self._next_probe, self._forget_at = self._asked_for, LONG_AGO
             self._suspects.clear()
+
+    def has_just_succeeded(self, now: datetime) -> bool:
+        """At some call: then what fails now is no outage, whatever the API says of itself."""
+        with self._lock:
+            return now - self._succeeded_at < self.well_for
 
     @property
     def last_failure(self) -> str:

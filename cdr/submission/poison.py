@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
-from cdr.calls.call import Job, Reason, Settlement, State
+from cdr.calls.call import CallRecord, Job, Reason, Settlement, State
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message, Unreadable
 from cdr.calls.rules import CallRules, job_of
@@ -38,41 +39,52 @@ def keep_poisoned(letter: Letter, keeper: PoisonKeeper) -> None:
 
     The host has no poison queue for a poison queue: a message whose function failed would come back until its time to
     live ends, and be forgotten. So nothing is raised. Without the ledger, or without usable rules, the message goes
-    back on the poison queue, never to expire; so does a call that a worker has in hand. Without the queue either, this
-    waits until one of the two is back.
+    back on the poison queue, never to expire; so does a call that a worker has in hand, without those that are
+    recorded. Without the queue either, this waits until one of the two is back.
     """
     wait_s = 1.0
-    while not (_is_done(lambda: _keep(letter, keeper)) or _is_done(lambda: _put_back(letter, keeper))):
+    left = _keep(letter, keeper)
+    while left is not None and not _is_done(partial(_put_back, left, keeper)):
         keeper.clock.sleep(wait_s)
         wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+        left = _keep(left, keeper)
 
 
-def _is_done(act: Callable[[], bool]) -> bool:
+def _is_done(act: Callable[[], object]) -> bool:
     """What it raises is told and goes no further: the message would come back without end, and then be forgotten."""
     try:
         with telling_of_storage():
-            return act()
+            act()
     except StorageUnavailable:
         return False
     except Exception as exc:  # noqa: BLE001 - see above
         _tell_of_defect(exc)
         return False
+    return True
 
 
 def _tell_of_defect(exc: Exception) -> None:
     log.event("poison.failed", level=logging.ERROR, error=type(exc).__name__, reason=log.mask_numbers(str(exc)))
 
 
-def _keep(letter: Letter, keeper: PoisonKeeper) -> bool:
-    """:returns: whether all of it is recorded"""
+def _keep(letter: Letter, keeper: PoisonKeeper) -> Letter | None:
+    """:returns: what could not be recorded; None: all of it is"""
     if isinstance(letter, Unreadable):
-        _keep_unreadable(letter, keeper)
-        return True
+        return None if _is_done(lambda: _keep_unreadable(letter, keeper)) else letter
     if keeper.rules is None:
-        return False
-    jobs = [job_of(record, keeper.rules) for record in letter.records]
-    kept = [_keep_call_or_say_why(job, keeper) for job in jobs]  # each, also after one that cannot be kept now
-    return all(kept)
+        return letter
+    left = list(letter.records)
+    _is_done(partial(_keep_calls, letter.records, left, keeper, keeper.rules))
+    return letter.only(left) if left else None
+
+
+def _keep_calls(
+    records: Sequence[CallRecord], left: MutableSequence[CallRecord], keeper: PoisonKeeper, rules: CallRules
+) -> None:
+    """Each of them, also after one that cannot be kept now; what is kept is ``left`` no more."""
+    for record in records:
+        if _keep_call_or_say_why(record, keeper, rules):
+            left.remove(record)
 
 
 def _keep_unreadable(letter: Unreadable, keeper: PoisonKeeper) -> None:
@@ -81,9 +93,9 @@ def _keep_unreadable(letter: Unreadable, keeper: PoisonKeeper) -> None:
     log.event("poison.kept", level=logging.ERROR, call=letter.key.name, detail=log.mask_numbers(settlement.detail))
 
 
-def _keep_call_or_say_why(job: Job, keeper: PoisonKeeper) -> bool:
+def _keep_call_or_say_why(record: CallRecord, keeper: PoisonKeeper, rules: CallRules) -> bool:
     try:
-        return _keep_call(job, keeper)
+        return _keep_call(job_of(record, rules), keeper)
     except StorageUnavailable:
         raise  # the others would only wait for it as long
     except Exception as exc:  # noqa: BLE001 - a defect that one call meets is none of the others'
@@ -106,8 +118,7 @@ def _keep_call(job: Job, keeper: PoisonKeeper) -> bool:
     return True
 
 
-def _put_back(letter: Letter, keeper: PoisonKeeper) -> bool:
+def _put_back(letter: Letter, keeper: PoisonKeeper) -> None:
     keeper.poison_queue.send_later(letter, RETURN_DELAY)
     why = "the ledger or the configuration is not usable, or a worker has the call"
     log.event("poison.returned", level=logging.WARNING, reason=why)
-    return True

@@ -120,7 +120,8 @@ class CallApi(Protocol):
 
         :raises ApiRejected: the API will never take this call
         :raises ApiDenied: the API refuses our credentials, or is not the API
-        :raises ApiUnavailable: it is certainly not in: not reached, or no time left (ApiFailed: the API itself failed)
+        :raises ApiUnavailable: it is certainly not in: not reached (ApiFailed: the API itself failed)
+        :raises NoTimeLeft: nor is it in: ``give_up_at`` had come before it was sent
         :raises SubmissionUnknown: sent, and no answer of the API's own: it may be in
         """
 

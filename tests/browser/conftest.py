@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from local.azurite import default_folder
 from tests.browser.chromium import OPTIONS, find_chromium
-from tests.browser.served import Served, serve
+from tests.browser.served import KEY, Served, serve
 from tests.support.requirements import need
 from tests.support.scenes import SCENES
 
@@ -71,3 +71,12 @@ def barriers(tab: Page, axe: str) -> list[Any]:
         tab.evaluate(axe)
     found = tab.evaluate("axe.run({resultTypes: ['violations']}).then((run) => JSON.stringify(run.violations))")
     return [(each["id"], [node["html"] for node in each["nodes"]]) for each in json.loads(found)]
+
+
+def opened(tab: Page, app: Served) -> Page:
+    """As by a person who has typed the key."""
+    tab.goto(f"{app.base_url}/page")
+    tab.get_by_label("Key", exact=True).fill(KEY)
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#word")).to_be_visible()
+    return tab

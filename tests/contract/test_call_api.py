@@ -29,6 +29,7 @@ from shared.errors import (
     ApiRejected,
     ApiUnavailable,
     ApiUnreachable,
+    NoTimeLeft,
     PipelineError,
     SubmissionUnknown,
     TakenElsewhere,
@@ -229,7 +230,7 @@ def test_no_attempt_goes_on_beyond_the_workers_time(connect: Connect) -> None:
 def test_a_worker_without_time_sends_nothing(connect: Connect) -> None:
     """It stood still since it claimed the call; by now it may be another's."""
     with answering(CREATED) as server:
-        assert isinstance(failure_of(connect(server.url), give_up_at=NOW), ApiUnreachable)
+        assert isinstance(failure_of(connect(server.url), give_up_at=NOW), NoTimeLeft)
         assert server.requests == []
 
 
@@ -245,7 +246,7 @@ def test_a_worker_that_was_frozen_right_before_it_sends_does_not_send_too_late(
             return request
 
     api = RestCallApi(server.base_url, timeout=timedelta(seconds=20), attempts=3, auth=Freezing(), clock=clock)
-    with suppress(ApiUnreachable):
+    with suppress(NoTimeLeft):
         api.submit(make_call(), give_up_at=NOW + timedelta(seconds=30))
     assert server.faults.requests == len(server.call_logger.entries) == requests
 
@@ -291,6 +292,7 @@ def test_an_api_that_comes_up_between_two_attempts_is_reached(connect: Connect, 
         (said(500, b'{"message": "x"}'), ApiFailed),
         (said(408), SubmissionUnknown),
         (said(201, b'{"id": "abc"}')[:-3], SubmissionUnknown),
+        (said(201, b'{"id": "abc", "pbxCallId": "another-call"}'), SubmissionUnknown),
         (said(429, headers="Retry-After: 1\r\n"), ApiUnreachable),
         (said(409, b"error code: 1001"), ApiDenied),
         (said(400, b"<html>"), ApiDenied),

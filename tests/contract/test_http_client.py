@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import itertools
 import json
+import os
 import re
 import socket
 import threading
@@ -276,6 +278,7 @@ def test_a_host_is_reached_at_whichever_of_its_addresses_answers(
         b"HTTP/1.1 409 Conflict\r\nContent-Length: 5\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x00\x00",
         b"HTTP/1.1 102 Processing\r\n\r\n",
         b"HTTP/1.0 409 Conflict\r\nContent-Type: text/html\r\n\r\n",
+        b"HTTP/1.0 500 Error\r\nContent-Type: application/json\r\n\r\n",
     ],
     ids=[
         "nothing",
@@ -290,6 +293,7 @@ def test_a_host_is_reached_at_whichever_of_its_addresses_answers(
         "a packed body of which nothing can be unpacked",
         "only what comes before an answer",
         "a page of which nothing came",
+        "a report of which nothing came",
     ],
 )
 def test_what_breaks_off_after_the_request_is_unanswered(said: bytes) -> None:
@@ -309,6 +313,37 @@ def test_nothing_is_sent_twice_by_itself(method: str) -> None:
             client(server.url).exchange(method)
         wait_until(lambda: server.closed == server.connections)
         assert server.connections == 1
+
+
+def test_what_speaks_another_protocol_is_called_so() -> None:
+    with serving(lambda conversation: conversation.say(b"SSH-2.0-OpenSSH_9.2\r\n")) as server:
+        assert "does not speak HTTP" in str(failure_of(client(server.url)))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("socks5://127.0.0.1:1", "a proxy of a kind that is not supported"),
+        ("http://127.0.0.1:x", "that of a proxy in the environment, is none"),
+        ("http://", "that of a proxy in the environment, is none"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_as_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, words: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    failure = failure_of(client("http://calls.example.com"))
+    assert isinstance(failure, NeverSent)
+    assert words in str(failure)
+
+
+def test_a_connection_that_is_reset_while_it_is_made_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reset(*_: object) -> None:
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+    monkeypatch.setattr(socket.socket, "connect", reset)
+    failure = failure_of(client("http://127.0.0.1:1"))
+    assert (type(failure), str(failure)) == (NeverSent, "Connection reset by peer")
 
 
 def test_what_comes_before_an_answer_is_none_and_the_next_request_does_not_get_it() -> None:

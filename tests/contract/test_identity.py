@@ -25,6 +25,7 @@ from tests.systems.receiver import Answer
 
 AUDIENCE = "api://call-logger"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+PLENTY = NOW + timedelta(minutes=2)
 CREATED = b'HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"id": "7"}'
 
 
@@ -43,18 +44,20 @@ def call_logger() -> Iterator[Server]:
         yield server
 
 
-LITTLE = timedelta(seconds=0.3)
-"""What a test waits for that has nothing to wait for."""
+LITTLE, USUAL = timedelta(seconds=0.3), timedelta(seconds=10)
+"""How long a token is waited for that does not come; and one that does."""
 
 
-def submit(
-    call_logger: Server, audience: str = AUDIENCE, times: int = 1, patience: timedelta = timedelta(seconds=10)
-) -> None:
+def api_at(call_logger: Server, audience: str = AUDIENCE, patience: timedelta = USUAL) -> RestCallApi:
     auth = make_auth(EntraAuth(type="entra", audience=audience), token_patience=patience)
     clock = HandMovedClock(NOW)
-    api = RestCallApi(call_logger.url, timeout=timedelta(seconds=20), attempts=1, auth=auth, clock=clock)
+    return RestCallApi(call_logger.url, timeout=timedelta(seconds=20), attempts=1, auth=auth, clock=clock)
+
+
+def submit(call_logger: Server, audience: str = AUDIENCE, times: int = 1, patience: timedelta = USUAL) -> None:
+    api = api_at(call_logger, audience, patience)
     for _ in range(times):
-        api.submit(make_call(), give_up_at=NOW + timedelta(minutes=2))
+        api.submit(make_call(), give_up_at=PLENTY)
 
 
 def claims_of(request: bytes) -> Any:
@@ -77,6 +80,18 @@ def test_a_call_is_sent_with_a_token_for_the_configured_audience(
 def test_a_token_that_has_run_out_is_replaced(identity: Identity, call_logger: Server) -> None:
     identity.life_s = -1
     submit(call_logger, times=2)
+    assert len(identity.asked) == 2
+
+
+def test_a_token_that_is_refused_before_its_time_is_replaced(identity: Identity) -> None:
+    """This machine's clock may be behind by hours, or the token was taken back."""
+    refusal = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
+    with answering(CREATED, refusal, CREATED) as call_logger:
+        api = api_at(call_logger)
+        api.submit(make_call(), give_up_at=PLENTY)
+        with pytest.raises(ApiDenied):
+            api.submit(make_call(), give_up_at=PLENTY)
+        api.submit(make_call(), give_up_at=PLENTY)
     assert len(identity.asked) == 2
 
 

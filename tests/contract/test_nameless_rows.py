@@ -88,7 +88,7 @@ def test_calls_of_segments_with_ids_in_the_order_of_texts_are_refused_instead_of
 
 
 @pytest.mark.parametrize("name", ON_EACH_SERVER)
-def test_legs_of_no_call_are_counted_and_copies_of_a_leg_count_once_where_it_ended(
+def test_legs_of_no_call_or_no_time_are_counted_and_copies_of_a_leg_count_once_where_it_ended(
     name: str, make_phone_system: MakePhoneSystem, clock: HandMovedClock
 ) -> None:
     system = make_phone_system(COLUMNS_OF[name].database)
@@ -96,6 +96,8 @@ def test_legs_of_no_call_are_counted_and_copies_of_a_leg_count_once_where_it_end
     table = LegTable(system, COLUMNS_OF[name])
     nine = datetime.fromisoformat("2026-11-22 09:00:00+00:00")
     rows = [make_leg_row(f"leg {n}", "flow", nine + n * HOUR) for n in range(3)]
+    never = {"cdr_started_at": None, "cdr_ended_at": None}
     table.insert([*rows, *rows, make_leg_row("stray", "flow", nine) | {"call_history_id": None}])
+    table.insert([make_leg_row("never", "flow", nine) | never])
     with table.connect() as legs:
-        assert (legs.nameless(1_000), legs.count_ended(nine, nine + 2 * HOUR)) == (1, 3)
+        assert (legs.nameless(1_000), legs.nameless(1), legs.count_ended(nine, nine + 2 * HOUR)) == (2, 1, 3)

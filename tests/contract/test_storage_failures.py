@@ -10,7 +10,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from azure.core.rest import HttpRequest
+from urllib3 import HTTPHeaderDict
 
+from cdr.edges.azure_answer import AzureAnswer
+from cdr.edges.azure_transport import AzureTransport
 from cdr.edges.storage.account import SETTING, StorageAccount
 from cdr.edges.storage.ledger_claims import TableCallLedger
 from cdr.edges.storage.ledger_records import TableLedgerRecords
@@ -113,6 +117,39 @@ def test_whatever_something_else_answers_is_storage_that_is_unavailable(name: st
         other.usual = answer
         ends = "".join(f"{service}Endpoint={other.url}/calls;" for service in ("Queue", "Table"))
         unavailable(OPERATIONS[name], {SETTING: CONNECTION + ends})
+
+
+class Meddling(AzureTransport):
+    """What storage says of our writes does not arrive as it was said."""
+
+    def __init__(self, meddle: Callable[[bytes], bytes]) -> None:
+        super().__init__(connect_s=5, answer_s=10)
+        self._meddle = meddle
+
+    def send(self, request: HttpRequest, **options: Any) -> AzureAnswer:
+        answer = super().send(request, **options)
+        if request.method == "GET" or request.url.endswith("/Tables"):
+            return answer
+        headers = HTTPHeaderDict({name: value for name, value in answer.headers.items() if name.lower() != "etag"})
+        return AzureAnswer(request, answer.status_code, answer.reason, headers, self._meddle(answer.content))
+
+
+@pytest.mark.parametrize(
+    ("name", "meddle"),
+    [
+        ("ledger.claim", lambda body: body),
+        ("ledger.claim of several", lambda body: body[: body.rindex(b"HTTP/1.1")]),
+        ("ledger.claim of several", lambda _: b""),
+        ("ledger.settle several", lambda _: b""),
+    ],
+    ids=["a claim without its version", "two claims in one and a half answers", "no answers", "no answers to the end"],
+)
+def test_what_does_not_say_of_each_write_that_it_was_done_is_not_storage(
+    storage: Storage, name: str, meddle: Callable[[bytes], bytes]
+) -> None:
+    account = StorageAccount({SETTING: storage.connection_string}, NEVER_AGAIN, Meddling(meddle))
+    with pytest.raises(StorageUnavailable, match="what answers is not storage"):
+        OPERATIONS[name](account, storage.new_name())
 
 
 def test_a_key_that_storage_does_not_know_names_the_setting(operation: Operation, storage: Storage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 from cdr.calls.message import Message
 from cdr.intake.id_order import PAGE_SIZE
@@ -109,7 +110,9 @@ def test_every_kind_of_call_arrives_exactly_so(start_host, phone_system, storage
 
 
 def test_a_call_that_ends_later_arrives_when_it_has_ended(start_host, mariadb_system, storage, call_logger):
-    running = {"ended_at": None, "duration_s": 0, "answered": 0}
+    began = datetime.now(UTC).replace(tzinfo=None, microsecond=0) - timedelta(hours=2)
+    ended = began + timedelta(seconds=5400)
+    running = {"started_at": began, "ended_at": None, "duration_s": 0, "answered": 0}
     mariadb_system.insert(
         make_raw_row(id=1, call_id="A"), make_raw_row(id=2, call_id="B", **running), make_raw_row(id=3, call_id="C")
     )
@@ -118,11 +121,11 @@ def test_a_call_that_ends_later_arrives_when_it_has_ended(start_host, mariadb_sy
     assert polled["position"] == 3
     wait_until(lambda: settled(storage, 2))
     assert call_logger.call_ids == ["A-1", "C-3"]
-    mariadb_system.sql("UPDATE CallLog SET EndTime = '2026-11-22 11:30:00', Duration = 5400, Answered = 1 WHERE Id = 2")
+    mariadb_system.sql(f"UPDATE CallLog SET EndTime = '{ended}', Duration = 5400, Answered = 1 WHERE Id = 2")
     assert host.trigger("poll")["open_rows"] == 0
     wait_until(lambda: settled(storage, 3))
     assert [body for body in call_logger.bodies if body["pbxCallId"] == "B-2"] == [
-        {**PLAIN_BODY, "callDuration": 5400, "timestamp": "2026-11-22T11:30:00.000Z", "pbxCallId": "B-2"}
+        {**PLAIN_BODY, "callDuration": 5400, "timestamp": f"{ended.isoformat()}.000Z", "pbxCallId": "B-2"}
     ]
     assert host.status()["open_rows"] == 0
 

@@ -16,6 +16,9 @@ IMPATIENCE_S = 0.05
 OWN_PAGES = (201, 400, 401, 403, 404, 405, 409, 413, 421, 422, 429, 431, 451, 499)
 """What gateways say of a request that they do not pass on: none of these in JSON is the API's word either."""
 
+MADE = 201
+ENTRY_OF_ANOTHER = b'{"id": "7d0c9f0e", "pbxCallId": "of another connection"}'
+
 WHOEVER_WAITED = (408, 425, 500, 502, 503, 504, 507, 520, 522, 524, 530, 598)
 """What they say whether or not they have passed it on."""
 
@@ -43,6 +46,8 @@ def speaks_for_itself(lab: Lab, rng: random.Random) -> tuple[Verdict, int]:
             status = rng.choice(OWN_PAGES + WHOEVER_WAITED)
             if status in WHOEVER_WAITED and rng.random() < 0.5:
                 await forward()
+            if status == MADE and rng.random() < 0.5:
+                return Answer(MADE, [("content-type", "application/json")], ENTRY_OF_ANOTHER)
             page = site.gateway.page(status)
             is_text = page.headers[0][1] != "application/json"
             return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import Any
 
 import pytest
 
+from cdr.calls.message import Message
 from cdr.wiring.ports import POISON_QUEUE
 from local.call_logger.faults import Fault, FaultKind
 from tests.fakes.clock import HandMovedClock
 from tests.functions.group_surroundings import Members, clear_groups, with_groups
 from tests.functions.loaded_app import LoadedApp
 from tests.functions.surroundings import SECRETS, TOKEN, RecordingCallLogger, Storage
-from tests.support.factories import OUTSIDE, make_message, make_raw_row
+from tests.support.factories import OUTSIDE, make_message, make_raw_row, make_record
 from tests.systems.phone_systems import SqlitePhoneSystem
 
 PLAIN = "0000017F-7-7"
@@ -61,6 +63,7 @@ def broken(storage: Storage, config_file: Path) -> LoadedApp:
 def test_poll_cdr_queues_calls_that_ended_and_says_in_one_line_how_it_failed(
     app: LoadedApp, phone_system: SqlitePhoneSystem, storage: Storage, events: Events
 ) -> None:
+    app.run_by(HandMovedClock(NOON), dict(os.environ))
     phone_system.insert(*(make_raw_row(id=n, call_id=f"C{n}", ended_at=None if n == 2 else NOON) for n in (1, 2, 3)))
     assert app.tick("poll_cdr") is None
     assert sorted(json.loads(text)["row"]["call_id"] for text in storage.take()) == ["C1", "C3"]
@@ -244,6 +247,19 @@ def test_keep_poisoned_records_what_the_host_gave_up_on_unless_the_api_has_it(
     assert (given_up.state, given_up.reason, given_up.message) == ("rejected", "gave_up", make_message().to_text())
     assert submitted.state == "submitted"
     assert names(events) == ["call.submitted", "poison.kept", "call.repeated"]
+
+
+@pytest.mark.parametrize(
+    ("function", "states"),
+    [("submit_call", {"submitted": 2, "rejected": 1}), ("keep_poisoned", {"rejected": 3})],
+)
+def test_a_record_that_cannot_be_read_costs_no_other_of_its_message(
+    app: LoadedApp, storage: Storage, function: str, states: dict[str, int]
+) -> None:
+    body = json.loads(Message((make_record(id=1), make_record(id=2))).to_text())
+    body["records"].insert(1, {"row": "by a newer version"})
+    assert app.deliver(function, json.dumps(body)) is None
+    assert Counter(storage.states()) == states
 
 
 @pytest.mark.parametrize(("function", "queue"), [("submit_call", "cdr-calls"), ("keep_poisoned", POISON_QUEUE)])

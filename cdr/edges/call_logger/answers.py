@@ -33,7 +33,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-from cdr.edges.http_client import Answer, HttpFailure, NeverSent
+from cdr.edges.http_client import UNAUTHORIZED, Answer, HttpFailure, NeverSent
 from shared.errors import (
     ApiDenied,
     ApiFailed,
@@ -44,8 +44,7 @@ from shared.errors import (
     TakenElsewhere,
 )
 
-UNAUTHORIZED = 401
-"""Of credentials alone; a 403 may come from a firewall that dislikes what one call says."""
+PROXY_UNAUTHORIZED = 407
 
 LONGEST_ASKED_S = 1e9
 """What asks for more means "for ever", and is asked again all the same."""
@@ -98,6 +97,14 @@ def meaning_of(outcome: Answer | HttpFailure) -> Meaning:  # noqa: PLR0911 - a t
     return Meaning.MAYBE_IN if is_open else Meaning.ELSEWHERE
 
 
+def is_of_another(answer: Answer, pbx_call_id: str) -> bool:
+    """Whether it names another call as the one that it speaks of: a gateway that shares its connections has mixed up
+    answers. Of ours that one says nothing."""
+    said = object_in(answer) if answer.status == 201 else None  # noqa: PLR2004 - HTTP's own numbers
+    named = (said or {}).get("pbxCallId")
+    return isinstance(named, str) and named.strip() != pbx_call_id.strip()
+
+
 def _has_id(said: Mapping[str, object] | None) -> bool:
     found = said.get("id") if said is not None else None
     return isinstance(found, str | int) and not isinstance(found, bool) and found != ""
@@ -117,8 +124,14 @@ def error_of(outcome: Answer | HttpFailure, now: datetime) -> PipelineError:  # 
     match meaning_of(outcome):
         case Meaning.REFUSED:
             return ApiRejected(f"{said}: {outcome.words}")
-        case Meaning.DENIED:
+        case (
+            Meaning.DENIED
+        ):  # a 401 is of credentials alone; a 403 may be a firewall's that dislikes what one call says
             return ApiDenied(f"{said}: check api.auth", of_all=outcome.status == UNAUTHORIZED)
+        case _ if outcome.status == PROXY_UNAUTHORIZED:
+            return ApiDenied(
+                f"{said}: the proxy of HTTP_PROXY or HTTPS_PROXY wants a user and a password in its address"
+            )
         case Meaning.BUSY:
             return ApiUnreachable(f"{said}: too many requests", wait_asked_for(outcome, now))
         case Meaning.NOT_IN | Meaning.NOT_YET_IN:
@@ -141,8 +154,18 @@ def error_of_harmless(outcome: Answer | HttpFailure, now: datetime) -> PipelineE
 
 
 def _wrong_address(answer: Answer) -> str:
-    kind = _kind_of(answer)
-    return f"the API answered {answer.status}: check api.base_url (the Call Logger does not say so with {kind})"
+    said = f"the API answered {answer.status}: check api.base_url"
+    if 300 <= answer.status < 400:  # noqa: PLR2004 - HTTP's own numbers
+        return f"{said} (a redirection{_target_of(answer)})"
+    return f"{said} (the Call Logger does not say so with {_kind_of(answer)})"
+
+
+def _target_of(answer: Answer) -> str:
+    """The host that it points to: what comes before and after it may be a secret."""
+    found = re.match(
+        r"https?://(?:[^/?#@]*@)?([a-z0-9.-]{1,100})(?=[:/?#]|$)", answer.headers.get("Location", ""), re.IGNORECASE
+    )
+    return f" to {found[1]}" if found else ""
 
 
 def object_in(answer: Answer) -> Mapping[str, object] | None:
@@ -159,15 +182,22 @@ def object_in(answer: Answer) -> Mapping[str, object] | None:
 
 
 def wait_asked_for(answer: Answer, now: datetime) -> timedelta | None:
-    """``Retry-After``: seconds, or an HTTP date; anything else is as good as nothing. Of several the longest."""
+    """``Retry-After``: seconds, or an HTTP date; anything else is as good as nothing. Of several the longest. A date is
+    one of the clock of whoever answers, which may be hours from ours, and says in ``Date`` what time it is there."""
     header = answer.headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]*)?( *, *[0-9]+(\.[0-9]*)?)*", header):
         return timedelta(seconds=min(max(map(float, header.split(","))), LONGEST_ASKED_S))
+    if (moment := _date_in(header)) is None:
+        return None
+    return max(timedelta(), moment - (_date_in(answer.headers.get("Date", "")) or now))
+
+
+def _date_in(header: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(header)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return max(timedelta(), (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now)
 
 
 def _kind_of(answer: Answer) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import timedelta
 from threading import local
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from requests import PreparedRequest
 from requests.auth import AuthBase
 
 from cdr.edges.entra import TOKEN_PATIENCE, make_credential
+from cdr.edges.http_client import Renewed
 from shared.config.call_logger import ApiKeyAuth, BearerAuth, EntraAuth, NoAuth
 from shared.errors import ApiDenied, ApiUnreachable, PipelineError
 from shared.once import once
@@ -51,8 +53,9 @@ class _Header(AuthBase):
         return request
 
 
-class _EntraToken(AuthBase):
-    """A token of the app's managed identity, or of the developer's own login; azure-identity caches and renews it."""
+class _EntraToken(Renewed):
+    """A token of the app's managed identity, or of the developer's own login; azure-identity caches and renews it, by
+    this machine's clock. One that is refused before is given up, with all that the library keeps."""
 
     def __init__(self, scope: str, patience: timedelta) -> None:
         self._scope = scope
@@ -70,6 +73,10 @@ class _EntraToken(AuthBase):
             raise self._error_of(exc) from exc
         request.headers["Authorization"] = f"Bearer {token}"
         return request
+
+    def refused(self) -> None:
+        with suppress(AttributeError):  # another thread has done so
+            del self._credential
 
     @once
     def _credential(self) -> TokenCredential:

@@ -14,10 +14,18 @@ from tenacity import RetryCallState, Retrying, retry_if_result
 
 from cdr.calls.body import CallBody, body_of
 from cdr.calls.call import Call
-from cdr.edges.call_logger.answers import Meaning, error_of, error_of_harmless, meaning_of, object_in
-from cdr.edges.http_client import Answer, HttpClient, HttpFailure
+from cdr.edges.call_logger.answers import (
+    Meaning,
+    error_of,
+    error_of_harmless,
+    is_of_another,
+    meaning_of,
+    object_in,
+)
+from cdr.edges.http_client import Answer, HttpClient, HttpFailure, NeverSent, Unanswered
 from cdr.submission.ports import Accepted, Visit
 from shared.clock import Clock
+from shared.errors import NoTimeLeft
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 10.0
@@ -73,6 +81,10 @@ class RestCallApi:
         meaning = meaning_of(outcome)
         if isinstance(outcome, Answer) and meaning in (Meaning.IN, Meaning.IN_BEFORE):
             return Accepted(_entry_id(outcome), earlier=meaning is Meaning.IN_BEFORE)
+        if (
+            isinstance(outcome, NeverSent) and self._clock.now() >= give_up_at
+        ):  # no word on the API: time stood still here
+            raise NoTimeLeft("not sent: when it was about to be, the time for it was over") from outcome
         raise error_of(outcome, self._clock.now()) from _cause(outcome)
 
     def check_health(self) -> None:
@@ -93,11 +105,14 @@ class RestCallApi:
         visit.tries += 1
         within = min(self._timeout, give_up_at - self._clock.now())
         try:
-            return self._http.exchange(
+            answer = self._http.exchange(
                 "POST", "/calls/from-pbx", json=body, headers=UNPACKED, timeout=within, may_send=is_in_time
             )
         except HttpFailure as exc:
             return exc
+        if is_of_another(answer, body["pbxCallId"]):
+            return Unanswered("what came is the answer to another call")
+        return answer
 
     def _would_outlast(self, state: RetryCallState, give_up_at: datetime) -> bool:
         """Whether another attempt after the wait could end too late."""

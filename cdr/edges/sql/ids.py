@@ -50,9 +50,9 @@ def counted(ids: ColumnElement[Any], first: int, last: int) -> Select[Any]:
     return select(func.count(ids.distinct())).where(ids.between(id_value(first), id_value(last)))
 
 
-def without(ids: ColumnElement[Any], most: int) -> Select[Any]:
+def without(ids: ColumnElement[Any], most: int, *conditions: ColumnElement[bool]) -> Select[Any]:
     """How many rows have none, counted up to so many."""
-    some = select(literal(1).label("one")).where(ids.is_(None)).limit(most).subquery("nameless")
+    some = select(literal(1).label("one")).where(ids.is_(None), *conditions).limit(most).subquery("nameless")
     return select(func.count()).select_from(some)
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SETTING = "AzureWebJobsStorage"
 
+FIRST_ERROR = 400
+
 SIGN = "x-ms-request-id"
 """Of the account's own answers: what a proxy or another server says of the time is not the time that claims go by."""
 
@@ -216,6 +218,8 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except HttpResponseError as exc:
+        if exc.status_code is not None and exc.status_code < FIRST_ERROR:
+            raise StorageUnavailable(f"{what}: what answers is not storage, status {exc.status_code}") from exc
         code = getattr(exc, "error_code", None) or ""
         hint = f"; check the app setting {SETTING} and its rights" if exc.status_code in (None, 401, 403) else ""
         if exc.status_code is None:

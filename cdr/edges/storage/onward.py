@@ -46,11 +46,14 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
 
         :returns: the version of what was written
         :raises Refused: with the service's status and word for it
+        :raises ValueError: there is no version, so it was not the service that said so
         """
         answer = self._answer(asked, always)
         if answer.status_code not in WRITTEN:
             raise Refused(answer)
-        return answer.headers.get("ETag", "")
+        if not (version := answer.headers.get("ETag")):
+            raise ValueError("what is to be written has no version")
+        return version
 
     def is_there(self, asked: Request, always: Mapping[str, str]) -> bool:
         """:param asked: for an entity
@@ -63,12 +66,13 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
             raise Refused(answer)
         return True
 
-    def transact(self, asked: Request, always: Mapping[str, str]) -> Sequence[str] | None:
-        """Send a transaction.
+    def transact(self, asked: Request, always: Mapping[str, str], writes: int) -> Sequence[str] | None:
+        """Send a transaction of so many writes.
 
         :returns: the versions of what was written, in its order (of what has none: an empty text); None where one of
             the writes is refused, or all of them are too much at once
         :raises Refused: it is none of the writes that is at fault, or the table is gone
+        :raises ValueError: what came does not say of each write what became of it
         """
         answer = self._answer(asked, always)
         if answer.status_code == TOO_LARGE:
@@ -79,6 +83,8 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
         parts = [AzureAnswer(answer.request, *part) for part in found]
         refused = next((part for part in parts if part.status_code not in WRITTEN), None)
         if refused is None:
+            if len(parts) != writes:
+                raise ValueError(f"{len(parts)} answers to {writes} writes")
             return [part.headers.get("ETag", "") for part in parts]
         if code_in(refused) == TABLE_GONE:
             raise Refused(refused)

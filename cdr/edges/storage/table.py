@@ -165,7 +165,7 @@ class Table:
     def _transact(self, writes: Sequence[Write]) -> Sequence[str] | None:
         def submit(table: TableClient) -> Sequence[str] | None:
             asked = request_of_all(writes, self._url(table), f"{table.url}/$batch", _always(table))
-            return self._onward.transact(asked, _always(table))
+            return self._onward.transact(asked, _always(table), len(writes))
 
         return self._do(submit)
 

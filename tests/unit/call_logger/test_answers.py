@@ -168,8 +168,18 @@ def test_each_meaning_has_its_error_and_each_error_is_one_line_that_says_what_to
             "the API answered 404: check api.base_url (the Call Logger does not say so with no body)",
         ),
         (
-            answer(302, "<b>/7", "x"),
-            "the API answered 302: check api.base_url (the Call Logger does not say so with such a body)",
+            answer(404, "<b>/7", "x"),
+            "the API answered 404: check api.base_url (the Call Logger does not say so with such a body)",
+        ),
+        (
+            answer(302, Location="https://user:s3cret@login.example.com:8443/t/?code=s3cret"),
+            "the API answered 302: check api.base_url (a redirection to login.example.com)",
+        ),
+        (answer(307, Location="/login"), "the API answered 307: check api.base_url (a redirection)"),
+        (answer(308, Location="http://[::1"), "the API answered 308: check api.base_url (a redirection)"),
+        (
+            answer(407, "text/html", "x"),
+            "the API answered 407: the proxy of HTTP_PROXY or HTTPS_PROXY wants a user and a password in its address",
         ),
         (
             answer(202),
@@ -221,6 +231,35 @@ def test_being_turned_away_keeps_when_to_come_back(status: int) -> None:
 )
 def test_the_wait_that_is_asked_for_is_seconds_or_a_date(header: str, wait: timedelta | None) -> None:
     assert wait_asked_for(answer(429, **{"Retry-After": header}), NOW) == wait
+
+
+@pytest.mark.parametrize(
+    ("date", "wait"),
+    [
+        ("Sun, 22 Nov 2026 14:59:30 GMT", timedelta(seconds=30)),
+        ("Sun, 22 Nov 2026 15:00:07 GMT", timedelta()),
+        ("yesterday", timedelta(hours=3)),
+        ("", timedelta(hours=3)),
+    ],
+)
+def test_a_date_to_come_back_at_is_one_of_the_clock_of_whoever_says_so(date: str, wait: timedelta) -> None:
+    """Where that is hours ahead of ours, half a minute would be a pause of hours."""
+    headers = {"Retry-After": "Sun, 22 Nov 2026 15:00:00 GMT", "Date": date}
+    assert wait_asked_for(answer(429, **headers), NOW) == wait
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind"),
+    [
+        ("application/json, application/json", "application/json"),
+        ("application/json; charset=UTF-8, Application/JSON", "application/json"),
+        ("application/json, text/html", "application/json, text/html"),
+        ("text/html; a=b", "text/html"),
+        ("", ""),
+    ],
+)
+def test_a_type_that_is_said_twice_is_that_type_and_two_are_none(headers: str, kind: str) -> None:
+    assert answer(400, headers, "{}").content_type == kind
 
 
 DATE_PIECES = ["Sun", ",", " ", "22", "Nov", "2026", "12:01:00", "25:61", "GMT", "+0200", "-0000", "9" * 20, ":", "-"]

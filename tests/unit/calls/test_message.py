@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cdr.calls.call import COLUMNS, UNDATED, CallKey, CallRecord
-from cdr.calls.message import Message, Unreadable, letter_of, text_of_body
+from cdr.calls.message import Message, Unreadable, letter_of, letters_of, text_of_body
 from shared.errors import InvalidMessage
 from tests.support.factories import make_message, make_raw_row, make_record
 from tests.support.raw_rows import MERGED, OTHER_COLUMNS, RECORDS, WELL_FORMED
@@ -85,6 +85,11 @@ def test_another_try_counts_from_the_first_and_takes_along_what_is_still_to_do()
     one, other = make_record(id=1), make_record(id=2)
     message = Message((one, other), replay_of=CallKey(UNDATED, "x")).again(NOON)
     assert message.again(NOON + timedelta(hours=1)).only([other]) == Message((other,), 2, NOON, CallKey(UNDATED, "x"))
+
+
+def test_a_first_try_that_is_still_to_come_is_dated_anew_since_by_it_no_call_would_ever_be_given_up() -> None:
+    written_by_a_wrong_clock = Message((make_record(),), 3, NOON + timedelta(days=3_650))
+    assert written_by_a_wrong_clock.again(NOON).first_tried_at == NOON
 
 
 # What is none of ours
@@ -202,6 +207,44 @@ def test_what_is_unreadable_keeps_its_text_and_has_one_place_in_the_ledger() -> 
     assert (letter.problem, letter.to_text()) == ("the message is not JSON", "hello\ud800")
     assert letter.key == Unreadable("hello\ud800", "whatever").key != other.key
     assert (letter.key.day, letter.key.name.partition("-")[0]) == (UNDATED, "message")
+
+
+# Several records, of which some cannot be read
+
+
+def test_a_record_that_cannot_be_read_costs_no_other_of_its_message() -> None:
+    good = Message((make_record(id=1), make_record(id=2)), 3, NOON)
+    body = json.loads(good.to_text())
+    body["records"][1:1] = [{"row": {"id": None}, "by a newer version": 1}, 5]
+    readable, *others = letters_of(json.dumps(body))
+    assert readable == good
+    assert [type(each) for each in others] == [Unreadable, Unreadable]
+    assert [json.loads(each.to_text())["records"] for each in others] == [[part] for part in body["records"][1:3]]
+    assert all(json.loads(each.to_text())["travels"] == body["travels"] for each in others)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no JSON",
+        _with(version=2, records=[5]),
+        _with(version=3, records=[{"row": {"id": 7}}, 5]),
+        _with(version=2, records=[{"row": {"id": 7}}, 5], travels=5),
+        _with(version=1, row=5, records=[{"row": {"id": 7}}, 5]),
+        pytest.param(_with(version=2, records=[{"row": {"id": 7}}] + [5] * 9_000), id="more-than-anybody-packs"),
+    ],
+)
+def test_where_the_message_as_a_whole_is_at_fault_it_stays_one(text: str) -> None:
+    assert letters_of(text) == [letter_of(text)]
+    assert isinstance(letter_of(text), Unreadable)
+
+
+@given(st.text() | JSON.map(json.dumps) | NEARLY.map(json.dumps))
+def test_any_text_is_one_letter_at_least_and_no_record_of_it_is_in_two(text: str) -> None:
+    letters, alone = letters_of(text), letter_of(text)
+    assert letters
+    assert letters == [alone] or isinstance(alone, Unreadable)
+    assert len([letter for letter in letters if isinstance(letter, Message)]) <= 1
 
 
 # The body on the queue

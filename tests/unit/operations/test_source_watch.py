@@ -331,6 +331,14 @@ def test_a_memory_that_cannot_be_read_is_none(text: str) -> None:
     assert Remembered.from_text(text) == Remembered()
 
 
+@pytest.mark.parametrize(
+    "damage", [{"behind": []}, {"behind": [1]}, {"behind": "x"}, {"nameless": "x"}, {"late_at": 1}]
+)
+def test_a_memory_that_is_damaged_in_part_is_none_either(site: Site, damage: dict[str, Any]) -> None:
+    kept = json.loads(site.store.read().memory)
+    assert Remembered.from_text(json.dumps(kept)) != Remembered() == Remembered.from_text(json.dumps(kept | damage))
+
+
 # A source that stands still
 
 

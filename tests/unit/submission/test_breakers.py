@@ -61,7 +61,7 @@ def test_a_failed_probe_starts_the_five_seconds_anew(breaker: ApiBreaker) -> Non
 )
 def test_the_first_success_opens_the_way_for_all(breaker: ApiBreaker, fail: Callable[[ApiBreaker], object]) -> None:
     fail(breaker)
-    breaker.succeeded()
+    breaker.succeeded(NOON)
     assert len(tries(breaker, 3)) == 6
     breaker.failed_at(CALLS[0], NOON, "500")
     assert not breaker.is_down(NOON), "whom it failed before does not count any more"
@@ -116,11 +116,18 @@ def test_what_several_calls_are_asked_to_wait_is_waited_for_by_all(breaker: ApiB
 
 def test_what_gets_in_meanwhile_does_not_shorten_the_time_that_the_api_asks_for(breaker: ApiBreaker) -> None:
     breaker.failed(NOON, "429", wait=40 * SECOND)
-    breaker.succeeded()
+    breaker.succeeded(NOON)
     assert not breaker.may_try(NOON + 40 * SECOND - MOMENT)
     assert breaker.may_try(NOON + 40 * SECOND)
-    breaker.succeeded()
+    breaker.succeeded(NOON)
     assert not breaker.is_down(NOON + 40 * SECOND)
+
+
+def test_for_a_minute_after_a_success_nobody_need_ask_how_the_api_is(breaker: ApiBreaker) -> None:
+    assert not breaker.has_just_succeeded(NOON)
+    breaker.succeeded(NOON)
+    assert breaker.has_just_succeeded(NOON + MINUTE - MOMENT)
+    assert not breaker.has_just_succeeded(NOON + MINUTE)
 
 
 @given(st.lists(st.integers(0, 3), max_size=60))

@@ -95,3 +95,10 @@ def test_a_part_that_cannot_be_closed_holds_the_call_back(shop: Workshop) -> Non
     assert shop.api.asked == []
     shop.clock.move(timedelta(seconds=30))
     assert shop.deliver_visible() == [Outcome.SUBMITTED]
+
+
+def test_a_part_that_stands_where_the_call_itself_does_is_not_waited_for(shop: Workshop) -> None:
+    """By today's rules they are one; the claim that would be waited for is the call's own."""
+    record = make_record(id=3, call_id="whole")
+    assert shop.submit(Message((replace(record, replaces=(record,)),))) is Outcome.SUBMITTED
+    assert by_name(shop) == {"whole-3": "submitted"}

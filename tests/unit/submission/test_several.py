@@ -44,7 +44,7 @@ def test_each_call_has_its_own_end_and_those_that_wait_equally_long_travel_toget
     known, _ = shop.ledger.claim([make_job(id=5, call_id="call-5"), make_job(id=9)], NOON, TIMES.claim_lease)
     shop.ledger.settle([(known, Settlement(State.SUBMITTED, Reason.CREATED))], NOON)
     shop.api.fail_at(2, SubmissionUnknown("no answer"))  # of 6
-    shop.api.fail_at(4, ApiUnavailable("429", 70 * SECOND))  # of 7, and from then on the API is down; the 3rd: /health
+    shop.api.fail_at(3, ApiUnavailable("429", 70 * SECOND))  # of 7, and from then on the API is down
     assert submit(message, shop.worker) == [
         Outcome.SUBMITTED,
         Outcome.SKIPPED,

@@ -281,19 +281,26 @@ def test_a_call_whose_claim_took_too_long_is_put_back_instead_of_submitted(takes
 
 
 @pytest.mark.parametrize(
-    ("takes", "is_known_down", "asks"),
-    [(LATEST_START, False, True), (LATEST_START + SECOND, False, False), (timedelta(), True, False)],
-    ids=["nothing speaks against it", "there is no time left", "the API is known to be down"],
+    ("takes", "known", "asks"),
+    [
+        (LATEST_START, "nothing", True),
+        (LATEST_START + SECOND, "nothing", False),
+        (timedelta(), "down", False),
+        (timedelta(), "took a call a moment ago", False),
+    ],
+    ids=["nothing speaks against it", "there is no time left", "it is known to be down", "it is known to be well"],
 )
-def test_a_failure_makes_us_ask_how_the_api_is_if(takes: timedelta, *, is_known_down: bool, asks: bool) -> None:
+def test_a_failure_makes_us_ask_how_the_api_is_if(takes: timedelta, known: str, *, asks: bool) -> None:
     class FailingApi(InMemoryCallApi):
         def submit(self, *_: Any, **__: Any) -> Any:
             shop.clock.move(takes)
             raise ApiFailed("the API answered 500")
 
     shop = Workshop(api=FailingApi())
-    if is_known_down:
+    if known == "down":
         shop.worker.api_breaker.failed(NOON - 60 * SECOND, "not reached")
+    elif known != "nothing":
+        shop.worker.api_breaker.succeeded(NOON - 30 * SECOND)
     assert shop.submit_row() is Outcome.PUT_BACK
     assert shop.api.operations == ["check_health"] * asks
 
