@@ -54,7 +54,7 @@ class TestOverHttp:
         assert host.ask("HEAD", "/health").status_code == 200
 
     def test_status_tells_how_far_it_is(self, host):
-        body = host.ask("GET", "/status").json()
+        body = host.status()
         assert (body["last_processed_cdr_id"], body["open_rows"]) == (4, 1)
         assert body["last_poll"]["result"] == "finished"
         assert body["lag"] == {"newest_cdr_id": 4, "ids_behind": 0, "seconds_behind": 0}
