@@ -112,8 +112,7 @@ class IdOrderReader:
         return now - ended_at >= (self.patience.settle or -FAR_AHEAD)
 
     def is_hopeless(self, row: Row) -> bool:
-        """Whether it has no end, and began so long ago that none is waited for: a history may be full of such rows, and
-        the position has room for some thousands."""
+        """Whether it has no end, and began so long ago that none will come in all likelihood."""
         if row.ended and not self._ends_far_ahead(row):
             return False
         now = self.clock.now()
@@ -208,11 +207,16 @@ class _Reading:
         if page:
             anchor = self.reader.anchor_of(page[-1])
             over = {row.id for row in page if self.reader.is_over(row)}
-            hopeless = {row.id for row in page if row.id not in over and self.reader.is_hopeless(row)}
+            hopeless = self._too_many([row for row in page if row.id not in over])
             page = [self.reader.given_up(row) if row.id in hopeless else row for row in page]
             seen = [Seen(row.id, row.id in over or row.id in hopeless) for row in page]
             position = id_position.advance(self.position, seen, self.reader.clock.now())
             yield self._batch(page, seen, replace(position, anchor=anchor))
+
+    def _too_many(self, still_on: Sequence[Row]) -> Collection[int]:
+        """Those for which the position has no room, since nothing is likely to become of them."""
+        left = max(0, self.reader.patience.most_open - len(self.position.open_rows))
+        return frozenset([row.id for row in still_on if self.reader.is_hopeless(row)][left:])
 
     def look_again(self) -> Iterator[Batch]:
         """Ask again for the rows that had not ended and for the ids that were missing.

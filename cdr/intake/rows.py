@@ -66,3 +66,6 @@ class RowPatience:
     settle: timedelta = timedelta()
     """So long ago a row must have ended that it counts as over: some tables are written in steps."""
     look_for: timedelta = timedelta(seconds=12)
+    most_open: int = 1_000
+    """Beyond so many that are open, one that began longer ago than ``open_row_wait`` is given up as soon as it is seen:
+    a history may be full of such rows, and the position has room for some thousands."""

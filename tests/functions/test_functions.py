@@ -105,7 +105,7 @@ def test_check_call_groups_raises_an_alert_tells_of_it_and_resolves_it(
     restarted.run_by(clock, dict(os.environ))
     assert restarted.tick("check_call_groups") is None
     assert "call_groups.members.select" in events("groups.unknown")[0]["reason"]
-    states = {group["id"]: group["state"] for group in restarted.ask("status").body["monitored_groups"]}
+    states = {group["id"]: group["state"] for group in restarted.status["monitored_groups"]}
     assert states == {"800": "unknown", "801": "unknown"}
 
 
@@ -139,7 +139,7 @@ def test_learn_extensions_brings_the_calls_of_a_new_extension_back_without_a_dep
     assert [event["problems"] for event in events("directory.problems")] == [
         ["extension 103 has no e-mail address in the phone system"]
     ]
-    extensions = app.ask("status").body["extensions"]
+    extensions = app.status["extensions"]
     assert (extensions["in_file"], extensions["elsewhere"], extensions["phone_book"]["age_seconds"]) == (3, 1, 0)
 
 
@@ -333,4 +333,4 @@ def test_what_was_rejected_and_what_is_missing_is_listed_and_brought_back(
     assert mended.ask("trigger_reconcile", "POST", DAY).body["queued"] == 1
     mended.submit_all(storage)
     assert call_logger.call_ids == ["C-1", "C-2"]
-    assert mended.ask("status").body["ledger"] == {"submitted": 2, "complete": True}
+    assert mended.status["ledger"] == {"submitted": 2, "complete": True}

@@ -527,6 +527,18 @@ def test_a_replayed_call_that_is_at_the_api_under_its_new_key_closes_its_old_rec
     assert shop.record(old).state is State.SKIPPED
 
 
+def test_a_replayed_call_whose_old_record_cannot_be_closed_comes_again_for_that(shop: Workshop) -> None:
+    """The third thing that is asked of the ledger, after a claim and its settlement."""
+    shop.submit_row(extension="999")
+    shop.go_by(pbx_call_id="{call_id}", emails={"999": ALICE})
+    shop.ledger.fail_at(3, DOWN)
+    assert shop.submit(replace(make_message(extension="999"), replay_of=KEY)) is Outcome.PUT_BACK
+    assert shop.record().state is State.REJECTED
+    shop.clock.move(timedelta(hours=1))
+    assert shop.deliver_visible() == [Outcome.REPEATED]
+    assert (shop.record().reason, len(shop.api.submitted)) == ("replayed", 1)
+
+
 # Storage trouble
 
 
