@@ -9,7 +9,7 @@ import azure.functions as func
 
 from cdr.wiring.parts import Parts
 from cdr.wiring.ports import CALL_QUEUE, POISON_QUEUE
-from shared.errors import InvalidConfig, PipelineError
+from shared.errors import InvalidConfig, PipelineError, StorageUnavailable
 
 logging.getLogger("azure").setLevel(logging.WARNING)
 logging.getLogger("urllib3").setLevel(logging.WARNING)  # it writes down every URL, and that of a webhook is a secret
@@ -86,9 +86,11 @@ def submit_call(message: func.QueueMessage) -> None:
 
     for letter in letters_of(text_of_body(message.get_body())):
         try:
-            submit(letter, parts.worker, deliveries=message.dequeue_count or 1)
-        except InvalidConfig:  # it waits until a person has mended it
+            worker = parts.worker
+        except (InvalidConfig, StorageUnavailable):  # it waits until that is mended; ten deliveries would give it up
             parts.queue.send_later(letter, parts.times.unconfigured_delay)
+        else:
+            submit(letter, worker, deliveries=message.dequeue_count or 1)
 
 
 @app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE, data_type=AS_BYTES)

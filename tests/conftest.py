@@ -21,8 +21,15 @@ pytest_plugins = ("tests.support.events", "tests.systems.plugin")
 OF_THE_APP = {*ENVIRONMENT.values(), "CONFIG_FILE", "AZURE_CLIENT_ID"}
 LOCAL = "127.0.0.1,localhost"
 
-# The same examples each time where a surprise would only stop somebody else's work.
-hypothesis.settings.register_profile("project", max_examples=80, deadline=None, derandomize="CI" in os.environ)
+# The same examples each time where a surprise would only stop somebody else's work. How long an example takes to make
+# says something of the machine, and nothing of the product.
+hypothesis.settings.register_profile(
+    "project",
+    max_examples=80,
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("project")
 
 

@@ -38,6 +38,9 @@ MOST_BYTES = 128 * 1024 * 1024
 
 ONE_PIECE = 1024 * 1024
 
+LONGEST_PAUSE_S = 10.0
+"""Of all that the SDKs would make by themselves."""
+
 ERRORS: dict[tuple[bool, bool], type[AzureError]] = {
     (False, False): ServiceRequestError,
     (False, True): ServiceRequestTimeoutError,
@@ -61,16 +64,19 @@ class AzureTransport(HttpTransport[HttpRequest, HttpResponse]):
         hear: Hear = lambda *_: None,
         monotonic: Callable[[], float] = time.monotonic,
         most_bytes: int = MOST_BYTES,
+        longest_pause_s: float = LONGEST_PAUSE_S,
     ) -> None:
         """:param answer_s: from the look-up of the name to the last byte of the answer; ``connect_s`` of it at most
             until there is a connection
         :param monotonic: the clock that this is measured by, in seconds
+        :param longest_pause_s: before another try, whatever who answered asked for
         """
         self._connect_s = connect_s
         self._answer_s = answer_s
         self._hear = hear
         self._monotonic = monotonic
         self._most_bytes = most_bytes
+        self._longest_pause_s = longest_pause_s
         self._adapter = Adapter()
         self._lines: dict[str, Line] = {}
 
@@ -116,6 +122,11 @@ class AzureTransport(HttpTransport[HttpRequest, HttpResponse]):
         if (line := self._lines.get(origin)) is None:
             line = self._lines[origin] = self._adapter.line_to(origin, Surroundings.of(origin))
         return line
+
+    def sleep(self, duration: float) -> None:
+        """Before another try. The SDKs wait for as long as a ``Retry-After`` says, be it an hour, with a claim in hand
+        and whoever else asks behind them."""
+        super().sleep(min(duration, self._longest_pause_s))
 
     def open(self) -> None:
         """Connections are made when they are needed."""

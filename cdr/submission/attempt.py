@@ -114,7 +114,8 @@ class Attempt:
         try:
             worker.api.check_health()
         except (ApiUnavailable, ApiDenied) as exc:
-            worker.api_breaker.failed(worker.clock.now(), str(exc))
+            asked = exc.retry_after if isinstance(exc, ApiUnavailable) else None
+            breaker.failed(worker.clock.now(), str(exc), wait=asked)
 
     def _check_limit(self, exc: PermanentError) -> None:
         rejections, now = self.worker.rejections, self.worker.clock.now()

@@ -14,6 +14,7 @@ from cdr.wiring.schedule import ncrontab, of_hours
 from shared.config.intervals import CHECK_MINUTES, POLL_SECONDS, RECONCILE_EVERY
 from shared.errors import InvalidConfig, StorageUnavailable
 from shared.once import once
+from shared.telling import telling_of_storage
 
 if TYPE_CHECKING:
     from cdr.groups.check import GroupCheck
@@ -102,7 +103,8 @@ class Parts(Ports):
 
         settings = self.settings
         if "ledger" not in self._replaced:
-            self.account.tell_time()  # claims are made by a time that all workers share, the very first one too
+            with telling_of_storage():
+                self.account.tell_time()  # claims are made by a time that all workers share, the very first one too
         return Worker(
             ledger=JoinedLedger(self.ledger),
             api=self.api,

@@ -16,7 +16,10 @@ from tests.browser.served import KEY, Served, serve
 from tests.support.requirements import need
 from tests.support.scenes import SCENES
 
-WAIT_MS = 5_000
+WAIT_MS = 30_000
+"""What never happens is waited for so long; a busy machine may take seconds to show a page."""
+
+expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import gzip
 import itertools
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -27,10 +27,12 @@ from cdr.edges.azure_transport import AzureTransport
 from cdr.edges.http_connection import IDLE_S
 from cdr.edges.storage.account import SETTING, StorageAccount
 from cdr.edges.storage.onward import Onward
+from cdr.edges.storage.table import Table
 from cdr.edges.storage.transaction import Put, request_of
+from shared.errors import StorageUnavailable
 from tests.support.waiting import wait_until
-from tests.systems.conversation import Conversation, Part, answering, serving
-from tests.systems.storage import AT_ONCE
+from tests.systems.conversation import Conversation, Part, Server, answering, serving
+from tests.systems.storage import AT_ONCE, NEVER_AGAIN
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: 7\r\n\r\n\xef\xbb\xbf<a/>"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n"
@@ -53,6 +55,10 @@ def failure_of(over: AzureTransport, url: str, **options: Any) -> type[AzureErro
     assert time.monotonic() - started < 5
     assert "secret" not in str(caught.value)
     return type(caught.value)
+
+
+def setting_of(server: Server) -> str:
+    return f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5;TableEndpoint={server.url}/a;"
 
 
 @pytest.fixture
@@ -175,7 +181,7 @@ def test_a_connection_has_less_time_to_come_about() -> None:
 
 def test_what_nobody_has_seen_is_an_error_of_the_request(nobody: str) -> None:
     for url in (nobody, "http://no-such-host.invalid", "http://[::1", "ftp://x", f"http://{'a' * 70}.example.com"):
-        assert failure_of(transport(), url) is ServiceRequestError, url
+        assert issubclass(failure_of(transport(connect_s=2), url), ServiceRequestError), url
 
 
 @pytest.mark.parametrize(
@@ -206,8 +212,7 @@ def test_the_sdk_sends_a_write_again_that_had_no_answer(said: bytes, written_by:
         return None
 
     with serving(play) as server:
-        setting = f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5;TableEndpoint={server.url}/a;"
-        account = StorageAccount({SETTING: setting}, AT_ONCE)
+        account = StorageAccount({SETTING: setting_of(server)}, AT_ONCE)
         onward = Onward(account.transport)
         table = account.table_client("calls", onward)
         entity = {"PartitionKey": "a", "RowKey": "b"}
@@ -216,6 +221,33 @@ def test_the_sdk_sends_a_write_again_that_had_no_answer(said: bytes, written_by:
         else:
             assert table.upsert_entity(entity)["etag"] == "1"
         assert server.connections == 2
+
+
+def status_of(status: int) -> bytes:
+    return f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+def test_what_is_too_much_at_once_is_refused_as_one_write_among_others_is() -> None:
+    with answering(CREATED, status_of(413)) as server:
+        table = Table(StorageAccount({SETTING: setting_of(server)}, NEVER_AGAIN), "calls")
+        assert table.write([Put({"PartitionKey": "a", "RowKey": row}) for row in "bc"]) is None
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda table: table.write([Put({"PartitionKey": "a", "RowKey": row}) for row in "bc"]),
+        lambda table: table.write([Put({"PartitionKey": "a", "RowKey": "b"})]),
+        lambda table: table.named("a", ["b"], ["RowKey"]),
+    ],
+    ids=["a transaction", "a write", "a look"],
+)
+@pytest.mark.parametrize("status", [202, 403, 500])
+def test_an_answer_of_another_kind_is_none(ask: Callable[[Table], object], status: int) -> None:
+    with answering(CREATED, status_of(status)) as server:
+        table = Table(StorageAccount({SETTING: setting_of(server)}, NEVER_AGAIN), "calls")
+        with pytest.raises(StorageUnavailable):
+            ask(table)
 
 
 # Connections

@@ -180,6 +180,8 @@ def test_another_rows_reason_stays_under_its_own_key(
         assert ledger.record(KEY, message_of(other), REJECTED, LATER) == Recorded()
     assert bench.record().row_id == "8"
     assert bench.record(row_key(KEY, "7")) == before
+    listed = {call.key for call in bench.records.rejected() if bench.records.still_rejected(call)}
+    assert (row_key(KEY, "7") in listed) is (settlement is REJECTED)
 
 
 def test_of_two_that_claim_at_the_same_moment_one_gets_it(bench: Bench) -> None:
@@ -236,6 +238,13 @@ def test_a_call_whose_day_has_changed_is_still_the_same(bench: Bench, ledger: Ca
     assert record is not None
     assert (record.state, record.reason) == (State.SKIPPED, "same_pbx_call_id")
     claimed(bench.open(), another, EXPIRED)
+
+
+def test_a_call_is_looked_for_under_the_day_after_also_where_the_day_before_knows_no_more(bench: Bench) -> None:
+    """The record of the day before is of a claim that ran out."""
+    claimed(bench.open(), make_job(7, "call-7", "2026-11-19"))
+    bench.open().settle([(claimed(bench.open(), make_job(7, "call-7", "2026-11-21")), SUBMITTED)], NOW)
+    assert bench.open().claim([make_job()], EXPIRED, LEASE) == [AlreadySubmitted("7")]
 
 
 def test_a_call_whose_day_lasts_is_looked_for_nowhere_else(ledger: CallLedger) -> None:
@@ -406,6 +415,12 @@ def test_that_the_api_has_a_call_is_recorded_even_by_a_worker_that_lost_its_clai
     assert bench.record().state is State.SUBMITTED
     bench.open().settle([(intrusion.live, REJECTED)], LATER)
     assert bench.record().state is State.SUBMITTED
+
+
+def test_two_ends_of_one_call_told_together_are_told_one_after_the_other(bench: Bench) -> None:
+    intrusion = Intrusion(bench)
+    bench.open().settle([(intrusion.stale, SUBMITTED), (intrusion.live, REJECTED)], LATER)
+    assert (bench.record().state, bench.record().entry_id) == (State.SUBMITTED, "a1b2")
 
 
 def test_who_has_a_call_is_told_to_whoever_wants_to_record_it(bench: Bench) -> None:
@@ -600,6 +615,8 @@ def test_many_cost_few_requests(storage: Storage, azurite_bench: AzuriteBench) -
     assert cost(lambda: ledger.claim(jobs, NOW, LEASE)) == 1 + 1, "all are in hand"
     assert cost(lambda: ledger.claim(jobs, EXPIRED, LEASE)) == 1 + 1 + 1 + around, "they are known"
     claims = several_claimed(ledger, jobs, EXPIRED + LEASE)
+    assert cost(lambda: ledger.give_back([(claim, "why") for claim in claims], EXPIRED + LEASE)) == 1
+    claims = several_claimed(ledger, jobs, EXPIRED + LEASE)
     assert cost(lambda: ledger.settle([(claim, SUBMITTED) for claim in claims], NOW)) == 1
     assert cost(lambda: ledger.give_back([(claim, "why") for claim in claims], NOW)) > len(jobs), "too late: one by one"
 
@@ -636,6 +653,15 @@ def test_a_claim_is_settled_though_its_record_changes_meanwhile_but_not_for_ever
         ledger.settle([(claim, SKIPPED)], NOW)
     assert azurite_bench.record().state is (State.SKIPPED if is_settled else State.CLAIMED)
     assert azurite_bench.records.counts(NOW).states.get(State.SKIPPED, 0) == is_settled
+
+
+def test_a_claim_is_given_back_though_its_record_has_changed_otherwise(
+    storage: Storage, azurite_bench: AzuriteBench, table: CallLedger
+) -> None:
+    claim = claimed(table)
+    storage.plain_table(azurite_bench.name).update_entity({"PartitionKey": DAY, "RowKey": KEY.name, "entry_id": ""})
+    table.give_back([(claim, "why")], LATER)
+    assert (azurite_bench.record().last_error, claimed(table, now=LATER).attempts) == ("why", 2)
 
 
 def test_a_record_that_is_made_meanwhile_is_found(

@@ -9,6 +9,7 @@ import pytest
 
 from cdr.calls.call import State
 from cdr.calls.message import Message
+from cdr.edges.storage.rejected_index import index_of
 from cdr.edges.storage.table import escape_key
 from cdr.submission.ports import Claim, Held
 from tests.contract.ledgers import DAY, KEY, LEASE, NOW, REJECTED, SUBMITTED, AzuriteBench, make_job
@@ -22,6 +23,11 @@ DAMAGES: dict[str, dict[str, Any]] = {
     "a number for a state": {"state": 5, "attempts": "x"},
     "a claim without an end": {"state": "claimed"},
     "a claim with a text for an end": {"state": "claimed", "claimed_until": "x", "attempts": "x"},
+    "a claim after as many attempts as a number holds": {
+        "state": "claimed",
+        "claimed_until": NOW - LEASE,
+        "attempts": 2**31 - 1,
+    },
     "a rejection without anything": {"state": "rejected"},
     "a rejection with numbers": {"state": "rejected", "reason": 5, "detail": 7, "settled_at": "x", "row_0": 5},
 }
@@ -64,3 +70,19 @@ def test_what_the_host_gave_up_on_is_recorded_over_a_damaged_record(
     storage.plain_table(azurite_bench.name).create_entity({"PartitionKey": DAY, "RowKey": escape_key(KEY.name)})
     ledger.record(KEY, Message((make_job().record,)), REJECTED, NOW)
     assert azurite_bench.records.entry(KEY).state == State.REJECTED
+
+
+def test_a_note_of_a_rejected_call_that_is_damaged_or_gone_says_nothing_and_hides_no_other(
+    storage: Storage, azurite_bench: AzuriteBench
+) -> None:
+    ledger, jobs = azurite_bench.open(), [make_job(n) for n in range(4)]
+    for job in jobs:
+        ledger.record(job.key, None, REJECTED, NOW)
+    notes = storage.plain_table(index_of(azurite_bench.name))
+    for number, damage in ((0, {"rejected_at": "x"}), (1, {"name": ""}), (2, None)):
+        for row in list(notes.query_entities(f"name eq '{jobs[number].key.name}'")):
+            notes.upsert_entity(row | damage) if damage else notes.delete_entity(row)
+    assert [call.key for call in azurite_bench.records.rejected()] == [jobs[3].key]
+    claims = [claim for claim in ledger.claim(jobs, NOW, LEASE) if isinstance(claim, Claim)]
+    ledger.settle([(claim, SUBMITTED) for claim in claims], NOW)
+    assert list(notes.query_entities(f"name eq '{jobs[3].key.name}'")) == [], "of those together one was gone"

@@ -246,7 +246,8 @@ def test_a_connection_that_is_refused_was_never_one(closed_port: int) -> None:
     ],
 )
 def test_an_address_that_leads_nowhere_is_no_other_kind_of_error(url: str) -> None:
-    assert isinstance(failure_of(client(url)), NeverSent)
+    """Also where a name server takes long to say so."""
+    assert isinstance(failure_of(client(url, timeout_s=2)), NeverSent)
 
 
 def test_a_host_is_reached_at_whichever_of_its_addresses_answers(
@@ -302,6 +303,16 @@ def test_what_breaks_off_after_the_request_is_unanswered(said: bytes) -> None:
 
     with serving(play) as server:
         assert isinstance(failure_of(client(server.url)), Unanswered)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+def test_nothing_is_sent_twice_by_itself(method: str) -> None:
+    """Who asks knows whether that does harm."""
+    with serving(lambda conversation: conversation.read_request() and None) as server:
+        with pytest.raises(Unanswered):
+            client(server.url).exchange(method)
+        wait_until(lambda: server.closed == server.connections)
+        assert server.connections == 1
 
 
 def test_what_speaks_another_protocol_is_called_so() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from cdr.calls.call import CallRecord
 from cdr.intake.folded import FoldOptions
+from cdr.intake.id_order import progress
 from cdr.intake.ports import CallSource
 from cdr.intake.time_order import LegPatience
 from local.phone_system.v20 import POLICIES, Answer
@@ -25,6 +26,8 @@ CASES = list(cases())
 WITH_EVERY_TALK = ("each",)
 """Of the policies, the one that tells most of what was read. How the others choose is no matter of the database."""
 AT_ONCE = LegPatience(overlap=timedelta(), settle=timedelta(), open_row_wait=timedelta())
+
+HOUR = timedelta(hours=1)
 
 Told = tuple[Any, ...]
 
@@ -105,6 +108,32 @@ def test_the_cases_of_v18_give_their_right_answers(
             told.setdefault(record.values["call_id"], []).append(_in_short(record))
         right = [v18_cases.expected(case)[policy] or [case.get("unanswered", "nobody")] for case in v18_cases.CASES]
         assert list(told.values()) == [[" ".join(_but_its_begin(entry)) for entry in entries] for entries in right]
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_calls_of_v18_are_found_by_their_times_and_ids(
+    database: str, make_phone_system: MakePhoneSystem, clock: HandMovedClock
+) -> None:
+    """Four, each an hour after the one before."""
+    system = make_phone_system(database)
+    assert isinstance(system, SqlPhoneSystem)
+    tables = SegmentTables(system, database)
+    begins = [v18_cases.START + number * HOUR for number in range(4)]
+    for number, begin in enumerate(begins, start=1):
+        rows = v18_cases.rows_of(v18_cases.CASES[0]["segments"], call_id=number)
+        tables.insert({name: _later(value, begin - v18_cases.START) for name, value in row.items()} for row in rows)
+    with tables.source(clock, FoldOptions(), page_size=2).connect() as reader:
+        assert [progress(reader.begin(start)).position for start in ("now", begins[1], begins[3] + HOUR)] == [4, 1, 4]
+        pages = reader.ended_between(begins[0] + HOUR, begins[3])  # a call takes ten minutes
+        assert [record.id for page in pages for record in page] == ["2", "3"]
+        assert [record.id for page in reader.ended_between(*begins[::3]) for record in page] == ["1", "2", "3"]
+        (last, *others) = reader.newest(3)
+        assert [each.id for each in (last, *others)] == ["4", "3", "2"]
+        assert (reader.lag(None).newest, reader.again(last)) == (4, [last])
+
+
+def _later(value: Any, span: timedelta) -> Any:
+    return value + span if isinstance(value, datetime) else value
 
 
 def test_a_call_over_whose_segments_the_database_fails_is_a_record_that_says_so_and_holds_up_no_other(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -366,10 +367,10 @@ def test_times_that_no_select_can_choose_by_are_refused_instead_of_left_out(syst
 def test_a_line_that_falls_silent_in_mid_page_ends_the_reading_before_long(system: Any) -> None:
     system.insert(*({"id": n, "hangup_cause": "x" * 2_000} for n in range(1, 501)))
     with stalling_line.start(system.server.host, system.server.port) as line:
-        began = datetime.now(UTC)
+        began = time.monotonic()
         with system.connect(port=line.port, statement_timeout_seconds=1, timeouts=SHORT) as table:
             line.stall_after(200_000)
             with pytest.raises(SourceUnavailable, match=r"3cx\.cdr_database"):
                 table.rows_after(None, 500)
-        assert datetime.now(UTC) - began < timedelta(seconds=12)
+        assert time.monotonic() - began < 12
         line.flow()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,7 +16,7 @@ from urllib3 import HTTPHeaderDict
 
 from cdr.edges.azure_answer import AzureAnswer
 from cdr.edges.azure_transport import AzureTransport
-from cdr.edges.storage.account import SETTING, StorageAccount
+from cdr.edges.storage.account import SETTING, StorageAccount, StoragePatience
 from cdr.edges.storage.ledger_claims import TableCallLedger
 from cdr.edges.storage.ledger_records import TableLedgerRecords
 from cdr.edges.storage.positions import TablePositionStore
@@ -117,6 +118,21 @@ def test_whatever_something_else_answers_is_storage_that_is_unavailable(name: st
         other.usual = answer
         ends = "".join(f"{service}Endpoint={other.url}/calls;" for service in ("Queue", "Table"))
         unavailable(OPERATIONS[name], {SETTING: CONNECTION + ends})
+
+
+@pytest.mark.parametrize("asked_for", ["3600", "Fri, 31 Dec 2100 23:59:59 GMT"])
+@pytest.mark.parametrize("name", ["queue.depth", "ledger.claim", "ledger.settle several", "records.entries"])
+def test_storage_that_asks_for_an_hour_does_not_get_it(name: str, asked_for: str) -> None:
+    """Whoever waits has a claim that ends before, and the others behind it."""
+    transport = AzureTransport(connect_s=5, answer_s=10, longest_pause_s=0.01)
+    with receiver_program.start() as busy:
+        busy.usual = Answer(503, "", {"Retry-After": asked_for})
+        ends = "".join(f"{service}Endpoint={busy.url}/calls;" for service in ("Queue", "Table"))
+        account = StorageAccount({SETTING: CONNECTION + ends}, StoragePatience(retries=1, pause_s=0), transport)
+        began = time.monotonic()
+        with pytest.raises(StorageUnavailable, match="503"):
+            OPERATIONS[name](account, "calls")
+        assert time.monotonic() - began < 5
 
 
 class Meddling(AzureTransport):

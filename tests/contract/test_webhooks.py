@@ -147,16 +147,16 @@ def test_one_that_is_not_there_does_not_keep_the_others_from_the_notice(receiver
 
 
 def test_one_that_is_slow_is_not_waited_for(receiver: Receiver, broken: Receiver) -> None:
-    broken.usual = Answer(delay_s=1.0)
-    told = failure_of(broken.url + SECRET_PATH, receiver, timeout_s=0.2)
+    broken.usual = Answer(delay_s=60)
+    told = failure_of(broken.url + SECRET_PATH, receiver, timeout_s=0.6)
     assert told == "the json webhook was not reached, or did not answer (timed out)"
 
 
 def test_one_that_gave_no_answer_is_left_alone_for_a_minute(receiver: Receiver, broken: Receiver) -> None:
     now = 1_000.0
     hooks = [Webhook("slack", broken.url), Webhook("json", receiver.url)]
-    notifier = WebhookNotifier(hooks, timeout=timedelta(seconds=0.2), monotonic=lambda: now)
-    broken.answers.append(Answer(delay_s=1.0))
+    notifier = WebhookNotifier(hooks, timeout=timedelta(seconds=0.6), monotonic=lambda: now)
+    broken.answers.append(Answer(delay_s=60))
     asked = []
     for passed_s, problem in ((0, r"\(timed out\)"), (59, "slack webhook did not answer a moment ago"), (1, None)):
         now += passed_s

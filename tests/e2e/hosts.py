@@ -13,11 +13,11 @@ from typing import Any
 from local.host.host import main
 from shared.log import EVENTS
 from tests.e2e import hasty_host
-from tests.functions.surroundings import SECRETS, RecordingCallLogger, Storage, write_config
+from tests.functions.surroundings import LATE, SECRETS, RecordingCallLogger, Storage, write_config
 from tests.support.waiting import wait_until
 from tests.systems import mariadb
 from tests.systems.forked import Forked
-from tests.systems.host import LOCAL_HOST, PROJECT, HostProcess
+from tests.systems.host import LOCAL_HOST, PROJECT, HostProcess, is_refused
 from tests.systems.phone_systems import SqlPhoneSystem
 
 PRIVATE = (*SECRETS, mariadb.PASSWORD, "webhook-s3cret")
@@ -52,6 +52,12 @@ class Host(HostProcess):
         others = [line for line in list(self.lines) if not _EVENT.fullmatch(line) and not _STARTING.fullmatch(line)]
         return [re.sub(r"^\[[^\]]*\] ", "", line) for line in others]
 
+    def status(self) -> dict[str, Any]:
+        """What it tells once every part was looked at in time, which a busy machine may need several looks for."""
+        answer = wait_until(lambda: LATE not in (found := self.ask("GET", "/status")).text and found)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
     def trigger(self, what: str) -> dict[str, Any]:
         """Let it poll or check the alerts now, after the one that is at work or has died at work."""
         answer = wait_until(lambda: (found := self.ask("POST", f"/trigger/{what}")).status_code != 409 and found)
@@ -76,13 +82,15 @@ class Hosts:
         root: Path = PROJECT,
         interval_s: int = 5,
         adapt: Callable[[str], str] = str,
+        storage: str = "",
         **database: Any,
     ) -> Host:
-        """Start one, with these functions or all, an adapted configuration, and changed settings of the database."""
+        """Start one, with these functions or all, an adapted configuration, another connection string of the account,
+        and changed settings of the database."""
         file = self._folder / "config.yml"
         write_config(file, system.settings(**database), self._call_logger.base_url, interval_s=interval_s)
         file.write_text(adapt(file.read_text(encoding="utf-8")), encoding="utf-8")
-        environment = {"CONFIG_FILE": str(file), "AzureWebJobsStorage": self._storage.connection_string}
+        environment = {"CONFIG_FILE": str(file), "AzureWebJobsStorage": storage or self._storage.connection_string}
         host = Host(environment, *functions, hasty=hasty, root=root)
         self._started.append((host, system))
         return host
@@ -110,6 +118,15 @@ def hosts_between(folder: Path, storage: Storage, call_logger: RecordingCallLogg
         hosts.end()
     finally:
         hosts.kill()
+
+
+def end_when_it_takes_no_more(host: Host, call_logger: RecordingCallLogger) -> int:
+    """Tell it to stop while the Call Logger pauses, and let that go on once the host takes no more; the exit status."""
+    address = host.base_url
+    host.ask_to_end()
+    wait_until(lambda: is_refused(address))
+    call_logger.go_on()
+    return host.wait()
 
 
 def settled(storage: Storage, rows: int) -> bool:

@@ -82,7 +82,7 @@ def test_an_alert_comes_within_one_check_and_goes_when_somebody_is_back(start, m
     assert backend.every_alert == [("801", NOBODY, True)]
     for _ in range(3):
         assert check(host)["801"]["done"] == []
-    shown = {group["id"]: group for group in host.ask("GET", "/status").json()["monitored_groups"]}
+    shown = {group["id"]: group for group in host.status()["monitored_groups"]}
     assert (shown["801"]["state"], shown["801"]["alert_id"]) == ("alerted", backend.alerts[0]["id"])
     members.put("801", e102=False, e103=True)
     assert check(host)["801"]["done"] == ["resolved"]

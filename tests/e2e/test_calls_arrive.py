@@ -127,7 +127,7 @@ def test_a_call_that_ends_later_arrives_when_it_has_ended(start_host, mariadb_sy
     assert [body for body in call_logger.bodies if body["pbxCallId"] == "B-2"] == [
         {**PLAIN_BODY, "callDuration": 5400, "timestamp": f"{ended.isoformat()}.000Z", "pbxCallId": "B-2"}
     ]
-    assert host.ask("GET", "/status").json()["open_rows"] == 0
+    assert host.status()["open_rows"] == 0
 
 
 def test_one_poll_takes_a_whole_backlog(start_host, mariadb_system, storage):

@@ -8,14 +8,12 @@ from contextlib import suppress
 import requests
 
 from cdr.calls.message import Message
-from local.call_logger import Fault
+from tests.e2e.hosts import end_when_it_takes_no_more
 from tests.support.factories import make_raw_row
 from tests.support.waiting import wait_until
 
-AT_ONCE_S = 0.01
-
-SLOWLY = Fault(before_answer_s=0.1)
-"""The call is in, and for a while nobody but the API knows."""
+ANSWERS_TO_SOME_MESSAGES = 6_000
+"""Bytes, of some 700 each."""
 
 
 def mixed_calls(count):
@@ -45,17 +43,18 @@ def submitted_names(rows):
 
 
 def test_killed_while_it_submits(start_host, mariadb_system, storage, call_logger):
+    """At a moment when a call is in, and nobody but the API knows."""
     rows = mixed_calls(75)
     mariadb_system.insert(*rows)
-    call_logger.faults.stand(SLOWLY)
     for entries_before_the_kill in (15, 35):
+        call_logger.pause_at(entries_before_the_kill)
         host = start_host(mariadb_system, hasty=True)
         host.trigger("poll")
-        wait_until(lambda least=entries_before_the_kill: len(call_logger.bodies) >= least, longest_pause_s=AT_ONCE_S)
+        wait_until(lambda least=entries_before_the_kill: len(call_logger.bodies) >= least)
         host.kill()
         assert "claimed" in storage.states()
         assert len(call_logger.bodies) < len(submitted_names(rows))
-    call_logger.faults.clear()
+        call_logger.go_on()
     start_host(mariadb_system, hasty=True)
     wait_until(lambda: storage.states() == outcome_of(rows))
     assert call_logger.call_ids == submitted_names(rows)
@@ -65,18 +64,20 @@ def test_killed_while_it_submits(start_host, mariadb_system, storage, call_logge
 def test_killed_while_it_polls(start_host, sqlite_system, storage, call_logger):
     rows = mixed_calls(250)
     sqlite_system.insert(*rows)
-    host = start_host(sqlite_system, "trigger_poll", hasty=True)
-    address = host.base_url
+    with storage.line_to_queues() as (line, by_line):
+        host = start_host(sqlite_system, "trigger_poll", hasty=True, storage=by_line)
+        address = host.base_url
+        line.stall_after(ANSWERS_TO_SOME_MESSAGES)
 
-    def poll():
-        with suppress(requests.ConnectionError):
-            requests.post(f"{address}/trigger/poll", timeout=30)
+        def poll():
+            with suppress(requests.ConnectionError):
+                requests.post(f"{address}/trigger/poll", timeout=30)
 
-    polling = threading.Thread(target=poll)
-    polling.start()
-    queued = wait_until(lambda: (depth := storage.depth()) >= 5 and depth, longest_pause_s=AT_ONCE_S)
-    host.kill()
-    polling.join()
+        polling = threading.Thread(target=poll)
+        polling.start()
+        queued = wait_until(lambda: line.is_stalled and storage.depth())
+        host.kill()
+        polling.join()
     assert queued < len(rows) / 10, "the calls share messages of ten"
     assert storage.position is None
     assert not storage.lease_is_free
@@ -91,13 +92,13 @@ def test_told_to_stop_it_finishes_what_it_began_and_leaves_the_rest_on_the_queue
     start_host, sqlite_system, storage, call_logger
 ):
     rows = [make_raw_row(id=number, call_id=f"C-{number}") for number in range(1, 81)]
-    call_logger.faults.stand(Fault(before_answer_s=0.5))
+    call_logger.pause_at(5)
     host = start_host(sqlite_system)
     for first in range(0, 80, 20):  # two calls in each message, and more messages than are taken in hand at once
         sqlite_system.insert(*rows[first : first + 20])
         host.trigger("poll")
-    wait_until(lambda: len(call_logger.bodies) >= 5, longest_pause_s=AT_ONCE_S)
-    assert host.end() == 0
+    wait_until(lambda: len(call_logger.bodies) >= 5)
+    assert end_when_it_takes_no_more(host, call_logger) == 0
     states = storage.states()
     assert set(states) == {"submitted"}
     assert len(states) == len(call_logger.bodies) < len(rows)

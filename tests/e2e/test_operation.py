@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ def host(storage_account, tmp_path_factory):
         make_raw_row(id=1, call_id="A"),
         make_raw_row(id=2, call_id="B", answered=0),
         make_raw_row(id=3, call_id="C", extension="199"),
-        make_raw_row(id=4, call_id="D", ended_at=None),
+        make_raw_row(id=4, call_id="D", started_at=datetime.now(UTC).replace(tzinfo=None), ended_at=None),
     )
     with RecordingCallLogger() as call_logger, hosts_between(folder, storage_account, call_logger) as start_host:
         host = start_host(system)
@@ -53,7 +54,7 @@ class TestOverHttp:
         assert host.ask("HEAD", "/health").status_code == 200
 
     def test_status_tells_how_far_it_is(self, host):
-        body = host.ask("GET", "/status").json()
+        body = host.status()
         assert (body["last_processed_cdr_id"], body["open_rows"]) == (4, 1)
         assert body["last_poll"]["result"] == "finished"
         assert body["lag"] == {"newest_cdr_id": 4, "ids_behind": 0, "seconds_behind": 0}

@@ -11,15 +11,13 @@ from zipfile import ZipFile
 
 import pytest
 
-from local.call_logger import Fault
-from tests.e2e.hosts import Hosts
+from tests.e2e.hosts import Host, Hosts, end_when_it_takes_no_more
 from tests.functions.surroundings import RecordingCallLogger, Storage
 from tests.support.factories import make_raw_row
 from tests.support.waiting import wait_until
 from tests.systems.phone_systems import SqlitePhoneSystem
 
 ARCHIVE = Path(__file__).resolve().parents[1] / "data" / "v1" / "app-1.0.0.zip"
-SLOWLY = Fault(before_answer_s=0.15)
 LATER_MAPPED = "  199: late@example.com\n"
 
 
@@ -49,9 +47,11 @@ def wanted(last: int) -> list[str]:
     return sorted(f"C-{number}-{number}" for number in range(1, last + 1) if number % 10 != 0)
 
 
-def work_until(storage: Storage, call_logger: RecordingCallLogger, calls: int) -> None:
-    wait_until(lambda: len(call_logger.bodies) >= calls, longest_pause_s=0.02)
+def work_until(calls: int, host: Host, storage: Storage, call_logger: RecordingCallLogger) -> None:
+    """End the host in mid-flow, when so many calls are in and the next ones are on their way."""
+    wait_until(lambda: len(call_logger.bodies) >= calls)
     assert storage.depth() > 0, "the roll must come in mid-flow"
+    assert end_when_it_takes_no_more(host, call_logger) == 0
 
 
 def test_rolling_forward_and_back_in_mid_flow_loses_nothing_and_doubles_nothing(
@@ -61,28 +61,25 @@ def test_rolling_forward_and_back_in_mid_flow_loses_nothing_and_doubles_nothing(
     call_logger: RecordingCallLogger,
     version_1: Path,
 ) -> None:
-    call_logger.faults.stand(SLOWLY)
-
     sqlite_system.insert(*rows(1, 60), make_raw_row(id=61, call_id="C-61", ended_at=None))
+    call_logger.pause_at(10)
     old = start_host(sqlite_system, root=version_1)
     old.trigger("poll")
-    work_until(storage, call_logger, 10)
-    assert old.end() == 0
+    work_until(10, old, storage, call_logger)
 
+    call_logger.pause_at(40)
     new = start_host(sqlite_system)
     sqlite_system.sql("UPDATE CallLog SET EndTime = '2026-11-22 10:01:30' WHERE Id = 61")
     sqlite_system.insert(*rows(62, 100))
     assert new.trigger("poll")["position"] == 100
-    work_until(storage, call_logger, 40)
-    assert new.end() == 0
+    work_until(40, new, storage, call_logger)
 
+    call_logger.pause_at(70)
     back = start_host(sqlite_system, root=version_1)
     sqlite_system.insert(*rows(101, 130))
     assert back.trigger("poll")["position"] == 130
-    work_until(storage, call_logger, 70)
-    assert back.end() == 0
+    work_until(70, back, storage, call_logger)
 
-    call_logger.faults.clear()
     again = start_host(sqlite_system, adapt=lambda config: config + LATER_MAPPED)
     wait_until(lambda: storage.depth() == 0 and "claimed" not in storage.states())
     packed = again.ask("POST", "/trigger/replay", json={"reason": "invalid_message"}).json()

@@ -12,13 +12,12 @@ from typing import Any, Self
 
 from cdr.wiring.ports import GROUPS_TABLE
 from local.call_logger.store import Alert, BackendError
-from tests.functions.surroundings import Backend, Storage
+from tests.functions.surroundings import HOLD_S, Backend, Storage
 
 ALWAYS = "".join(
     f'  {day}: {{start: "00:00", end: "00:00", overnight: true}}\n'
     for day in ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 )
-HOLD_S = 60.0
 
 
 class Members:
@@ -81,6 +80,7 @@ class BreakableBackend(Backend):
         self.reached, self.released = threading.Event(), threading.Event()
 
     def go_on(self) -> None:
+        super().go_on()
         self.hold = None
         self.released.set()
 

@@ -17,7 +17,8 @@ from azure.functions.timer import TimerRequest
 from cdr.calls.message import Letter
 from cdr.wiring.parts import Parts
 from shared.clock import Clock
-from tests.functions.surroundings import Storage
+from tests.functions.surroundings import LATE, Storage
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,6 +76,11 @@ class LoadedApp:
         response = self._call(function, request)
         text = response.get_body().decode()
         return Answer(response.status_code, json.loads(text), dict(response.headers), text)
+
+    @property
+    def status(self) -> Any:
+        """What it tells once every part was looked at in time, which a busy machine may need several looks for."""
+        return wait_until(lambda: LATE not in (found := self.ask("status")).text and found).body
 
     def _call(self, function: str, argument: object) -> Any:
         declared = self.declared[function]

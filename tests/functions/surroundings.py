@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -24,11 +26,19 @@ from local import call_logger
 from local.azurite import ACCOUNT_KEY
 from local.call_logger.store import Alert, CallLogger, Entry
 from shared.config.phone_system import CdrDatabase
+from tests.systems import stalling_line
+from tests.systems.stalling_line import StallingLine
 
 TOKEN = "call-logger-token-92hx"
 """What the Call Logger demands of everybody."""
 
 SECRETS = (TOKEN, ACCOUNT_KEY)
+
+LATE = "no answer within"
+"""Stands in a status in place of what was not found in time."""
+
+HOLD_S = 60.0
+"""Who is held up goes on then, whatever the test does."""
 
 CONFIG = """
 3cx:
@@ -61,17 +71,57 @@ def write_config(
     return file
 
 
+class Pause:
+    """Lets so many calls in. Until it is over, the last of them has no answer, and those after it are not in."""
+
+    def __init__(self, calls: int) -> None:
+        self._left = calls
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+
+    def end(self) -> None:
+        self._over.set()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """For one call; one that does not get in leaves it to another."""
+        with self._lock:
+            left, self._left = self._left, max(0, self._left - 1)
+        if not left:
+            self._over.wait(HOLD_S)
+        try:
+            yield
+        except Exception:
+            with self._lock:
+                self._left += 1
+            raise
+        if left == 1:
+            self._over.wait(HOLD_S)
+
+
 class Backend(CallLogger):
-    """The stand-in's rules, with every body that they accepted as it came in."""
+    """The stand-in's rules, with every body that they accepted as it came in; a test may stop it on the way."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bodies: list[dict[str, Any]] = []
+        self._pause: Pause | None = None
+
+    def pause_at(self, calls: int) -> None:
+        """Take a break once so many are in, until `go_on`."""
+        self._pause = Pause(calls - len(self.bodies))
+
+    def go_on(self) -> None:
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.end()
 
     def submit(self, body: Any) -> Entry:
-        entry = super().submit(body)
-        self.bodies.append(body)
-        return entry
+        pause = self._pause
+        with pause.place() if pause is not None else nullcontext():
+            entry = super().submit(body)
+            self.bodies.append(body)
+            return entry
 
 
 class RecordingCallLogger:
@@ -100,7 +150,15 @@ class RecordingCallLogger:
     def double_submissions(self) -> list[str]:
         return self._backend.double_submissions
 
+    def pause_at(self, calls: int) -> None:
+        """Once so many are in, it answers nobody, and lets nobody in, before it is told to go on."""
+        self._backend.pause_at(calls)
+
+    def go_on(self) -> None:
+        self._backend.go_on()
+
     def stop(self) -> None:
+        self.go_on()
         self._running.stop()
 
     def __enter__(self) -> Self:
@@ -146,6 +204,13 @@ class Storage:
             queue.create_queue()
         for table in (LEDGER_TABLE, index_of(LEDGER_TABLE), STATE_TABLE, GROUPS_TABLE, PHONE_BOOK_TABLE):
             self.drop(table)
+
+    @contextmanager
+    def line_to_queues(self) -> Iterator[tuple[StallingLine, str]]:
+        """A line of a test's own, and a connection string that leads to the queues by it."""
+        (port,) = re.findall(r"QueueEndpoint=http://[^:]+:(\d+)/", self.connection_string)
+        with stalling_line.start("127.0.0.1", int(port)) as line:
+            yield line, self.connection_string.replace(f":{port}/", f":{line.port}/")
 
     def send(self, letter: Letter | str, queue: str = CALL_QUEUE) -> None:
         text = letter if isinstance(letter, str) else letter.to_text()

@@ -13,14 +13,18 @@ from typing import Any
 import pytest
 
 from cdr.calls.message import Message
+from cdr.edges.storage.account import StorageAccount
+from cdr.wiring.parts import Parts
 from cdr.wiring.ports import POISON_QUEUE
 from local.call_logger.faults import Fault, FaultKind
+from shared.clock import SystemClock
 from tests.fakes.clock import HandMovedClock
 from tests.functions.group_surroundings import Members, clear_groups, with_groups
-from tests.functions.loaded_app import LoadedApp
+from tests.functions.loaded_app import ROOT, LoadedApp
 from tests.functions.surroundings import SECRETS, TOKEN, RecordingCallLogger, Storage
 from tests.support.factories import OUTSIDE, make_message, make_raw_row, make_record
 from tests.systems.phone_systems import SqlitePhoneSystem
+from tests.systems.storage import Line
 
 PLAIN = "0000017F-7-7"
 """The plain row's pbxCallId."""
@@ -101,7 +105,7 @@ def test_check_call_groups_raises_an_alert_tells_of_it_and_resolves_it(
     restarted.run_by(clock, dict(os.environ))
     assert restarted.tick("check_call_groups") is None
     assert "call_groups.members.select" in events("groups.unknown")[0]["reason"]
-    states = {group["id"]: group["state"] for group in restarted.ask("status").body["monitored_groups"]}
+    states = {group["id"]: group["state"] for group in restarted.status["monitored_groups"]}
     assert states == {"800": "unknown", "801": "unknown"}
 
 
@@ -135,7 +139,7 @@ def test_learn_extensions_brings_the_calls_of_a_new_extension_back_without_a_dep
     assert [event["problems"] for event in events("directory.problems")] == [
         ["extension 103 has no e-mail address in the phone system"]
     ]
-    extensions = app.ask("status").body["extensions"]
+    extensions = app.status["extensions"]
     assert (extensions["in_file"], extensions["elsewhere"], extensions["phone_book"]["age_seconds"]) == (3, 1, 0)
 
 
@@ -237,6 +241,18 @@ def test_while_the_api_refuses_us_the_message_goes_back_to_the_queue(
     assert TOKEN not in json.dumps(events())
 
 
+def test_while_storage_does_not_tell_what_time_it_is_messages_wait_and_none_is_given_up(
+    app: LoadedApp, storage: Storage, events: Events
+) -> None:
+    timeless = StorageAccount(os.environ, transport=Line(), clock=SystemClock())  # whose Date nobody hears
+    app.module.parts = Parts(os.environ, ROOT, account=timeless)
+    assert app.deliver("submit_call", make_message(), 9) is None
+    assert (storage.depth(), storage.ledger()) == (1, [])
+    assert [(event["event"], "does not tell the time" in event["reason"]) for event in events()] == [
+        ("storage.failed", True)
+    ]
+
+
 def test_keep_poisoned_records_what_the_host_gave_up_on_unless_the_api_has_it(
     app: LoadedApp, storage: Storage, events: Events
 ) -> None:
@@ -317,4 +333,4 @@ def test_what_was_rejected_and_what_is_missing_is_listed_and_brought_back(
     assert mended.ask("trigger_reconcile", "POST", DAY).body["queued"] == 1
     mended.submit_all(storage)
     assert call_logger.call_ids == ["C-1", "C-2"]
-    assert mended.ask("status").body["ledger"] == {"submitted": 2, "complete": True}
+    assert mended.status["ledger"] == {"submitted": 2, "complete": True}

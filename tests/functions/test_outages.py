@@ -18,7 +18,8 @@ from shared.config.phone_system import CdrDatabase
 from tests.functions.loaded_app import LoadedApp
 from tests.functions.surroundings import RecordingCallLogger, Storage, write_config
 
-WITHIN_S = 3.0
+WITHIN_S = 3.8
+"""Three, and what a busy machine takes beside; two looks one after the other would be four."""
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def silent_port() -> Iterator[int]:
 
 
 def asked(app: LoadedApp) -> list[str]:
-    """What the status says to a program and to a person who ask at once; both in time."""
+    """What the status says to a program and to a person who ask at once; both in time, once everything is loaded."""
+    assert app.parts.overview
     with ThreadPoolExecutor() as people:
         said = list(people.map(lambda accept: _asked(app, accept), ("*/*", "text/html")))
     assert all(took < WITHIN_S for _, took in said)

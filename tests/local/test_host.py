@@ -8,10 +8,9 @@ from datetime import datetime
 from itertools import pairwise
 
 import pytest
-import requests
 
 from tests.support.waiting import wait_until
-from tests.systems.host import HostProcess, python
+from tests.systems.host import HostProcess, is_refused, python
 
 HOST_JSON = {
     "version": "2.0",
@@ -288,11 +287,3 @@ class TestStartAndStop:
             assert host.wait() == 0
         assert not host.journal("yearly")
         assert "Traceback" not in host.output
-
-
-def is_refused(address):
-    try:
-        requests.get(address, timeout=10)
-    except requests.exceptions.RequestException:
-        return True
-    return False

@@ -160,12 +160,12 @@ def test_a_message_that_fails_in_a_poison_queue_stays_hidden_until_its_lease_end
 
 
 def test_a_lease_is_renewed_while_the_function_runs(storage, queue):
-    """Which it does until a second message tells it that storage has counted two seconds."""
+    """Which it does until a second message tells it that storage has counted four seconds."""
     later = threading.Event()
     deliveries = Deliveries(lambda message: later.set() if message.get_body() == b"later" else later.wait(60))
     send(queue, "first")
-    send(queue, "later", visibility_timeout=2)
-    with listening(storage, queue.queue_name, deliveries, lease_s=1):
+    send(queue, "later", visibility_timeout=4)
+    with listening(storage, queue.queue_name, deliveries, lease_s=2):
         wait_until(lambda: not stored(queue))
     assert deliveries.counts == [1, 1]
 

@@ -121,7 +121,7 @@ def test_the_demo_shows_calls_of_every_outcome_and_an_alert_and_balances_its_tal
             source == "calllog" or "late row" in written.getvalue()
         )
 
-    demo_run.run(lasting_port(), 60, is_enough)
+    demo_run.run(lasting_port(), 90, is_enough)
     assert processes_with(mark) == []
     demo_run.terminal.summary("In the end:", demo_run.tally, demo_run.backend)
     output, tally, entries = written.getvalue(), demo_run.tally, demo_run.backend.entries

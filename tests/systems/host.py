@@ -126,3 +126,12 @@ class HostProcess:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+
+def is_refused(address: str) -> bool:
+    """Whether nobody takes requests there any more."""
+    try:
+        requests.get(address, timeout=10)
+    except requests.exceptions.RequestException:
+        return True
+    return False

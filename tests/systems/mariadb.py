@@ -25,6 +25,7 @@ PASSWORD = "only-to-read"
 _START_WITHIN_S = 60.0
 _STOP_WITHIN_S = 30.0
 _SERVER_PROGRAMS = ("mariadbd", "mariadb-install-db")
+
 _SERVER_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 
 
@@ -93,6 +94,7 @@ class MariaDb:
         self.certificate.with_name("key.pem").write_bytes(made.key_pem)
 
     def _launch(self) -> None:
+        """In UTC wherever the machine is: a moment is written by the zone of the session, which has it from there."""
         options = [
             f"--bind-address={HOST}",
             f"--port={self.port}",
@@ -110,7 +112,11 @@ class MariaDb:
         ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command("mariadbd", *options), stdout=log, stderr=log, start_new_session=True
+                self._command("mariadbd", *options),
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "TZ": "UTC"},
+                start_new_session=True,
             )
         self._wait_until_it_answers()
 

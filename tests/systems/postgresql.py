@@ -143,6 +143,7 @@ class PostgreSql:
             "ssl=on",
             f"ssl_cert_file={self.certificate}",
             f"ssl_key_file={self.certificate.with_name('key.pem')}",
+            "timezone=UTC",  # wherever the machine is
             "fsync=off",
             "shared_buffers=32MB",
             "max_connections=30",

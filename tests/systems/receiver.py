@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -54,7 +53,7 @@ class Receiver:
 @contextmanager
 def start() -> Iterator[Receiver]:
     """On a free port, for as long as the block lasts."""
-    receiver = Receiver()
+    receiver, over = Receiver(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -62,7 +61,7 @@ def start() -> Iterator[Receiver]:
             request = Received(self.command, self.path, dict(self.headers), body)
             receiver.received.append(request)
             answer = receiver.answer_to(request)
-            time.sleep(answer.delay_s)
+            over.wait(answer.delay_s)
             with suppress(ConnectionError):  # whoever was kept waiting may be gone
                 self.send(answer)
 
@@ -86,6 +85,7 @@ def start() -> Iterator[Receiver]:
     try:
         yield receiver
     finally:
+        over.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -22,6 +22,10 @@ class StallingLine:
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
+    @property
+    def is_stalled(self) -> bool:
+        return not self._flowing.is_set()
+
     def stall(self) -> None:
         self._flowing.clear()
 

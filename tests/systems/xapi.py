@@ -97,6 +97,8 @@ class Xapi:
     _faults: dict[str, deque[Fault]] = field(default_factory=lambda: {"token": deque(), "data": deque()})
     _token: str = ""
     _token_ends: datetime | None = None
+    over: threading.Event = field(default_factory=threading.Event)
+    """Set at the end of a test: nobody is kept waiting any more."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _busy: int = 0
@@ -115,7 +117,7 @@ class Xapi:
             fault = self._faults[kind].popleft() if self._faults[kind] else None
         if fault is None:
             return
-        time.sleep(fault.delay_s)
+        self.over.wait(fault.delay_s)
         if fault.status != 200 or fault.body is not None:
             abort(Response(fault.body or "", status=fault.status, content_type="text/html"))
 
@@ -305,6 +307,7 @@ def start(clock: Clock, *, certificate: Path | None = None) -> Iterator[Xapi]:
     try:
         yield xapi
     finally:
+        xapi.over.set()
         server.shutdown()
         thread.join()
         server.server_close()

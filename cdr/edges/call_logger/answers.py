@@ -150,7 +150,7 @@ def error_of_harmless(outcome: Answer | HttpFailure, now: datetime) -> PipelineE
     error = error_of(outcome, now)
     if isinstance(error, TakenElsewhere) and isinstance(outcome, Answer):
         return ApiDenied(_wrong_address(outcome))
-    return ApiUnreachable(str(error)) if isinstance(error, SubmissionUnknown) else error
+    return ApiUnreachable(str(error), error.retry_after) if isinstance(error, SubmissionUnknown) else error
 
 
 def _wrong_address(answer: Answer) -> str:

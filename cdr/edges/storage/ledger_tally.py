@@ -94,7 +94,7 @@ def counts_in(text: Any) -> Counter[str]:
     """What as_text wrote; anything else counts for nothing."""
     try:
         return Counter({str(name): int(n) for name, n in json.loads(text or "{}").items()})
-    except (TypeError, ValueError, AttributeError, RecursionError):
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         return Counter()
 
 

@@ -11,11 +11,12 @@ from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest, HttpResponse
 
 from cdr.edges.azure_answer import AzureAnswer
-from cdr.edges.http_client import SUCCESSES
 from cdr.edges.storage.transaction import Request
 from cdr.edges.storage.transaction_answers import answers_in, code_in
 
-ACCEPTED, NOT_FOUND, TOO_LARGE = 202, 404, 413
+FOUND, ACCEPTED, NOT_FOUND, TOO_LARGE = 200, 202, 404, 413
+WRITTEN = (201, 204)
+"""What the service answers to a write, and nothing that stands between us and it."""
 TABLE_GONE = "TableNotFound"
 
 
@@ -48,7 +49,7 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
         :raises ValueError: there is no version, so it was not the service that said so
         """
         answer = self._answer(asked, always)
-        if answer.status_code not in SUCCESSES:
+        if answer.status_code not in WRITTEN:
             raise Refused(answer)
         if not (version := answer.headers.get("ETag")):
             raise ValueError("what is to be written has no version")
@@ -61,7 +62,7 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
         answer = self._answer(asked, always)
         if answer.status_code == NOT_FOUND and code_in(answer) != TABLE_GONE:
             return False
-        if answer.status_code not in SUCCESSES:
+        if answer.status_code != FOUND:
             raise Refused(answer)
         return True
 
@@ -80,7 +81,7 @@ class Onward(HTTPPolicy[HttpRequest, HttpResponse]):
             raise Refused(answer)
         found = answers_in(answer.content, answer.content_type or "")
         parts = [AzureAnswer(answer.request, *part) for part in found]
-        refused = next((part for part in parts if part.status_code not in SUCCESSES), None)
+        refused = next((part for part in parts if part.status_code not in WRITTEN), None)
         if refused is None:
             if len(parts) != writes:
                 raise ValueError(f"{len(parts)} answers to {writes} writes")

@@ -208,6 +208,9 @@ def test_being_turned_away_keeps_when_to_come_back(status: int) -> None:
     error = error_of(answer(status, **{"Retry-After": "3600"}), NOW)
     assert isinstance(error, ApiUnavailable if status == 429 else SubmissionUnknown)
     assert error.retry_after == timedelta(hours=1)
+    harmless = error_of_harmless(answer(status, **{"Retry-After": "3600"}), NOW)
+    assert isinstance(harmless, ApiUnavailable)
+    assert harmless.retry_after == timedelta(hours=1)
 
 
 @pytest.mark.parametrize(

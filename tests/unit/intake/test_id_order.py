@@ -439,6 +439,7 @@ def test_a_position_says_how_far_and_what_is_remembered(site: Site) -> None:
         pytest.param(IdPosition(4), {}, Lag(None, 0, None), id="an-empty-table"),
         pytest.param(IdPosition(4), {2: {}}, Lag(2, 0, None), id="beyond-the-newest-row"),
         pytest.param(IdPosition(4), {5: UNDER_WAY}, Lag(5, 1, None), id="a-row-that-has-not-ended"),
+        pytest.param(IdPosition(4), {5: {"ended_at": "yesterday"}}, Lag(5, 1, None), id="an-end-that-is-no-time"),
     ],
 )
 def test_how_far_a_position_is_behind(site: Site, position: IdPosition | None, rows: dict[int, Any], lag: Lag) -> None:

@@ -204,14 +204,26 @@ def test_a_forwarding_loop_is_told_as_such(desk: Desk) -> None:
 
 def test_flows_that_turn_out_to_be_one_call_are_told_in_place_of_what_they_were(desk: Desk, events: Events) -> None:
     earlier = time_id(at(-1), 1)
-    first = row(-1, 1, id="first", flow=earlier, main_flow=earlier, continued_in="102")
-    desk.write(first, row(0, 1), row(1, 3, Side("extension", "102"), flow=earlier, main_flow=earlier), late=MINUTE)
-    desk.report.rows[0] = replace(desk.report.rows[0], at=at(20))
+    desk.write(row(0, 1), late=MINUTE)
     desk.until(15)
-    desk.report.rows[1] = Reported(at(20), replace(row(0, 1), main_flow=earlier))
+    assert desk.only()[1].id == CALL
+    parts = [replace(leg, flow=earlier) for leg in (row(-1, 1), row(1, 3, Side("extension", "102")))]
+    desk.report.rows = []
+    desk.write(*(replace(leg, main_flow=earlier) for leg in (row(0, 1), *parts)), late=15 * MINUTE)
     desk.until(60)
-    *_, (_, record) = desk.told
-    assert [record.id, *(old.id for old in record.replaces)] == [earlier, CALL] if record.replaces else [earlier]
+    _, (_, record) = desk.told
+    assert (record.id, [old.id for old in record.replaces]) == (earlier, [CALL])
+    assert events.only("call.merged_late")["flows"] == [earlier, CALL]
+
+
+def test_a_call_that_was_given_up_is_told_once_whatever_of_it_is_read_again(desk: Desk) -> None:
+    desk.write(row(0, 80, ended_at=None))
+    desk.until(60 * 30, every=HOUR)
+    _, record = desk.only()
+    assert record.values["problem"]
+    desk.write(row(1, 2, Side("extension", "102"), ended_at=None), late=30 * HOUR)
+    desk.until(60 * 60, every=HOUR)
+    assert len(desk.told) == 1
 
 
 # Where to begin
@@ -324,3 +336,13 @@ def test_the_newest_calls_that_are_over_come_first(desk: Desk) -> None:
     desk.reader.check()
     assert [record.id for record in desk.reader.newest(2)] == [flows[0], flows[-40]]
     assert [record.id for record in desk.reader.newest(9)] == [flows[0], flows[-40], flows[-500]]
+
+
+def test_a_call_is_read_again_whole_as_it_is_by_now(desk: Desk) -> None:
+    desk.write(row(0, 1))
+    desk.until(20)
+    _, record = desk.only()
+    desk.report.rows = []
+    desk.write(row(0, 1, Side("extension", "102")))
+    assert [each.values["extension"] for each in desk.reader.again(record)] == ["102"]
+    assert desk.reader.again(replace(record, values={**record.values, "started_at": None})) == ()

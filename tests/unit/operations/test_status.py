@@ -256,7 +256,7 @@ def test_a_part_that_does_not_answer_is_named_and_holds_up_nothing(
 ) -> None:
     whole, over = site.status, Event()
     monkeypatch.setattr(getattr(site, part), operation, lambda *_: over.wait(10))
-    site.overview = replace(site.overview, longest_look_s=0.2)
-    late = Problem("no answer within 0.2 s")
+    site.overview = replace(site.overview, longest_look_s=0.4)
+    late = Problem("no answer within 0.4 s")
     assert site.status == replace(whole, **dict.fromkeys(places, late))
     over.set()

@@ -305,6 +305,14 @@ def test_a_failure_makes_us_ask_how_the_api_is_if(takes: timedelta, known: str, 
     assert shop.api.operations == ["check_health"] * asks
 
 
+def test_an_api_that_asks_for_a_pause_where_it_is_asked_how_it_is_gets_it(shop: Workshop) -> None:
+    shop.api.fail_at(1, ApiFailed("the API answered 500"))
+    shop.api.fail_at(2, ApiUnavailable("the API answered 429", timedelta(minutes=10)))
+    assert shop.submit_row() is Outcome.PUT_BACK
+    breaker = shop.worker.api_breaker
+    assert [breaker.may_try(NOON + n * timedelta(minutes=1)) for n in (1, 9, 10)] == [False, False, True]
+
+
 # While nobody knows whose extension it is
 
 
@@ -517,6 +525,18 @@ def test_a_replayed_call_that_is_at_the_api_under_its_new_key_closes_its_old_rec
     shop.ledger.record(old, make_message(), Settlement(State.REJECTED, Reason.INVALID_ROW), NOON)
     assert shop.submit(replace(make_message(), replay_of=old)) is Outcome.REPEATED
     assert shop.record(old).state is State.SKIPPED
+
+
+def test_a_replayed_call_whose_old_record_cannot_be_closed_comes_again_for_that(shop: Workshop) -> None:
+    """The third thing that is asked of the ledger, after a claim and its settlement."""
+    shop.submit_row(extension="999")
+    shop.go_by(pbx_call_id="{call_id}", emails={"999": ALICE})
+    shop.ledger.fail_at(3, DOWN)
+    assert shop.submit(replace(make_message(extension="999"), replay_of=KEY)) is Outcome.PUT_BACK
+    assert shop.record().state is State.REJECTED
+    shop.clock.move(timedelta(hours=1))
+    assert shop.deliver_visible() == [Outcome.REPEATED]
+    assert (shop.record().reason, len(shop.api.submitted)) == ("replayed", 1)
 
 
 # Storage trouble

@@ -47,12 +47,12 @@ def ask(
     response = getattr(routes, route)(request, parts)
     answer = Answer(response.status_code, json.loads(response.get_body()), dict(response.headers))
     if answer.status != 405:
-        _described(route, answer.status).validate(answer.body)
+        described(route, answer.status).validate(answer.body)
     return answer
 
 
 @cache
-def _described(route: str, status: int) -> Draft202012Validator:
+def described(route: str, status: int) -> Draft202012Validator:
     """What the description of the functions says of such an answer."""
     responses = _paths()[f"/{ENDPOINTS[route].path}"][METHODS[route].lower()]["responses"]
     return Draft202012Validator(responses[str(status)]["content"]["application/json"]["schema"])

@@ -13,8 +13,12 @@ import azure.functions as func
 import pytest
 
 from cdr.calls.message import Unreadable
+from cdr.groups.alerts import AlertType, GroupState, GroupView
 from cdr.intake.ports import Progress
+from cdr.operations.side_by_side import Problem
+from cdr.operations.status import ExtensionsNow, GroupNow
 from cdr.operations.verdict import Flow, Part, verdict
+from cdr.submission.directory import KeptPhoneBook, PhoneBook
 from cdr.submission.submit import submit
 from cdr.web import routes
 from cdr.web.html import html_answer
@@ -70,7 +74,13 @@ def test_times_are_told_in_the_zone_of_the_business_hours_with_their_day_where_t
 
 @pytest.mark.parametrize(
     ("position", "value"),
-    [(None, "nothing yet"), (17, "17"), ("20261101", "20261101"), ("2026-11-25T14:41:50+00:00", "15:41:50")],
+    [
+        (None, "nothing yet"),
+        (17, "17"),
+        ("20261101", "20261101"),
+        ("no time", "no time"),
+        ("2026-11-25T14:41:50+00:00", "15:41:50"),
+    ],
 )
 def test_how_far_was_read_is_an_id_or_a_time(position: int | str | None, value: str) -> None:
     assert fact(told("healthy", progress=Progress(position)), "Read up to").value == value
@@ -100,12 +110,29 @@ def test_while_not_every_call_is_counted_the_page_says_so() -> None:
     assert fact(page, "In the ledger").value == "at least 26,146"
 
 
+def test_what_is_wrong_with_the_phone_book_and_with_the_position_wants_to_be_known() -> None:
+    book = KeptPhoneBook("database", NOW, PhoneBook({}, {"101": "none"}), NOW, "SourceUnavailable: no answer")
+    page = told("healthy", extensions=ExtensionsNow(42, 3, book), progress=Problem("it is damaged"))
+    assert page.notices == (
+        "The phone book could not be read: SourceUnavailable: no answer",
+        "1 extensions of the phone book have no usable address",
+        "it is damaged",
+    )
+
+
 def test_groups_are_told_with_who_is_there_and_whether_an_alert_is_raised() -> None:
     assert [(line.name, line.tone, line.text) for line in SCENES["outage"].groups] == [
         ("Sales (800)", "bad", "0 of 6 available, since 12:42, alert raised"),
         ("Support (801)", "late", "since 12:42"),
     ]
     assert [line.word for line in SCENES["first day"].groups] == ["not checked yet"]
+    by_hand = GroupView(GroupState.ALERTED, None, 6, 0, "17", resolved_by_hand=AlertType.NO_ASSIGNED_USERS)
+    lines = told("healthy", groups=[GroupNow("800", "", by_hand), GroupNow("801", "Support", None)]).groups
+    assert not isinstance(lines, str)
+    assert [(line.name, line.word, line.text) for line in lines] == [
+        ("800", "nobody is there", "0 of 6 available, alert ended by hand"),
+        ("Support (801)", "not checked", "nobody can be asked: call_groups.members.source is none"),
+    ]
 
 
 def test_what_cannot_be_read_is_told_in_its_place() -> None:

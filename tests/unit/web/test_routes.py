@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -14,16 +15,19 @@ from cdr.calls.body import body_of
 from cdr.calls.call import CallKey, Reason, Settlement, State
 from cdr.calls.message import Unreadable
 from cdr.operations.learn import learn
+from cdr.operations.verdict import verdict
 from cdr.submission.submit import submit
+from cdr.web.present import status_json
 from cdr.wiring.parts import Parts
 from shared.errors import ApiDenied, PipelineError, SourceUnavailable, StorageUnavailable
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.directory import InMemoryDirectory
 from tests.support.events import Events
 from tests.support.factories import OUTSIDE, make_call, make_message, make_raw_row
+from tests.support.scenes import EVERY, NOW, STATUSES
 from tests.support.workshop import NOON
 from tests.unit.conftest import MAPPED
-from tests.unit.web.asking import ask
+from tests.unit.web.asking import ask, described
 
 MINUTE = timedelta(minutes=1)
 DAY = {"from": "2026-11-22", "to": "2026-11-22"}
@@ -194,6 +198,16 @@ def test_status_has_the_reason_in_the_place_of_what_cannot_be_read(
     problem = {"error": "StorageUnavailable: table CdrState: 503"}
     assert [name for name, value in answer.body.items() if value == problem] == places
     assert answer.status == 200
+
+
+@pytest.mark.parametrize("name", STATUSES)
+def test_whatever_there_is_to_tell_status_tells_it_as_it_is_described(name: str) -> None:
+    status = STATUSES[name]
+    shown = json.loads(json.dumps(status_json(status, verdict(status, NOW, EVERY))))
+    described("status", 200).validate(shown)
+    if name == "backlog":
+        found = {"found": "stands_still", "detail": "no calls came where there usually are some"}
+        assert shown["source_watch"] == [found | {"since": "2026-11-25T13:42:07+00:00"}]
 
 
 # trigger_poll, trigger_alerts
