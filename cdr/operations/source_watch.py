@@ -54,14 +54,14 @@ class SourceWatcher:
         known = replace(known, hours=known.hours.with_calls(queued, now))
         try:
             bearings = reader.bearings(position)
-            if known.counted_at is None or now - known.counted_at >= COUNT_EVERY:
-                known = with_unread(known, reader.unread(position), now)
         except PipelineError as exc:
             log.event("source.watch_failed", level=logging.WARNING, reason=log.mask_numbers(str(exc)))
             return known.to_text()
         found = what_is_wrong(bearings, known)
         if bearings.newest_at is not None:
             known = replace(known, newest_at=max(bearings.newest_at, known.newest_at or bearings.newest_at))
+        if known.counted_at is None or now - known.counted_at >= COUNT_EVERY:
+            known = _counted(known, reader, position, now)
         known = self._asked(known, bearings.newest_at, queued, now)
         if still := self._why_it_stands_still(known, now):
             found = {**found, Kind.STANDS_STILL: still}
@@ -106,6 +106,15 @@ class SourceWatcher:
         if expected is None:
             return None
         return f"no calls came where there were at least {expected} in the same hours of each of the last weeks"
+
+
+def _counted(known: Remembered, reader: CallReader, position: Position, now: datetime) -> Remembered:
+    """What fails here keeps nothing else from being seen, and is not tried at each poll."""
+    try:
+        return with_unread(known, reader.unread(position), now)
+    except PipelineError as exc:
+        log.event("source.watch_failed", level=logging.WARNING, reason=log.mask_numbers(str(exc)))
+        return replace(known, counted_at=now)
 
 
 def what_is_wrong(bearings: Bearings, known: Remembered) -> Mapping[Kind, str]:

@@ -276,6 +276,14 @@ def test_a_look_that_fails_is_no_failure_of_the_poll(site: Site, events: Events)
     assert events.only("source.watch_failed")["reason"] == "reset"
 
 
+def test_a_count_that_fails_keeps_nothing_else_from_being_seen(site: Site, events: Events) -> None:
+    site.begin_anew(1)
+    site.clock.move(COUNT_EVERY)
+    site.table.fail_at(6, SourceUnavailable("of a type that cannot be counted"))
+    assert site.poll() == site.poll() == [Kind.STARTED_AGAIN]
+    assert events.only("source.watch_failed")["reason"] == "of a type that cannot be counted"
+
+
 def test_a_table_that_is_not_there_any_more_is_said_until_it_is_back(site: Site, events: Events) -> None:
     for _ in range(2):
         site.table.fail_at(1, SourceVanished("no such table"))
