@@ -94,7 +94,7 @@ def test_an_id_of_text_is_refused_because_ten_would_come_before_nine(system: Sql
 
 
 @on("sqlite")
-@pytest.mark.parametrize("value", ["1.5", "NULL", "'abc'"])
+@pytest.mark.parametrize("value", ["1.5", "'abc'"])
 def test_an_id_that_is_no_whole_number_is_refused(system: SqlPhoneSystem, value: str) -> None:
     system.insert({"id": 1})
     with (

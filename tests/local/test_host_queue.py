@@ -152,11 +152,11 @@ def test_a_message_that_fails_in_a_poison_queue_stays_hidden_until_its_lease_end
     with storage.plain_queue("failing-poison") as queue:
         queue.create_queue()
         send(queue)
-        with listening(storage, queue.queue_name, deliveries, lease_s=1):
+        with listening(storage, queue.queue_name, deliveries, lease_s=2):
             wait_until(lambda: "There is no poison queue" in caplog.text)
         assert stored(queue) == 1
     assert deliveries.counts == [1, 2]
-    assert deliveries.times[1] - deliveries.times[0] >= 0.9
+    assert deliveries.times[1] - deliveries.times[0] >= 0.9  # two, but for what the first one took to begin
 
 
 def test_a_lease_is_renewed_while_the_function_runs(storage, queue):
