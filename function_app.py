@@ -53,19 +53,19 @@ def clean_ledger(timer: func.TimerRequest) -> None:
 @app.timer_trigger(arg_name="timer", schedule="20 * * * * *", run_on_startup=False, use_monitor=False)
 def learn_extensions(timer: func.TimerRequest) -> None:
     """Read the phone system's phone book when it is time, and replay the calls that it explains."""
-    from cdr.operations.learn import learn
+    from cdr.operations.learn_addresses import learn
 
     with suppress(PipelineError):
         learn(parts.learner)
 
 
 @app.timer_trigger(arg_name="timer", schedule="40 */5 * * * *", run_on_startup=False, use_monitor=False)
-def take_in_calls(timer: func.TimerRequest) -> None:
+def sum_up_calls(timer: func.TimerRequest) -> None:
     """Sum up what was counted, and count what earlier versions left. A failed run has logged why; the next goes on."""
-    from cdr.operations.take_in import take_in
+    from cdr.operations.sum_up import sum_up
 
     with suppress(PipelineError):
-        take_in(parts.bookkeeper)
+        sum_up(parts.bookkeeper)
 
 
 @app.timer_trigger(arg_name="timer", schedule=parts.reconcile_schedule, run_on_startup=False)

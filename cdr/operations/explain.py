@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from cdr.calls.call import Call, CallRecord, CallType, Direction
 from cdr.calls.rules import CallRules, call_type_in
-from cdr.intake.folded import OwnerPolicy
-from cdr.submission.addresses import Known
+from cdr.intake.folding.fold import OwnerPolicy
+from cdr.submission.email_addresses import Known
 
 _OWNERS: Mapping[OwnerPolicy, str] = {
     "last_answered": "answered last",

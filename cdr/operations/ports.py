@@ -136,7 +136,7 @@ class LedgerRecords(Protocol):
     def are_all_noted(self) -> bool:
         """Whether the calls that earlier versions rejected are among the rejected ones here, and counted."""
 
-    def take_in(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
+    def sum_up(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
         """Count and note what earlier versions wrote, and sum up the days that are done with; as far as it may go on.
 
         :param older_at: when an earlier version was last seen at work (aware, UTC); None: never

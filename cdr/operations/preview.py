@@ -8,10 +8,10 @@ from typing import Literal
 
 from cdr.calls.call import Call, CallRecord, NotLogged, Reason
 from cdr.calls.rules import CallRules, to_call
-from cdr.intake.folded import OwnerPolicy
+from cdr.intake.folding.fold import OwnerPolicy
 from cdr.intake.ports import CallSource
 from cdr.operations.explain import Because, explain
-from cdr.submission.addresses import Known
+from cdr.submission.email_addresses import Known
 from shared.errors import InvalidRow, PermanentError, PhoneBookUnread
 
 Outcome = Literal["submitted", "skipped", "rejected", "waits"]

@@ -13,7 +13,7 @@ from cdr.calls.call_queue import CallQueue
 from cdr.calls.message import Letter, Message
 from cdr.intake.ports import CallReader, CallSource
 from cdr.operations.ports import LedgerRecords, RejectedCall, RejectedRecord
-from cdr.operations.take_in import Bookkeeper, take_in
+from cdr.operations.sum_up import Bookkeeper, sum_up
 from shared import log
 from shared.clock import Clock
 from shared.errors import NoSuchCalls, PipelineError
@@ -55,7 +55,7 @@ def replay(replayer: Replayer, *, reason: str | None = None, call: str | None = 
     :raises NoSuchCalls: nothing was rejected under this name, or for a reason that is none of ours
     :raises StorageUnavailable: what was queued until then is on its way
     """
-    is_whole = replayer.keeper is None or take_in(replayer.keeper)
+    is_whole = replayer.keeper is None or sum_up(replayer.keeper)
     outcome = send_again(_chosen(replayer, reason, call), replayer)
     outcome = replace(outcome, complete=outcome.complete and is_whole)
     log.event("replay.finished", **asdict(outcome), reason=reason, call=call)

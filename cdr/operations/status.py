@@ -16,8 +16,8 @@ from cdr.intake.ports import CallSource, KeptPosition, Lag, PositionStore, Progr
 from cdr.operations.ports import LedgerCounts, LedgerRecords
 from cdr.operations.side_by_side import Problem, SideBySide, Troubles
 from cdr.operations.watch_memory import Finding, Remembered
-from cdr.submission.addresses import Addresses
 from cdr.submission.directory import KeptPhoneBook
+from cdr.submission.email_addresses import Addresses
 from shared import log
 from shared.clock import Clock
 from shared.errors import PipelineError, named

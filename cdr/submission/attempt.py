@@ -8,7 +8,7 @@ from datetime import datetime
 from cdr.calls.call import Call, Job, NotLogged, Reason, Settlement, State
 from cdr.calls.message import Message
 from cdr.calls.rules import to_call
-from cdr.submission.merged import close_parts
+from cdr.submission.merged_parts import close_parts
 from cdr.submission.ports import Accepted, Claim, Visit
 from cdr.submission.retry import is_given_up, is_over
 from cdr.submission.worker import Worker

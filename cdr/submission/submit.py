@@ -23,7 +23,7 @@ from cdr.calls.rules import job_of
 from cdr.submission import report
 from cdr.submission.already_submitted import record_repeated
 from cdr.submission.attempt import NOT_ON_ITS_WAY, Attempt, is_known_cause
-from cdr.submission.merged import close_parts
+from cdr.submission.merged_parts import close_parts
 from cdr.submission.ports import AlreadySubmitted, Claim, ClaimAnswer, Held
 from cdr.submission.report import Effort
 from cdr.submission.retry import Hindrance, delay_after

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from cdr.calls.call_queue import CallQueue
 from cdr.calls.rules import CallRules
-from cdr.submission.addresses import Addresses
 from cdr.submission.breakers import ApiBreaker, OnceAMinute, RejectionBreaker
-from cdr.submission.hands import Hands
+from cdr.submission.concurrency import Hands
+from cdr.submission.email_addresses import Addresses
 from cdr.submission.ports import CallApi, CallLedger
 from cdr.submission.retry import RetryPatience
 from shared.clock import Clock

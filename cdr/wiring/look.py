@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cdr.operations.check_setup import Setup, Storage
 from cdr.operations.preview import Previewer
-from cdr.submission.addresses import Known
 from cdr.submission.directory import KeptPhoneBook
+from cdr.submission.email_addresses import Known
 from cdr.submission.phone_book import ask
 from cdr.wiring import plans
 from cdr.wiring.parts import Parts

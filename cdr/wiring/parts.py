@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from cdr.intake.poll import Poller
     from cdr.intake.ports import SourceWatch
     from cdr.operations.health import Check, HealthCheck
-    from cdr.operations.learn import Learner
+    from cdr.operations.learn_addresses import Learner
     from cdr.operations.preview import Previewer
     from cdr.operations.reconcile import Reconciler
     from cdr.operations.replay import Replayer
     from cdr.operations.retention import Cleaner
     from cdr.operations.side_by_side import Troubles
     from cdr.operations.status import Overview
-    from cdr.operations.take_in import Bookkeeper
+    from cdr.operations.sum_up import Bookkeeper
     from cdr.submission.poison import PoisonKeeper
     from cdr.submission.worker import Worker
 
@@ -96,8 +96,8 @@ class Parts(Ports):
     @once
     def worker(self) -> Worker:
         from cdr.submission.breakers import RejectionBreaker
-        from cdr.submission.hands import Hands
-        from cdr.submission.joined import JoinedLedger
+        from cdr.submission.concurrency import Hands
+        from cdr.submission.joined_ledger import JoinedLedger
         from cdr.submission.worker import Worker
         from cdr.wiring import plans
 
@@ -197,13 +197,13 @@ class Parts(Ports):
 
     @property
     def bookkeeper(self) -> Bookkeeper:
-        from cdr.operations.take_in import Bookkeeper
+        from cdr.operations.sum_up import Bookkeeper
 
         return Bookkeeper(self.records, self.positions, self.clock, self.times.bookkeeping_budget)
 
     @property
     def learner(self) -> Learner:
-        from cdr.operations.learn import Learner
+        from cdr.operations.learn_addresses import Learner
         from cdr.operations.replay import Replayer
         from cdr.submission.phone_book import PhoneBookReader
 

@@ -10,11 +10,11 @@ from cdr.calls.rules import CallRules
 from cdr.groups.alerts import AlertPolicy
 from cdr.groups.hours import Hours, Span
 from cdr.groups.notices import WatchedGroup
-from cdr.intake.folded import FoldOptions
+from cdr.intake.folding.fold import FoldOptions
+from cdr.intake.id_order.table import RowPatience
 from cdr.intake.ports import StartFrom
-from cdr.intake.report_log import ReportPatience
-from cdr.intake.rows import RowPatience
-from cdr.intake.time_order import LegPatience
+from cdr.intake.time_order.reader import LegPatience
+from cdr.intake.window_order.report import ReportPatience
 from shared.config.calls import Calls
 from shared.config.groups import CallGroups, NoMembers
 from shared.config.hours import BusinessHours, GroupHours, Holidays, Week

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cdr.intake.ports import CallSource, PositionStore
     from cdr.operations.ports import LedgerRecords, LookStore
     from cdr.operations.source_watch import NewestCall
-    from cdr.submission.addresses import Addresses
+    from cdr.submission.email_addresses import Addresses
     from cdr.submission.ports import CallApi, CallLedger, Directory, PhoneBookStore
     from shared.config.settings import Settings
 
@@ -261,7 +261,7 @@ class Ports:
 
     @once
     def addresses(self) -> Addresses:
-        from cdr.submission.addresses import Addresses
+        from cdr.submission.email_addresses import Addresses
 
         file, fresh_for = self.settings.extension_mapping, self.times.addresses_fresh_for
         if self.directory is None:

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cdr.intake import id_order, time_order
+from cdr.intake.id_order import reader as id_order
+from cdr.intake.time_order import reader as time_order
 from cdr.wiring import plans
 from cdr.wiring.xapi_clients import XapiClients
 from shared import log

@@ -73,7 +73,7 @@ def _asked(lab: Lab, account: Account, system: SqlitePhoneSystem, records: int) 
     """How many requests each question makes the second time, once the books are kept as every few minutes."""
     found: dict[str, int] = {}
     with counted(lab, account) as (through, counts), lab.app(through, system.settings()) as app:
-        app.parts.records.take_in(None, datetime.now(UTC), lambda: True)
+        app.parts.records.sum_up(None, datetime.now(UTC), lambda: True)
         _check_size(app, records)
         for name, of_day in QUESTIONS.items():
             parameters = of_day(_noon_of_yesterday().date())

@@ -30,7 +30,7 @@ class Deployment:
     poll_every_s: float = 30
     learn_every_s: float = 60
     check_every_s: float = 300
-    """Of check_call_groups, and of take_in_calls."""
+    """Of check_call_groups, and of sum_up_calls."""
     memory_gb: float = 2
     """instanceMemoryMB in infra/app.bicep."""
     always_ready: float = 1
@@ -60,7 +60,7 @@ class Counted:
     table_of_find: float = 1
     """The position moves when there is something new."""
     table_of_look: float = 2
-    """Of learn_extensions, check_call_groups and take_in_calls."""
+    """Of learn_extensions, check_call_groups and sum_up_calls."""
     queues: float = 2
     """Each is asked for messages by the host: cdr-calls and its poison queue."""
     host_lines: float = 0

@@ -26,7 +26,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 from cdr.edges.azure_transport import AzureTransport
 from cdr.edges.http_connection import IDLE_S
 from cdr.edges.storage.account import SETTING, StorageAccount
-from cdr.edges.storage.onward import Onward
+from cdr.edges.storage.sdk_requests import Onward
 from cdr.edges.storage.table import Table
 from cdr.edges.storage.transaction import Put, request_of
 from shared.errors import StorageUnavailable

@@ -21,7 +21,7 @@ from cdr.calls.rules import row_key
 from cdr.edges.azure_transport import AzureTransport
 from cdr.edges.storage.account import SETTING, USUAL, StorageAccount
 from cdr.edges.storage.ledger_claims import TableCallLedger
-from cdr.submission.joined import JoinedLedger
+from cdr.submission.joined_ledger import JoinedLedger
 from cdr.submission.ports import AlreadySubmitted, CallLedger, Claim, Held, Recorded
 from shared.errors import StorageUnavailable
 from tests.contract.ledgers import (

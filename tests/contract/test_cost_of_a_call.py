@@ -10,7 +10,7 @@ import pytest
 
 from cdr.calls.call import CallRecord, State
 from cdr.edges.storage.queue import StorageCallQueue
-from cdr.intake.id_position import IdPosition, to_text
+from cdr.intake.id_order.position import IdPosition, to_text
 from cdr.intake.ports import StoredPosition
 from cdr.operations.reconcile import Reconciler, reconcile
 from cdr.submission.submit import Outcome, submit

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import pytest
 
 from cdr.edges.sql.leg_table import read_legs, v20_source
-from cdr.intake.folded import FoldOptions
+from cdr.intake.folding.fold import FoldOptions
 from cdr.intake.ports import CallReader, CallSource
-from cdr.intake.time_order import LegPatience
+from cdr.intake.time_order.reader import LegPatience
 from shared.clock import SystemClock
 from tests.support.sections import SECTIONS
 from tests.support.statements import statements

@@ -46,7 +46,7 @@ def test_a_damaged_record_ends_no_work_and_its_call_is_claimed_in_the_end(
     assert [kept.key for kept in records.named(DAY, KEY.name)] == [KEY]
     records.counts(NOW)
     records.mark_replayed(KEY, NOW)
-    assert records.take_in(None, NOW, lambda: True)
+    assert records.sum_up(None, NOW, lambda: True)
     assert {call.key for call in records.rejected()} <= {KEY}
 
     late = datetime.fromisoformat("2126-01-01T00:00:00+00:00")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cdr.intake.id_order import RowTable
+from cdr.intake.id_order.reader import RowTable
 from shared.errors import PipelineError, SourceMisconfigured, SourceUnavailable
 from tests.support.waiting import wait_until
 from tests.systems import stalling_line

@@ -124,7 +124,7 @@ STEPS: dict[str, Callable[[CallLedger, LedgerRecords, Sequence[Job], datetime], 
         ledger.record(job.key, Message((job.record,)), REJECTED, now) for job in jobs
     ],
     "remove": lambda _, records, __, now: list(records.remove_settled(now - HOUR, now - HOUR, now)),
-    "sum up": lambda _, records, __, now: records.take_in(None, now, forever),
+    "sum up": lambda _, records, __, now: records.sum_up(None, now, forever),
 }
 FAULTS: Sequence[Fault] = ("sound", "not sent", "answer lost", "answered 503")
 
@@ -177,13 +177,13 @@ def test_many_counters_of_a_day_become_one_and_who_had_one_counts_on(
     for n, worker in enumerate(workers):
         worker.record(make_job(n).key, None, SKIPPED, NOW)
     assert counters() == 55
-    azurite_bench.records.take_in(None, LONG_AFTER, forever)
+    azurite_bench.records.sum_up(None, LONG_AFTER, forever)
     assert counters() == 1
     assert azurite_bench.records.counts(LONG_AFTER + 100 * HOUR).states == {State.SKIPPED: 55}, "from the day's sum"
     workers[0].record(make_job(99).key, None, SKIPPED, LONG_AFTER)
     assert azurite_bench.records.counts(LONG_AFTER).states == {State.SKIPPED: 56}
     sum(azurite_bench.records.remove_settled(LONG_AFTER + HOUR, LONG_AFTER, LONG_AFTER))
-    azurite_bench.records.take_in(None, LONG_AFTER + 2 * HOUR, forever)
+    azurite_bench.records.sum_up(None, LONG_AFTER + 2 * HOUR, forever)
     assert list(storage.plain_table(azurite_bench.name).list_entities()) == [], "nothing is left of the day"
 
 
@@ -195,10 +195,10 @@ def test_of_more_days_than_are_read_those_that_are_not_summed_up_yet_are_left_ou
         ledger.record(CallKey(f"2026-10-{day:02}", "call"), None, SKIPPED, NOW + timedelta(seconds=day))
     found = records.counts(NOW)
     assert (found.complete, found.states) == (False, {State.SKIPPED: 5})
-    records.take_in(None, NOW, forever)
+    records.sum_up(None, NOW, forever)
     found = records.counts(NOW)
     assert (found.complete, found.states) == (False, {State.SKIPPED: 8}), "there may be more on the older ones by now"
-    records.take_in(None, LONG_AFTER, forever)
+    records.sum_up(None, LONG_AFTER, forever)
     found = records.counts(LONG_AFTER)
     assert (found.complete, found.states) == (True, {State.SKIPPED: 8})
 
@@ -229,7 +229,7 @@ def test_what_an_earlier_version_wrote_is_taken_in_once_in_steps(
 ) -> None:
     records = azurite_bench.records
     assert (records.are_all_noted(), records.counts(NOW).complete) == (False, False)
-    steps = [records.take_in(None, NOW, lambda: False) for _ in range(4)]
+    steps = [records.sum_up(None, NOW, lambda: False) for _ in range(4)]
     assert steps == [False, False, False, True]
     found = records.counts(NOW)
     assert (found.complete, found.states) == (True, Counter(submitted=3, skipped=3, rejected=3))
@@ -237,7 +237,7 @@ def test_what_an_earlier_version_wrote_is_taken_in_once_in_steps(
     assert first.letter == make_message()
     check(storage, old_ledger)
     storage.plain_table(old_ledger).upsert_entity(as_of_1_0_0(CallKey(DAY, "later"), "rejected", "gave_up"))
-    assert records.take_in(NOW - HOUR, LONG_AFTER, forever)
+    assert records.sum_up(NOW - HOUR, LONG_AFTER, forever)
     assert len(list(records.rejected())) == 3, "nobody of old has been there since"
 
 
@@ -247,12 +247,12 @@ def test_what_it_writes_after_a_roll_back_is_taken_in_too(
     ledger, records = azurite_bench.open(), azurite_bench.records
     ledger.settle([(claimed(ledger), UNMAPPED)], NOW)
     ledger.record(CallKey(DAY, "call-8"), make_message(), REJECTED, NOW)
-    records.take_in(None, NOW, forever)
+    records.sum_up(None, NOW, forever)
     storage.plain_table(old_ledger).upsert_entity(as_of_1_0_0(KEY, "submitted", "created"))
     storage.plain_table(old_ledger).upsert_entity(
         as_of_1_0_0(CallKey(DAY, "call-8"), "rejected", "invalid_row", settled_at=LONG_AFTER)
     )
-    assert records.take_in(NOW + HOUR, LONG_AFTER, forever)
+    assert records.sum_up(NOW + HOUR, LONG_AFTER, forever)
     check(storage, old_ledger)
     assert records.counts(NOW).states == Counter(submitted=4, skipped=3, rejected=4)
 
@@ -263,7 +263,7 @@ def test_a_call_that_is_worked_on_while_it_is_taken_in_counts_once(
     ledger = azurite_bench.open()
     job = make_job(7, f"rejected {DAY}")
     storage.line.interrupt_next("PATCH", lambda: ledger.settle([(claimed(ledger, job), SUBMITTED)], NOW))
-    assert azurite_bench.records.take_in(None, NOW, forever)
+    assert azurite_bench.records.sum_up(None, NOW, forever)
     check(storage, old_ledger)
     assert azurite_bench.records.counts(NOW).states == Counter(submitted=4, skipped=3, rejected=2)
 
@@ -278,7 +278,7 @@ def fill(storage: Storage, name: str, rows: range, now: datetime) -> None:
         keys = [CallKey(DAY, f"call-{n}") for n in range(first, min(first + 100, rows.stop))]
         some = [as_of_1_0_0(key, "rejected", "invalid_row") for key in keys]
         table.submit_transaction([("upsert", entity) for entity in some])
-    assert TableLedgerRecords(storage.account, name).take_in(now, now + HOUR, forever)
+    assert TableLedgerRecords(storage.account, name).sum_up(now, now + HOUR, forever)
 
 
 def test_looking_costs_the_same_however_much_is_in_the_ledger(storage: Storage, azurite_bench: AzuriteBench) -> None:

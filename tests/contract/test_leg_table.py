@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from cdr.edges.sql.leg_table import NEEDED, read_legs
-from cdr.intake import legs_by_call
-from cdr.intake.folded import FoldOptions
-from cdr.intake.time_order import LegPatience
-from cdr.intake.unfindable import PROBLEM
+from cdr.intake.folding.fold import FoldOptions
+from cdr.intake.time_order import table as legs_by_call
+from cdr.intake.time_order.reader import LegPatience
+from cdr.intake.time_order.unfindable import PROBLEM
 from cdr.wiring.sources import make_source
 from shared.clock import SystemClock
 from shared.errors import SourceMisconfigured, SourceUnavailable

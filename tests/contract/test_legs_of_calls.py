@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from cdr.calls.call import CallRecord
-from cdr.intake.folded import FoldOptions
-from cdr.intake.id_order import progress
+from cdr.intake.folding.fold import FoldOptions
+from cdr.intake.id_order.reader import progress
 from cdr.intake.ports import CallSource
-from cdr.intake.time_order import LegPatience
+from cdr.intake.time_order.reader import LegPatience
 from local.phone_system.v20 import POLICIES, Answer
 from tests.fakes.clock import HandMovedClock
 from tests.support import v18_cases

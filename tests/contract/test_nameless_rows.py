@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cdr.intake.folded import FoldOptions
-from cdr.intake.id_span import ALL
+from cdr.intake.folding.fold import FoldOptions
+from cdr.intake.id_order.span import ALL
 from shared.errors import SourceMisconfigured
 from tests.fakes.clock import HandMovedClock
 from tests.support import v18_cases

@@ -12,7 +12,7 @@ import pytest
 
 from cdr.calls.call import CallRecord
 from cdr.calls.rules import CallRules, end_time, to_call
-from cdr.intake.id_span import ALL, IdSpan
+from cdr.intake.id_order.span import ALL, IdSpan
 from shared.errors import InvalidRow, SourceMisconfigured, SourceUnavailable
 from tests.support.factories import make_raw_row
 from tests.systems import stalling_line

@@ -10,8 +10,8 @@ import pytest
 
 from cdr.calls.call import MAX_TEXT, CallRecord
 from cdr.calls.message import Message
-from cdr.intake.id_order import Row
-from cdr.intake.id_span import ALL, IdSpan
+from cdr.intake.id_order.reader import Row
+from cdr.intake.id_order.span import ALL, IdSpan
 from shared.errors import SourceUnavailable
 from tests.support.factories import make_raw_row
 from tests.systems.phone_systems import PHONE_SYSTEMS, PhoneSystem

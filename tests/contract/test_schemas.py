@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cdr.calls.message import Message
-from cdr.intake.id_order import RowTable
-from cdr.intake.id_span import ALL
+from cdr.intake.id_order.reader import RowTable
+from cdr.intake.id_order.span import ALL
 from shared.errors import SourceMisconfigured
 from tests.support.statements import statements
 from tests.systems.phone_systems import CALLLOG, DATABASES, PostgreSqlPhoneSystem, SqlPhoneSystem

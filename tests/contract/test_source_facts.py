@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from cdr.edges.sql.leg_table import read_legs, v20_source
-from cdr.intake.folded import FoldOptions
+from cdr.intake.folding.fold import FoldOptions
 from cdr.intake.ports import CallSource
-from cdr.intake.time_order import LegPatience
+from cdr.intake.time_order.reader import LegPatience
 from cdr.wiring.sources import make_source
 from shared.clock import SystemClock
 from shared.config.phone_system import CdrDatabase

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from cdr.edges.xapi.call_log import XapiCallLog
 from cdr.edges.xapi.client import NotThere, TooMuchAtOnce
-from cdr.intake.leg import Leg, Side
-from cdr.intake.under_way import UnderWay
+from cdr.intake.folding.leg import Leg, Side
+from cdr.intake.window_order.under_way import UnderWay
 from shared.errors import SourceMisconfigured, SourceUnavailable
 from tests.fakes.clock import HandMovedClock
 from tests.systems import xapi

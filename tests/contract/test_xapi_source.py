@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from cdr.intake.folded import FoldOptions, records_of
+from cdr.intake.folding.fold import FoldOptions, records_of
+from cdr.intake.folding.xapi_rows import calls_of_report
 from cdr.intake.poll import poll
 from cdr.intake.ports import CallSource, SourceFacts
-from cdr.intake.xapi_rows import calls_of_report
 from cdr.wiring.sources import make_source
 from local.phone_system.v20 import play
 from shared.errors import PipelineError, StorageUnavailable

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from cdr.calls.message import Message
-from cdr.intake.id_order import PAGE_SIZE
+from cdr.intake.id_order.reader import PAGE_SIZE
 from tests.e2e.hosts import settled
 from tests.support.factories import make_raw_row
 from tests.support.waiting import wait_until

@@ -188,8 +188,8 @@ class InMemoryLedger(Fake):
     def are_all_noted(self) -> bool:
         return not self.old
 
-    def take_in(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
-        with self.operation("take_in"):
+    def sum_up(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
+        with self.operation("sum_up"):
             self.old = self.old and not may_go_on()
         return not self.old
 

@@ -8,11 +8,11 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from cdr.intake.folded import FoldOptions
-from cdr.intake.leg import Leg, leg_of
-from cdr.intake.legs_by_call import Touched
+from cdr.intake.folding.fold import FoldOptions
+from cdr.intake.folding.leg import Leg, leg_of
 from cdr.intake.ports import Position, Progress
-from cdr.intake.time_order import LegPatience, TimeOrderReader, progress
+from cdr.intake.time_order.reader import LegPatience, TimeOrderReader, progress
+from cdr.intake.time_order.table import Touched
 from shared.clock import Clock
 from shared.errors import SourceUnavailable
 from tests.fakes.fake import Fake

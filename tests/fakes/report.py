@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 
-from cdr.intake.report_log import Window
-from cdr.intake.under_way import UnderWay
+from cdr.intake.window_order.report import Window
+from cdr.intake.window_order.under_way import UnderWay
 from shared.clock import Clock
 from tests.fakes.fake import Fake
 from tests.support.report_writings import Reported, ReportedCall, Telling

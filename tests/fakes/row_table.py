@@ -14,9 +14,9 @@ from sortedcontainers import SortedDict
 
 from cdr.calls.call import COLUMNS, OPTIONAL_COLUMNS, CallRecord
 from cdr.calls.times import stands_for_no_time
-from cdr.intake.id_order import IdOrderReader, Row, RowPatience, progress
-from cdr.intake.id_position import Range
-from cdr.intake.id_span import IdSpan
+from cdr.intake.id_order.position import Range
+from cdr.intake.id_order.reader import IdOrderReader, Row, RowPatience, progress
+from cdr.intake.id_order.span import IdSpan
 from cdr.intake.ports import Position, Progress, SourceFacts
 from shared.clock import Clock
 from shared.errors import SourceUnavailable

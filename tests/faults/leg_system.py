@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cdr.calls.call import CallRecord
-from cdr.intake import time_position
-from cdr.intake.leg import COLUMNS as LEG_COLUMNS
+from cdr.intake.folding.leg import COLUMNS as LEG_COLUMNS
+from cdr.intake.time_order import position as time_position
 from tests.faults.phone_system import MariaDbPhoneSystem, SqlitePhoneSystem
 from tests.support.factories import make_leg_row
 from tests.support.report_writings import time_id

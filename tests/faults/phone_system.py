@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cdr.calls.call import CallRecord
-from cdr.intake import id_position
+from cdr.intake.id_order import position as id_position
 from tests.systems.mariadb import PASSWORD, READER, MariaDb
 
 START = datetime.now(UTC).replace(hour=10, minute=0, second=0, microsecond=0, tzinfo=None) - timedelta(days=1)

@@ -16,8 +16,8 @@ from azure.storage.queue import QueueClient
 from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.ledger_tally import counts_in, counts_of, is_counter, total
 from cdr.edges.storage.positions import TablePositionStore
-from cdr.intake import id_position
-from cdr.intake.id_position import IdPosition
+from cdr.intake.id_order import position as id_position
+from cdr.intake.id_order.position import IdPosition
 from cdr.wiring.ports import CALL_QUEUE, LEDGER_TABLE, POISON_QUEUE, STATE_TABLE
 from local.call_logger import CallLogger
 from shared.errors import StorageUnavailable

@@ -31,7 +31,7 @@ FUNCTIONS = {
     "check_call_groups": timer("0 */5 * * * *"),
     "clean_ledger": timer("0 17 3 * * *"),
     "learn_extensions": timer("20 * * * * *"),
-    "take_in_calls": timer("40 */5 * * * *"),
+    "sum_up_calls": timer("40 */5 * * * *"),
     "reconcile_calls": timer("0 47 3 * * *"),
     "submit_call": queue("cdr-calls"),
     "keep_poisoned": queue("cdr-calls-poison"),
@@ -51,7 +51,7 @@ FUNCTIONS = {
 }
 
 
-OFTEN = ("poll_cdr", "check_call_groups", "learn_extensions", "submit_call", "take_in_calls")
+OFTEN = ("poll_cdr", "check_call_groups", "learn_extensions", "submit_call", "sum_up_calls")
 """Functions that run so often that the host's own lines on each run would be most of the log."""
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.intake.leg import leg_of
-from cdr.intake.v20_legs import calls_of
+from cdr.intake.folding.leg import leg_of
+from cdr.intake.folding.v20_legs import calls_of
 from local.phone_system.cut import cut_off
 from local.phone_system.programme import KINDS, LONGEST, MOST_LEGS, Programme, shortened
 from local.phone_system.story import story

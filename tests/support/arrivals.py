@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from cdr.intake.folded import FoldOptions, OwnerPolicy
+from cdr.intake.folding.fold import FoldOptions, OwnerPolicy
 from cdr.intake.poll import poll
-from cdr.intake.time_order import LegPatience
+from cdr.intake.time_order.reader import LegPatience
 from local.phone_system.v20 import Answer, PlayedCall, play
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable
 from tests.fakes.clock import HandMovedClock

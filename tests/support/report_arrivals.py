@@ -14,13 +14,13 @@ from random import Random
 from typing import Any
 
 from cdr.calls.message import Message
-from cdr.intake import window_order
-from cdr.intake.folded import FoldOptions, OwnerPolicy, records_of
+from cdr.intake.folding.fold import FoldOptions, OwnerPolicy, records_of
+from cdr.intake.folding.xapi_rows import calls_of_report
 from cdr.intake.poll import poll
 from cdr.intake.ports import Position, Progress, SourceFacts
-from cdr.intake.report_log import ReportPatience
-from cdr.intake.window_order import WindowOrderReader
-from cdr.intake.xapi_rows import calls_of_report
+from cdr.intake.window_order import reader as window_order
+from cdr.intake.window_order.reader import WindowOrderReader
+from cdr.intake.window_order.report import ReportPatience
 from local.phone_system.v20 import SHAPES, PlayedCall, play
 from shared.clock import Clock
 from shared.errors import PipelineError, SourceUnavailable, StorageUnavailable

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Literal
 
-from cdr.intake.leg import Leg
-from cdr.intake.under_way import UnderWay
-from cdr.intake.xapi_rows import leg_of_report
+from cdr.intake.folding.leg import Leg
+from cdr.intake.folding.xapi_rows import leg_of_report
+from cdr.intake.window_order.under_way import UnderWay
 from local.phone_system.stage import Row
 from local.phone_system.v20 import PlayedCall
 

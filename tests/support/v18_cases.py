@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from cdr.intake.folded import Entry, OwnerPolicy
+from cdr.intake.folding.fold import Entry, OwnerPolicy
 
 PROJECT = Path(__file__).parents[2]
 CASES: list[dict[str, Any]] = yaml.safe_load((PROJECT / "tests/data/v18_calls.yml").read_text("utf-8"))

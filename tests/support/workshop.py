@@ -9,9 +9,9 @@ from typing import Any
 
 from cdr.calls.call import CallKey
 from cdr.calls.message import Letter
-from cdr.submission.addresses import Addresses
 from cdr.submission.breakers import RejectionBreaker
-from cdr.submission.hands import Hands
+from cdr.submission.concurrency import Hands
+from cdr.submission.email_addresses import Addresses
 from cdr.submission.submit import Outcome, submit
 from cdr.submission.worker import Worker
 from cdr.wiring.times import Times

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 from cdr.calls.call import CallRecord
 from cdr.edges.sql.row_table import call_log_source
 from cdr.edges.sql.source import SqlSource
-from cdr.intake.folded import FoldOptions
-from cdr.intake.id_order import RowPatience
+from cdr.intake.folding.fold import FoldOptions
+from cdr.intake.id_order.reader import RowPatience
 from cdr.intake.ports import CallReader, CallSource, Position, Progress
-from cdr.intake.time_order import LegPatience
+from cdr.intake.time_order.reader import LegPatience
 from shared.clock import Clock
 from tests.fakes.fake import Fake
 from tests.fakes.leg_table import InMemoryLegTable, InMemoryV20

@@ -12,10 +12,10 @@ from typing import Any
 
 from cdr.edges.sql.leg_table import read_legs, v20_source
 from cdr.edges.sql.source import SqlSource
-from cdr.intake import legs_by_call
-from cdr.intake.folded import FoldOptions
-from cdr.intake.leg import COLUMNS
-from cdr.intake.time_order import LegPatience
+from cdr.intake.folding.fold import FoldOptions
+from cdr.intake.folding.leg import COLUMNS
+from cdr.intake.time_order import table as legs_by_call
+from cdr.intake.time_order.reader import LegPatience
 from shared.clock import Clock, SystemClock
 from tests.systems.phone_systems import SqlPhoneSystem
 

@@ -14,7 +14,7 @@ from typing import Any
 from cdr.edges.sql.row_table import call_log_source, read_schema
 from cdr.edges.sql.source import SqlSource
 from cdr.edges.sql.timeouts import Timeouts
-from cdr.intake.id_order import RowPatience, RowTable
+from cdr.intake.id_order.reader import RowPatience, RowTable
 from shared.clock import SystemClock
 from shared.config.phone_system import CdrDatabase
 from tests.fakes.row_table import InMemoryRowTable, RawRow

@@ -10,8 +10,8 @@ from typing import Any
 
 from cdr.edges.sql.segment_table import read_segments, v18_source
 from cdr.edges.sql.source import SqlSource
-from cdr.intake.folded import FoldOptions
-from cdr.intake.id_order import RowPatience
+from cdr.intake.folding.fold import FoldOptions
+from cdr.intake.id_order.reader import RowPatience
 from shared.clock import Clock
 from tests.systems.phone_systems import SqlPhoneSystem
 

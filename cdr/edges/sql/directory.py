@@ -11,7 +11,7 @@ from pathlib import Path
 from cdr.edges.sql.connections import Connections
 from cdr.edges.sql.named_rows import whole_list
 from cdr.edges.sql.selects import read_select
-from cdr.intake.columns import text_in
+from cdr.intake.folding.columns import text_in
 from cdr.submission.directory import PhoneBook
 from shared.config.phone_system import Database
 

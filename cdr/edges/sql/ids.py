@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, literal, literal_column, select
 
-from cdr.intake.id_position import Range
-from cdr.intake.rows import Row
+from cdr.intake.id_order.position import Range
+from cdr.intake.id_order.table import Row
 from shared import log
 from shared.errors import SourceMisconfigured
 

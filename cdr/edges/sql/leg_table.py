@@ -21,11 +21,11 @@ from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.source import SqlSource
 from cdr.edges.sql.tables import server_time
-from cdr.intake.columns import id_in, time_if_readable, time_in
-from cdr.intake.folded import FoldOptions
-from cdr.intake.leg import COLUMNS, Leg, leg_of
-from cdr.intake.legs_by_call import FLOWS_AT_ONCE, Touched
-from cdr.intake.time_order import PAGE_SIZE, LegPatience, TimeOrderReader, progress
+from cdr.intake.folding.columns import id_in, time_if_readable, time_in
+from cdr.intake.folding.fold import FoldOptions
+from cdr.intake.folding.leg import COLUMNS, Leg, leg_of
+from cdr.intake.time_order.reader import PAGE_SIZE, LegPatience, TimeOrderReader, progress
+from cdr.intake.time_order.table import FLOWS_AT_ONCE, Touched
 from shared import log
 from shared.clock import Clock
 from shared.config.phone_system import Database

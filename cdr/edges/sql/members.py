@@ -14,7 +14,7 @@ from cdr.edges.sql.connections import Connections
 from cdr.edges.sql.named_rows import whole_list
 from cdr.edges.sql.selects import read_select
 from cdr.groups.alerts import Member, Observation
-from cdr.intake.columns import flag_in, text_in
+from cdr.intake.folding.columns import flag_in, text_in
 from shared.config.phone_system import Database
 from shared.extensions import plain_extension
 

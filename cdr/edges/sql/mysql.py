@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from cdr.edges.sql import lenient
+from cdr.edges.sql import lenient_decoding as lenient
 from cdr.edges.sql.kept_settings import closed_on_failure, refuse_forgotten
 from cdr.edges.sql.timeouts import Timeouts
 from shared.config.phone_system import Database

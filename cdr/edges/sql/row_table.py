@@ -26,9 +26,9 @@ from cdr.edges.sql.row_by_row import RawRow, column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.source import SqlSource
 from cdr.edges.sql.timeouts import USUAL, Timeouts
-from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, progress
-from cdr.intake.id_position import Range
-from cdr.intake.rows import IdSpan, Row, RowPatience
+from cdr.intake.id_order.position import Range
+from cdr.intake.id_order.reader import PAGE_SIZE, IdOrderReader, progress
+from cdr.intake.id_order.table import IdSpan, Row, RowPatience
 from shared.clock import Clock
 from shared.config.phone_system import CdrDatabase
 from shared.config.select_files import OF_ROWS

@@ -16,11 +16,11 @@ from cdr.edges.sql.named_rows import everything_of, names_of, rows_of
 from cdr.edges.sql.row_by_row import column_by_column, readable_parts
 from cdr.edges.sql.selects import as_text, read_select
 from cdr.edges.sql.source import SqlSource
-from cdr.intake.folded import FoldedCall, FoldOptions, records_of
-from cdr.intake.id_order import PAGE_SIZE, IdOrderReader, progress
-from cdr.intake.id_position import Range
-from cdr.intake.rows import IdSpan, Row, RowPatience
-from cdr.intake.v18_segments import calls_of, unreadable_call
+from cdr.intake.folding.fold import FoldedCall, FoldOptions, records_of
+from cdr.intake.folding.v18_segments import calls_of, unreadable_call
+from cdr.intake.id_order.position import Range
+from cdr.intake.id_order.reader import PAGE_SIZE, IdOrderReader, progress
+from cdr.intake.id_order.table import IdSpan, Row, RowPatience
 from shared.clock import Clock
 from shared.config.phone_system import Database
 from shared.config.select_files import OF_LEGS

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import func, literal, quoted_name, select, table, text
 
 from cdr.edges.sql.connections import Connections, Session
-from cdr.intake.columns import time_in
+from cdr.intake.folding.columns import time_in
 from cdr.intake.ports import SourceFacts
 from shared.config.phone_system import Database
 from shared.errors import SourceMisconfigured

@@ -17,8 +17,8 @@ from cdr.edges.storage.account import StorageAccount
 from cdr.edges.storage.ledger_entities import ROW_PIECES, counted_as, rejected_call
 from cdr.edges.storage.ledger_reading import READ_BY, sound
 from cdr.edges.storage.ledger_sums import LedgerSums
-from cdr.edges.storage.ledger_taking_in import OldRecords
 from cdr.edges.storage.ledger_tally import LedgerTally, change, is_counter, total
+from cdr.edges.storage.ledger_upgrade import OldRecords
 from cdr.edges.storage.rejected_index import RejectedIndex, index_of
 from cdr.edges.storage.table import ONE_TRANSACTION, Table, escape_key, from_pieces, quoted, unescape_key, version_of
 from cdr.edges.storage.transaction import Delete
@@ -48,7 +48,7 @@ class TableLedgerRecords:
     def are_all_noted(self) -> bool:
         return self._old.are_taken_in()
 
-    def take_in(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
+    def sum_up(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
         is_whole = self._old.take_in(older_at, now, may_go_on)
         self._sums.sum_up(now, may_go_on)
         return is_whole

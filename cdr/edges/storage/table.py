@@ -22,7 +22,7 @@ from shared.once import once
 if TYPE_CHECKING:
     from azure.data.tables import TableClient, TableEntity
 
-    from cdr.edges.storage.onward import Onward
+    from cdr.edges.storage.sdk_requests import Onward
 
 PIECE = 30_000
 """Characters in one property; the service takes 32 Ki."""
@@ -195,7 +195,7 @@ class Table:
     @once
     def _onward(self) -> Onward:
         """Of this client, and of no use before there is one."""
-        from cdr.edges.storage.onward import Onward
+        from cdr.edges.storage.sdk_requests import Onward
 
         return Onward(self._account.transport)
 

@@ -24,11 +24,11 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from cdr.edges.xapi.client import Forbidden, Item, NotThere, TooMuchAtOnce, XapiClient
-from cdr.intake.columns import text_in, time_if_readable
-from cdr.intake.leg import Leg
-from cdr.intake.report_log import Window
-from cdr.intake.under_way import UnderWay
-from cdr.intake.xapi_rows import leg_of_report
+from cdr.intake.folding.columns import text_in, time_if_readable
+from cdr.intake.folding.leg import Leg
+from cdr.intake.folding.xapi_rows import leg_of_report
+from cdr.intake.window_order.report import Window
+from cdr.intake.window_order.under_way import UnderWay
 from shared.errors import SourceUnavailable
 
 MOST_ROWS = 500

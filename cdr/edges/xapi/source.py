@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 from cdr.edges.xapi.call_log import XapiCallLog
 from cdr.edges.xapi.client import XapiClient
-from cdr.intake import window_order
-from cdr.intake.folded import FoldOptions
+from cdr.intake.folding.fold import FoldOptions
 from cdr.intake.ports import Position, Progress, SourceFacts
-from cdr.intake.report_log import ReportPatience
-from cdr.intake.window_order import WindowOrderReader
+from cdr.intake.window_order import reader as window_order
+from cdr.intake.window_order.reader import WindowOrderReader
+from cdr.intake.window_order.report import ReportPatience
 from shared.clock import Clock
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdr.intake.folded import OwnerPolicy
+from cdr.intake.folding.fold import OwnerPolicy
 from tests.support.arrivals import WAYS, Count, Way, judged, table
 from tests.support.sections import SECTIONS
 

@@ -11,9 +11,9 @@ import pytest
 from cdr.calls.call import MAX_TEXT, CallRecord, Direction
 from cdr.calls.message import bytes_of
 from cdr.calls.packing import MOST_BYTES
-from cdr.intake.folded import MOST_PARTS, Entry, FoldedCall, FoldOptions, OwnerPolicy, in_place_of, records_of
-from cdr.intake.leg import leg_of
-from cdr.intake.v20_legs import calls_of
+from cdr.intake.folding.fold import MOST_PARTS, Entry, FoldedCall, FoldOptions, OwnerPolicy, in_place_of, records_of
+from cdr.intake.folding.leg import leg_of
+from cdr.intake.folding.v20_legs import calls_of
 from tests.support.v20_cases import cases
 
 CASES = {case.name: case for case in cases()}

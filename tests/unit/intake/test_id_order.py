@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from cdr.calls.call import CallRecord
 from cdr.calls.fingerprint import fingerprint
 from cdr.calls.times import stands_for_no_time
-from cdr.intake import id_position
-from cdr.intake.id_order import IdOrderReader, Row, RowPatience
-from cdr.intake.id_position import Gap, IdPosition
+from cdr.intake.id_order import position as id_position
+from cdr.intake.id_order.position import Gap, IdPosition
+from cdr.intake.id_order.reader import IdOrderReader, Row, RowPatience
 from cdr.intake.ports import Batch, CallReader, Lag, Position, Progress, StartFrom
 from shared.errors import PositionUnreadable, SourceMisconfigured
 from tests.fakes.clock import HandMovedClock

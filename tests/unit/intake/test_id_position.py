@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.intake.id_position import (
+from cdr.intake.id_order.position import (
     LOWEST,
     Gap,
     IdPosition,

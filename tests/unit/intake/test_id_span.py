@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.intake.id_order import IdOrderReader
-from cdr.intake.id_span import ALL, span_of
-from cdr.intake.rows import IdSpan, Row, RowPatience
+from cdr.intake.id_order.reader import IdOrderReader
+from cdr.intake.id_order.span import ALL, span_of
+from cdr.intake.id_order.table import IdSpan, Row, RowPatience
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRows, InMemoryRowTable
 from tests.support.factories import make_raw_row

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.intake.leg import COLUMNS, leg_of
+from cdr.intake.folding.leg import COLUMNS, leg_of
 from shared.errors import InvalidRow
 
 ID = "0000abcd-01dc-b063-e4bb-400000002a01"

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdr.calls.call import CallRecord
-from cdr.intake.folded import FoldOptions
-from cdr.intake.id_order import IdOrderReader, RowPatience
-from cdr.intake.leg import Leg, Side
-from cdr.intake.legs_by_call import Touched
-from cdr.intake.newest import FIRST_SPAN, MOST_READ
-from cdr.intake.time_order import LegPatience, TimeOrderReader
+from cdr.intake.folding.fold import FoldOptions
+from cdr.intake.folding.leg import Leg, Side
+from cdr.intake.id_order.newest import FIRST_SPAN, MOST_READ
+from cdr.intake.id_order.reader import IdOrderReader, RowPatience
+from cdr.intake.time_order.reader import LegPatience, TimeOrderReader
+from cdr.intake.time_order.table import Touched
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.row_table import InMemoryRowTable
 from tests.support.factories import make_raw_row

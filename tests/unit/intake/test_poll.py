@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from cdr.calls.message import Letter
-from cdr.intake import id_position
-from cdr.intake.id_position import IdPosition
+from cdr.intake.id_order import position as id_position
+from cdr.intake.id_order.position import IdPosition
 from cdr.intake.poll import PollOutcome, poll
 from cdr.intake.poll_history import PollReport
 from cdr.intake.ports import PositionLease, StartFrom, StoredPosition

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdr.intake.folded import OwnerPolicy
+from cdr.intake.folding.fold import OwnerPolicy
 from tests.support.report_arrivals import WAYS, Way, judged
 
 

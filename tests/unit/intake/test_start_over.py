@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdr.intake import id_position
-from cdr.intake.id_position import IdPosition
+from cdr.intake.id_order import position as id_position
+from cdr.intake.id_order.position import IdPosition
 from cdr.intake.poll import Poller, poll
 from cdr.intake.ports import StartFrom, StoredPosition
 from cdr.intake.start_over import StartedOver, start_over

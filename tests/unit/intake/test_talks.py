@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cdr.calls.call import Direction
-from cdr.intake.talks import Talk, entries_of
+from cdr.intake.folding.talks import Talk, entries_of
 
 START = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
 

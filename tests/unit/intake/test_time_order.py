@@ -16,11 +16,11 @@ import pytest
 
 from cdr.calls.call import CallRecord, Reason
 from cdr.calls.message import Message
-from cdr.intake import time_position
-from cdr.intake.folded import FoldOptions
-from cdr.intake.marks import mark_of
+from cdr.intake.folding.fold import FoldOptions
 from cdr.intake.ports import CallReader, Lag, Position, Progress, StartFrom
-from cdr.intake.time_order import LegPatience
+from cdr.intake.queued_marks import mark_of
+from cdr.intake.time_order import position as time_position
+from cdr.intake.time_order.reader import LegPatience
 from shared.errors import PositionUnreadable, SourceMisconfigured
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.leg_table import InMemoryLegTable, InMemoryV20

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.intake.marks import Marks, mark_of
-from cdr.intake.time_position import TimePosition, from_text, queued, read_up_to, to_text
+from cdr.intake.queued_marks import Marks, mark_of
+from cdr.intake.time_order.position import TimePosition, from_text, queued, read_up_to, to_text
 from shared.errors import PositionUnreadable
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

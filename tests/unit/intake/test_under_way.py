@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cdr.intake.under_way import Looks, UnderWay, look
+from cdr.intake.window_order.under_way import Looks, UnderWay, look
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

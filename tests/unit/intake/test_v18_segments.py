@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdr.edges.sql.selects import read_select
-from cdr.intake.folded import FoldedCall, FoldOptions, records_of
-from cdr.intake.v18_segments import calls_of
+from cdr.intake.folding.fold import FoldedCall, FoldOptions, records_of
+from cdr.intake.folding.v18_segments import calls_of
 from tests.support.v18_cases import CASES, POLICIES, PROJECT, START, Row, expected, rows_of, written
 
 BY_NAME = {case["case"]: case["segments"] for case in CASES}

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdr.intake.folded import Entry, FoldedCall, FoldOptions, records_of
-from cdr.intake.leg import Leg, Side, leg_of
-from cdr.intake.v20_legs import calls_of
+from cdr.intake.folding.fold import Entry, FoldedCall, FoldOptions, records_of
+from cdr.intake.folding.leg import Leg, Side, leg_of
+from cdr.intake.folding.v20_legs import calls_of
 from local.phone_system.v20 import POLICIES, SHAPES, Answer, PlayedCall, play
 from tests.support.v20_cases import Case, RightCall, cases
 from tests.support.writings import When, writings

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from cdr.calls.call import CallRecord
-from cdr.intake.folded import FoldOptions
-from cdr.intake.leg import Leg, Side
+from cdr.intake.folding.fold import FoldOptions
+from cdr.intake.folding.leg import Leg, Side
 from cdr.intake.ports import Bearings, Lag, Position, StartFrom
-from cdr.intake.report_log import ReportPatience
-from cdr.intake.under_way import UnderWay
-from cdr.intake.window_order import WindowOrderReader, progress
+from cdr.intake.window_order.reader import WindowOrderReader, progress
+from cdr.intake.window_order.report import ReportPatience
+from cdr.intake.window_order.under_way import UnderWay
 from shared.errors import SourceMisconfigured
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.report import InMemoryReport

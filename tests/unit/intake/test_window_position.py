@@ -9,9 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.intake.marks import Marks, mark_of
-from cdr.intake.under_way import Looks, Seen
-from cdr.intake.window_position import Again, Waiting, WindowPosition, from_text, queued, read_between, to_text, waits
+from cdr.intake.queued_marks import Marks, mark_of
+from cdr.intake.window_order.position import (
+    Again,
+    Waiting,
+    WindowPosition,
+    from_text,
+    queued,
+    read_between,
+    to_text,
+    waits,
+)
+from cdr.intake.window_order.under_way import Looks, Seen
 from shared.errors import PositionUnreadable
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

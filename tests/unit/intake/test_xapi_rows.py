@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdr.intake.folded import Entry, FoldedCall, FoldOptions, records_of
-from cdr.intake.marks import mark_of
-from cdr.intake.xapi_rows import calls_of_report, duration_in, leg_of_report
+from cdr.intake.folding.fold import Entry, FoldedCall, FoldOptions, records_of
+from cdr.intake.folding.xapi_rows import calls_of_report, duration_in, leg_of_report
+from cdr.intake.queued_marks import mark_of
 from tests.support.report_cases import START, Answer, Case, cases
 
 CASES = {case.name: case for case in cases()}

@@ -9,8 +9,8 @@ import pytest
 from cdr.calls.call import CallRecord, Reason
 from cdr.operations.explain import Because, explain
 from cdr.operations.preview import Previewed, Previewer, preview
-from cdr.submission.addresses import Known
 from cdr.submission.directory import KeptPhoneBook, PhoneBook
+from cdr.submission.email_addresses import Known
 from shared.errors import SourceUnavailable
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.row_table import InMemoryCallLog, InMemoryRowTable

@@ -11,7 +11,7 @@ import pytest
 from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
 from cdr.calls.message import Message
 from cdr.calls.packing import Packing
-from cdr.intake.id_position import IdPosition, to_text
+from cdr.intake.id_order.position import IdPosition, to_text
 from cdr.intake.ports import StoredPosition
 from cdr.operations.reconcile import Reconciler, Reconciliation, reconcile, reconcile_last_days
 from cdr.operations.watch_memory import Remembered

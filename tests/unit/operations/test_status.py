@@ -11,14 +11,14 @@ import pytest
 
 from cdr.calls.call import CallKey, Reason, Settlement, State
 from cdr.groups.alerts import GroupRecord, GroupView, view_of
-from cdr.intake.id_position import Gap, IdPosition, to_text
+from cdr.intake.id_order.position import Gap, IdPosition, to_text
 from cdr.intake.poll_history import NO_POLLS, PollReport
 from cdr.intake.ports import Lag, Progress, StoredPosition
 from cdr.operations.ports import HourCount, LedgerCounts, hours_until
 from cdr.operations.side_by_side import Problem
 from cdr.operations.status import Depths, ExtensionsNow, GroupNow, HoursNow, Lagging, Overview, Status, status
-from cdr.submission.addresses import Addresses
 from cdr.submission.directory import KeptPhoneBook, PhoneBook
+from cdr.submission.email_addresses import Addresses
 from cdr.wiring.plans import make_hours
 from shared.errors import (
     ApiDenied,

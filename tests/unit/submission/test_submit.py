@@ -14,8 +14,8 @@ import pytest
 
 from cdr.calls.call import UNDATED, CallKey, Reason, Settlement, State
 from cdr.calls.message import Message
-from cdr.submission.addresses import Addresses
 from cdr.submission.directory import KeptPhoneBook, PhoneBook
+from cdr.submission.email_addresses import Addresses
 from cdr.submission.submit import DELIVERIES_TOGETHER, TRIES_APART, Outcome
 from local.call_logger.store import CallLogger
 from shared.errors import (

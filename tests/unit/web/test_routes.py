@@ -14,7 +14,7 @@ from cdr import __version__
 from cdr.calls.body import body_of
 from cdr.calls.call import CallKey, Reason, Settlement, State
 from cdr.calls.message import Unreadable
-from cdr.operations.learn import learn
+from cdr.operations.learn_addresses import learn
 from cdr.operations.verdict import verdict
 from cdr.submission.submit import submit
 from cdr.web.present import status_json

@@ -10,9 +10,9 @@ import pytest
 
 from cdr.calls.rules import CallRules
 from cdr.groups.alerts import AlertPolicy
-from cdr.intake.folded import FoldOptions
-from cdr.intake.id_order import RowPatience
-from cdr.intake.time_order import LegPatience
+from cdr.intake.folding.fold import FoldOptions
+from cdr.intake.id_order.reader import RowPatience
+from cdr.intake.time_order.reader import LegPatience
 from cdr.wiring import plans
 from shared.config.calls import Calls
 from shared.config.settings import Settings

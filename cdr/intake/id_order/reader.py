@@ -15,12 +15,12 @@ from cdr.calls.call import CallRecord
 from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same
 from cdr.calls.rules import end_time
 from cdr.calls.times import YEARS, readings, time_of
-from cdr.intake import id_position
-from cdr.intake.id_position import IdPosition, Seen
-from cdr.intake.id_span import span_of
-from cdr.intake.newest import newest_by_id
+from cdr.intake.id_order import position as id_position
+from cdr.intake.id_order.newest import newest_by_id
+from cdr.intake.id_order.position import IdPosition, Seen
+from cdr.intake.id_order.span import span_of
+from cdr.intake.id_order.table import Row, RowPatience, RowTable
 from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Behind, Lag, Position, Progress, StartFrom, Unread
-from cdr.intake.rows import Row, RowPatience, RowTable
 from shared import log
 from shared.clock import Clock
 from shared.errors import InvalidRow, PositionUnreadable, SourceMisconfigured

@@ -11,7 +11,7 @@ from hashlib import sha256
 from cdr.calls.call import Reason
 from cdr.operations.ports import LedgerLook, LookStore, RejectedCall
 from cdr.operations.replay import Replayer, ReplayOutcome, send_again, still_rejected
-from cdr.submission.addresses import Addresses
+from cdr.submission.email_addresses import Addresses
 from cdr.submission.phone_book import PhoneBookReader, read_phone_book
 from shared import log
 from shared.telling import telling_of_storage

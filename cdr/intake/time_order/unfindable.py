@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from cdr.calls.call import CallRecord
-from cdr.intake.legs_by_call import Touched, flows_of
+from cdr.intake.time_order.table import Touched, flows_of
 from shared.errors import SourceUnavailable
 
 PROBLEM = "No leg is found by its call_history_id, which is written in another way than those of the other calls"

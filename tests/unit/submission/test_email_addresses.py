@@ -7,8 +7,8 @@ from threading import Event, Thread
 
 import pytest
 
-from cdr.submission.addresses import Addresses, Known
 from cdr.submission.directory import KeptPhoneBook, PhoneBook
+from cdr.submission.email_addresses import Addresses, Known
 from shared.errors import StorageUnavailable
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.directory import InMemoryPhoneBookStore

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from cdr.calls.call import CallRecord
-from cdr.intake.folded import end_of
-from cdr.intake.legs_by_call import Touched
-from cdr.intake.rows import RowTable
+from cdr.intake.folding.fold import end_of
+from cdr.intake.id_order.table import RowTable
+from cdr.intake.time_order.table import Touched
 
 MOST_READ = 5_000
 """Rows or legs. Beyond, what was found has to do."""

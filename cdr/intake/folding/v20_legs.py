@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from cdr.calls.call import Direction
-from cdr.intake.folded import Entry, FoldedCall, Lack, Missing
-from cdr.intake.leg import OUTBOUND_RULE, Leg, Side
-from cdr.intake.talks import Talk, entries_of
+from cdr.intake.folding.fold import Entry, FoldedCall, Lack, Missing
+from cdr.intake.folding.leg import OUTBOUND_RULE, Leg, Side
+from cdr.intake.folding.talks import Talk, entries_of
 
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 

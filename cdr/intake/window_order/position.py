@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from cdr.intake.marks import Marks, marks_in
-from cdr.intake.under_way import Looks, Seen
+from cdr.intake.queued_marks import Marks, marks_in
+from cdr.intake.window_order.under_way import Looks, Seen
 from shared.errors import PositionUnreadable
 
 MOST_MARKS = 15_000

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from cdr.intake.rows import IdSpan, Row, RowTable
+from cdr.intake.id_order.table import IdSpan, Row, RowTable
 
 MARGIN = timedelta(days=2)
 FEW = 10_000

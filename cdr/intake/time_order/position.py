@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from cdr.intake.marks import Marks, marks_in
+from cdr.intake.queued_marks import Marks, marks_in
 from shared.errors import PositionUnreadable
 
 MOST_MARKS = 25_000

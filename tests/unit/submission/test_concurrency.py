@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from cdr.submission.hands import Hands
+from cdr.submission.concurrency import Hands
 
 
 def test_what_one_raises_is_raised_once_the_others_are_done() -> None:

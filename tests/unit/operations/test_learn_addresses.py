@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from cdr.calls.call import CallKey, Reason, Settlement, State
-from cdr.operations.learn import Learner, learn
+from cdr.operations.learn_addresses import Learner, learn
 from cdr.operations.replay import Replayer, ReplayOutcome
-from cdr.submission.addresses import Addresses
+from cdr.submission.email_addresses import Addresses
 from cdr.submission.phone_book import PhoneBookReader
 from cdr.submission.submit import Outcome
 from shared.errors import SourceUnavailable, StorageUnavailable

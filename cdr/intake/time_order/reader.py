@@ -9,10 +9,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cdr.calls.call import CallRecord, Direction
-from cdr.intake import time_position
-from cdr.intake.folded import FoldedCall, FoldOptions, end_of, in_place_of, records_of
-from cdr.intake.leg import Leg
-from cdr.intake.legs_by_call import (
+from cdr.intake.folding.fold import FoldedCall, FoldOptions, end_of, in_place_of, records_of
+from cdr.intake.folding.leg import Leg
+from cdr.intake.folding.v20_legs import calls_of
+from cdr.intake.id_order.newest import newest_by_time
+from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Behind, Lag, Position, Progress, StartFrom, Unread
+from cdr.intake.queued_marks import mark_of, mark_of_given_up
+from cdr.intake.time_order import position as time_position
+from cdr.intake.time_order.position import TimePosition
+from cdr.intake.time_order.table import (
     FLOWS_AT_ONCE,
     LegTable,
     TooLong,
@@ -23,12 +28,7 @@ from cdr.intake.legs_by_call import (
     newest_end_of,
     pages_from,
 )
-from cdr.intake.marks import mark_of, mark_of_given_up
-from cdr.intake.newest import newest_by_time
-from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Behind, Lag, Position, Progress, StartFrom, Unread
-from cdr.intake.time_position import TimePosition
-from cdr.intake.unfindable import unfindable
-from cdr.intake.v20_legs import calls_of
+from cdr.intake.time_order.unfindable import unfindable
 from shared import log
 from shared.clock import Clock
 from shared.errors import NoSuchStart

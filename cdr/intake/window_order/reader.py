@@ -18,14 +18,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from cdr.calls.call import CallRecord
-from cdr.intake import window_position
-from cdr.intake.folded import FoldOptions, end_of, records_of
-from cdr.intake.gathering import gathering_of, span_of
-from cdr.intake.marks import mark_of, mark_of_given_up
+from cdr.intake.folding.fold import FoldOptions, end_of, records_of
 from cdr.intake.ports import Batch, Bearings, Lag, Position, Progress, StartFrom, Unread
-from cdr.intake.report_log import ReportLog, ReportPatience
-from cdr.intake.window_position import WindowPosition
-from cdr.intake.window_reading import Reading
+from cdr.intake.queued_marks import mark_of, mark_of_given_up
+from cdr.intake.window_order import position as window_position
+from cdr.intake.window_order.gathering import gathering_of, span_of
+from cdr.intake.window_order.position import WindowPosition
+from cdr.intake.window_order.reading import Reading
+from cdr.intake.window_order.report import ReportLog, ReportPatience
 from shared.clock import Clock
 from shared.errors import SourceMisconfigured
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from cdr.calls.call import CallRecord
-from cdr.intake.id_position import Range
+from cdr.intake.id_order.position import Range
 
 
 class IdSpan(NamedTuple):

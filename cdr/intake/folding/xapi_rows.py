@@ -21,10 +21,10 @@ from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 
-from cdr.intake.columns import RawColumns, flag_in, id_in, text_in, time_if_readable, word_in
-from cdr.intake.folded import FoldedCall
-from cdr.intake.leg import Leg, Side
-from cdr.intake.v20_legs import calls_of, grouped
+from cdr.intake.folding.columns import RawColumns, flag_in, id_in, text_in, time_if_readable, word_in
+from cdr.intake.folding.fold import FoldedCall
+from cdr.intake.folding.leg import Leg, Side
+from cdr.intake.folding.v20_legs import calls_of, grouped
 
 _PERSON, _OUTSIDE, _MAILBOX = "extension", "external_line", "voicemail"
 _BY_CALL_TYPE = {

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from cdr.operations.replay import Replayer, replay
-from cdr.operations.take_in import Bookkeeper, take_in
+from cdr.operations.sum_up import Bookkeeper, sum_up
 from shared.errors import StorageUnavailable
 from tests.fakes.clock import HandMovedClock
 from tests.fakes.ledger import InMemoryLedger
@@ -26,7 +26,7 @@ class SlowLedger(InMemoryLedger):
         super().__init__()
         self.clock, self.steps = clock, steps
 
-    def take_in(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
+    def sum_up(self, older_at: datetime | None, now: datetime, may_go_on: Callable[[], bool]) -> bool:
         self.older_at = older_at
         while self.steps and may_go_on():
             self.steps -= 1
@@ -37,11 +37,11 @@ class SlowLedger(InMemoryLedger):
 def test_it_takes_no_longer_than_it_may_and_the_next_one_goes_on(clock: HandMovedClock) -> None:
     ledger, positions = SlowLedger(clock, steps=3), InMemoryPositionStore()
     keeper = Bookkeeper(ledger, positions, clock, BUDGET)
-    assert (take_in(keeper), ledger.steps) == (False, 1)
-    assert (take_in(keeper), ledger.steps) == (True, 0)
+    assert (sum_up(keeper), ledger.steps) == (False, 1)
+    assert (sum_up(keeper), ledger.steps) == (True, 0)
     assert ledger.older_at is None
     positions.older_at = NOON
-    take_in(keeper)
+    sum_up(keeper)
     assert ledger.older_at == NOON
 
 
@@ -49,7 +49,7 @@ def test_storage_that_fails_is_told_of(clock: HandMovedClock, events: Events) ->
     positions = InMemoryPositionStore()
     positions.fail_at(1, StorageUnavailable("table CdrState: 503"))
     with pytest.raises(StorageUnavailable):
-        take_in(Bookkeeper(InMemoryLedger(), positions, clock, BUDGET))
+        sum_up(Bookkeeper(InMemoryLedger(), positions, clock, BUDGET))
     assert events.only("storage.failed")["reason"] == "table CdrState: 503"
 
 

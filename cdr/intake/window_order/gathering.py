@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cdr.calls.beginning import beginning_in
-from cdr.intake.folded import FoldedCall
-from cdr.intake.leg import Leg
-from cdr.intake.report_log import ReportLog, Window
-from cdr.intake.xapi_rows import calls_of_report
+from cdr.intake.folding.fold import FoldedCall
+from cdr.intake.folding.leg import Leg
+from cdr.intake.folding.xapi_rows import calls_of_report
+from cdr.intake.window_order.report import ReportLog, Window
 
 RINGS_AT_MOST = timedelta(minutes=5)
 AT_ONCE = timedelta(minutes=1)

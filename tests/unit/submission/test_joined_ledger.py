@@ -11,7 +11,7 @@ from threading import Event, Semaphore
 import pytest
 
 from cdr.calls.call import State
-from cdr.submission.joined import Joined, JoinedLedger
+from cdr.submission.joined_ledger import Joined, JoinedLedger
 from cdr.submission.ports import Claim, ClaimAnswer, Recorded
 from shared.errors import StorageUnavailable
 from tests.contract.ledgers import LEASE, NOW, SKIPPED, SUBMITTED, claimed, make_job

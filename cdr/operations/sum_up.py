@@ -23,7 +23,7 @@ class Bookkeeper:
 
 
 @telling_of_storage()
-def take_in(keeper: Bookkeeper) -> bool:
+def sum_up(keeper: Bookkeeper) -> bool:
     """To be done every few minutes: there is little to do where nothing has changed.
 
     :returns: whether all is taken in; if not, the next one goes on
@@ -31,4 +31,4 @@ def take_in(keeper: Bookkeeper) -> bool:
     """
     now = keeper.clock.now()
     older_at = keeper.positions.read().older_at
-    return keeper.records.take_in(older_at, now, lambda: keeper.clock.now() - now < keeper.time_budget)
+    return keeper.records.sum_up(older_at, now, lambda: keeper.clock.now() - now < keeper.time_budget)

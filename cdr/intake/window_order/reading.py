@@ -9,16 +9,16 @@ from datetime import datetime, timedelta
 
 from cdr.calls.beginning import beginning_in
 from cdr.calls.call import CallRecord
-from cdr.intake import window_position
-from cdr.intake.folded import FoldedCall, FoldOptions, in_place_of, records_of
-from cdr.intake.gathering import Gathering, Span, around, gathering_of, span_of
-from cdr.intake.leg import Leg
-from cdr.intake.marks import mark_of, mark_of_given_up
+from cdr.intake.folding.fold import FoldedCall, FoldOptions, in_place_of, records_of
+from cdr.intake.folding.leg import Leg
+from cdr.intake.folding.xapi_rows import calls_of_report
 from cdr.intake.ports import Batch
-from cdr.intake.report_log import ReportLog, ReportPatience, Window
-from cdr.intake.under_way import CLOCKS_DIFFER_BY, UnderWay, look
-from cdr.intake.window_position import Again, WindowPosition
-from cdr.intake.xapi_rows import calls_of_report
+from cdr.intake.queued_marks import mark_of, mark_of_given_up
+from cdr.intake.window_order import position as window_position
+from cdr.intake.window_order.gathering import Gathering, Span, around, gathering_of, span_of
+from cdr.intake.window_order.position import Again, WindowPosition
+from cdr.intake.window_order.report import ReportLog, ReportPatience, Window
+from cdr.intake.window_order.under_way import CLOCKS_DIFFER_BY, UnderWay, look
 from shared import log
 
 FIRST_WIDTH, WIDEST = timedelta(hours=1), timedelta(days=7)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cdr.intake.columns import RawColumns, flag_in, id_in, text_in, time_in, whole_number_in, word_in
+from cdr.intake.folding.columns import RawColumns, flag_in, id_in, text_in, time_in, whole_number_in, word_in
 from shared.errors import InvalidRow
 
 _OF_A_SIDE = (

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cdr.calls.call import Direction
-from cdr.intake.columns import RawColumns, text_in, time_if_readable, whole_number_in
-from cdr.intake.folded import Entry, FoldedCall, Lack, Missing
-from cdr.intake.talks import Talk, entries_of
+from cdr.intake.folding.columns import RawColumns, text_in, time_if_readable, whole_number_in
+from cdr.intake.folding.fold import Entry, FoldedCall, Lack, Missing
+from cdr.intake.folding.talks import Talk, entries_of
 
 _EXTENSION, _LINE, _RING_GROUP, _QUEUE, _MAILBOX, _NOT_FOUND, _OUTSIDE = 0, 1, 2, 4, 5, 12, 13  # dn_type
 _CONNECTED = 2  # type; 1 is ringing

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from cdr.intake.leg import Leg
-from cdr.intake.marks import mark_of
+from cdr.intake.folding.leg import Leg
+from cdr.intake.queued_marks import mark_of
 
 FLOWS_AT_ONCE = 200
 """Whose legs are read together."""

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 
-from cdr.intake.leg import Leg
-from cdr.intake.under_way import UnderWay
+from cdr.intake.folding.leg import Leg
+from cdr.intake.window_order.under_way import UnderWay
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cdr.calls.call import Direction
-from cdr.intake.folded import Entry, OwnerPolicy
+from cdr.intake.folding.fold import Entry, OwnerPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What a phone system writes of a call, folded into calls. Pure."""

@@ -1,0 +1,1 @@
+"""A table of calls, read in order of its ids."""

@@ -1,0 +1,1 @@
+"""A table of legs, read in order of their ends."""

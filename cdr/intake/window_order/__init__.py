@@ -1,0 +1,1 @@
+"""A report that tells rows by when they started, read window by window."""
