@@ -1,4 +1,4 @@
-"""What is recorded of a call that is at the API already."""
+"""What is recorded of a call that is at the API already. That it is found out is the claim's work: see CallLedger."""
 
 from __future__ import annotations
 
