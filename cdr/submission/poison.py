@@ -107,9 +107,8 @@ def _keep_call(job: Job, keeper: PoisonKeeper) -> bool:
     """Not under a claim: to make one may be just what the workers die of. One that a worker has is left to him."""
     ledger = keeper.ledger
     detail = f"given up after too many deliveries; last: {ledger.last_error(job.key) or 'no error recorded'}"
-    now = (
-        keeper.clock.now()
-    )  # not before storage has told what time it is: by a clock far ahead no claim goes on any more
+    # Asked for now that storage has told what time it is: by a clock far ahead no claim would go on any more.
+    now = keeper.clock.now()
     settlement = Settlement(State.REJECTED, Reason.GAVE_UP, detail)
     match ledger.record(job.key, Message((job.record,)), settlement, now):
         case Held():

@@ -124,9 +124,8 @@ def error_of(outcome: Answer | HttpFailure, now: datetime) -> PipelineError:  # 
     match meaning_of(outcome):
         case Meaning.REFUSED:
             return ApiRejected(f"{said}: {outcome.words}")
-        case (
-            Meaning.DENIED
-        ):  # a 401 is of credentials alone; a 403 may be a firewall's that dislikes what one call says
+        case Meaning.DENIED:
+            # A 401 is of credentials alone; a 403 may be a firewall's that dislikes what one call says.
             return ApiDenied(f"{said}: check api.auth", of_all=outcome.status == UNAUTHORIZED)
         case _ if outcome.status == PROXY_UNAUTHORIZED:
             return ApiDenied(

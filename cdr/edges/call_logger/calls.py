@@ -81,9 +81,8 @@ class RestCallApi:
         meaning = meaning_of(outcome)
         if isinstance(outcome, Answer) and meaning in (Meaning.IN, Meaning.IN_BEFORE):
             return Accepted(_entry_id(outcome), earlier=meaning is Meaning.IN_BEFORE)
-        if (
-            isinstance(outcome, NeverSent) and self._clock.now() >= give_up_at
-        ):  # no word on the API: time stood still here
+        if isinstance(outcome, NeverSent) and self._clock.now() >= give_up_at:
+            # No word on the API: time stood still here.
             raise NoTimeLeft("not sent: when it was about to be, the time for it was over") from outcome
         raise error_of(outcome, self._clock.now()) from _cause(outcome)
 
