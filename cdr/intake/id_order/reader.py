@@ -16,10 +16,10 @@ from cdr.calls.fingerprint import Fingerprint, fingerprint, may_be_same
 from cdr.calls.rules import end_time
 from cdr.calls.times import YEARS, readings, time_of
 from cdr.intake.id_order import position as id_position
-from cdr.intake.id_order.newest import newest_by_id
 from cdr.intake.id_order.position import IdPosition, Seen
 from cdr.intake.id_order.span import span_of
 from cdr.intake.id_order.table import Row, RowPatience, RowTable
+from cdr.intake.newest import newest_by_id
 from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Behind, Lag, Position, Progress, StartFrom, Unread
 from shared import log
 from shared.clock import Clock

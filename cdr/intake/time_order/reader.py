@@ -12,7 +12,7 @@ from cdr.calls.call import CallRecord, Direction
 from cdr.intake.folding.fold import FoldedCall, FoldOptions, end_of, in_place_of, records_of
 from cdr.intake.folding.leg import Leg
 from cdr.intake.folding.v20_legs import calls_of
-from cdr.intake.id_order.newest import newest_by_time
+from cdr.intake.newest import newest_by_time
 from cdr.intake.ports import MOST_NAMELESS, Batch, Bearings, Behind, Lag, Position, Progress, StartFrom, Unread
 from cdr.intake.queued_marks import mark_of, mark_of_given_up
 from cdr.intake.time_order import position as time_position

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from cdr.calls.call import CallRecord
 from cdr.intake.folding.fold import FoldOptions
 from cdr.intake.folding.leg import Leg, Side
-from cdr.intake.id_order.newest import FIRST_SPAN, MOST_READ
 from cdr.intake.id_order.reader import IdOrderReader, RowPatience
+from cdr.intake.newest import FIRST_SPAN, MOST_READ
 from cdr.intake.time_order.reader import LegPatience, TimeOrderReader
 from cdr.intake.time_order.table import Touched
 from tests.fakes.clock import HandMovedClock
