@@ -87,7 +87,7 @@ class CallLedger(Protocol):
         has the call, or a worker is at it. Another row's record stays, as in claim.
 
         Without a message the call is closed for good; so one that may have been sent counts as held, until its own
-        message finds out whether it is in.
+        message finds out whether it is in. One that was given up does too if it is to be a part of another call.
         """
 
     def last_error(self, key: CallKey) -> str | None:

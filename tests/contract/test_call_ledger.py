@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from azure.core.rest import HttpRequest, HttpResponse
 
-from cdr.calls.call import COLUMNS, UNDATED, CallKey, Job, Settlement, State
+from cdr.calls.call import COLUMNS, UNDATED, CallKey, Job, Reason, Settlement, State
 from cdr.calls.message import Message, Unreadable
 from cdr.calls.rules import row_key
 from cdr.edges.azure_transport import AzureTransport
@@ -130,6 +130,32 @@ def test_a_call_that_may_have_been_sent_is_not_closed_for_good(ledger: CallLedge
     claimed(ledger)
     assert isinstance(ledger.record(KEY, None, MERGED, EXPIRED), Held)
     assert ledger.record(KEY, message_of(make_job()), REJECTED, EXPIRED) == Recorded()
+
+
+GAVE_UP = Settlement(State.REJECTED, Reason.GAVE_UP)
+
+
+@pytest.mark.parametrize("by", ["its worker", "who keeps what the host gave up on"])
+def test_nor_is_one_that_was_given_up_until_its_replay_has_found_out(ledger: CallLedger, by: str) -> None:
+    """Closed as a part of another call, which then goes out too, it would be in twice."""
+    claimed(ledger)
+    if by == "its worker":
+        ledger.settle([(claimed(ledger, now=EXPIRED), GAVE_UP)], EXPIRED)
+    else:
+        assert ledger.record(KEY, message_of(make_job()), GAVE_UP, EXPIRED) == Recorded()
+    assert isinstance(ledger.record(KEY, None, MERGED, LATER), Held)
+    replayed = claimed(ledger, now=LATER)
+    assert replayed.unanswered_at is not None
+    ledger.settle([(replayed, SUBMITTED)], LATER)
+    assert ledger.record(KEY, None, MERGED, LATER) == AlreadySubmitted("7")
+
+
+@pytest.mark.parametrize("reason", [Reason.GAVE_UP, Reason.REFUSED_BY_API])
+def test_one_that_certainly_is_not_in_is_closed_whatever_became_of_it(ledger: CallLedger, reason: Reason) -> None:
+    if reason is Reason.REFUSED_BY_API:  # sent before, without an answer; by now the API has answered
+        claimed(ledger)
+    ledger.settle([(claimed(ledger, now=EXPIRED), Settlement(State.REJECTED, reason))], EXPIRED)
+    assert ledger.record(KEY, None, MERGED, LATER) == Recorded()
 
 
 def test_whoever_lost_the_claim_to_another_row_records_its_end_under_its_own_key(

@@ -63,7 +63,7 @@ class LedgerRecord:
 
     @property
     def unanswered_at(self) -> datetime | None:
-        return self.claimed_at if self.state is State.CLAIMED and self.in_hand else None
+        return self.claimed_at if self.state in (State.CLAIMED, State.REJECTED) and self.in_hand else None
 
     def held(self, now: datetime) -> Held | None:
         if self.state is not State.CLAIMED or self.claimed_until <= now:
@@ -128,7 +128,8 @@ class InMemoryLedger(Fake):
         with self.operation("settle"):
             if settlement.state is State.SUBMITTED or self._is_current(claim):
                 found = self.records.get(claim.key) or LedgerRecord(State.CLAIMED, None, "")
-                self._write(claim.key, _settled(replace(found, row_id=claim.record_id), settlement, now))
+                ended = replace(found, row_id=claim.record_id, in_hand=claim.unanswered_at is not None)
+                self._write(claim.key, _settled(ended, settlement, now))
             elif self.records[claim.key].row_id not in (None, claim.record_id):
                 own = LedgerRecord(settlement.state, claim.record_id, "", claim.attempts)
                 self._write(row_key(claim.key, claim.record_id), _settled(own, settlement, now))
@@ -153,7 +154,8 @@ class InMemoryLedger(Fake):
                 return found.final
             if found is not None and (held := found.held(now)) is not None:
                 return held
-            if letter is None and found is not None and found.unanswered_at:
+            is_over = found is not None and found.state is State.REJECTED and settlement.reason != Reason.MERGED
+            if letter is None and found is not None and found.unanswered_at and not is_over:
                 return Held("it was sent without an answer, and only its own message finds out whether it is in")
             row_id = letter.records[0].id if isinstance(letter, Message) else found.row_id if found else None
             if found is not None:
@@ -161,7 +163,7 @@ class InMemoryLedger(Fake):
             text = letter.to_text()[:MAX_MESSAGE_IN_LEDGER] if letter else ""
             told = _told(letter.records[0]) if isinstance(letter, Message) else {}
             kept = replace(found or LedgerRecord(settlement.state, None, ""), message=text, row_id=row_id, **told)
-            kept = replace(kept, ended_at=key.ended_at or kept.ended_at)
+            kept = replace(kept, ended_at=key.ended_at or kept.ended_at, in_hand=bool(found and found.unanswered_at))
             self._write(key, _settled(kept, settlement, now))
             return Recorded()
 
@@ -310,5 +312,5 @@ def _settled(record: LedgerRecord, settlement: Settlement, now: datetime) -> Led
         extension=settlement.extension,
         message=record.message if settlement.state is State.REJECTED else "",
         settled_at=now,
-        in_hand=False,
+        in_hand=record.in_hand and settlement.state is State.REJECTED and settlement.reason != Reason.REFUSED_BY_API,
     )

@@ -32,6 +32,7 @@ from cdr.edges.storage.ledger_entities import (
     is_same,
     is_set_aside,
     is_unanswered,
+    leaves_open,
     noted,
     noted_before,
     rejected_call,
@@ -281,13 +282,14 @@ class TableCallLedger:
             found = self._read(key)
             if found is not None:
                 found = self._bounded(found, now)
-                if (answer := _answer_to_record(found, letter, now)) is not None:
+                if (answer := _answer_to_record(found, letter, settlement, now)) is not None:
                     return answer
             before = counted_as(found)
             fields = {
                 **address(key),
                 **in_pieces("row", text, ROW_PIECES),
                 **settled_fields(key, settlement, now, before),
+                "maybe_sent": found is not None and is_unanswered(found) and leaves_open(settlement),
                 **mine,
             }
             if settlement.state is State.REJECTED:
@@ -307,9 +309,13 @@ class TableCallLedger:
         return found.get("last_error") if found is not None else None
 
 
-def _answer_to_record(found: Found, letter: Letter | None, now: datetime) -> RecordAnswer | None:
-    """Why nothing is recorded over this; None: it is."""
-    if letter is None and is_unanswered(found) and held_answer(found, now) is None:
+def _answer_to_record(
+    found: Found, letter: Letter | None, settlement: Settlement, now: datetime
+) -> RecordAnswer | None:
+    """Why nothing is recorded over this; None: it is. What was given up, and is replayed, may be closed by its replay,
+    but not as a part of another call."""
+    is_over = found["state"] == State.REJECTED and settlement.reason is not Reason.MERGED
+    if letter is None and is_unanswered(found) and not is_over and held_answer(found, now) is None:
         return Held("it was sent without an answer, and only its own message finds out whether it is in")
     return final_answer(found) or held_answer(found, now)
 

@@ -86,7 +86,7 @@ class Wish:
         """Claimed; the record was this before (None: there was none)."""
         if found is None:
             return self.granted(version, 1)
-        unanswered_at = min(found["claimed_at"], self.now) if is_unanswered(found) else None
+        unanswered_at = min(found.get("claimed_at", self.now), self.now) if is_unanswered(found) else None
         claim = self._granted(version, found["attempts"] + 1, found)
         return replace(claim, unanswered_at=unanswered_at)
 
@@ -101,9 +101,16 @@ class Wish:
 def settling(claim: Claim, settlement: Settlement, now: datetime) -> Write:
     """What is written when a call has ended, while the claim is ours."""
     row = {"row_id": claim.record_id} if settlement.state is State.SUBMITTED else {}
+    sent = {"maybe_sent": claim.unanswered_at is not None and leaves_open(settlement)}
     return Merge(
-        {**address(claim.key), **settled_fields(claim.key, settlement, now, claim.counted), **row}, claim.version
+        {**address(claim.key), **settled_fields(claim.key, settlement, now, claim.counted), **row, **sent},
+        claim.version,
     )
+
+
+def leaves_open(settlement: Settlement) -> bool:
+    """Whether a call that was sent without an answer may be in all the same."""
+    return settlement.state is State.REJECTED and settlement.reason is not Reason.REFUSED_BY_API
 
 
 def freeing(claim: Claim, error: str, now: datetime) -> Write:
@@ -126,7 +133,9 @@ def final_answer(found: Mapping[str, Any]) -> AlreadySubmitted | None:
 
 def is_unanswered(found: Mapping[str, Any]) -> bool:
     """Whether it may have been sent: a claim that was neither settled nor given back, or one that was given back after
-    such a one."""
+    such a one, or given up."""
+    if found["state"] == State.REJECTED:
+        return bool(found.get("maybe_sent"))
     return found["state"] == State.CLAIMED and bool(found.get("owner") or found.get("maybe_sent"))
 
 
