@@ -16,6 +16,7 @@ from local.call_logger import CallLogger, Credential, Fault, FaultKind, FaultPla
 from local.call_logger.faults import FaultyApp
 from local.call_logger.rules import ALERT_RULES, CALL_RULES, violations
 from local.call_logger.store import new_entry
+from tests.support.ports import lasting_port
 from tests.support.waiting import wait_until
 
 NOON = datetime(2026, 3, 2, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -285,7 +286,11 @@ def test_a_submission_that_is_held_up_holds_up_no_other_and_not_the_end(backend)
             held_up.result(TIMEOUT_S)
     with pytest.raises(requests.exceptions.ConnectionError, match="refused"):
         ask(backend, "GET", "/health")
-    port = int(backend.base_url.split(":")[2].partition("/")[0])
+
+
+def test_it_comes_back_to_its_port_and_shares_it_with_nobody():
+    port = lasting_port()
+    start(port).stop()
     with start(port) as again:
         assert ask(again, "GET", "/health").status_code == 200
         with pytest.raises(OSError, match="in use"):

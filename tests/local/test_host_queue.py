@@ -13,6 +13,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from local import azurite
 from local.host.queue import QueueListener
 from local.host.settings import QueueSettings
+from tests.support.ports import lasting_port
 from tests.support.waiting import wait_until
 from tests.systems.storage import Storage
 
@@ -209,7 +210,8 @@ def test_a_message_that_waits_for_a_thread_is_given_back_when_the_host_stops(sto
 @pytest.mark.usefixtures("storage")  # or none is installed
 def test_a_queue_that_is_made_later_and_a_storage_that_restarts_are_waited_for(tmp_path, caplog):
     deliveries = Deliveries()
-    first = azurite.start(tmp_path)
+    ports = azurite.Ports(lasting_port(), lasting_port(), lasting_port())
+    first = azurite.start(tmp_path, ports)
     storage = Storage(first)
     with storage.plain_queue("calls") as queue, listening(storage, "calls", deliveries):
         wait_until(lambda: "does not exist yet" in caplog.text)
@@ -218,7 +220,7 @@ def test_a_queue_that_is_made_later_and_a_storage_that_restarts_are_waited_for(t
         wait_until(lambda: not stored(queue))
         first.stop()
         wait_until(lambda: "storage does not answer" in caplog.text)
-        with azurite.start(tmp_path, first.ports):
+        with azurite.start(tmp_path, ports):
             send(queue, "after")
             wait_until(lambda: len(deliveries.messages) == 2 and not stored(queue))
     assert [message.get_body() for message in deliveries.messages] == [b"before", b"after"]
