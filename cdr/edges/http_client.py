@@ -13,6 +13,7 @@ import json as json_codec
 import logging
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -94,12 +95,12 @@ class Answer:
             raise ValueError("nested too deeply") from exc
 
 
-class Renewed(AuthBase):
+class Renewed(AuthBase, ABC):
     """Credentials of which there are new ones to be had."""
 
+    @abstractmethod
     def refused(self) -> None:
         """A request with these was answered 401: they are not good any more, whatever our clock says of that."""
-        raise NotImplementedError
 
 
 class HttpClient:
