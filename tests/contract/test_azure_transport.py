@@ -31,7 +31,7 @@ from cdr.edges.storage.table import Table
 from cdr.edges.storage.transaction import Put, request_of
 from shared.errors import StorageUnavailable
 from tests.support.waiting import wait_until
-from tests.systems.conversation import Conversation, Part, Server, answering, serving
+from tests.systems.conversation import Conversation, Part, Server, answering, dripping, serving, stays_silent
 from tests.systems.storage import AT_ONCE, NEVER_AGAIN
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: 7\r\n\r\n\xef\xbb\xbf<a/>"
@@ -142,23 +142,10 @@ def test_a_redirection_is_an_answer_wherever_it_leads(status: bytes, nobody: str
 # Deadlines
 
 
-def dripping(said: bytes, dripped: bytes) -> Part:
-    def play(conversation: Conversation) -> None:
-        conversation.read_request()
-        conversation.say(said)
-        conversation.drip(dripped, 0.02)
-
-    return play
-
-
-def silent(conversation: Conversation) -> None:
-    conversation.over.wait(60)
-
-
 @pytest.mark.parametrize(
     "play",
     [
-        pytest.param(silent, id="nothing at all"),
+        pytest.param(stays_silent, id="nothing at all"),
         pytest.param(dripping(HEAD, b"X: y\r\n"), id="a header, byte by byte"),
         pytest.param(dripping(HEAD + b"\r\n", b"x"), id="a body, byte by byte"),
     ],
@@ -170,7 +157,7 @@ def test_whatever_comes_how_slowly_a_request_ends_at_its_deadline(play: Part) ->
 
 
 def test_a_connection_has_less_time_to_come_about() -> None:
-    with serving(silent) as server:
+    with serving(stays_silent) as server:
         secure = server.url.replace("http", "https")
         assert failure_of(transport(connect_s=0.1, answer_s=60), secure) is ServiceRequestTimeoutError
         assert failure_of(transport(answer_s=60), secure, connection_timeout=0.1) is ServiceRequestTimeoutError

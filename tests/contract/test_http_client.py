@@ -26,7 +26,7 @@ from cdr.edges.http_client import Answer, HttpClient, HttpFailure, NeverSent, Un
 from cdr.edges.http_connection import IDLE_S
 from cdr.edges.http_line import Adapter, Line
 from tests.support.waiting import wait_until
-from tests.systems.conversation import Conversation, answering, serving
+from tests.systems.conversation import Conversation, answering, dripping, serving, stays_silent
 
 OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/JSON; charset=utf-8\r\nContent-Length: 8\r\n\r\n{"a": 1}'
 TOO_LATE_S = 5.0
@@ -130,23 +130,10 @@ def test_a_cookie_is_not_kept() -> None:
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n"
 
 
-def silent(conversation: Conversation) -> None:
-    conversation.over.wait(60)
-
-
-def dripping(*, said: bytes, dripped: bytes) -> Callable[[Conversation], None]:
-    def play(conversation: Conversation) -> None:
-        conversation.read_request()
-        conversation.say(said)
-        conversation.drip(dripped, 0.02)
-
-    return play
-
-
 @pytest.mark.parametrize(
     "play",
     [
-        pytest.param(silent, id="nothing at all"),
+        pytest.param(stays_silent, id="nothing at all"),
         pytest.param(dripping(said=b"", dripped=b"HTTP/1.1 200 O"), id="the status, byte by byte"),
         pytest.param(dripping(said=HEAD, dripped=b"X: y\r\n"), id="a header, byte by byte"),
         pytest.param(dripping(said=b"", dripped=b"HTTP/1.1 100 Continue\r\n\r\n"), id="please go on, for ever"),
@@ -180,7 +167,7 @@ def test_the_deadline_is_held_to_the_clock_that_was_handed_in() -> None:
 
 
 def test_an_exchange_may_have_another_deadline_than_the_others() -> None:
-    with serving(silent) as server:
+    with serving(stays_silent) as server:
         assert failure_of(client(server.url, timeout_s=60), timeout=timedelta(seconds=0.2)).timed_out
 
 
@@ -200,7 +187,7 @@ def test_what_is_late_with_its_request_does_not_send_it() -> None:
 
 
 def test_tls_that_gets_no_answer_ends_at_the_deadline_and_nothing_was_sent() -> None:
-    with serving(silent) as server:
+    with serving(stays_silent) as server:
         failure = failure_of(client(server.url.replace("http", "https"), timeout_s=0.3))
     assert (type(failure), failure.timed_out) == (NeverSent, True)
 

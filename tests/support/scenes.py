@@ -33,6 +33,7 @@ DAY = [
 
 
 def polls(*reports: PollReport) -> dict[str, Any]:
+    """What a status says of these, the oldest first."""
     history = NO_POLLS
     for report in reports:
         history = history.after(report)

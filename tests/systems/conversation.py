@@ -116,3 +116,14 @@ def answering(*answers: bytes) -> Iterator[Server]:
 
     with serving(play) as server:
         yield server
+
+
+def dripping(said: bytes, dripped: bytes) -> Part:
+    """Says the one at once, and goes on with the other for ever, byte by byte."""
+
+    def play(conversation: Conversation) -> None:
+        conversation.read_request()
+        conversation.say(said)
+        conversation.drip(dripped, 0.02)
+
+    return play

@@ -16,19 +16,12 @@ from cdr.operations.side_by_side import Problem
 from cdr.operations.status import Depths, ExtensionsNow, HoursNow, Lagging, Status
 from cdr.operations.verdict import Flow, Part, Verdict, verdict
 from cdr.operations.watch_memory import Finding, Kind
+from tests.support.scenes import polls
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 HOUR_AGO = NOW - timedelta(hours=1)
 EVERY = timedelta(seconds=30)
-
-
-def polls(*reports: PollReport) -> dict[str, Any]:
-    """What a status says of these, the oldest first."""
-    history = NO_POLLS
-    for report in reports:
-        history = history.after(report)
-    return {"last_poll": reports[-1], "polls": history}
 
 
 def well(minutes_ago: float) -> PollReport:
